@@ -1,0 +1,100 @@
+package mail
+
+import (
+	"iter"
+	"slices"
+	"strconv"
+)
+
+// UIDRange is the UIDs from First to Last, both included, First <= Last.
+type UIDRange struct{ First, Last UID }
+
+// UIDSet is a set of UIDs as ascending ranges that neither touch nor overlap.
+// The zero value is the empty set.
+type UIDSet []UIDRange
+
+// UIDs makes a set of uids in any order.
+func UIDs(uids ...UID) UIDSet {
+	var s UIDSet
+	for _, u := range uids {
+		s.Add(u)
+	}
+	return s
+}
+
+// Add puts u into the set. Appending in ascending order costs O(1).
+func (s *UIDSet) Add(u UID) { s.AddRange(u, u) }
+
+// AddRange puts all from first to last, in either order, into the set.
+func (s *UIDSet) AddRange(first, last UID) {
+	if first > last {
+		first, last = last, first
+	}
+	rs := *s
+	// i is the first range that touches or follows [first, last]; j is past the last that touches.
+	i, _ := slices.BinarySearchFunc(rs, first, func(r UIDRange, u UID) int {
+		if uint64(r.Last)+1 < uint64(u) {
+			return -1
+		}
+		return 1
+	})
+	j := i
+	for j < len(rs) && uint64(rs[j].First) <= uint64(last)+1 {
+		first, last = min(first, rs[j].First), max(last, rs[j].Last)
+		j++
+	}
+	*s = slices.Replace(rs, i, j, UIDRange{first, last})
+}
+
+// Contains reports whether u is in the set.
+func (s UIDSet) Contains(u UID) bool {
+	_, ok := slices.BinarySearchFunc(s, u, func(r UIDRange, u UID) int {
+		switch {
+		case r.Last < u:
+			return -1
+		case r.First > u:
+			return 1
+		}
+		return 0
+	})
+	return ok
+}
+
+// Len counts the UIDs in the set.
+func (s UIDSet) Len() int {
+	n := 0
+	for _, r := range s {
+		n += int(r.Last-r.First) + 1
+	}
+	return n
+}
+
+// All yields the UIDs in ascending order.
+func (s UIDSet) All() iter.Seq[UID] {
+	return func(yield func(UID) bool) {
+		for _, r := range s {
+			for u := uint64(r.First); u <= uint64(r.Last); u++ {
+				if !yield(UID(u)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Append appends the set in IMAP's form, "1:3,7"; nothing for the empty set.
+func (s UIDSet) Append(dst []byte) []byte {
+	for i, r := range s {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendUint(dst, uint64(r.First), 10)
+		if r.Last > r.First {
+			dst = append(dst, ':')
+			dst = strconv.AppendUint(dst, uint64(r.Last), 10)
+		}
+	}
+	return dst
+}
+
+func (s UIDSet) String() string { return string(s.Append(nil)) }

@@ -1,0 +1,349 @@
+// Package netx is the network as the conversations see it: a connection with
+// strict line reading, deadlines, TLS and no memory held while idle; listeners
+// with limits by address; a server that drains.
+package netx
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Sizes of the buffers of a Conn, in octets.
+const (
+	idleBuffer  = 512      // all that a connection with nothing to read or write holds
+	readBuffer  = 16 << 10 // while input is being worked on
+	writeBuffer = 16 << 10 // while output waits for Flush
+)
+
+// Errors of a Conn. After any of them the connection can only be closed, save
+// for ErrLineTooLong, after which SkipLine goes on.
+var (
+	ErrLineTooLong = errors.New("netx: line is over the limit")
+	ErrBareNewline = errors.New("netx: CR or LF that is not part of CRLF")
+	ErrEarlyInput  = errors.New("netx: input before the TLS handshake")
+)
+
+// Conn is one connection. One goroutine reads; one at a time writes. Buffers
+// come from a pool when input arrives and go back when it is used up, so an
+// idle Conn holds about 700 octets of its own.
+type Conn struct {
+	raw    net.Conn // the socket
+	stream net.Conn // raw, or the TLS connection over it
+	tls    *tls.Conn
+
+	in       []byte // pooled; unread input is in[inPos:inEnd]
+	inPos    int
+	inEnd    int
+	first    [idleBuffer]byte
+	out      []byte // pooled; waiting for Flush
+	readErr  error
+	writeErr error
+
+	readTimeout  time.Duration
+	writeTimeout time.Duration
+	interrupted  atomic.Bool
+}
+
+var (
+	readPool  = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+	writePool = sync.Pool{New: func() any { return new([writeBuffer]byte) }}
+)
+
+// NewConn wraps an accepted socket. Timeouts bound each wait for input and
+// each write to the socket; zero means none.
+func NewConn(c net.Conn, read, write time.Duration) *Conn {
+	return &Conn{raw: c, stream: c, readTimeout: read, writeTimeout: write}
+}
+
+// SetReadTimeout changes how long each following wait for input may take.
+func (c *Conn) SetReadTimeout(d time.Duration) { c.readTimeout = d }
+
+// Handshake starts TLS as the server. Input that is buffered already came
+// before the handshake and could be an injection (CVE-2011-0411), so it is
+// ErrEarlyInput. The handshake is bound by timeout.
+func (c *Conn) Handshake(cfg *tls.Config, timeout time.Duration) error {
+	if c.Buffered() > 0 {
+		return ErrEarlyInput
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	if err := c.raw.SetDeadline(deadline(timeout)); err != nil {
+		return err
+	}
+	t := tls.Server(c.raw, cfg)
+	if err := t.Handshake(); err != nil {
+		return err
+	}
+	c.tls, c.stream = t, t
+	return c.raw.SetDeadline(time.Time{})
+}
+
+// TLS returns the state of the TLS session, or false without one.
+func (c *Conn) TLS() (*tls.ConnectionState, bool) {
+	if c.tls == nil {
+		return nil, false
+	}
+	st := c.tls.ConnectionState()
+	return &st, true
+}
+
+// Remote returns the peer's address; invalid if it has none.
+func (c *Conn) Remote() netip.AddrPort { return addrPort(c.raw.RemoteAddr()) }
+
+// Local returns our own address of this connection.
+func (c *Conn) Local() netip.AddrPort { return addrPort(c.raw.LocalAddr()) }
+
+// Loopback reports whether both ends are on the loopback interface.
+func (c *Conn) Loopback() bool {
+	return c.Remote().Addr().IsLoopback() && c.Local().Addr().IsLoopback()
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// Buffered returns how many octets can be read without waiting for the socket.
+func (c *Conn) Buffered() int { return c.inEnd - c.inPos }
+
+// Peek returns all buffered input, after waiting for some if there is none.
+// The slice is valid until the next read.
+func (c *Conn) Peek() ([]byte, error) {
+	if c.inPos == c.inEnd {
+		if err := c.fill(false); err != nil {
+			return nil, err
+		}
+	}
+	return c.in[c.inPos:c.inEnd], nil
+}
+
+// Discard drops n octets of what Peek returned.
+func (c *Conn) Discard(n int) {
+	c.inPos += n
+	if c.inPos == c.inEnd {
+		c.inPos, c.inEnd = 0, 0
+	}
+}
+
+// Read reads into p what is buffered or arrives next.
+func (c *Conn) Read(p []byte) (int, error) {
+	b, err := c.Peek()
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, b)
+	c.Discard(n)
+	return n, nil
+}
+
+// ReadLine returns the next line without its CRLF. The slice is valid until
+// the next read. A line of over limit octets is ErrLineTooLong; a CR or LF
+// elsewhere is ErrBareNewline. While it waits for the first octet of a line the
+// connection holds no large buffer.
+func (c *Conn) ReadLine(limit int) ([]byte, error) {
+	for scanned := 0; ; {
+		b := c.in[c.inPos:c.inEnd]
+		if i := bytes.IndexByte(b[scanned:], '\n'); i >= 0 {
+			return c.takeLine(b[:scanned+i+1], limit)
+		}
+		scanned = len(b)
+		if scanned > limit+1 {
+			return nil, ErrLineTooLong
+		}
+		if err := c.fill(true); err != nil {
+			return nil, unexpected(err, scanned)
+		}
+	}
+}
+
+// takeLine checks and consumes line, which ends in its first LF.
+func (c *Conn) takeLine(line []byte, limit int) ([]byte, error) {
+	n := len(line)
+	if n < 2 || bytes.IndexByte(line, '\r') != n-2 {
+		return nil, ErrBareNewline
+	}
+	if n-2 > limit {
+		return nil, ErrLineTooLong
+	}
+	c.inPos += n // Not Discard: line must stay whole until the next read.
+	return line[:n-2], nil
+}
+
+// SkipLine drops input up to and with the next LF, at most limit octets; past
+// that it returns ErrLineTooLong again.
+func (c *Conn) SkipLine(limit int) error {
+	for dropped := 0; dropped <= limit; {
+		b, err := c.Peek()
+		if err != nil {
+			return err
+		}
+		i := bytes.IndexByte(b, '\n')
+		if i >= 0 {
+			c.Discard(i + 1)
+			return nil
+		}
+		dropped += len(b)
+		c.Discard(len(b))
+	}
+	return ErrLineTooLong
+}
+
+func unexpected(err error, pending int) error {
+	if err == io.EOF && pending > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// fill waits for more input. If idle is likely it gives the large buffer back
+// first and waits with the small one.
+func (c *Conn) fill(idle bool) error {
+	switch {
+	case c.readErr != nil:
+		return c.readErr
+	case c.inPos == c.inEnd && idle:
+		return c.fillIdle()
+	case c.in == nil:
+		c.in = readPool.Get().(*[readBuffer]byte)[:]
+	}
+	c.inEnd = copy(c.in, c.in[c.inPos:c.inEnd])
+	c.inPos = 0
+	if c.inEnd == len(c.in) { // A line longer than the buffer; ReadLine bounds it.
+		larger := make([]byte, 2*len(c.in))
+		copy(larger, c.in)
+		c.releaseInput()
+		c.in = larger
+	}
+	n, err := c.read(c.in[c.inEnd:])
+	c.inEnd += n
+	return err
+}
+
+func (c *Conn) fillIdle() error {
+	c.inPos, c.inEnd = 0, 0
+	c.releaseInput()
+	n, err := c.read(c.first[:])
+	if n == 0 {
+		return err
+	}
+	c.in = readPool.Get().(*[readBuffer]byte)[:]
+	c.inEnd = copy(c.in, c.first[:n])
+	return nil
+}
+
+// read reads once from the stream, under the read timeout. An error that came
+// with octets is kept for the next call.
+func (c *Conn) read(p []byte) (int, error) {
+	if err := c.raw.SetReadDeadline(deadline(c.readTimeout)); err != nil {
+		return 0, err
+	}
+	if c.interrupted.Load() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := c.stream.Read(p)
+	c.readErr = err
+	if n > 0 {
+		return n, nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return 0, err
+}
+
+func (c *Conn) releaseInput() {
+	if len(c.in) == readBuffer {
+		readPool.Put((*[readBuffer]byte)(c.in))
+	}
+	c.in = nil
+}
+
+// Write adds p to the output, sending when the buffer is full. Errors stick.
+func (c *Conn) Write(p []byte) (int, error) {
+	written := len(p)
+	for len(p) > 0 && c.writeErr == nil {
+		if c.out == nil {
+			c.out = writePool.Get().(*[writeBuffer]byte)[:0]
+		}
+		if len(c.out) == 0 && len(p) >= writeBuffer {
+			c.send(p)
+			break
+		}
+		n := min(len(p), writeBuffer-len(c.out))
+		c.out = append(c.out, p[:n]...)
+		p = p[n:]
+		if len(c.out) == writeBuffer {
+			c.send(c.out)
+			c.out = c.out[:0]
+		}
+	}
+	if c.writeErr != nil {
+		return 0, c.writeErr
+	}
+	return written, nil
+}
+
+// WriteString is Write.
+func (c *Conn) WriteString(s string) (int, error) {
+	if c.out != nil && len(s) < writeBuffer-len(c.out) {
+		c.out = append(c.out, s...)
+		return len(s), c.writeErr
+	}
+	return c.Write([]byte(s))
+}
+
+// Flush sends all output and gives the buffer back.
+func (c *Conn) Flush() error {
+	if c.out != nil {
+		if len(c.out) > 0 && c.writeErr == nil {
+			c.send(c.out)
+		}
+		writePool.Put((*[writeBuffer]byte)(c.out[:writeBuffer]))
+		c.out = nil
+	}
+	return c.writeErr
+}
+
+func (c *Conn) send(p []byte) {
+	if err := c.raw.SetWriteDeadline(deadline(c.writeTimeout)); err != nil {
+		c.writeErr = err
+		return
+	}
+	_, c.writeErr = c.stream.Write(p)
+}
+
+// Interrupt makes the pending and every later read fail with a timeout; for a
+// shutdown that wants the session's own goroutine to say goodbye.
+func (c *Conn) Interrupt() {
+	c.interrupted.Store(true)
+	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
+// Close closes the socket, after the TLS close alert if there is TLS. Output
+// that was not flushed is dropped.
+func (c *Conn) Close() error {
+	if c.tls != nil {
+		_ = c.raw.SetWriteDeadline(deadline(time.Second))
+		return c.tls.Close()
+	}
+	return c.raw.Close()
+}
+
+func deadline(d time.Duration) time.Time {
+	if d == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
