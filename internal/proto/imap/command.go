@@ -6,8 +6,8 @@ import (
 	"yubin/internal/mail"
 )
 
-// Command is one parsed command: Args holds the type that belongs to Name, or
-// nil for a verb without arguments.
+// Command is one parsed command: Args holds a pointer to the type that belongs
+// to Name, or nil for a verb without arguments.
 type Command struct {
 	Tag  string
 	Name string // upper-case, as in the command table: "FETCH", "UID FETCH", "LOGIN"
@@ -32,7 +32,7 @@ type (
 	// Enable is ENABLE.
 	Enable struct{ Capabilities []string } // upper-case
 	// ID is ID (RFC 2971). Nil fields for ID NIL.
-	ID struct{ Fields map[string]string }
+	ID struct{ Fields map[string]string } // names in lower case; NIL values are ""
 	// Select is SELECT and EXAMINE.
 	Select struct {
 		Mailbox  string
@@ -74,7 +74,7 @@ type (
 		Items   []StatusItem
 	}
 	// Append is APPEND. The message octets follow as a literal that the parser
-	// does not read: see Parser.
+	// does not read: see Reader.ReadCommand.
 	Append struct {
 		Mailbox string
 		Flags   FlagList

@@ -1,0 +1,211 @@
+package imap
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yubin/internal/mail"
+)
+
+func nums(n ...Num) iter.Seq[Num] { return slices.Values(n) }
+
+var responses = []struct {
+	want  string // without the last CRLF
+	write func(e *Encoder)
+}{
+	{"* OK IMAP4rev2 server ready", func(e *Encoder) { e.Status("", OK, "", "IMAP4rev2 server ready") }},
+	{"A001 NO [TRYCREATE] no such mailbox", func(e *Encoder) { e.Status("A001", NO, CodeTryCreate, "no such mailbox") }},
+	{"* BYE a  b", func(e *Encoder) { e.Status("", BYE, "", "a\r\nb") }},
+	{"A003 OK [APPENDUID 38505 3955] APPEND completed",
+		func(e *Encoder) { e.Status("A003", OK, CodeAppendUID(38505, 3955), "APPEND completed") }},
+	{"A004 OK [COPYUID 38505 304,319:320 3956:3958] Done", func(e *Encoder) {
+		e.Status("A004", OK, CodeCopyUID(38505, []mail.UID{304, 319, 320}, []mail.UID{3956, 3957, 3958}), "Done")
+	}},
+	{"* OK [UIDNEXT 7] x", func(e *Encoder) { e.Status("", OK, CodeUIDNext(7), "x") }},
+	{"* OK [UIDVALIDITY 4294967295] x", func(e *Encoder) { e.Status("", OK, CodeUIDValidity(1<<32-1), "x") }},
+	{"* OK [UNSEEN 12] x", func(e *Encoder) { e.Status("", OK, CodeUnseen(12), "x") }},
+	{`* OK [PERMANENTFLAGS (\Seen \*)] x`, func(e *Encoder) { e.Status("", OK, CodePermanentFlags(`\Seen`, `\*`), "x") }},
+	{"a OK [CAPABILITY IMAP4rev1 ID] x", func(e *Encoder) { e.Status("a", OK, CodeCapability("IMAP4rev1", "ID"), "x") }},
+	{`a NO [BADCHARSET ("US-ASCII" "UTF-8")] x`, func(e *Encoder) { e.Status("a", NO, CodeBadCharset("US-ASCII", "UTF-8"), "x") }},
+	{"a NO [BADCHARSET] x", func(e *Encoder) { e.Status("a", NO, CodeBadCharset(), "x") }},
+	{"+ idling", func(e *Encoder) { e.Continue("idling") }},
+	{"+ ", func(e *Encoder) { e.Continue("") }},
+	{"* CAPABILITY IMAP4rev1 IMAP4rev2", func(e *Encoder) { e.Capability("IMAP4rev1", "IMAP4rev2") }},
+	{"* ENABLED", func(e *Encoder) { e.Enabled() }},
+	{"* ENABLED UTF8=ACCEPT", func(e *Encoder) { e.Enabled("UTF8=ACCEPT") }},
+	{`* FLAGS (\Answered \Seen)`, func(e *Encoder) { e.Flags(`\Answered`, `\Seen`) }},
+	{"* 23 EXISTS", func(e *Encoder) { e.Exists(23) }},
+	{"* 0 RECENT", func(e *Encoder) { e.Recent(0) }},
+	{"* 44 EXPUNGE", func(e *Encoder) { e.Expunge(44) }},
+	{"* ID NIL", func(e *Encoder) { e.ID() }},
+	{`* ID ("name" "yubin" "version" NIL)`, func(e *Encoder) { e.ID(Field{"name", "yubin"}, Field{"version", ""}) }},
+	{`* NAMESPACE (("" "/")) NIL NIL`, func(e *Encoder) { e.Namespace() }},
+	{`* LIST (\Noselect) "/" ""`, func(e *Encoder) { e.List(Listed{Attrs: []MailboxAttr{AttrNoSelect}}) }},
+	{`* LSUB () "/" "R&-D\"/&AOk-"`, func(e *Encoder) { e.List(Listed{LSub: true, Name: `R&D"/é`}) }},
+	{`* LIST (\Subscribed \HasChildren) "/" "é" ("CHILDINFO" ("SUBSCRIBED") "OLDNAME" ("&é"))`, func(e *Encoder) {
+		e.SetUTF8(true)
+		e.List(Listed{Attrs: []MailboxAttr{AttrSubscribed, AttrHasChildren}, Name: "é", OldName: "&é", ChildInfo: true})
+	}},
+	{`* LIST () "/" "INBOX" ("OLDNAME" ("inbox"))`, func(e *Encoder) { e.List(Listed{Name: "INBOX", OldName: "inbox"}) }},
+	{"* LIST () \"/\" {3}\r\na\nb", func(e *Encoder) { e.SetUTF8(true); e.List(Listed{Name: "a\nb"}) }},
+	{`* STATUS "blurdybloop" (MESSAGES 231 UIDNEXT 44292)`, func(e *Encoder) {
+		e.MailboxStatus("blurdybloop", StatusValue{StatusMessages, 231}, StatusValue{StatusUIDNext, 44292})
+	}},
+	{`* STATUS "x" ()`, func(e *Encoder) { e.MailboxStatus("x") }},
+	{"* SEARCH", func(e *Encoder) { e.Search(nums()) }},
+	{"* SEARCH 2 84 882", func(e *Encoder) { e.Search(nums(2, 84, 882)) }},
+	{`* ESEARCH (TAG "a567") UID COUNT 17 ALL 4:18,21,28`, func(e *Encoder) {
+		e.ESearch(ESearch{Tag: "a567", UID: true, Count: 17, All: nums(4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 28)})
+	}},
+	{`* ESEARCH (TAG "a") MIN 2 MAX 9`, func(e *Encoder) { e.ESearch(ESearch{Tag: "a", Min: 2, Max: 9, Count: -1}) }},
+	{`* ESEARCH COUNT 0`, func(e *Encoder) { e.ESearch(ESearch{}) }},
+	{`* 23 FETCH (FLAGS (\Seen) RFC822.SIZE 44827 UID 447)`, func(e *Encoder) {
+		f := e.Fetch(23)
+		f.Flags(mail.Seen, "", false)
+		f.Size(44827)
+		f.UID(447)
+		f.End()
+	}},
+	{`* 1 FETCH (FLAGS ())`, func(e *Encoder) { f := e.Fetch(1); f.Flags(0, "", false); f.End() }},
+	{`* 1 FETCH (FLAGS (\Seen \Answered \Flagged \Deleted \Draft \Recent $Junk a))`, func(e *Encoder) {
+		f := e.Fetch(1)
+		f.Flags(1<<5-1, "$Junk a", true)
+		f.End()
+	}},
+	{`* 1 FETCH (INTERNALDATE " 7-Jul-1996 02:44:25 -0730" ENVELOPE (x) BODYSTRUCTURE (y))`, func(e *Encoder) {
+		f := e.Fetch(1)
+		f.InternalDate(time.Date(1996, 7, 7, 2, 44, 25, 0, time.FixedZone("", -27000)))
+		f.Envelope([]byte("(x)"))
+		f.BodyStructure([]byte("(y)"))
+		f.End()
+	}},
+	{"* 1 FETCH (BODY[1.HEADER.FIELDS (Date \"x y\")]<5> {3}\r\nabc UID 1)", func(e *Encoder) {
+		f := e.Fetch(1)
+		f.Literal(FetchItem{Kind: FetchBody, Peek: true, Partial: &Partial{5, 100},
+			Section: Section{Path: []int{1}, Text: SectionHeaderFields, Fields: []string{"Date", "x y"}}}, 3, true)
+		_, _ = io.WriteString(e, "abc")
+		f.UID(1)
+		f.End()
+	}},
+	{"* 1 FETCH (BINARY[1] ~{1}\r\n\x00 BINARY.SIZE[1] 1 BINARY[2]<0> {0}\r\n BINARY[3] NIL RFC822 {1}\r\nx RFC822.HEADER NIL)", func(e *Encoder) {
+		f := e.Fetch(1)
+		one := Section{Path: []int{1}}
+		f.Literal(FetchItem{Kind: FetchBinary, Section: one}, 1, true)
+		_, _ = e.Write([]byte{0})
+		f.BinarySize(FetchItem{Kind: FetchBinarySize, Section: one}, 1)
+		f.Literal(FetchItem{Kind: FetchBinary, Section: Section{Path: []int{2}}, Partial: &Partial{0, 9}}, 0, false)
+		f.Nil(FetchItem{Kind: FetchBinary, Section: Section{Path: []int{3}}})
+		f.Literal(FetchItem{Kind: FetchRFC822, Peek: true}, 1, false)
+		_, _ = io.WriteString(e, "x")
+		f.Nil(FetchItem{Kind: FetchRFC822Header, Peek: true})
+		f.End()
+	}},
+	{`* 1 FETCH (BODY ("text" "plain" NIL NIL NIL "7bit" 1 1))`, func(e *Encoder) {
+		f := e.Fetch(1)
+		_ = f.Body([]byte(`("text" "plain" NIL NIL NIL "7bit" 1 1 NIL NIL NIL NIL)`))
+		f.End()
+	}},
+	{`* 1 FETCH (BODY NIL)`, func(e *Encoder) { f := e.Fetch(1); _ = f.Body([]byte(`(bad`)); f.End() }},
+}
+
+func TestResponses(t *testing.T) {
+	for _, c := range responses {
+		var b bytes.Buffer
+		e := NewEncoder(&b)
+		c.write(e)
+		if b.String() != c.want+"\r\n" || e.Err() != nil {
+			t.Errorf("got  %q\nwant %q", b.String(), c.want)
+		}
+	}
+}
+
+func TestAppendString(t *testing.T) {
+	long := strings.Repeat("x", maxQuoted+1)
+	for in, want := range map[string]string{
+		"":       `""`,
+		`a"b\`:   `"a\"b\\"`,
+		"é":      "{2}\r\né",
+		"a\r\nb": "{4}\r\na\r\nb",
+		"a\x00b": "{2}\r\nab",
+		"\x7f":   "{1}\r\n\x7f",
+		long:     "{1001}\r\n" + long,
+	} {
+		if got := string(AppendString(nil, []byte(in))); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
+func TestRoleAttr(t *testing.T) {
+	for role, want := range map[mail.Role]MailboxAttr{mail.RoleInbox: "", "": "", mail.RoleSent: AttrSent,
+		mail.RoleDrafts: AttrDrafts, mail.RoleArchive: AttrArchive, mail.RoleJunk: AttrJunk,
+		mail.RoleTrash: AttrTrash, mail.RoleAll: AttrAll, mail.RoleFlagged: AttrFlagged} {
+		if got := RoleAttr(role); got != want {
+			t.Errorf("%s: %s", role, got)
+		}
+	}
+}
+
+// TestLongSearch: a long response is written in pieces and nothing of it is kept.
+func TestLongSearch(t *testing.T) {
+	var b bytes.Buffer
+	e := NewEncoder(&b)
+	e.Search(func(yield func(Num) bool) {
+		for n := Num(1); n <= 100_000 && yield(n); n++ {
+		}
+	})
+	if fields := strings.Fields(b.String()); len(fields) != 100_002 || fields[100_001] != "100000" {
+		t.Errorf("%d fields", len(fields))
+	}
+	if cap(e.b) > 2*keepScratch {
+		t.Errorf("keeps %d octets", cap(e.b))
+	}
+}
+
+func TestEncoderDropsLargeScratch(t *testing.T) {
+	e := NewEncoder(&bytes.Buffer{})
+	f := e.Fetch(1)
+	f.Literal(FetchItem{Kind: FetchBody, Section: Section{Text: SectionHeaderFields, Fields: []string{strings.Repeat("x", 1<<20)}}}, 0, false)
+	f.End()
+	if cap(e.b) > 2*keepScratch {
+		t.Errorf("keeps %d octets", cap(e.b))
+	}
+}
+
+func TestLargeEnvelope(t *testing.T) {
+	var b bytes.Buffer
+	e := NewEncoder(&b)
+	raw := "(" + strings.Repeat("x", 2*keepScratch) + ")"
+	f := e.Fetch(1)
+	f.UID(2)
+	f.Envelope([]byte(raw))
+	f.Size(3)
+	f.End()
+	if want := "* 1 FETCH (UID 2 ENVELOPE " + raw + " RFC822.SIZE 3)\r\n"; b.String() != want {
+		t.Errorf("got %.60q", b.String())
+	}
+}
+
+type broken struct{ calls int }
+
+var errBroken = errors.New("broken")
+
+func (b *broken) Write([]byte) (int, error) { b.calls++; return 0, errBroken }
+
+func (b *broken) WriteString(string) (int, error) { b.calls++; return 0, errBroken }
+
+func TestEncoderErrorSticks(t *testing.T) {
+	w := &broken{}
+	e := NewEncoder(w)
+	e.Exists(1)
+	e.Expunge(1)
+	if _, err := e.Write([]byte("x")); err != errBroken || e.Err() != errBroken || w.calls != 1 {
+		t.Errorf("err %v after %d calls", e.Err(), w.calls)
+	}
+}

@@ -1,0 +1,139 @@
+package imap
+
+import (
+	"strconv"
+	"time"
+
+	"yubin/internal/mail"
+)
+
+// Fetched writes one FETCH response, item by item. End must be called.
+type Fetched struct {
+	e     *Encoder
+	items int
+}
+
+// Fetch starts a FETCH response for the message with sequence number seq. No
+// other response may be written before its End.
+func (e *Encoder) Fetch(seq uint32) Fetched {
+	e.b = append(e.b, "* "...)
+	e.b = strconv.AppendUint(e.b, uint64(seq), 10)
+	e.b = append(e.b, " FETCH ("...)
+	return Fetched{e: e}
+}
+
+// End ends the response and writes it.
+func (f *Fetched) End() {
+	f.e.b = append(f.e.b, ')')
+	f.e.crlf()
+}
+
+// item starts an item: a space unless it is the first, and its name.
+func (f *Fetched) item(name string) {
+	if f.items > 0 {
+		f.e.b = append(f.e.b, ' ')
+	}
+	f.items++
+	f.e.b = append(f.e.b, name...)
+}
+
+// UID writes UID.
+func (f *Fetched) UID(u mail.UID) {
+	f.item("UID ")
+	f.e.b = strconv.AppendUint(f.e.b, uint64(u), 10)
+}
+
+// Flags writes FLAGS; recent adds \Recent.
+func (f *Fetched) Flags(flags mail.Flags, keywords mail.Keywords, recent bool) {
+	f.item("FLAGS (")
+	b := f.e.b
+	empty := len(b)
+	for i, name := range systemFlags {
+		if flags&(1<<i) != 0 {
+			b = append(b, name...)
+		}
+	}
+	if recent {
+		b = append(b, `\Recent `...)
+	}
+	if keywords != "" {
+		b = append(append(b, keywords...), ' ')
+	}
+	if len(b) > empty {
+		b = b[:len(b)-1]
+	}
+	f.e.b = append(b, ')')
+}
+
+// systemFlags are the names of mail.Flags in the order of its bits.
+var systemFlags = [...]string{`\Seen `, `\Answered `, `\Flagged `, `\Deleted `, `\Draft `}
+
+// InternalDate writes INTERNALDATE.
+func (f *Fetched) InternalDate(t time.Time) {
+	f.item("INTERNALDATE ")
+	f.e.b = AppendDateTime(f.e.b, t)
+}
+
+// Size writes RFC822.SIZE.
+func (f *Fetched) Size(octets int64) {
+	f.item("RFC822.SIZE ")
+	f.e.b = strconv.AppendInt(f.e.b, octets, 10)
+}
+
+// Envelope writes ENVELOPE as AppendEnvelope made it.
+func (f *Fetched) Envelope(raw []byte) { f.raw("ENVELOPE ", raw) }
+
+// BodyStructure writes BODYSTRUCTURE as AppendBodyStructure made it.
+func (f *Fetched) BodyStructure(raw []byte) { f.raw("BODYSTRUCTURE ", raw) }
+
+// Body writes BODY without a section, from the same text as BodyStructure; an
+// error is a text that is no body structure, and the item is NIL then.
+func (f *Fetched) Body(bodystructure []byte) error {
+	f.item("BODY ")
+	b, err := AppendBodyFromStructure(f.e.b, bodystructure)
+	if err != nil {
+		b = append(f.e.b, "NIL"...)
+	}
+	f.e.b = b
+	return err
+}
+
+func (f *Fetched) raw(name string, value []byte) {
+	f.item(name)
+	if len(value) > keepScratch {
+		_, _ = f.e.Write(value) // The error sticks.
+		return
+	}
+	f.e.b = append(f.e.b, value...)
+	f.e.spill()
+}
+
+// Literal announces size octets for a BODY[...], BINARY[...] or RFC822 item.
+// The caller writes exactly so many to the Encoder before anything else. For
+// BINARY, hasNUL says that literal8 is needed (RFC 9051 §7.5.2).
+func (f *Fetched) Literal(item FetchItem, size int64, hasNUL bool) {
+	f.name(item)
+	if hasNUL && item.Kind == FetchBinary {
+		f.e.b = append(f.e.b, '~')
+	}
+	f.e.b = strconv.AppendInt(append(f.e.b, '{'), size, 10)
+	f.e.b = append(f.e.b, "}\r\n"...)
+}
+
+// Nil writes an item that does not exist, such as a part without its number.
+func (f *Fetched) Nil(item FetchItem) {
+	f.name(item)
+	f.e.b = append(f.e.b, "NIL"...)
+}
+
+// BinarySize writes BINARY.SIZE.
+func (f *Fetched) BinarySize(item FetchItem, octets int64) {
+	f.name(item)
+	f.e.b = strconv.AppendInt(f.e.b, octets, 10)
+}
+
+// name writes the name of item as a response has it, and a space.
+func (f *Fetched) name(item FetchItem) {
+	f.item("")
+	f.e.b = append(item.appendResponseName(f.e.b), ' ')
+}
