@@ -53,7 +53,7 @@ func appendAddresses(dst []byte, list []message.MailAddress) []byte {
 // Parameters come decoded from package message. Deviation: where RFC 9051 asks
 // for a decoded value beyond US-ASCII as raw UTF-8 in a parameter "name*", we
 // send "name*" in the encoding of RFC 2231 §4, charset UTF-8, in one piece.
-// That is what clients know how to read (Dovecot sends it so), stays within
+// That is what clients know how to read, stays within
 // quoted strings, and cannot be taken for another charset.
 //
 // Deviation: message/global is shown with the envelope and structure of what it

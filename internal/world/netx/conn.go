@@ -5,7 +5,9 @@ package netx
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -21,6 +23,7 @@ const (
 	idleBuffer  = 512      // all that a connection with nothing to read or write holds
 	readBuffer  = 16 << 10 // while input is being worked on
 	writeBuffer = 16 << 10 // while output waits for Flush
+	maxSend     = 64 << 10 // handed to the socket under one write timeout
 )
 
 // Errors of a Conn. After any of them the connection can only be closed, save
@@ -38,6 +41,7 @@ type Conn struct {
 	raw    net.Conn // the socket
 	stream net.Conn // raw, or the TLS connection over it
 	tls    *tls.Conn
+	leaf   *x509.Certificate // that we showed in the handshake, if known
 
 	in       []byte // pooled; unread input is in[inPos:inEnd]
 	inPos    int
@@ -46,9 +50,13 @@ type Conn struct {
 	out      []byte // pooled; waiting for Flush
 	readErr  error
 	writeErr error
+	received int64
+	sent     int64
 
 	readTimeout  time.Duration
 	writeTimeout time.Duration
+	idle         atomic.Bool // waiting for the first octet of a line, or for a handshake
+	draining     atomic.Bool
 	interrupted  atomic.Bool
 }
 
@@ -76,11 +84,16 @@ func (c *Conn) Handshake(cfg *tls.Config, timeout time.Duration) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
+	c.idle.Store(true)
+	defer c.idle.Store(false)
 	if err := c.raw.SetDeadline(deadline(timeout)); err != nil {
 		return err
 	}
+	if c.interrupted.Load() || c.draining.Load() {
+		return os.ErrDeadlineExceeded
+	}
 	t := tls.Server(c.raw, cfg)
-	if err := t.Handshake(); err != nil {
+	if err := t.HandshakeContext(context.WithValue(context.Background(), leafKey{}, &c.leaf)); err != nil {
 		return err
 	}
 	c.tls, c.stream = t, t
@@ -95,6 +108,31 @@ func (c *Conn) TLS() (*tls.ConnectionState, bool) {
 	st := c.tls.ConnectionState()
 	return &st, true
 }
+
+// leafKey is the context key under which Handshake passes a place for the leaf
+// certificate.
+type leafKey struct{}
+
+// NoteCertificate tells the Conn whose handshake asks for a certificate which
+// one it got; for GetCertificate functions, which are given hello.Context().
+// crypto/tls keeps no trace of it, and channel binding needs it.
+func NoteCertificate(hello context.Context, cert *tls.Certificate) {
+	if leaf, ok := hello.Value(leafKey{}).(**x509.Certificate); ok {
+		*leaf = cert.Leaf
+	}
+}
+
+// Certificate returns the leaf certificate that we showed in the handshake, for
+// the tls-server-end-point binding (RFC 5929 §4). It is nil without TLS, when
+// the session was resumed, and when the tls.Config did not call NoteCertificate.
+func (c *Conn) Certificate() *x509.Certificate { return c.leaf }
+
+// Received and Sent return the octets so far, without what TLS adds; for the
+// goroutine that reads and the one that writes.
+func (c *Conn) Received() int64 { return c.received }
+
+// Sent counts what was flushed; see Received.
+func (c *Conn) Sent() int64 { return c.sent }
 
 // Remote returns the peer's address; invalid if it has none.
 func (c *Conn) Remote() netip.AddrPort { return addrPort(c.raw.RemoteAddr()) }
@@ -117,6 +155,13 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // Buffered returns how many octets can be read without waiting for the socket.
 func (c *Conn) Buffered() int { return c.inEnd - c.inPos }
+
+// LineBuffered reports whether a whole line can be read without waiting for the
+// socket. If not, output should be flushed before the next ReadLine: the peer
+// may wait for it, even with half of its next line already sent.
+func (c *Conn) LineBuffered() bool {
+	return bytes.IndexByte(c.in[c.inPos:c.inEnd], '\n') >= 0
+}
 
 // Peek returns all buffered input, after waiting for some if there is none.
 // The slice is valid until the next read.
@@ -234,6 +279,11 @@ func (c *Conn) fill(idle bool) error {
 func (c *Conn) fillIdle() error {
 	c.inPos, c.inEnd = 0, 0
 	c.releaseInput()
+	c.idle.Store(true) // Before the look at draining: Drain writes and reads in the other order.
+	defer c.idle.Store(false)
+	if c.draining.Load() {
+		return os.ErrDeadlineExceeded
+	}
 	n, err := c.read(c.first[:])
 	if n == 0 {
 		return err
@@ -246,7 +296,7 @@ func (c *Conn) fillIdle() error {
 // read reads once from the stream, under the read timeout. An error that came
 // with octets is kept for the next call.
 func (c *Conn) read(p []byte) (int, error) {
-	if err := c.raw.SetReadDeadline(deadline(c.readTimeout)); err != nil {
+	if err := c.armRead(); err != nil {
 		return 0, err
 	}
 	if c.interrupted.Load() {
@@ -254,6 +304,7 @@ func (c *Conn) read(p []byte) (int, error) {
 	}
 	n, err := c.stream.Read(p)
 	c.readErr = err
+	c.received += int64(n)
 	if n > 0 {
 		return n, nil
 	}
@@ -261,6 +312,16 @@ func (c *Conn) read(p []byte) (int, error) {
 		err = io.ErrNoProgress
 	}
 	return 0, err
+}
+
+// armRead sets the deadline of the next read. TLS may write while it reads (key
+// updates, alerts), so there the deadline of the last write, long past on an
+// idle connection, must go too.
+func (c *Conn) armRead() error {
+	if c.tls != nil {
+		return c.raw.SetDeadline(deadline(c.readTimeout))
+	}
+	return c.raw.SetReadDeadline(deadline(c.readTimeout))
 }
 
 func (c *Conn) releaseInput() {
@@ -274,20 +335,15 @@ func (c *Conn) releaseInput() {
 func (c *Conn) Write(p []byte) (int, error) {
 	written := len(p)
 	for len(p) > 0 && c.writeErr == nil {
-		if c.out == nil {
-			c.out = writePool.Get().(*[writeBuffer]byte)[:0]
-		}
 		if len(c.out) == 0 && len(p) >= writeBuffer {
-			c.send(p)
-			break
+			n := min(len(p), maxSend)
+			c.send(p[:n])
+			p = p[n:]
+			continue
 		}
-		n := min(len(p), writeBuffer-len(c.out))
-		c.out = append(c.out, p[:n]...)
+		n := copy(c.room(), p)
+		c.took(n)
 		p = p[n:]
-		if len(c.out) == writeBuffer {
-			c.send(c.out)
-			c.out = c.out[:0]
-		}
 	}
 	if c.writeErr != nil {
 		return 0, c.writeErr
@@ -297,11 +353,33 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // WriteString is Write.
 func (c *Conn) WriteString(s string) (int, error) {
-	if c.out != nil && len(s) < writeBuffer-len(c.out) {
-		c.out = append(c.out, s...)
-		return len(s), c.writeErr
+	written := len(s)
+	for len(s) > 0 && c.writeErr == nil {
+		n := copy(c.room(), s)
+		c.took(n)
+		s = s[n:]
 	}
-	return c.Write([]byte(s))
+	if c.writeErr != nil {
+		return 0, c.writeErr
+	}
+	return written, nil
+}
+
+// room returns the free part of the output buffer, never empty.
+func (c *Conn) room() []byte {
+	if c.out == nil {
+		c.out = writePool.Get().(*[writeBuffer]byte)[:0]
+	}
+	return c.out[len(c.out):writeBuffer]
+}
+
+// took adds the first n octets of room to the output, and sends it when full.
+func (c *Conn) took(n int) {
+	c.out = c.out[:len(c.out)+n]
+	if len(c.out) == writeBuffer {
+		c.send(c.out)
+		c.out = c.out[:0]
+	}
 }
 
 // Flush sends all output and gives the buffer back.
@@ -321,7 +399,9 @@ func (c *Conn) send(p []byte) {
 		c.writeErr = err
 		return
 	}
-	_, c.writeErr = c.stream.Write(p)
+	n, err := c.stream.Write(p)
+	c.sent += int64(n)
+	c.writeErr = err
 }
 
 // Interrupt makes the pending and every later read fail with a timeout; for a
@@ -331,14 +411,37 @@ func (c *Conn) Interrupt() {
 	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
 }
 
+// Drain makes every wait for the first octet of a line or for a TLS handshake
+// fail with a timeout, the pending one too. What has begun can be finished: the rest of a line, a
+// message that is being read with Peek or Read, all output.
+func (c *Conn) Drain() {
+	c.draining.Store(true)
+	if c.idle.Load() {
+		c.Interrupt()
+	}
+}
+
 // Close closes the socket, after the TLS close alert if there is TLS. Output
-// that was not flushed is dropped.
+// that was not flushed is dropped. Only the goroutine that uses the Conn may
+// call it.
 func (c *Conn) Close() error {
-	if c.tls != nil {
-		_ = c.raw.SetWriteDeadline(deadline(time.Second))
+	if c.tls != nil && c.writeErr == nil {
 		return c.tls.Close()
 	}
 	return c.raw.Close()
+}
+
+// Abort closes the socket under whatever is going on; from any goroutine.
+func (c *Conn) Abort() { _ = c.raw.Close() }
+
+// release gives the buffers back; nothing may use c or a slice of it any more.
+func (c *Conn) release() {
+	c.inPos, c.inEnd = 0, 0
+	c.releaseInput()
+	if c.out != nil {
+		writePool.Put((*[writeBuffer]byte)(c.out[:writeBuffer]))
+		c.out = nil
+	}
 }
 
 func deadline(d time.Duration) time.Time {
