@@ -216,11 +216,11 @@ func (c *Conn) ReadLine(limit int) ([]byte, error) {
 // takeLine checks and consumes line, which ends in its first LF.
 func (c *Conn) takeLine(line []byte, limit int) ([]byte, error) {
 	n := len(line)
-	if n < 2 || bytes.IndexByte(line, '\r') != n-2 {
-		return nil, ErrBareNewline
-	}
-	if n-2 > limit {
+	switch {
+	case n-2 > limit: // First, as for a line whose end is not here yet.
 		return nil, ErrLineTooLong
+	case n < 2 || bytes.IndexByte(line, '\r') != n-2:
+		return nil, ErrBareNewline
 	}
 	c.inPos += n // Not Discard: line must stay whole until the next read.
 	return line[:n-2], nil

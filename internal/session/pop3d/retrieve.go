@@ -1,0 +1,127 @@
+package pop3d
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/proto/pop3"
+)
+
+// topBuffer is how many octets of a message TOP reads at once.
+const topBuffer = 8 << 10
+
+// stat is STAT (RFC 1939 §5). Nothing may follow the two numbers.
+func (s *session) stat(context.Context, pop3.Command) (answer, error) {
+	return ok(fmt.Sprintf("%d %d", s.drop.left, s.drop.octets))
+}
+
+// list is LIST.
+func (s *session) list(_ context.Context, cmd pop3.Command) (answer, error) {
+	return s.scan(cmd, func(dst []byte, m *message) []byte { return strconv.AppendInt(dst, m.size, 10) })
+}
+
+// uidl is UIDL (RFC 1939 §7).
+func (s *session) uidl(_ context.Context, cmd pop3.Command) (answer, error) {
+	validity := uint64(s.drop.mailbox.UIDValidity)
+	return s.scan(cmd, func(dst []byte, m *message) []byte {
+		dst = append(strconv.AppendUint(dst, validity, 10), '.')
+		return strconv.AppendUint(dst, uint64(m.uid), 10)
+	})
+}
+
+// scan is one line for the message of cmd, or for each if it names none: the
+// number and what tell appends.
+func (s *session) scan(cmd pop3.Command, tell func([]byte, *message) []byte) (answer, error) {
+	if n := cmd.Args.(pop3.Message).Number; n != 0 {
+		m, err := s.drop.get(n)
+		if err != nil {
+			return answer{}, err
+		}
+		return ok(string(tell(append(strconv.AppendInt(nil, int64(n), 10), ' '), m)))
+	}
+	return answer{Reply: pop3.OK(s.drop.summary()), lines: func(w *pop3.LineWriter) error {
+		var line []byte
+		for i := range s.drop.messages {
+			m := &s.drop.messages[i]
+			if m.deleted {
+				continue
+			}
+			line = append(strconv.AppendInt(line[:0], int64(i)+1, 10), ' ')
+			if _, err := w.Write(append(tell(line, m), "\r\n"...)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, nil
+}
+
+// retr is RETR.
+func (s *session) retr(ctx context.Context, cmd pop3.Command) (answer, error) {
+	return s.send(ctx, cmd.Args.(pop3.Message).Number, func(w *pop3.LineWriter, c *store.Content) error {
+		s.retrieved++
+		_, err := c.WriteTo(w)
+		return err
+	})
+}
+
+// top is TOP.
+func (s *session) top(ctx context.Context, cmd pop3.Command) (answer, error) {
+	args := cmd.Args.(pop3.Top)
+	return s.send(ctx, args.Number, func(w *pop3.LineWriter, c *store.Content) error {
+		return copyTop(w, c, pop3.NewTopCutter(args.Lines))
+	})
+}
+
+// send opens message n and answers with what write makes of it.
+func (s *session) send(ctx context.Context, n int, write func(*pop3.LineWriter, *store.Content) error) (answer, error) {
+	if _, err := s.drop.get(n); err != nil {
+		return answer{}, err
+	}
+	c, err := s.drop.content(ctx, n)
+	if err != nil {
+		return answer{}, err
+	}
+	text := strconv.FormatInt(c.Size(), 10) + " octets"
+	return answer{Reply: pop3.OK(text), lines: func(w *pop3.LineWriter) (err error) {
+		defer func() { err = errors.Join(err, c.Close()) }()
+		return write(w, c)
+	}}, nil
+}
+
+// copyTop writes as much of c as cut lets through, reading little more.
+func copyTop(w io.Writer, c *store.Content, cut *pop3.TopCutter) error {
+	buf := make([]byte, min(topBuffer, c.Size()))
+	for off := int64(0); off < c.Size(); {
+		n, err := c.ReadAt(buf[:min(int64(len(buf)), c.Size()-off)], off)
+		if n == 0 {
+			return err
+		}
+		off += int64(n)
+		keep, done := cut.Cut(buf[:n])
+		if _, err := w.Write(buf[:keep]); err != nil || done {
+			return err
+		}
+	}
+	return nil
+}
+
+// dele is DELE.
+func (s *session) dele(_ context.Context, cmd pop3.Command) (answer, error) {
+	n := cmd.Args.(pop3.Message).Number
+	m, err := s.drop.get(n)
+	if err != nil {
+		return answer{}, err
+	}
+	s.drop.mark(m)
+	return ok("message " + strconv.Itoa(n) + " deleted")
+}
+
+// rset is RSET.
+func (s *session) rset(context.Context, pop3.Command) (answer, error) {
+	s.drop.unmark()
+	return ok(s.drop.summary())
+}

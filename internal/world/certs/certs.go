@@ -1,0 +1,184 @@
+// Package certs keeps the certificates that yubin shows: read from files and
+// read again when they change, chosen by server name, or self-signed when there
+// are none yet.
+//
+// A renewed certificate needs no reload: at most every checkEvery a handshake
+// looks at the size and time of the files. A pair that does not load (half
+// written, key and certificate from different renewals) is logged once and the
+// old one stays in use.
+//
+// It does not check that the certificates are trusted or fit the host's names,
+// and does not order them from a certificate authority.
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"yubin/internal/world/netx"
+	"yubin/internal/world/obs"
+)
+
+// checkEvery is how often the files are looked at.
+const checkEvery = 3 * time.Second
+
+// Files names the PEM files of one certificate: the chain, leaf first, and its
+// key. They may be the same file.
+type Files struct{ Cert, Key string }
+
+// Options of Open.
+type Options struct {
+	Files []Files // the first is for clients that name no server, or one that none fits
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Info describes one certificate in use.
+type Info struct {
+	Files    Files
+	Names    []string // DNS names and IP addresses it is for
+	NotAfter time.Time
+}
+
+// Certs is a set of certificates. Safe for concurrent use.
+type Certs struct {
+	now   func() time.Time
+	log   *slog.Logger
+	pairs []*pair
+
+	mu      sync.Mutex // held while files are looked at and read
+	checked time.Time
+}
+
+// Open loads the certificates. The error tells all the faults, each with the
+// file and what to do.
+func Open(o Options) (*Certs, error) {
+	if len(o.Files) == 0 {
+		return nil, errors.New("no certificate is configured")
+	}
+	c := &Certs{now: o.Now, log: o.Log, checked: o.Now()}
+	var errs []error
+	for _, f := range o.Files {
+		p := &pair{files: f}
+		errs = append(errs, p.load())
+		c.pairs = append(c.pairs, p)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Reload looks at the files now, and reads those that changed. The error tells
+// what does not load; the old certificates stay in use then.
+func (c *Certs) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.look(func(error) {})
+}
+
+// refresh is Reload if that is due. Handshakes do not wait for one another here.
+func (c *Certs) refresh() {
+	if !c.mu.TryLock() {
+		return
+	}
+	defer c.mu.Unlock()
+	if c.now().Sub(c.checked) < checkEvery {
+		return
+	}
+	_ = c.look(func(err error) {
+		c.log.Error("a changed certificate does not load; the old one stays in use", obs.Err(err))
+	})
+}
+
+// look reads what changed. New faults go to fresh; all that stand are returned.
+func (c *Certs) look(fresh func(error)) error {
+	c.checked = c.now()
+	var errs []error
+	for _, p := range c.pairs {
+		news, err := p.reload()
+		errs = append(errs, err)
+		switch {
+		case news && err != nil:
+			fresh(err)
+		case news:
+			l := p.current()
+			c.log.Info("certificate read again", obs.KeyFile, p.files.Cert, "names", l.names, "not_after", l.cert.Leaf.NotAfter)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// GetCertificate is for tls.Config: the first certificate that fits the name
+// and the algorithms of the client, else the first that fits its name, else
+// the first of all.
+func (c *Certs) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.refresh()
+	cert := c.choose(hello)
+	if ctx := hello.Context(); ctx != nil {
+		netx.NoteCertificate(ctx, cert)
+	}
+	return cert, nil
+}
+
+func (c *Certs) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
+	var fits *tls.Certificate
+	for _, p := range c.pairs {
+		l := p.current()
+		if hello.ServerName == "" || l.cert.Leaf.VerifyHostname(hello.ServerName) == nil {
+			if hello.SupportsCertificate(l.cert) == nil {
+				return l.cert
+			}
+			if fits == nil {
+				fits = l.cert
+			}
+		}
+	}
+	if fits != nil {
+		return fits
+	}
+	return c.pairs[0].current().cert
+}
+
+// List describes the certificates in use, in the order configured.
+func (c *Certs) List() []Info {
+	infos := make([]Info, 0, len(c.pairs))
+	for _, p := range c.pairs {
+		l := p.current()
+		infos = append(infos, Info{Files: p.files, Names: slices.Clone(l.names), NotAfter: l.cert.Leaf.NotAfter})
+	}
+	return infos
+}
+
+// Server returns the tls.Config of a server with these certificates: TLS 1.2
+// and later (RFC 9325), Go's choice of ciphers, session tickets on. protos are
+// the ALPN names of the protocol; a client that offers others only is refused
+// (RFC 7301 §3.2), which keeps HTTP cross-protocol attacks out; one that
+// offers none is welcome.
+//
+// Use one Config for all connections: Go keeps its ticket keys inside, so a
+// copy per connection would break resumption. What a session costs while idle
+// is some 10 KiB of state and a read buffer as large as the largest record that
+// the client sent; nothing here changes that much, but client certificates and
+// a GetConfigForClient that copies would add to it.
+func (c *Certs) Server(protos ...string) *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: c.GetCertificate,
+		NextProtos:     protos,
+	}
+}
+
+// names lists what a certificate is for.
+func names(leaf *x509.Certificate) []string {
+	all := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		all = append(all, ip.String())
+	}
+	return all
+}

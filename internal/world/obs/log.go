@@ -1,0 +1,73 @@
+package obs
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+// Format is how log lines look.
+type Format string
+
+// The formats.
+const (
+	FormatAuto Format = "auto" // text on a terminal, else JSON
+	FormatText Format = "text"
+	FormatJSON Format = "json"
+)
+
+// LogOptions of NewLogger.
+type LogOptions struct {
+	Format   Format     // "" is FormatAuto
+	Level    slog.Level // lines below it are dropped; a *slog.LevelVar in Leveler wins
+	Leveler  slog.Leveler
+	Terminal bool // the writer is a terminal
+	NoTime   bool // leave the time out, for the journal, which has its own
+}
+
+// NewLogger returns a logger that writes to w, one Write per line.
+func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: o.Level}
+	if o.Leveler != nil {
+		opts.Level = o.Leveler
+	}
+	if o.NoTime {
+		opts.ReplaceAttr = dropTime
+	}
+	if o.Format == FormatText || o.Format != FormatJSON && o.Terminal {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+func dropTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// ParseLevel reads "debug", "info", "warn" or "error".
+func ParseLevel(s string) (slog.Level, error) {
+	switch strings.ToLower(s) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("log level %q is none of debug, info, warn, error", s)
+}
+
+// ParseFormat reads a Format.
+func ParseFormat(s string) (Format, error) {
+	switch f := Format(strings.ToLower(s)); f {
+	case FormatAuto, FormatText, FormatJSON:
+		return f, nil
+	}
+	return "", fmt.Errorf("log format %q is none of auto, text, json", s)
+}
