@@ -1,0 +1,247 @@
+package directory
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Limits on accounts and on listing them.
+const (
+	MaxLanguage = 35   // octets of a language tag (RFC 5646 §4.4.1)
+	MaxPage     = 1000 // entries of one list
+)
+
+// Account is somebody who has mail here.
+type Account struct {
+	ID       mail.AccountID `json:"id"`
+	Address  mail.Address   `json:"address"`
+	Language string         `json:"language,omitempty"` // a tag of RFC 5646: what to write to this person in
+	Disabled bool           `json:"disabled"`
+	Created  time.Time      `json:"created"`
+}
+
+// NewAccount is what AddAccount needs to know.
+type NewAccount struct {
+	Address  mail.Address `json:"address"`
+	Password string       `json:"password"`
+	Language string       `json:"language,omitempty"`
+}
+
+// Filter chooses a page of a list that is sorted by domain and local part.
+type Filter struct {
+	Domain mail.Domain  `json:"domain,omitempty"` // only this domain; all if zero
+	After  mail.Address `json:"after,omitzero"`   // only what comes after; the last of the page before
+	Limit  int          `json:"limit,omitempty"`  // at most this many; 0 and more than MaxPage mean MaxPage
+}
+
+func (f Filter) limit() int {
+	if f.Limit <= 0 {
+		return MaxPage
+	}
+	return min(f.Limit, MaxPage)
+}
+
+// AddAccount makes an account with its mailboxes. Errors: Invalid, NotFound for
+// a domain that is not local, Exists if an account or alias has that address.
+func (d *Directory) AddAccount(ctx context.Context, n NewAccount) (Account, error) {
+	if err := checkNew(n.Address, n.Language); err != nil {
+		return Account{}, err
+	}
+	s, err := d.newSecrets(ctx, n.Password)
+	if err != nil {
+		return Account{}, err
+	}
+	a := Account{Address: n.Address, Language: n.Language, Created: d.now()}
+	err = d.change(ctx, func(tx *sqldb.Tx) (err error) {
+		a.ID, err = d.insertAccount(tx, a, s)
+		return err
+	})
+	if err != nil {
+		return Account{}, err
+	}
+	return a, nil
+}
+
+// now is the time to the second, as it is stored.
+func (d *Directory) now() time.Time { return time.Unix(d.o.Now().Unix(), 0).UTC() }
+
+// checkNew checks what needs no database.
+func checkNew(a mail.Address, language string) error {
+	switch {
+	case a.IsZero() || a.Local == "" || a.Domain == "":
+		return mail.Errorf(mail.Invalid, "an account needs an address such as alice@example.org")
+	case len(language) > MaxLanguage || strings.ContainsFunc(language, notInTag):
+		return mail.Errorf(mail.Invalid, "%q is not a language tag such as en or pt-BR", language)
+	}
+	return nil
+}
+
+func notInTag(r rune) bool {
+	return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+}
+
+// insertAccount adds the row and the mailboxes.
+func (d *Directory) insertAccount(tx *sqldb.Tx, a Account, s secrets) (mail.AccountID, error) {
+	if err := checkFree(tx, a.Address); err != nil {
+		return 0, err
+	}
+	key := a.Address.Key()
+	n, err := tx.Insert(`INSERT INTO directory_account (domain, local_key, local, password, scram, language, created)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		key.Domain, key.Local, a.Address.Local, s.password, s.scram, a.Language, a.Created.Unix())
+	if err != nil {
+		return 0, err
+	}
+	id := mail.AccountID(n)
+	return id, d.o.Accounts.CreateAccount(tx, id)
+}
+
+// checkFree checks that a can become an account or alias.
+func checkFree(tx *sqldb.Tx, a mail.Address) error {
+	if err := needDomain(tx, a.Domain); err != nil {
+		return err
+	}
+	found, err := lookup(tx, a.Key())
+	switch {
+	case err != nil || len(found) == 0:
+		return err
+	case found[0].account == 0:
+		return mail.Errorf(mail.Exists, "an alias has the address %s; remove the alias first", a)
+	}
+	return mail.Errorf(mail.Exists, "account %s exists already", a)
+}
+
+// Account finds the account with the address a. Errors: NotFound.
+func (d *Directory) Account(ctx context.Context, a mail.Address) (found Account, err error) {
+	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {
+		found, err = findAccount(tx, a)
+		return err
+	})
+	return found, err
+}
+
+// Accounts lists a page of accounts.
+func (d *Directory) Accounts(ctx context.Context, f Filter) ([]Account, error) {
+	list := []Account{}
+	after := f.After.Key()
+	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		rows, err := tx.Query(selectAccount+` WHERE (domain, local_key) > ($1, $2) AND ($3 = '' OR domain = $3)
+			ORDER BY domain, local_key LIMIT $4`, after.Domain, after.Local, f.Domain, f.limit())
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			a, err := scanAccount(rows)
+			if err != nil {
+				return err
+			}
+			list = append(list, a)
+		}
+		return rows.Err()
+	})
+	return list, err
+}
+
+const selectAccount = `SELECT id, local, domain, language, disabled, created FROM directory_account`
+
+type scanner interface{ Scan(dest ...any) error }
+
+func scanAccount(row scanner) (Account, error) {
+	var a Account
+	var created int64
+	err := row.Scan(&a.ID, &a.Address.Local, &a.Address.Domain, &a.Language, &a.Disabled, &created)
+	a.Created = time.Unix(created, 0).UTC()
+	return a, err
+}
+
+// findAccount is Account in a transaction.
+func findAccount(tx *sqldb.Tx, a mail.Address) (Account, error) {
+	key := a.Key()
+	found, err := scanAccount(tx.QueryRow(selectAccount+` WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local))
+	if isNoRow(err) {
+		err = mail.Errorf(mail.NotFound, "there is no account %s", a)
+	}
+	if err != nil {
+		return Account{}, err
+	}
+	return found, nil
+}
+
+// SetPassword gives the account a new password; the old one is worth nothing
+// from now on. Errors: NotFound, Invalid.
+func (d *Directory) SetPassword(ctx context.Context, a mail.Address, password string) error {
+	if _, err := d.Account(ctx, a); err != nil {
+		return err // before the work of hashing
+	}
+	s, err := d.newSecrets(ctx, password)
+	if err != nil {
+		return err
+	}
+	return d.updateAccount(ctx, a, `UPDATE directory_account SET password = $2, scram = $3 WHERE id = $1`, s.password, s.scram)
+}
+
+// SetDisabled stops or starts logins of the account and mail for it. What it
+// has stays. Errors: NotFound.
+func (d *Directory) SetDisabled(ctx context.Context, a mail.Address, disabled bool) error {
+	return d.updateAccount(ctx, a, `UPDATE directory_account SET disabled = $2 WHERE id = $1`, disabled)
+}
+
+// updateAccount runs an UPDATE whose $1 is the id of the account a.
+func (d *Directory) updateAccount(ctx context.Context, a mail.Address, query string, args ...any) error {
+	return d.change(ctx, func(tx *sqldb.Tx) error {
+		found, err := findAccount(tx, a)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(query, append([]any{found.ID}, args...)...)
+		return err
+	})
+}
+
+// RemoveAccount deletes the account and all its mail. Errors: NotFound;
+// Conflict while an alias leads to it or it is a catch-all.
+func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
+	return d.change(ctx, func(tx *sqldb.Tx) error {
+		found, err := findAccount(tx, a)
+		if err != nil {
+			return err
+		}
+		if err := checkNotTarget(tx, found.Address); err != nil {
+			return err
+		}
+		if err := checkNotCatchAll(tx, found); err != nil {
+			return err
+		}
+		if err := d.o.Accounts.DeleteAccount(tx, found.ID); err != nil {
+			return err
+		}
+		_, err = tx.Exec(`DELETE FROM directory_account WHERE id = $1`, found.ID)
+		return err
+	})
+}
+
+func checkNotCatchAll(tx *sqldb.Tx, a Account) error {
+	var name mail.Domain
+	err := tx.QueryRow(`SELECT name FROM directory_domain WHERE catch_all = $1 ORDER BY name LIMIT 1`, a.ID).Scan(&name)
+	switch {
+	case isNoRow(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	return mail.Errorf(mail.Conflict, "%s is the catch-all of %s; choose another or none first", a.Address, name)
+}
+
+// checkNotTarget checks that no alias has a as a target.
+func checkNotTarget(tx *sqldb.Tx, a mail.Address) error {
+	users, err := aliasesTo(tx, a.Key())
+	if err != nil || len(users) == 0 {
+		return err
+	}
+	return mail.Errorf(mail.Conflict, "alias %s leads to %s; change or remove it first", users[0], a)
+}

@@ -1,0 +1,173 @@
+package directory
+
+import (
+	"context"
+	"slices"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Alias is an address that leads to accounts and other aliases. Targets are in
+// the form of mail.Address.Key.
+type Alias struct {
+	Address mail.Address   `json:"address"`
+	Targets []mail.Address `json:"targets"`
+}
+
+// AddAlias makes an alias. Errors: Invalid; Exists if an account or alias has
+// that address; NotFound if its domain is not local or a target does not exist;
+// Forbidden for a target outside this server; Conflict for a loop or if aliases
+// would nest deeper than MaxAliasDepth; TooLarge.
+func (d *Directory) AddAlias(ctx context.Context, a Alias) (Alias, error) {
+	return d.putAlias(ctx, a, checkFree)
+}
+
+// SetAlias gives an alias other targets. Errors: NotFound; others as AddAlias.
+func (d *Directory) SetAlias(ctx context.Context, a Alias) (Alias, error) {
+	return d.putAlias(ctx, a, removeAlias)
+}
+
+// putAlias writes the rows of a, after before made room for them.
+func (d *Directory) putAlias(ctx context.Context, a Alias, before func(*sqldb.Tx, mail.Address) error) (Alias, error) {
+	a, err := a.clean()
+	if err != nil {
+		return Alias{}, err
+	}
+	err = d.change(ctx, func(tx *sqldb.Tx) error {
+		if err := before(tx, a.Address); err != nil {
+			return err
+		}
+		for _, t := range a.Targets {
+			if err := checkTarget(tx, a.Address.Key(), t); err != nil {
+				return err
+			}
+		}
+		if err := insertAlias(tx, a); err != nil {
+			return err
+		}
+		return checkChains(tx, a.Address.Key())
+	})
+	if err != nil {
+		return Alias{}, err
+	}
+	return a, nil
+}
+
+// clean folds the targets and drops doubles.
+func (a Alias) clean() (Alias, error) {
+	targets := make([]mail.Address, 0, len(a.Targets))
+	for _, t := range a.Targets {
+		if k := t.Key(); !slices.Contains(targets, k) {
+			targets = append(targets, k)
+		}
+		if len(targets) > MaxAliasTargets {
+			return Alias{}, mail.Errorf(mail.TooLarge, "an alias has at most %d targets; divide them among several aliases", MaxAliasTargets)
+		}
+	}
+	switch {
+	case a.Address.Local == "" || a.Address.Domain == "":
+		return Alias{}, mail.Errorf(mail.Invalid, "an alias needs an address such as sales@example.org")
+	case len(targets) == 0:
+		return Alias{}, mail.Errorf(mail.Invalid, "alias %s needs at least one target", a.Address)
+	}
+	return Alias{Address: a.Address, Targets: targets}, nil
+}
+
+// checkTarget checks that t is a name of this server. The alias itself is, for
+// that comes back as a loop.
+func checkTarget(tx *sqldb.Tx, alias, t mail.Address) error {
+	local, err := domainExists(tx, t.Domain)
+	switch {
+	case err != nil:
+		return err
+	case !local:
+		return mail.Errorf(mail.Forbidden, "alias target %s is outside this server, and mail is not forwarded outward; use an address of a local domain", t)
+	case t == alias:
+		return nil
+	}
+	found, err := lookup(tx, t)
+	if err == nil && len(found) == 0 {
+		err = mail.Errorf(mail.NotFound, "alias target %s is neither an account nor an alias; add it first", t)
+	}
+	return err
+}
+
+func insertAlias(tx *sqldb.Tx, a Alias) error {
+	key := a.Address.Key()
+	if _, err := tx.Exec(`INSERT INTO directory_alias (domain, local_key, local) VALUES ($1, $2, $3)`,
+		key.Domain, key.Local, a.Address.Local); err != nil {
+		return err
+	}
+	for i, t := range a.Targets {
+		if _, err := tx.Exec(`INSERT INTO directory_alias_target (domain, local_key, position, target_domain, target_key)
+			VALUES ($1, $2, $3, $4, $5)`, key.Domain, key.Local, i, t.Domain, t.Local); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkChains checks all ways that go through the alias key.
+func checkChains(tx *sqldb.Tx, key mail.Address) error {
+	below, err := chain(tx, key, MaxAliasDepth, targetsOf)
+	if err != nil {
+		return err
+	}
+	above, err := chain(tx, key, MaxAliasDepth, aliasesTo)
+	if err != nil {
+		return err
+	}
+	if above+below > MaxAliasDepth {
+		return mail.Errorf(mail.Conflict, "alias %s would be part of more than %d aliases in a row", key, MaxAliasDepth)
+	}
+	_, err = members(tx, key)
+	return err
+}
+
+// Aliases lists a page of aliases.
+func (d *Directory) Aliases(ctx context.Context, f Filter) ([]Alias, error) {
+	list := []Alias{}
+	after := f.After.Key()
+	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		names, err := collect(tx, `SELECT local, domain FROM directory_alias WHERE (domain, local_key) > ($1, $2)
+			AND ($3 = '' OR domain = $3) ORDER BY domain, local_key LIMIT $4`, after.Domain, after.Local, f.Domain, f.limit())
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			targets, err := targetsOf(tx, n.Key())
+			if err != nil {
+				return err
+			}
+			list = append(list, Alias{Address: n, Targets: targets})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// RemoveAlias deletes an alias. Errors: NotFound; Conflict while another alias
+// leads to it.
+func (d *Directory) RemoveAlias(ctx context.Context, a mail.Address) error {
+	return d.change(ctx, func(tx *sqldb.Tx) error {
+		if err := checkNotTarget(tx, a); err != nil {
+			return err
+		}
+		return removeAlias(tx, a)
+	})
+}
+
+// removeAlias deletes the rows of an alias.
+func removeAlias(tx *sqldb.Tx, a mail.Address) error {
+	key := a.Key()
+	n, err := tx.Exec(`DELETE FROM directory_alias WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
+	if err == nil && n == 0 {
+		err = mail.Errorf(mail.NotFound, "there is no alias %s", a)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`DELETE FROM directory_alias_target WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
+	return err
+}

@@ -1,0 +1,91 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Check verifies every invariant of the rows, online, and reports each that
+// does not hold. The error is one of reading.
+func (d *Directory) Check(ctx context.Context, report func(problem string)) error {
+	return d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		for _, c := range []struct{ problem, query string }{
+			{"account without a local domain", `SELECT local_key, domain FROM directory_account
+				WHERE domain NOT IN (SELECT name FROM directory_domain)`},
+			{"alias without a local domain", `SELECT local_key, domain FROM directory_alias
+				WHERE domain NOT IN (SELECT name FROM directory_domain)`},
+			{"account and alias of one name", `SELECT a.local_key, a.domain FROM directory_account a
+				JOIN directory_alias b ON b.domain = a.domain AND b.local_key = a.local_key`},
+			{"catch-all that is no account, of domain", `SELECT '', name FROM directory_domain
+				WHERE catch_all <> 0 AND catch_all NOT IN (SELECT id FROM directory_account)`},
+			{"targets of an alias that does not exist", `SELECT DISTINCT t.local_key, t.domain FROM directory_alias_target t
+				LEFT JOIN directory_alias a ON a.domain = t.domain AND a.local_key = t.local_key WHERE a.domain IS NULL`},
+			{"alias without targets", `SELECT a.local_key, a.domain FROM directory_alias a
+				LEFT JOIN directory_alias_target t ON t.domain = a.domain AND t.local_key = a.local_key WHERE t.domain IS NULL`},
+			{"alias target that does not exist", `SELECT DISTINCT t.target_key, t.target_domain FROM directory_alias_target t
+				LEFT JOIN directory_alias b ON b.domain = t.target_domain AND b.local_key = t.target_key
+				LEFT JOIN directory_account a ON a.domain = t.target_domain AND a.local_key = t.target_key
+				WHERE a.domain IS NULL AND b.domain IS NULL`},
+		} {
+			found, err := collect(tx, c.query)
+			if err != nil {
+				return err
+			}
+			for _, a := range found {
+				report(fmt.Sprintf("directory: %s: %s", c.problem, a))
+			}
+		}
+		if err := checkAliases(tx, report); err != nil {
+			return err
+		}
+		return checkSecrets(tx, report)
+	})
+}
+
+// checkAliases follows every alias.
+func checkAliases(tx *sqldb.Tx, report func(string)) error {
+	names, err := collect(tx, `SELECT local, domain FROM directory_alias`)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		switch err := checkChains(tx, n.Key()); mail.KindOf(err) {
+		case mail.Conflict, mail.TooLarge:
+			report("directory: " + err.Error())
+		default:
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkSecrets reads what is kept of every password.
+func checkSecrets(tx *sqldb.Tx, report func(string)) error {
+	rows, err := tx.Query(`SELECT local, domain, local_key, password, scram FROM directory_account`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a mail.Address
+		var key, password, scram string
+		if err := rows.Scan(&a.Local, &a.Domain, &key, &password, &scram); err != nil {
+			return err
+		}
+		if key != a.Key().Local {
+			report(fmt.Sprintf("directory: account %s is filed under %q", a, key))
+		}
+		if _, err := parseHash(password); err != nil {
+			report(fmt.Sprintf("directory: account %s: the password hash cannot be read", a))
+		}
+		if _, err := parseScram(scram); scram != "" && err != nil {
+			report(fmt.Sprintf("directory: account %s: the SCRAM keys cannot be read", a))
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,208 @@
+// Package directory knows who lives here: the local domains, the accounts with
+// their passwords, and the aliases. It says where mail for an address goes
+// (Resolve), who somebody is (Login, Scram), and which addresses they may write
+// from (MayUse); and it is where an administrator changes all of that. Every
+// change is durable when its method returns, and effective at once.
+//
+// # Where mail for an address goes
+//
+// The first of these that exists: the account or alias of exactly that name;
+// the one whose name stands before the first "+" (subaddress, RFC 5233 §1);
+// for postmaster (RFC 5321 §4.5.1) Options.Postmaster, or else the domain's
+// first account; the domain's catch-all account. Local parts are compared as
+// mail.Address.Key has them: case-folded. An alias leads to accounts and other
+// aliases of this server; members that are disabled are left out.
+//
+// # Rows
+//
+//	directory_domain        a local domain; catch_all is an account or 0
+//	directory_account       an account; password is a PHC string (argon2id),
+//	                        scram a text as in RFC 5803, or empty
+//	directory_alias         an alias, never of the same name as an account
+//	directory_alias_target  its targets, each the name of an account or alias
+//	directory_secret        the key that invents SCRAM salts
+//
+// Each method is one transaction: a crash leaves all of it or nothing; of an
+// import, whole batches.
+//
+// Every change checks in its transaction that nothing is left pointing nowhere:
+// what is still a target, a catch-all or the domain of something cannot be
+// removed, and aliases neither loop nor nest deeper than MaxAliasDepth. An
+// account's mailboxes come and go in the same transaction as its row.
+//
+// # Logins
+//
+// A password is compared with its argon2id hash, a bounded number at a time;
+// one that was right is remembered, as a keyed digest, until it is changed.
+// Unknown users cost the same work, and for SCRAM have a salt. Failures are
+// told late and counted for the network they came from and for the account:
+// see NetworkFailures. A network that has logged in to an account since the
+// process started is not held back by what others fail at that account.
+//
+// Answers are remembered in memory until the next change of anything. That is
+// enough for one process; it is not told of changes made by another.
+//
+// It deliberately does not end sessions that are open when an account is
+// disabled or removed, and sends nothing outward: alias targets are local.
+package directory
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Sizes of what is remembered, in entries.
+const (
+	maxRoutes      = 32 << 10
+	maxDomains     = 8 << 10
+	maxCredentials = 8 << 10
+	maxVerified    = 16 << 10
+)
+
+// ErrDisabled is the cause (errors.Is) of the Forbidden that a disabled account
+// gives: in SMTP 5.2.1 (RFC 3463 §3.3), not the 5.7.1 of other refusals.
+var ErrDisabled = errors.New("directory: account is disabled")
+
+// Accounts is what keeps the mail of accounts. Both run inside the
+// directory's transaction.
+type Accounts interface {
+	CreateAccount(tx *sqldb.Tx, id mail.AccountID) error
+	DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error
+}
+
+// Options are what a Directory needs. DB and Accounts must be given.
+type Options struct {
+	DB       *sqldb.DB
+	Accounts Accounts
+
+	Now    func() time.Time                           // nil means time.Now
+	Sleep  func(context.Context, time.Duration) error // nil means a timer; slows failed logins down
+	Random io.Reader                                  // nil means crypto/rand
+	Log    *slog.Logger                               // nil drops
+
+	Postmaster  mail.Address // who gets mail for postmaster of every domain; zero means the domain's first account
+	NoRateLimit bool         // failed logins are neither slowed down nor limited
+
+	Cost            Cost // of new password hashes; zero means DefaultCost
+	ScramIterations int  // of new SCRAM keys; 0 means DefaultScramIterations
+	HashMemory      int  // KiB that password hashing may use at a time; 0 means Cost.Memory for each processor
+}
+
+// Directory is safe for concurrent use.
+type Directory struct {
+	o      Options
+	log    *slog.Logger
+	limits *limits
+	gate   *semaphore.Weighted // KiB of memory for argon2
+
+	scramSecret []byte // from the database: invents salts for unknown users
+	ticketKey   []byte // of this process: see ticket
+	nobody      hash   // what a password for an unknown user is compared with
+
+	routes      *cache[mail.Address, route]
+	domains     *cache[mail.Domain, bool]
+	credentials *cache[mail.Address, credential]
+	verified    *cache[[ticketSize]byte, struct{}]
+}
+
+// Open brings the tables up to date and returns the directory.
+func Open(ctx context.Context, o Options) (*Directory, error) {
+	o.setDefaults()
+	d := &Directory{
+		o:           o,
+		log:         o.Log,
+		limits:      newLimits(o.Now, o.NoRateLimit),
+		gate:        semaphore.NewWeighted(int64(o.HashMemory)),
+		routes:      newCache[mail.Address, route](maxRoutes),
+		domains:     newCache[mail.Domain, bool](maxDomains),
+		credentials: newCache[mail.Address, credential](maxCredentials),
+		verified:    newCache[[ticketSize]byte, struct{}](maxVerified),
+	}
+	if err := d.invent(); err != nil {
+		return nil, err
+	}
+	if err := o.DB.Migrate(ctx, "directory", schema()); err != nil {
+		return nil, err
+	}
+	return d, d.loadSecret(ctx)
+}
+
+func (o *Options) setDefaults() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Cost == (Cost{}) {
+		o.Cost = DefaultCost()
+	}
+	if o.ScramIterations == 0 {
+		o.ScramIterations = DefaultScramIterations
+	}
+	if o.HashMemory == 0 {
+		o.HashMemory = int(o.Cost.Memory) * runtime.GOMAXPROCS(0)
+	}
+}
+
+// invent makes the secrets that last as long as the process.
+func (d *Directory) invent() error {
+	b, err := d.random(keySize + saltSize + keySize)
+	if err != nil {
+		return err
+	}
+	d.ticketKey = b[:keySize]
+	d.nobody = hash{cost: d.o.Cost, salt: b[keySize : keySize+saltSize], key: b[keySize+saltSize:]}
+	return nil
+}
+
+func (d *Directory) random(n int) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(d.o.Random, b); err != nil {
+		return nil, &mail.Error{Kind: mail.Internal, Text: "no randomness", Err: err}
+	}
+	return b, nil
+}
+
+// change is DB.Write for what the caches must hear of.
+func (d *Directory) change(ctx context.Context, fn func(*sqldb.Tx) error) error {
+	return d.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+		tx.OnCommit(d.forget)
+		return fn(tx)
+	})
+}
+
+// forget drops what was remembered of the rows. Tickets stay: they are of a
+// password hash, and worth nothing once that is not the account's any more.
+func (d *Directory) forget() {
+	d.routes.clear()
+	d.domains.clear()
+	d.credentials.clear()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,111 @@
+package directory
+
+import (
+	"context"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Domain is a domain whose mail is kept here.
+type Domain struct {
+	Name     mail.Domain  `json:"name"`
+	CatchAll mail.Address `json:"catch_all,omitzero"` // the account that gets mail for unknown addresses
+	Accounts int          `json:"accounts"`
+	Aliases  int          `json:"aliases"`
+}
+
+// AddDomain makes name local. Errors: Exists, Invalid.
+func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) (Domain, error) {
+	if name == "" || name.IsLiteral() {
+		return Domain{}, mail.Errorf(mail.Invalid, "a domain is a name such as example.org, not an address literal")
+	}
+	err := d.change(ctx, func(tx *sqldb.Tx) error {
+		there, err := domainExists(tx, name)
+		if err == nil && there {
+			err = mail.Errorf(mail.Exists, "domain %s exists already", name)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO directory_domain (name) VALUES ($1)`, name)
+		return err
+	})
+	if err != nil {
+		return Domain{}, err
+	}
+	return Domain{Name: name}, nil
+}
+
+// Domains lists the local domains by name.
+func (d *Directory) Domains(ctx context.Context) ([]Domain, error) {
+	list := []Domain{}
+	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		rows, err := tx.Query(`SELECT d.name, c.local, c.domain,
+			(SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
+			(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name)
+			FROM directory_domain d LEFT JOIN directory_account c ON c.id = d.catch_all ORDER BY d.name`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var e Domain
+			if err := rows.Scan(&e.Name, &e.CatchAll.Local, &e.CatchAll.Domain, &e.Accounts, &e.Aliases); err != nil {
+				return err
+			}
+			list = append(list, e)
+		}
+		return rows.Err()
+	})
+	return list, err
+}
+
+// RemoveDomain makes name a foreign domain again. Errors: NotFound; Conflict
+// while it has accounts or aliases.
+func (d *Directory) RemoveDomain(ctx context.Context, name mail.Domain) error {
+	return d.change(ctx, func(tx *sqldb.Tx) error {
+		if err := needDomain(tx, name); err != nil {
+			return err
+		}
+		var accounts, aliases int
+		err := tx.QueryRow(`SELECT (SELECT count(*) FROM directory_account WHERE domain = $1),
+			(SELECT count(*) FROM directory_alias WHERE domain = $1)`, name).Scan(&accounts, &aliases)
+		if err == nil && accounts+aliases > 0 {
+			err = mail.Errorf(mail.Conflict, "domain %s still has accounts (%d) or aliases (%d); remove them first", name, accounts, aliases)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`DELETE FROM directory_domain WHERE name = $1`, name)
+		return err
+	})
+}
+
+// SetCatchAll has mail for unknown addresses of name go to the account to, of
+// any domain; to nobody if to is the zero Address. Errors: NotFound.
+func (d *Directory) SetCatchAll(ctx context.Context, name mail.Domain, to mail.Address) error {
+	return d.change(ctx, func(tx *sqldb.Tx) error {
+		if err := needDomain(tx, name); err != nil {
+			return err
+		}
+		var id mail.AccountID
+		if !to.IsZero() {
+			a, err := findAccount(tx, to)
+			if err != nil {
+				return err
+			}
+			id = a.ID
+		}
+		_, err := tx.Exec(`UPDATE directory_domain SET catch_all = $2 WHERE name = $1`, name, id)
+		return err
+	})
+}
+
+func needDomain(tx *sqldb.Tx, name mail.Domain) error {
+	there, err := domainExists(tx, name)
+	if err == nil && !there {
+		err = mail.Errorf(mail.NotFound, "%s is not a domain of this server; add it first", name)
+	}
+	return err
+}

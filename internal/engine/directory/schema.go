@@ -1,0 +1,105 @@
+package directory
+
+import (
+	"context"
+	"errors"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// schema returns the steps of the tables; see the package comment.
+func schema() []string {
+	return []string{`
+	CREATE TABLE directory_domain (
+		name      TEXT NOT NULL PRIMARY KEY,
+		catch_all {int} NOT NULL DEFAULT 0
+	) {clustered};
+	CREATE TABLE directory_account (
+		id        {id},
+		domain    TEXT NOT NULL,
+		local_key TEXT NOT NULL,
+		local     TEXT NOT NULL,
+		password  TEXT NOT NULL,
+		scram     TEXT NOT NULL,
+		disabled  {int} NOT NULL DEFAULT 0,
+		language  TEXT NOT NULL,
+		created   {int} NOT NULL,
+		UNIQUE (domain, local_key)
+	);
+	CREATE TABLE directory_alias (
+		domain    TEXT NOT NULL,
+		local_key TEXT NOT NULL,
+		local     TEXT NOT NULL,
+		PRIMARY KEY (domain, local_key)
+	) {clustered};
+	CREATE TABLE directory_alias_target (
+		domain        TEXT NOT NULL,
+		local_key     TEXT NOT NULL,
+		position      {int} NOT NULL,
+		target_domain TEXT NOT NULL,
+		target_key    TEXT NOT NULL,
+		PRIMARY KEY (domain, local_key, position)
+	) {clustered};
+	CREATE INDEX directory_alias_target_name ON directory_alias_target (target_domain, target_key);
+	CREATE INDEX directory_domain_catch_all ON directory_domain (catch_all);
+	CREATE TABLE directory_secret (
+		name  TEXT NOT NULL PRIMARY KEY,
+		value {blob} NOT NULL
+	) {clustered}`}
+}
+
+// loadSecret reads the secret of the database, making it the first time.
+func (d *Directory) loadSecret(ctx context.Context) error {
+	fresh, err := d.random(keySize)
+	if err != nil {
+		return err
+	}
+	return d.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+		err := tx.QueryRow(`SELECT value FROM directory_secret WHERE name = 'scram'`).Scan(&d.scramSecret)
+		if !isNoRow(err) {
+			return err
+		}
+		d.scramSecret = fresh
+		_, err = tx.Exec(`INSERT INTO directory_secret (name, value) VALUES ('scram', $1)`, fresh)
+		return err
+	})
+}
+
+func isNoRow(err error) bool { return errors.Is(err, sqldb.ErrNoRows) }
+
+// exists runs a query and says whether it gave a row.
+func exists(tx *sqldb.Tx, query string, args ...any) (bool, error) {
+	var one int
+	err := tx.QueryRow(query, args...).Scan(&one)
+	if isNoRow(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func domainExists(tx *sqldb.Tx, name mail.Domain) (bool, error) {
+	return exists(tx, `SELECT 1 FROM directory_domain WHERE name = $1`, name)
+}
+
+func aliasExists(tx *sqldb.Tx, key mail.Address) (bool, error) {
+	return exists(tx, `SELECT 1 FROM directory_alias WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
+}
+
+// collect reads a column of addresses: local part, domain.
+func collect(tx *sqldb.Tx, query string, args ...any) ([]mail.Address, error) {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []mail.Address
+	for rows.Next() {
+		var a mail.Address
+		if err := rows.Scan(&a.Local, &a.Domain); err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, rows.Err()
+}
