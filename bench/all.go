@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"yubin/internal/testkit/mailclient"
 )
 
 // allCmd runs every row against a yubin of its own.
@@ -26,7 +27,7 @@ func (c *allCmd) Run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	y, err := startYubin(dir, c.Offset)
+	y, err := startYubin(dir, filepath.Join(dir, "data"), c.Offset)
 	if err != nil {
 		return err
 	}
@@ -93,23 +94,27 @@ type yubin struct {
 	log *os.File
 }
 
-func startYubin(dir string, offset int) (*yubin, error) {
+// startYubin starts a yubin on the folder data, building it in dir first if it
+// is not there, and returns when it accepts connections.
+func startYubin(dir, data string, offset int) (*yubin, error) {
 	binary := filepath.Join(dir, "yubin")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/yubin")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build: %w\n%s", err, out)
+	if _, err := os.Stat(binary); err != nil {
+		build := exec.Command("go", "build", "-o", binary, "yubin/cmd/yubin")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build: %w\n%s", err, out)
+		}
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
 	}
-	y := &yubin{cmd: exec.Command(binary, "localserve", "--data", filepath.Join(dir, "data"), "--listen-offset", fmt.Sprint(offset)), log: log}
+	y := &yubin{cmd: exec.Command(binary, "localserve", "--data", data, "--listen-offset", fmt.Sprint(offset)), log: log}
 	y.cmd.Stdout, y.cmd.Stderr = log, log
 	if err := y.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if err := waitForPort(2525+offset, 30*time.Second); err != nil {
+	if err := waitForGreeting(2525+offset, 30*time.Second); err != nil {
 		y.stop()
 		b, _ := os.ReadFile(log.Name())
 		return nil, fmt.Errorf("yubin did not start: %w\n%s", err, strings.TrimSpace(string(b)))
@@ -123,15 +128,20 @@ func (y *yubin) stop() {
 	_ = y.log.Close()
 }
 
-func waitForPort(port int, limit time.Duration) error {
+// waitForGreeting waits until a server greets on the port.
+func waitForGreeting(port int, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		c, err := mailclient.Dial("127.0.0.1", port, false)
 		if err == nil {
-			return conn.Close()
+			_, err = c.Line()
+			_ = c.Close()
+		}
+		if err == nil {
+			return nil
 		}
 		select {
 		case <-ctx.Done():

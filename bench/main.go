@@ -29,6 +29,8 @@ type cli struct {
 	LMTP lmtpCmd `cmd:"" help:"Deliver messages by LMTP."`
 	IMAP imapCmd `cmd:"" help:"Read a mailbox by IMAP."`
 	POP3 pop3Cmd `cmd:"" help:"Read a maildrop by POP3."`
+
+	Restart restartCmd `cmd:"" help:"Fill a store and measure how long a start takes."`
 }
 
 func main() {
