@@ -1,0 +1,182 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/proto/smtp"
+)
+
+// content is the message of a transaction on its way in. Once it has a fault
+// nothing of it is kept, and the octets that still come are dropped.
+type content struct {
+	in      Incoming
+	started time.Time
+	size    int64 // octets that came
+	head    headerScanner
+	buffer  []byte // submission: the header, until it can be edited
+	lines   smtp.LineChecker
+	fault   smtp.Reply // Code is 0 without one
+	cause   error      // of the fault, for the log
+}
+
+func (m *content) close() {
+	if m.in != nil {
+		m.in.Close()
+	}
+	m.in, m.buffer = nil, nil
+}
+
+// refuse keeps the first fault.
+func (m *content) refuse(r smtp.Reply, cause error) {
+	if m.fault.Code == 0 {
+		m.fault, m.cause = r, cause
+		m.close()
+	}
+}
+
+func (m *content) write(p []byte) {
+	if m.fault.Code != 0 || len(p) == 0 {
+		return
+	}
+	if _, err := m.in.Write(p); err != nil {
+		m.refuse(replyTo(err), err)
+	}
+}
+
+// data is DATA (RFC 5321 §4.1.1.4).
+func (s *session) data(context.Context, smtp.Command) smtp.Reply {
+	if s.tx.body == mail.BodyBinaryMIME {
+		return status(503, 5, 5, 1, "BINARYMIME needs BDAT") // RFC 3030 §3
+	}
+	s.begin()
+	s.next = readData
+	return smtp.Reply{Code: 354, Text: "go ahead; end with <CRLF>.<CRLF>"}
+}
+
+// begin starts to receive the message.
+func (s *session) begin() {
+	s.tx.id = s.srv.cfg.NewID()
+	s.tx.content = &content{in: s.srv.cfg.Acceptor.NewIncoming(), started: s.srv.cfg.Now()}
+}
+
+// errFlood says that a client goes on and on with a message that is refused.
+var errFlood = errors.New("smtpd: too much of a message that is refused")
+
+// receive takes the next octets of the message. After an error the session
+// can only be closed.
+func (s *session) receive(ctx context.Context, p []byte) error {
+	m, l := s.tx.content, &s.srv.limits
+	if m.size += int64(len(p)); m.size > l.MessageSize {
+		m.refuse(s.tooLarge(), nil)
+	}
+	switch {
+	case m.fault.Code != 0 && m.size > l.Dropped:
+		return errFlood
+	case s.srv.cfg.Now().Sub(m.started) > l.DataTotal:
+		return context.DeadlineExceeded
+	case m.head.done || m.fault.Code != 0:
+		m.write(p)
+	default:
+		s.receiveHeader(ctx, p)
+	}
+	return nil
+}
+
+// receiveHeader takes octets of which at least the first are of the header.
+func (s *session) receiveHeader(ctx context.Context, p []byte) {
+	m := s.tx.content
+	m.head.scan(p)
+	s.checkHeader()
+	if s.client.Profile != Submission || m.fault.Code != 0 {
+		m.write(p)
+		return
+	}
+	if m.buffer = append(m.buffer, p...); m.head.done {
+		s.submit(ctx)
+	}
+}
+
+func (s *session) checkHeader() {
+	m, l := s.tx.content, &s.srv.limits
+	switch {
+	case m.head.seen() > l.HeaderSize:
+		m.refuse(status(552, 5, 3, 4, "the header is too large"), nil)
+	case m.head.hops >= l.Hops || len(m.head.delivered) > l.Hops:
+		m.refuse(status(554, 5, 4, 6, "too many hops: this looks like a loop"), nil)
+	}
+}
+
+// submit checks and edits the header of a submitted message (RFC 6409 §6, §8),
+// and passes on what there is.
+func (s *session) submit(ctx context.Context) {
+	m := s.tx.content
+	if m.fault.Code != 0 {
+		return
+	}
+	header, body := m.buffer[:m.head.size], m.buffer[m.head.size:]
+	found := readSubmitted(header)
+	if r, cause := s.checkOriginators(ctx, header, found); !r.Positive() {
+		m.refuse(r, cause)
+		return
+	}
+	m.write(appendEdited(nil, header, s.additions(found)))
+	m.write(body)
+	m.buffer = nil
+}
+
+// additions are what the header lacks. A message without From gets the address
+// of who sends it.
+func (s *session) additions(found submitted) (add additions) {
+	if !found.date {
+		add.date = s.srv.cfg.Now()
+	}
+	if !found.id {
+		add.id = s.tx.id + "@" + string(s.srv.cfg.Hostname)
+	}
+	if len(found.from) == 0 {
+		if add.from = mail.Address(s.client.ReversePath); add.from.IsZero() {
+			add.from = s.client.Principal.Address
+		}
+	}
+	return add
+}
+
+// checkOriginators says whether the principal may write as all whom From and
+// Sender name. Each may stand once: which of two a reader shows, who knows.
+func (s *session) checkOriginators(ctx context.Context, header []byte, found submitted) (smtp.Reply, error) {
+	var strict smtp.LineChecker
+	if strict.Check(header) != nil { // Only a BINARYMIME message can have them.
+		return status(554, 5, 6, 0, "the header has a CR or LF that is not part of CRLF"), nil
+	}
+	if len(found.from) > 1 || len(found.sender) > 1 {
+		return status(554, 5, 6, 0, "the message has two From or Sender fields"), nil
+	}
+	for _, value := range append(found.from, found.sender...) {
+		addresses, ok := originators(value)
+		if !ok {
+			return status(550, 5, 7, 1, "the From or Sender field has no valid address"), nil
+		}
+		for _, a := range addresses {
+			if r, err := s.checkSender(ctx, a); !r.Positive() {
+				return r, err
+			}
+		}
+	}
+	return smtp.Reply{Code: 250}, nil
+}
+
+// finish is told that the message is complete.
+func (s *session) finish(ctx context.Context) {
+	m := s.tx.content
+	if m.head.done {
+		return
+	}
+	m.head.finish()
+	s.checkHeader()
+	if s.client.Profile == Submission {
+		s.submit(ctx)
+	}
+}

@@ -1,0 +1,50 @@
+package smtpd
+
+import (
+	"errors"
+
+	"yubin/internal/mail"
+	"yubin/internal/proto/smtp"
+)
+
+// refusal is what the table of kinds holds.
+type refusal struct {
+	code     int
+	enhanced smtp.Enhanced
+	text     string // where the error has none that may be shown
+}
+
+// refusals is the table from kinds of error to replies. Kinds that are missing,
+// and errors without a kind, are Internal.
+var refusals = map[mail.Kind]refusal{
+	mail.Internal:    {451, smtp.Enhanced{Class: 4, Subject: 3}, "something went wrong here; try again later"},
+	mail.Invalid:     {553, smtp.Enhanced{Class: 5, Subject: 1, Detail: 3}, "the address is not valid"},
+	mail.NotFound:    {550, smtp.Enhanced{Class: 5, Subject: 1, Detail: 1}, "nobody here has this address"},
+	mail.Exists:      {451, smtp.Enhanced{Class: 4, Subject: 3}, "try again later"},
+	mail.Conflict:    {451, smtp.Enhanced{Class: 4, Subject: 3}, "try again later"},
+	mail.Forbidden:   {550, smtp.Enhanced{Class: 5, Subject: 7, Detail: 1}, "not allowed"},
+	mail.OverQuota:   {452, smtp.Enhanced{Class: 4, Subject: 2, Detail: 2}, "the mailbox is full"},
+	mail.TooLarge:    {552, smtp.Enhanced{Class: 5, Subject: 3, Detail: 4}, "the message is too large"},
+	mail.RateLimited: {451, smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, "too much at once; try again later"},
+	mail.Unavailable: {452, smtp.Enhanced{Class: 4, Subject: 3, Detail: 1}, "no room or no service just now; try again later"},
+}
+
+// replyTo is the reply that tells err. The text of the error is used where it
+// is meant for the client.
+func replyTo(err error) smtp.Reply {
+	kind := mail.KindOf(err)
+	r, ok := refusals[kind]
+	if !ok {
+		kind, r = mail.Internal, refusals[mail.Internal]
+	}
+	var e *mail.Error
+	if kind != mail.Internal && errors.As(err, &e) && e.Text != "" {
+		r.text = e.Text
+	}
+	return smtp.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text}
+}
+
+// status makes a Reply.
+func status(code int, class, subject, detail uint16, text string) smtp.Reply {
+	return smtp.Reply{Code: code, Enhanced: smtp.Enhanced{Class: class, Subject: subject, Detail: detail}, Text: text}
+}

@@ -1,0 +1,90 @@
+package smtpd
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/proto/smtp"
+	"yubin/internal/world/obs"
+)
+
+// Keys of log attributes: those of obs, and our own.
+const (
+	keyProto      = obs.KeyProto
+	keyID         = "id"         // of an accepted message, as in its Received field
+	keyRecipients = "recipients" // how many
+	keyErrors     = "errors"     // commands refused in a session
+	keyHello      = "hello"      // what the client calls itself
+)
+
+// logEnd writes the line of the session's end.
+func (s *session) logEnd(reason string) {
+	if !s.srv.log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
+	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "session end",
+		slog.String(obs.KeySession, s.id),
+		slog.String(obs.KeyRemote, s.remote()),
+		slog.String(keyHello, s.client.Hello),
+		slog.String(obs.KeyTLS, s.tls.version()),
+		slog.String(obs.KeyUser, s.client.Principal.Address.String()),
+		slog.Int(obs.KeyCount, s.accepted),
+		slog.Int(keyErrors, s.refused),
+		slog.String(obs.KeyReason, reason),
+		slog.Duration(obs.KeyTook, s.srv.cfg.Now().Sub(s.start)))
+}
+
+func (s *session) logAccepted(tx *transaction, size int64, copies int, took time.Duration) {
+	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "accepted",
+		slog.String(obs.KeySession, s.id),
+		slog.String(keyID, tx.id),
+		slog.String(obs.KeyFrom, s.client.ReversePath.String()),
+		slog.Int64(obs.KeySize, size),
+		slog.Int(keyRecipients, len(tx.recipients)),
+		slog.Int(obs.KeyCount, copies),
+		slog.Duration(obs.KeyTook, took))
+}
+
+// logRejection tells of a refused sender, recipient or message. The cause of a
+// failure of our own goes to the log and nowhere else.
+func (s *session) logRejection(r smtp.Reply, to string, cause error) {
+	level := slog.LevelInfo
+	if cause != nil && mail.KindOf(cause) == mail.Internal {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String(obs.KeySession, s.id),
+		slog.String(obs.KeyRemote, s.remote()),
+		slog.String(obs.KeyFrom, s.client.ReversePath.String()),
+		slog.String(obs.KeyTo, to),
+		slog.Int(obs.KeyStatus, r.Code),
+		slog.String(obs.KeyReason, r.Text),
+	}
+	if cause != nil {
+		attrs = append(attrs, obs.Err(cause))
+	}
+	s.srv.log.LogAttrs(context.Background(), level, "rejection", attrs...)
+}
+
+func (s *session) logLogin(mechanism, user string, r smtp.Reply, cause error) {
+	attrs := []slog.Attr{
+		slog.String(obs.KeySession, s.id),
+		slog.String(obs.KeyRemote, s.remote()),
+		slog.String(obs.KeyMech, mechanism),
+		slog.String(obs.KeyUser, user),
+		slog.Int(obs.KeyStatus, r.Code),
+	}
+	if cause != nil {
+		attrs = append(attrs, obs.Err(cause))
+	}
+	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "login", attrs...)
+}
+
+func (s *session) remote() string {
+	if !s.client.Remote.IsValid() {
+		return ""
+	}
+	return s.client.Remote.String()
+}

@@ -1,0 +1,316 @@
+package smtpd
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/proto/sasl"
+	"yubin/internal/testkit/transcript"
+	"yubin/internal/world/netx"
+)
+
+// The people of the tests. Alice and Bob have accounts; team is both of them;
+// sales is Alice, with any subaddress.
+const (
+	alice mail.AccountID = 1
+	bob   mail.AccountID = 2
+)
+
+// people is a Router, Identities and Authenticator.
+type people struct{}
+
+func (people) Route(_ context.Context, c *Client, to mail.Address) (Routed, error) {
+	if to.Domain != "example.org" {
+		return Routed{}, mail.Errorf(mail.Forbidden, "relaying denied")
+	}
+	local, detail, _ := strings.Cut(to.Key().Local, "+")
+	switch local {
+	case "alice", "sales", "postmaster", "ünal":
+		return Routed{Accounts: []mail.AccountID{alice}, Detail: detail}, nil
+	case "bob":
+		return Routed{Accounts: []mail.AccountID{bob}}, nil
+	case "team":
+		return Routed{Accounts: []mail.AccountID{alice, bob}}, nil
+	case "full":
+		return Routed{}, mail.Errorf(mail.OverQuota, "the mailbox is full")
+	case "broken":
+		return Routed{}, errors.New("a secret of the database")
+	case "busy":
+		return Routed{}, mail.Errorf(mail.RateLimited, "too much mail for this address")
+	}
+	return Routed{}, mail.Errorf(mail.NotFound, "nobody here is called %s", local)
+}
+
+func (people) MayUse(_ context.Context, p mail.Principal, a mail.Address) (bool, error) {
+	key := a.Key()
+	local, _, _ := strings.Cut(key.Local, "+")
+	own := map[mail.AccountID][]string{alice: {"alice", "sales"}, bob: {"bob"}}
+	return key.Domain == "example.org" && slices.Contains(own[p.Account], local), nil
+}
+
+func (people) Login(_ context.Context, user, password string) (mail.Principal, error) {
+	switch {
+	case user == "alice@example.org" && password == "wonder":
+		return principal("alice", alice), nil
+	case user == "busy@example.org":
+		return mail.Principal{}, mail.Errorf(mail.RateLimited, "too many attempts")
+	case user == "broken@example.org":
+		return mail.Principal{}, errors.New("a secret of the database")
+	}
+	return mail.Principal{}, mail.Errorf(mail.Forbidden, "wrong")
+}
+
+func principal(local string, id mail.AccountID) mail.Principal {
+	return mail.Principal{Account: id, Address: mail.Address{Local: local, Domain: "example.org"}}
+}
+
+// cupboard is an Acceptor that keeps mail in memory.
+type cupboard struct {
+	mu     sync.Mutex
+	stored map[mail.AccountID][]string
+	open   int   // messages begun and not closed
+	broken error // of Write
+	refuse error // of Deliver
+}
+
+type parcel struct {
+	bytes.Buffer
+	c      *cupboard
+	closed bool
+}
+
+func (p *parcel) Size() int64 { return int64(p.Len()) }
+
+func (p *parcel) Write(b []byte) (int, error) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.c.broken != nil {
+		return 0, p.c.broken
+	}
+	return p.Buffer.Write(b)
+}
+
+func (p *parcel) Close() {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if !p.closed {
+		p.c.open--
+	}
+	p.closed = true
+}
+
+func (c *cupboard) create() *parcel {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open++
+	return &parcel{c: c}
+}
+
+func (c *cupboard) deliver(_ context.Context, p *parcel, to []store.Filing) ([]store.Filed, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refuse != nil {
+		return nil, c.refuse
+	}
+	for _, f := range to {
+		if f.Role != mail.RoleInbox || f.Received.IsZero() {
+			return nil, errors.New("an incomplete filing")
+		}
+		c.stored[f.Account] = append(c.stored[f.Account], string(f.Trace)+p.String())
+	}
+	return make([]store.Filed, len(to)), nil
+}
+
+// post is a Server with all that it stands on.
+type post struct {
+	*cupboard
+	server   *Server
+	log      bytes.Buffer
+	ctx      context.Context
+	shutdown context.CancelFunc
+	implicit bool
+	look     func(mail.AccountID) ([]string, error) // what is stored
+	mu       sync.Mutex
+	conns    []*netx.Conn
+}
+
+// lockedWriter lets the sessions of a test log at the same time.
+type lockedWriter struct{ p *post }
+
+func (w lockedWriter) Write(b []byte) (int, error) {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	return w.p.log.Write(b)
+}
+
+var certificate = sync.OnceValue(func() *tls.Config {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example.org"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}
+})
+
+func newPost(t testing.TB, f *transcript.File) *post {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &post{
+		cupboard: &cupboard{stored: map[mail.AccountID][]string{}},
+		ctx:      ctx, shutdown: cancel,
+		implicit: f.Setting("implicit", "no") == "yes",
+	}
+	p.look = func(id mail.AccountID) ([]string, error) {
+		p.cupboard.mu.Lock()
+		defer p.cupboard.mu.Unlock()
+		return p.stored[id], nil
+	}
+	cfg := Config{
+		Profile:    map[string]Profile{"mx": MX, "submission": Submission, "lmtp": LMTP}[f.Setting("profile", "mx")],
+		Hostname:   "mx.example.org",
+		Postmaster: mail.Address{Local: "postmaster", Domain: "example.org"},
+		TLS:        certificate,
+		Auth:       func(netip.Addr) sasl.Authenticator { return scramPeople{} },
+		Router:     people{}, Identities: people{}, Acceptor: Into(p.create, p.deliver),
+		AllowPlainLoopback: true,
+		Limits:             limitsOf(t, f.Setting("limits", "")),
+		Log:                slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
+		Now:                func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		NewID:              counter(),
+	}
+	if f.Setting("tls", "yes") == "no" {
+		cfg.TLS = nil
+	}
+	if f.Setting("clock", "still") == "real" {
+		cfg.Now = time.Now
+	}
+	p.server = New(cfg)
+	t.Cleanup(func() {
+		cancel()
+		if p.open != 0 {
+			t.Errorf("%d messages were begun and never closed", p.open)
+		}
+	})
+	return p
+}
+
+func noTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey || a.Key == "took" {
+		return slog.Attr{}
+	}
+	return a
+}
+
+func counter() func() string {
+	var mu sync.Mutex
+	n := 0
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return "id" + strconv.Itoa(n)
+	}
+}
+
+// limitsOf reads "errors=3 size=1000".
+func limitsOf(t testing.TB, text string) (l Limits) {
+	for word := range strings.FieldsSeq(text) {
+		name, value, _ := strings.Cut(word, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch name {
+		case "size":
+			l.MessageSize = int64(n)
+		case "dropped":
+			l.Dropped = int64(n)
+		case "copies":
+			l.Copies = n
+		default:
+			fields := map[string]*int{"header": &l.HeaderSize, "hops": &l.Hops, "recipients": &l.Recipients, "transactions": &l.Transactions,
+				"errors": &l.Errors, "refusals": &l.Refusals, "idle": &l.Idle, "logins": &l.AuthFailures}
+			*fields[name] = n
+		}
+	}
+	return l
+}
+
+func (p *post) serve(raw net.Conn) {
+	c := netx.NewConn(raw, 0, time.Minute)
+	defer c.Close()
+	if p.implicit && c.Handshake(certificate(), time.Minute) != nil {
+		return
+	}
+	p.mu.Lock()
+	p.conns = append(p.conns, c)
+	p.mu.Unlock()
+	p.server.Serve(p.ctx, c)
+}
+
+// do is for the "do" lines of transcripts.
+func (p *post) do(name, args string) (string, error) {
+	switch name {
+	case "stored", "count": // of whom
+		all, err := p.look(map[string]mail.AccountID{"alice": alice, "bob": bob}[args])
+		if name == "count" {
+			return strconv.Itoa(len(all)), err
+		}
+		return strings.Join(all, "=====\n"), err
+	case "disk": // full, ok
+		p.fail(&p.broken, args == "full", mail.Errorf(mail.Unavailable, "no room on disk"))
+	case "deliver": // fails, ok
+		p.fail(&p.refuse, args == "fails", errors.New("a secret of the database"))
+	case "shutdown":
+		p.shutdown()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, c := range p.conns {
+			c.Drain()
+		}
+	case "log":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.log.String(), nil
+	default:
+		return "", fmt.Errorf("this suite cannot %q", name)
+	}
+	return "", nil
+}
+
+func (c *cupboard) fail(where *error, on bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if *where = nil; on {
+		*where = err
+	}
+}
+
+func TestTranscripts(t *testing.T) {
+	transcript.Run(t, "testdata/*.txt", func(t *testing.T, f *transcript.File) transcript.Server {
+		p := newPost(t, f)
+		return transcript.Server{Serve: p.serve, Do: p.do, Patience: 3 * time.Second}
+	})
+}

@@ -1,0 +1,209 @@
+package smtpd
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"yubin/internal/proto/smtp"
+)
+
+// states is a set of states of a session.
+type states uint8
+
+// The states. Each but the first is entered by a command that was accepted.
+const (
+	fresh   states = 1 << iota // no EHLO yet, or none since STARTTLS
+	ready                      // greeted, no transaction
+	mailed                     // MAIL
+	rcpted                     // at least one RCPT
+	chunked                    // BDAT without LAST
+
+	anyState = fresh | ready | mailed | rcpted | chunked
+)
+
+// profiles is a set of profiles.
+type profiles uint8
+
+const (
+	smtpOnly    profiles = 1<<MX | 1<<Submission
+	lmtpOnly    profiles = 1 << LMTP
+	submitOnly  profiles = 1 << Submission
+	allProfiles          = smtpOnly | lmtpOnly
+)
+
+func (p profiles) has(one Profile) bool { return p&(1<<one) != 0 }
+
+// flags are what else the loop must know of a command.
+type flags uint8
+
+const (
+	needsLogin flags = 1 << iota // on submission
+	needsTLS                     // the Server must have a TLS configuration
+	endsGroup                    // nothing may be pipelined behind it (RFC 3207 §4, RFC 4954 §4)
+	leadsOn                      // brings a message nearer: not counted against Limits.Idle
+	swallows                     // octets follow that must be dropped if it is refused: it checks its state itself
+	awaits                       // the client must wait for the reply before it sends what is no command
+)
+
+// command is a row of the table.
+type command struct {
+	profiles profiles
+	states   states
+	flags    flags
+	syntax   string // for HELP
+	offer    string // EHLO keyword
+	run      func(*session, context.Context, smtp.Command) smtp.Reply
+}
+
+// commandTable says what a verb needs and does. A verb without a row is unknown.
+func commandTable() [smtp.Verbs]command {
+	return [smtp.Verbs]command{
+		smtp.EHLO:     {smtpOnly, anyState, 0, "EHLO domain", "", (*session).hello},
+		smtp.HELO:     {smtpOnly, anyState, 0, "HELO domain", "", (*session).hello},
+		smtp.LHLO:     {lmtpOnly, anyState, 0, "LHLO domain", "", (*session).hello},
+		smtp.MAIL:     {allProfiles, ready, needsLogin, "MAIL FROM:<address> [parameters]", "", (*session).mail},
+		smtp.RCPT:     {allProfiles, mailed | rcpted, needsLogin | leadsOn, "RCPT TO:<address>", "", (*session).rcpt},
+		smtp.DATA:     {allProfiles, rcpted, needsLogin | leadsOn | awaits, "DATA", "", (*session).data},
+		smtp.BDAT:     {allProfiles, anyState, leadsOn | swallows, "BDAT size [LAST]", "CHUNKING", (*session).bdat},
+		smtp.RSET:     {allProfiles, anyState, 0, "RSET", "", (*session).rset},
+		smtp.VRFY:     {allProfiles, anyState, needsLogin, "VRFY text", "", (*session).vrfy},
+		smtp.EXPN:     {allProfiles, anyState, needsLogin, "EXPN text", "", (*session).expn},
+		smtp.NOOP:     {allProfiles, anyState, 0, "NOOP", "", (*session).noop},
+		smtp.QUIT:     {allProfiles, anyState, leadsOn, "QUIT", "", (*session).quit},
+		smtp.STARTTLS: {allProfiles, ready, needsTLS | endsGroup, "STARTTLS", "STARTTLS", (*session).startTLS},
+		smtp.AUTH:     {submitOnly, ready, endsGroup, "AUTH mechanism [initial-response]", "AUTH", (*session).auth},
+		smtp.HELP:     {allProfiles, anyState, 0, "HELP [command]", "HELP", (*session).help},
+	}
+}
+
+// extensions are what EHLO offers besides the offers of commands.
+var extensions = [...]string{"PIPELINING", "SIZE", "8BITMIME", "BINARYMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "LIMITS"}
+
+// offers is the text of the reply to EHLO and LHLO.
+func (s *session) offers() string {
+	var b strings.Builder
+	b.WriteString(string(s.srv.cfg.Hostname))
+	for _, keyword := range extensions {
+		s.offer(&b, keyword)
+	}
+	for _, row := range s.srv.commands {
+		if row.offer != "" && row.profiles.has(s.client.Profile) {
+			s.offer(&b, row.offer)
+		}
+	}
+	return b.String()
+}
+
+// offer adds a keyword with its parameters, if it applies now.
+func (s *session) offer(b *strings.Builder, keyword string) {
+	var parameters string
+	switch keyword {
+	case "SIZE":
+		parameters = strconv.FormatInt(s.srv.limits.MessageSize, 10)
+	case "LIMITS":
+		parameters = "MAILMAX=" + strconv.Itoa(s.srv.limits.Transactions) + " RCPTMAX=" + strconv.Itoa(s.srv.limits.Recipients)
+	case "STARTTLS":
+		if !s.offersTLS() {
+			return
+		}
+	case "AUTH":
+		if parameters = strings.Join(s.mechanisms(), " "); parameters == "" {
+			return
+		}
+	}
+	b.WriteByte('\n')
+	b.WriteString(keyword)
+	if parameters != "" {
+		b.WriteByte(' ')
+		b.WriteString(parameters)
+	}
+}
+
+func (s *session) offersTLS() bool { return s.srv.cfg.TLS != nil && !s.tls.on }
+
+// offered is the set of MAIL parameters that EHLO made possible.
+func (s *session) offered() smtp.Params {
+	all := smtp.ParamSize | smtp.ParamBody | smtp.ParamUTF8
+	if s.srv.commands[smtp.AUTH].profiles.has(s.client.Profile) {
+		all |= smtp.ParamAuth
+	}
+	return all
+}
+
+// command runs one command line. More says that input is pipelined behind it.
+func (s *session) command(ctx context.Context, line []byte, more bool) smtp.Reply {
+	cmd, verb, err := smtp.Parse(line)
+	row := &s.srv.commands[verb]
+	if row.flags&leadsOn == 0 {
+		s.idle++
+	}
+	r := s.dispatch(ctx, row, cmd, err, more)
+	if row.flags&awaits != 0 && more && !r.Positive() {
+		s.next = hangUp // What follows is a message, and must not be taken for commands.
+	}
+	s.note(verb, r)
+	return r
+}
+
+func (s *session) dispatch(ctx context.Context, row *command, cmd smtp.Command, err error, more bool) smtp.Reply {
+	if row.run == nil || !row.profiles.has(s.client.Profile) {
+		return status(500, 5, 5, 1, "this command is not known here")
+	}
+	if err != nil {
+		if row.flags&swallows != 0 {
+			s.next = hangUp // We do not know how many octets follow.
+		}
+		return syntaxReply(err)
+	}
+	if r, refused := s.forbidden(row, more); refused {
+		return r
+	}
+	return row.run(s, ctx, cmd)
+}
+
+func syntaxReply(err error) smtp.Reply {
+	if e, ok := err.(*smtp.Error); ok {
+		return e.Reply
+	}
+	return status(501, 5, 5, 2, "the command is not valid")
+}
+
+// forbidden says why the command of a row is not allowed now.
+func (s *session) forbidden(row *command, more bool) (smtp.Reply, bool) {
+	switch {
+	case row.flags&endsGroup != 0 && more:
+		s.next = hangUp
+		return status(554, 5, 5, 0, "input came before the reply to this command; closing"), true
+	case row.flags&needsTLS != 0 && s.srv.cfg.TLS == nil:
+		return status(502, 5, 5, 1, "there is no TLS here"), true
+	case row.flags&needsLogin != 0 && s.client.Profile == Submission && !s.client.Authenticated:
+		return s.loginNeeded(), true
+	case row.states&s.state == 0:
+		return s.outOfOrder(row), true
+	}
+	return smtp.Reply{}, false
+}
+
+func (s *session) loginNeeded() smtp.Reply {
+	if len(s.mechanisms()) == 0 {
+		return status(530, 5, 7, 0, "start TLS and log in first")
+	}
+	return status(530, 5, 7, 0, "log in first")
+}
+
+// outOfOrder is the 503 that says what to do first.
+func (s *session) outOfOrder(row *command) smtp.Reply {
+	text := "not now: a message is being sent; RSET ends that"
+	switch {
+	case s.state == fresh && s.client.Profile == LMTP:
+		text = "say LHLO first"
+	case s.state == fresh:
+		text = "say EHLO first"
+	case s.state == ready:
+		text = "say MAIL first"
+	case s.state == mailed && row.states&rcpted != 0:
+		text = "there is no valid recipient"
+	}
+	return status(503, 5, 5, 1, text)
+}

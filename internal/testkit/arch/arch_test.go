@@ -1,0 +1,87 @@
+package arch
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// TestTree holds the whole repository to the table.
+func TestTree(t *testing.T) {
+	found, err := Check(os.DirFS("../../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range found {
+		t.Error(v)
+	}
+}
+
+// TestTable checks that the test above can fail: a made-up tree with one file,
+// and what is said of it.
+func TestTable(t *testing.T) {
+	cases := []struct {
+		file, imports string
+		want          string // part of the violation; "" for none
+	}{
+		{"internal/mail/a.go", "yubin/internal/scan", ""},
+		{"internal/mail/a.go", "net/netip", ""},
+		{"internal/mail/a.go", "os", "words may not touch it"},
+		{"internal/message/a.go", "yubin/internal/world/netx", "words may not import world"},
+		{"internal/message/deep/a.go", "yubin/internal/message", ""},
+		{"internal/proto/imap/a.go", "yubin/internal/mail", ""},
+		{"internal/proto/imap/a.go", "yubin/internal/proto/smtp", "languages may not import languages"},
+		{"internal/proto/imap/a.go", "yubin/internal/engine/store", "languages may not import engines"},
+		{"internal/proto/imap/a.go", "net", "languages may not touch it"},
+		{"internal/mailauth/dkim/a.go", "yubin/internal/dns", ""},
+		{"internal/world/certs/a.go", "yubin/internal/world/netx", ""},
+		{"internal/world/certs/a.go", "net", ""},
+		{"internal/world/certs/a.go", "yubin/internal/engine/store", "world may not import engines"},
+		{"internal/engine/queue/a.go", "yubin/internal/engine/spool", ""},
+		{"internal/engine/queue/a.go", "yubin/internal/proto/dsn", ""},
+		{"internal/engine/report/a.go", "yubin/internal/mailauth/dmarc", ""},
+		{"internal/engine/store/a.go", "yubin/internal/proto/imap", "engines may not import languages"},
+		{"internal/engine/store/a.go", "yubin/internal/session/imapd", "engines may not import conversations"},
+		{"internal/engine/store/a.go", "net/http", "engines may not touch it"},
+		{"internal/session/imapd/a.go", "yubin/internal/proto/imap", ""},
+		{"internal/session/imapd/a.go", "yubin/internal/proto/sasl", ""},
+		{"internal/session/imapd/a.go", "yubin/internal/proto/smtp", "conversations may not import languages"},
+		{"internal/session/imapd/a.go", "yubin/internal/session/smtpd", "conversations may not import conversations"},
+		{"internal/session/imapd/a.go", "yubin/internal/testkit/memnet", "conversations may not import tests"},
+		{"internal/session/pop3d/a.go", "yubin/internal/server", "conversations may not import assembly"},
+		{"internal/server/admin/a.go", "yubin/internal/session/imapd", ""},
+		{"internal/server/a.go", "yubin/internal/testkit/memnet", "assembly may not import tests"},
+		{"internal/testkit/storetest/a.go", "yubin/internal/server", ""},
+		{"cmd/yubin/a.go", "yubin/internal/server", ""},
+		{"internal/util/a.go", "fmt", "belongs to no tier"},
+		{"internal/mail/a.go", "yubin/internal/util", "belongs to no tier"},
+		{"internal/mail/a_test.go", "yubin/internal/server", ""},
+		{"internal/mail/testdata/a.go", "yubin/internal/server", ""},
+	}
+	for _, c := range cases {
+		src := "package p\n\nimport _ \"" + c.imports + "\"\n"
+		found, err := Check(fstest.MapFS{c.file: {Data: []byte(src)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := describe(found); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s importing %s: got %q, want %q", c.file, c.imports, got, c.want)
+		}
+	}
+}
+
+// TestUnreadable: a file that is not Go is an error, not a file without imports.
+func TestUnreadable(t *testing.T) {
+	if _, err := Check(fstest.MapFS{"internal/mail/a.go": {Data: []byte("import nothing")}}); err == nil {
+		t.Error("a broken file passed")
+	}
+}
+
+func describe(found []Violation) string {
+	var b strings.Builder
+	for _, v := range found {
+		b.WriteString(v.String() + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,78 @@
+package arch
+
+// tier is one row of the table.
+type tier struct {
+	name     string
+	folders  []string
+	families bool                // each folder below one of folders is a package of its own
+	imports  []string            // tiers it may import
+	also     []string            // folders of other tiers it may import too
+	own      map[string][]string // by the name of the package: folders only it may import
+	all      bool                // may import everything
+	refuses  []string            // packages from outside the module that it may not import
+}
+
+// Packages that only some tiers may touch.
+var (
+	network = []string{"net", "net/http", "net/smtp", "os/exec", "os/signal", "syscall", "golang.org/x/sys/unix", "modernc.org/sqlite"}
+	pure    = append([]string{"os", "io/ioutil", "log", "log/slog", "database/sql", "math/rand", "math/rand/v2", "crypto/rand"}, network...)
+)
+
+// tiers is the table of style.md. Exceptions stand beside their rule.
+var tiers = []tier{
+	{
+		name:    "words",
+		folders: []string{"internal/mail", "internal/scan", "internal/dns", "internal/message"},
+		imports: []string{"words"},
+		refuses: pure,
+	},
+	{
+		name:     "languages",
+		folders:  []string{"internal/proto", "internal/mailauth"},
+		families: true,
+		imports:  []string{"words"},
+		refuses:  pure,
+	},
+	{
+		name:     "world",
+		folders:  []string{"internal/world"},
+		families: true,
+		imports:  []string{"words", "world"},
+	},
+	{
+		name:     "engines",
+		folders:  []string{"internal/engine"},
+		families: true,
+		imports:  []string{"words", "world", "engines"},
+		// Of the languages, those that are not a conversation's.
+		also:    []string{"internal/proto/sieve", "internal/proto/dsn", "internal/mailauth"},
+		refuses: network,
+	},
+	{
+		name:     "conversations",
+		folders:  []string{"internal/session"},
+		families: true,
+		imports:  []string{"words", "world", "engines"},
+		also:     []string{"internal/proto/sasl"}, // logging in is the same in all
+		own: map[string][]string{
+			"smtpd":        {"internal/proto/smtp"},
+			"smtpc":        {"internal/proto/smtp"},
+			"imapd":        {"internal/proto/imap"},
+			"pop3d":        {"internal/proto/pop3"},
+			"managesieved": {"internal/proto/managesieve"},
+			"jmapd":        {"internal/proto/jmap"},
+		},
+		refuses: append([]string{"database/sql"}, network...),
+	},
+	{
+		name:     "tests",
+		folders:  []string{"internal/testkit"},
+		families: true,
+		all:      true,
+	},
+	{
+		name:    "assembly",
+		folders: []string{"internal/server", "cmd/yubin"},
+		imports: []string{"words", "languages", "world", "engines", "conversations", "assembly"},
+	},
+}
