@@ -1,0 +1,102 @@
+// Package search finds the messages of one mailbox that meet a tree of
+// criteria. It knows no protocol: a session maps its own search keys onto
+// Criteria and turns sequence numbers into UIDs first.
+//
+// How text compares: what is searched and what is looked for are decoded to
+// UTF-8 (RFC 2047 in header fields, transfer encoding and charset in bodies),
+// then brought into Unicode NFKC and case-folded; after that a key matches if
+// it occurs anywhere in the text. So "straße" finds "STRASSE", and half-width
+// katakana finds full-width. Text never matches across two header fields or
+// two body parts.
+//
+// What is searched: Header looks at the fields of the message's own header.
+// Body looks at the text of every leaf of type text, and at the header fields
+// and text of embedded messages. Text looks at all of that, the message's own
+// header fields and the MIME header fields of its parts. Other leaves, such as
+// images, are not looked at (RFC 9051 §6.4.4 allows that); HTML is searched as
+// it is written, tags included.
+//
+// Cost: keys are evaluated cheapest first, and only for messages that cheaper
+// keys left undecided. Flags and UIDs need no database, sizes and dates only
+// the membership row, header and text keys the octets, which are streamed:
+// memory does not grow with the message. Content that cannot be read counts as
+// a message that matches nothing; it never fails the search.
+package search
+
+import (
+	"time"
+
+	"yubin/internal/mail"
+)
+
+// Op is the kind of a Criteria node.
+type Op uint8
+
+// The operators.
+const (
+	All        Op = iota // every message
+	And                  // all of Keys
+	Or                   // any of Keys
+	Not                  // not Keys[0]
+	UIDs                 // UID is in Set
+	HasFlag              // all of Flag are set
+	HasKeyword           // Keyword is set
+	Header               // a field called Field contains Text
+	Body                 // the body contains Text
+	Text                 // header or body contains Text
+	Before               // received before Day
+	On                   // received on Day
+	Since                // received on or after Day
+	SentBefore           // as Before, by the Date header field
+	SentOn               // as On, by the Date header field
+	SentSince            // as Since, by the Date header field
+	Larger               // size > Size
+	Smaller              // size < Size
+)
+
+// Criteria is a node of what is looked for. Days are compared as they are
+// written, without time and zone.
+type Criteria struct {
+	Op      Op
+	Keys    []Criteria
+	Set     mail.UIDSet
+	Flag    mail.Flags
+	Keyword string
+	Field   string // of a header field, in any case
+	Text    string // UTF-8; "" is found in any text
+	Day     time.Time
+	Size    int64
+}
+
+// Program is Criteria made ready to run; safe for use by several goroutines.
+type Program struct {
+	root  node
+	texts []needle // every distinct Body and Text key
+	cost  cost     // the dearest key
+	rows  bool     // a key needs the membership row and no more
+}
+
+// cost orders keys by what they must read.
+type cost uint8
+
+const (
+	costEntry  cost = iota // the view's entry
+	costRow                // the membership row
+	costHeader             // the header octets
+	costText               // all octets
+)
+
+// node is a compiled Criteria; the keys of And and Or are in order of cost.
+type node struct {
+	Criteria
+	cost   cost
+	keys   []node
+	folded string // Header: Text folded
+	text   int    // Body, Text: index into Program.texts
+}
+
+// needle is text to be found in the octets of a message.
+type needle struct {
+	folded string
+	body   bool // not in the message's own header or in MIME headers
+}

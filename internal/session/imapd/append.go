@@ -1,0 +1,135 @@
+package imapd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/proto/imap"
+)
+
+// errNUL is a message with octets that BODY[] could not show.
+var errNUL = errors.New("imapd: NUL in a message")
+
+// appendCommand is APPEND (RFC 9051 §6.3.12, RFC 3516 §4.4). What can be refused
+// is refused before the client sends the message.
+func (s *session) appendCommand(ctx context.Context, cmd *imap.Command) (status, error) {
+	args := cmd.Args.(*imap.Append)
+	filing, refusal := s.prepareAppend(ctx, args)
+	if refusal.cond != "" {
+		if err := s.in.RefuseAppend(args); err != nil {
+			return appendFault(err)
+		}
+		return refusal, nil
+	}
+	if !args.Literal.NonSync {
+		if err := s.proceed(); err != nil {
+			return status{}, err
+		}
+	}
+	in := s.srv.cfg.Appender.NewIncoming()
+	defer in.Close()
+	writeErr, err := s.receive(in, args.Literal.Size)
+	if err == nil {
+		err = s.in.FinishAppend(args)
+	}
+	switch {
+	case err != nil:
+		return appendFault(err)
+	case writeErr != nil:
+		return appendStatus(writeErr, args)
+	}
+	return s.deliver(ctx, in, filing, args)
+}
+
+// prepareAppend finds out where the message goes, or why it does not.
+func (s *session) prepareAppend(ctx context.Context, args *imap.Append) (store.Filing, status) {
+	if size := args.Literal.Size; size > s.srv.cfg.MaxMessage {
+		return store.Filing{}, status{imap.NO, imap.CodeTooBig, "the message is too big"}
+	} else if size == 0 {
+		return store.Filing{}, status{imap.NO, imap.CodeCannot, "the message is empty"}
+	}
+	keywords, err := mail.ParseKeywords(args.Flags.Keywords...)
+	if err != nil {
+		return store.Filing{}, statusOf(err)
+	}
+	box, err := s.destination(ctx, args.Mailbox)
+	if err != nil {
+		s.logFailure("APPEND", err)
+		return store.Filing{}, statusAs(err, mail.NotFound, imap.CodeTryCreate)
+	}
+	return store.Filing{
+		Account: s.principal.Account, Mailbox: box.ID,
+		Flags: args.Flags.System, Keywords: keywords, Received: s.received(args.Date),
+	}, status{}
+}
+
+// received is the internal date of a message: given, or now.
+func (s *session) received(given time.Time) time.Time {
+	if given.IsZero() {
+		return s.srv.cfg.Now()
+	}
+	return given
+}
+
+// receive reads the literal into in. When that fails (writeErr) or there is NUL
+// in it, the rest is read and dropped, so that the conversation can go on; err
+// is of the connection.
+func (s *session) receive(in io.Writer, size int64) (writeErr, err error) {
+	for size > 0 {
+		piece, err := s.conn.Peek()
+		if err != nil {
+			return nil, ofConn(err)
+		}
+		piece = piece[:min(int64(len(piece)), size)]
+		if bytes.IndexByte(piece, 0) >= 0 && writeErr == nil {
+			writeErr = errNUL
+		}
+		if writeErr == nil {
+			_, writeErr = in.Write(piece)
+		}
+		s.conn.Discard(len(piece))
+		size -= int64(len(piece))
+	}
+	return writeErr, nil
+}
+
+// deliver files the message.
+func (s *session) deliver(ctx context.Context, in *store.Incoming, filing store.Filing, args *imap.Append) (status, error) {
+	filed, err := s.srv.cfg.Appender.Deliver(ctx, in, []store.Filing{filing})
+	if err != nil {
+		s.logFailure("APPEND", err)
+		return appendStatus(err, args)
+	}
+	s.appended++
+	return okCode(imap.CodeAppendUID(filed[0].UIDValidity, filed[0].UID), "done")
+}
+
+// appendStatus answers a message that could not be kept. Nothing of it was.
+func appendStatus(err error, args *imap.Append) (status, error) {
+	switch {
+	case errors.Is(err, errNUL) && args.Literal.Binary:
+		return no(imap.CodeUnknownCTE, "messages with NUL octets are not kept; encode them in base64")
+	case errors.Is(err, errNUL):
+		return bad("a literal must not have NUL octets")
+	case mail.KindOf(err) == mail.TooLarge:
+		return statusAs(err, mail.TooLarge, imap.CodeTooBig), nil
+	}
+	return statusAs(err, mail.NotFound, imap.CodeTryCreate), nil
+}
+
+// appendFault answers a command that goes on wrongly behind the message.
+func appendFault(err error) (status, error) {
+	var e *imap.Error
+	if !errors.As(err, &e) {
+		return status{}, ofConn(err)
+	}
+	if e.Close {
+		return status{}, &bye{imap.CodeTooBig, e.Error()}
+	}
+	return parseStatus(e), nil
+}

@@ -1,0 +1,250 @@
+package imapd
+
+import (
+	"context"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/proto/imap"
+)
+
+// fetchBatch is how many messages FETCH asks the store for at once; the store
+// may give fewer, by their size.
+const fetchBatch = 256
+
+// fetch is FETCH and UID FETCH (RFC 9051 §6.4.5).
+func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) {
+	args := cmd.Args.(*imap.Fetch)
+	ps, valid := s.box.resolve(args.Set, cmd.UID)
+	if !valid {
+		return bad("there is no message with that number")
+	}
+	f := newFetcher(s, args.Items, cmd.UID)
+	if f.cheap {
+		f.fromView(ps)
+		return ok("done")
+	}
+	if err := f.all(ctx, ps); err != nil {
+		return status{}, err
+	}
+	return f.status()
+}
+
+// fetcher carries out one FETCH.
+type fetcher struct {
+	s     *session
+	items []imap.FetchItem
+	need  store.Need
+	cheap bool // the view has all that is asked for
+	flags bool // FLAGS was asked for
+	seen  bool // \Seen is to be set
+
+	gone       bool // a message was expunged that the client may still ask for
+	unreadable bool // what the store has of a message is damaged
+	unknownCTE bool // BINARY of a part in an unknown transfer encoding
+	notLeaf    bool // BINARY of a part that has parts
+	byUID      bool
+}
+
+func newFetcher(s *session, items []imap.FetchItem, byUID bool) *fetcher {
+	f := &fetcher{s: s, items: items, cheap: true, byUID: byUID}
+	uid := false
+	for _, it := range items {
+		f.need |= needOf(it.Kind)
+		f.seen = f.seen || !it.Peek && !s.box.readOnly
+		switch it.Kind {
+		case imap.FetchFlags:
+			f.flags = true
+		case imap.FetchUID:
+			uid = true
+		default:
+			f.cheap = false
+		}
+	}
+	if byUID && !uid { // RFC 9051 §6.4.9
+		f.items = append([]imap.FetchItem{{Kind: imap.FetchUID, Peek: true}}, items...)
+	}
+	return f
+}
+
+// needOf says what the store must read for an item.
+func needOf(kind imap.FetchKind) store.Need {
+	switch kind {
+	case imap.FetchEnvelope:
+		return store.NeedEnvelope
+	case imap.FetchBodyStructure, imap.FetchBodyStructureBasic:
+		return store.NeedBodyStructure
+	case imap.FetchBody, imap.FetchBinary, imap.FetchBinarySize,
+		imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
+		return store.NeedParts | store.NeedContent
+	}
+	return 0
+}
+
+// fromView answers from the view alone.
+func (f *fetcher) fromView(ps spans) {
+	b := f.s.box
+	for seq, e := range b.entries(ps) {
+		if f.s.out.Err() != nil {
+			return
+		}
+		w := f.s.out.Fetch(uint32(seq))
+		for _, it := range f.items {
+			if it.Kind == imap.FetchUID {
+				w.UID(e.UID)
+			} else {
+				w.Flags(e.Flags, e.Keywords, b.recent.Contains(e.UID))
+			}
+		}
+		w.End()
+		f.s.fetched++
+	}
+}
+
+// all answers batch by batch.
+func (f *fetcher) all(ctx context.Context, ps spans) error {
+	uids := make([]mail.UID, 0, fetchBatch)
+	for _, e := range f.s.box.entries(ps) {
+		if uids = append(uids, e.UID); len(uids) == fetchBatch {
+			if err := f.batch(ctx, uids); err != nil {
+				return err
+			}
+			uids = uids[:0]
+		}
+	}
+	return f.batch(ctx, uids)
+}
+
+// batch answers for uids. If the store gives no rows because one message is
+// damaged, they are read one by one, and that one is left out.
+func (f *fetcher) batch(ctx context.Context, uids []mail.UID) error {
+	for len(uids) > 0 {
+		rows, more, err := f.s.srv.cfg.Messages.Rows(ctx, f.s.box.id, uids, f.need)
+		done := len(uids) - more
+		switch {
+		case err == nil:
+			f.gone = f.gone || len(rows) < done
+			err = f.rows(ctx, rows)
+		case fatal(err) || ctx.Err() != nil || f.need == 0:
+			return err
+		case len(uids) > 1:
+			done = 1
+			err = f.batch(ctx, uids[:1])
+		default:
+			return f.skipDamaged(ctx, uids, err)
+		}
+		if err != nil || done == 0 {
+			return err
+		}
+		uids = uids[done:]
+	}
+	return nil
+}
+
+// skipDamaged leaves out a message that cannot be read, unless it is the store
+// that cannot read.
+func (f *fetcher) skipDamaged(ctx context.Context, uids []mail.UID, why error) error {
+	if _, _, err := f.s.srv.cfg.Messages.Rows(ctx, f.s.box.id, uids, 0); err != nil {
+		return err
+	}
+	f.unreadable = true
+	f.s.logFailure("FETCH", why)
+	return nil
+}
+
+// rows answers for rows and closes what they hold.
+func (f *fetcher) rows(ctx context.Context, rows []store.Row) error {
+	defer closeRows(rows)
+	changed, err := f.markSeen(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		row := &rows[i]
+		e, marked := changed[row.UID]
+		if marked {
+			row.Entry = e
+		}
+		if err := f.row(row, marked); err != nil {
+			return err
+		}
+		if err := f.s.out.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func closeRows(rows []store.Row) {
+	for i := range rows {
+		if c := rows[i].Content; c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// markSeen sets \Seen of those rows that lack it, if the items ask for it, and
+// returns their new entries.
+func (f *fetcher) markSeen(ctx context.Context, rows []store.Row) (map[mail.UID]store.Entry, error) {
+	var unseen mail.UIDSet
+	for i := range rows {
+		if f.seen && rows[i].Flags&mail.Seen == 0 {
+			unseen.Add(rows[i].UID)
+		}
+	}
+	if len(unseen) == 0 {
+		return nil, nil
+	}
+	add := store.FlagChange{Mode: store.FlagsAdd, Flags: mail.Seen}
+	entries, err := f.s.srv.cfg.Messages.SetFlags(ctx, f.s.box.id, unseen, add)
+	changed := make(map[mail.UID]store.Entry, len(entries))
+	for _, e := range entries {
+		changed[e.UID] = e
+	}
+	return changed, err
+}
+
+// row writes the FETCH response of one message. marked says that its flags just
+// changed, so that they belong into the response (RFC 9051 §6.4.5).
+func (f *fetcher) row(row *store.Row, marked bool) error {
+	b := f.s.box
+	seq, known := b.view.Seq(row.UID)
+	if !known {
+		return nil
+	}
+	m := &fetchedMessage{f: f, row: row}
+	if !m.ready() {
+		return nil
+	}
+	w := f.s.out.Fetch(uint32(seq))
+	m.w = &w
+	for _, it := range f.items {
+		if err := m.item(it); err != nil {
+			return err
+		}
+	}
+	if marked && !f.flags {
+		w.Flags(row.Flags, row.Keywords, b.recent.Contains(row.UID))
+	}
+	w.End()
+	f.s.fetched++
+	if (marked || f.flags) && b.view.At(seq).ModSeq != row.ModSeq {
+		b.tell(row.Entry)
+	}
+	return nil
+}
+
+// status ends the command.
+func (f *fetcher) status() (status, error) {
+	switch {
+	case f.unreadable:
+		return no(imap.CodeServerBug, "some of the messages could not be read")
+	case f.unknownCTE:
+		return no(imap.CodeUnknownCTE, "a part has a transfer encoding that is not known here")
+	case f.notLeaf:
+		return no(imap.CodeCannot, "BINARY is only for parts without parts of their own")
+	case f.gone && !f.byUID:
+		return no(imap.CodeExpungeIssued, "some of the messages were expunged")
+	}
+	return ok("done")
+}

@@ -1,0 +1,158 @@
+package imapd
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/proto/imap"
+)
+
+// maxFlagNames bounds the keywords in a FLAGS response.
+const maxFlagNames = 256
+
+// knownKeywords are told in FLAGS of every mailbox (RFC 9051 §2.3.2).
+func knownKeywords() []string {
+	return []string{"$Forwarded", "$MDNSent", "$Junk", "$NonJunk", "$Phishing"}
+}
+
+// selectCommand is SELECT and EXAMINE (RFC 9051 §6.3.2, RFC 3501 §6.3.1).
+func (s *session) selectCommand(ctx context.Context, cmd *imap.Command) (status, error) {
+	args := cmd.Args.(*imap.Select)
+	if s.box != nil {
+		s.leave()
+		s.out.Status("", imap.OK, imap.CodeClosed, "the previous mailbox is closed")
+	}
+	name, err := mailboxName(args.Mailbox)
+	if err != nil {
+		return status{}, err
+	}
+	b := &selected{name: name, readOnly: args.ReadOnly}
+	row, err := s.open(ctx, b)
+	if err != nil {
+		s.leave()
+		return status{}, err
+	}
+	s.describe(b, &row)
+	if s.rev2 {
+		s.out.List(imap.Listed{Attrs: boxAttrs(&row), Name: string(name), OldName: oldName(args.Mailbox, name)})
+	}
+	if b.readOnly {
+		return okCode(imap.CodeReadOnly, "selected, read-only")
+	}
+	return okCode(imap.CodeReadWrite, "selected")
+}
+
+// open makes b the session's mailbox and fills it. The row may be a little
+// older than the view, never newer, so UIDNEXT is raised to fit.
+func (s *session) open(ctx context.Context, b *selected) (store.Mailbox, error) {
+	row, err := s.srv.cfg.Mailboxes.Mailbox(ctx, s.principal.Account, b.name)
+	if err != nil {
+		return row, err
+	}
+	b.id = row.ID
+	s.box = b
+	if b.view, err = s.firstView(ctx); err != nil {
+		return row, err
+	}
+	row.UIDNext = max(row.UIDNext, b.lastUID()+1)
+	return row, nil
+}
+
+// firstView returns the view of a mailbox that is being selected.
+func (s *session) firstView(ctx context.Context) (*store.View, error) {
+	var view *store.View
+	var err error
+	switch {
+	case s.rev2:
+		view, err = s.srv.cfg.Messages.View(ctx, s.box.id)
+	case s.box.readOnly:
+		view, err = s.peekRecent(ctx)
+	default:
+		view, err = s.takeRecent(ctx)
+	}
+	if mail.KindOf(err) == mail.NotFound && err != nil {
+		return nil, mail.Errorf(mail.NotFound, "no such mailbox")
+	}
+	return view, err
+}
+
+// peekRecent is takeRecent for EXAMINE: others can have them too.
+func (s *session) peekRecent(ctx context.Context) (*store.View, error) {
+	first, err := s.srv.cfg.Messages.PeekRecent(ctx, s.box.id)
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.srv.cfg.Messages.View(ctx, s.box.id)
+	if err == nil && first != 0 && first <= lastUID(view) {
+		s.box.recent.AddRange(first, lastUID(view))
+	}
+	return view, err
+}
+
+// describe writes the untagged responses of SELECT.
+func (s *session) describe(b *selected, row *store.Mailbox) {
+	names, unseen := survey(b.view)
+	s.out.Flags(names...)
+	permanent := append(slices.Clone(names), `\*`)
+	if b.readOnly {
+		permanent = nil
+	}
+	s.out.Status("", imap.OK, imap.CodePermanentFlags(permanent...), "what can be changed")
+	s.out.Exists(uint32(b.view.Len()))
+	if !s.rev2 {
+		s.out.Recent(b.countRecent())
+		if unseen > 0 {
+			s.out.Status("", imap.OK, imap.CodeUnseen(mail.SeqNum(unseen)), "first unseen")
+		}
+	}
+	s.out.Status("", imap.OK, imap.CodeUIDValidity(row.UIDValidity), "UIDs are valid")
+	s.out.Status("", imap.OK, imap.CodeUIDNext(row.UIDNext), "next UID")
+}
+
+// survey returns the names of the flags that apply in a mailbox and the
+// position of the first message without \Seen, 0 if there is none.
+func survey(v *store.View) (names []string, unseen int) {
+	used := map[mail.Keywords]bool{}
+	for seq, e := range v.All() {
+		if unseen == 0 && e.Flags&mail.Seen == 0 {
+			unseen = seq
+		}
+		if e.Keywords != "" && !used[e.Keywords] && len(used) < maxFlagNames {
+			used[e.Keywords] = true
+		}
+	}
+	names = (mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.Draft).AppendNames(nil)
+	system := len(names)
+	names = append(names, knownKeywords()...)
+	for k := range used {
+		for _, n := range k.Names() {
+			if !slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) && len(names) < maxFlagNames {
+				names = append(names, n)
+			}
+		}
+	}
+	slices.Sort(names[system:])
+	return names, unseen
+}
+
+// closeCommand is CLOSE (RFC 9051 §6.4.1).
+func (s *session) closeCommand(ctx context.Context, _ *imap.Command) (status, error) {
+	if !s.box.readOnly {
+		gone, err := s.srv.cfg.Messages.Expunge(ctx, s.box.id, nil)
+		s.expunged += len(gone)
+		if err != nil && mail.KindOf(err) != mail.NotFound {
+			return status{}, err
+		}
+	}
+	s.leave()
+	return ok("closed")
+}
+
+// unselect is UNSELECT (RFC 9051 §6.4.2).
+func (s *session) unselect(context.Context, *imap.Command) (status, error) {
+	s.leave()
+	return ok("closed")
+}

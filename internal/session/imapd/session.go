@@ -1,0 +1,131 @@
+package imapd
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"yubin/internal/mail"
+	"yubin/internal/message"
+	"yubin/internal/proto/imap"
+	"yubin/internal/world/netx"
+	"yubin/internal/world/obs"
+)
+
+// session is the state of one connection. All of it belongs to the goroutine
+// of Serve, save that during IDLE whoever holds mu may use what sync uses.
+type session struct {
+	srv      *Server
+	conn     *netx.Conn
+	listener Listener
+	in       *imap.Reader
+	out      *imap.Encoder
+	mode     imap.Mode
+	rev2     bool // ENABLE IMAP4rev2 was done
+
+	principal mail.Principal
+	box       *selected // nil unless a mailbox is selected
+	failures  int       // logins that failed
+	bad       int       // BAD responses in a row
+
+	commands, fetched, appended, expunged int // for the log
+
+	mu     sync.Mutex
+	idling context.Context // not nil while in IDLE; under mu
+	queued atomic.Bool     // waits for the pusher, or is to be pushed again
+}
+
+func newSession(srv *Server, conn *netx.Conn, l Listener) *session {
+	s := &session{srv: srv, conn: conn, listener: l}
+	s.mode.Decode = decodeCharset
+	s.out = imap.NewEncoder(conn)
+	s.in = imap.NewReader(conn, s.proceed)
+	return s
+}
+
+// proceed asks the client for a literal that it waits with.
+func (s *session) proceed() error {
+	s.out.Continue("go ahead")
+	return ofConn(s.conn.Flush())
+}
+
+func (s *session) loggedIn() bool { return s.principal.Account != 0 }
+
+func (s *session) state() imap.State {
+	switch {
+	case s.box != nil:
+		return imap.Selected
+	case s.loggedIn():
+		return imap.Authenticated
+	}
+	return imap.NotAuthenticated
+}
+
+// leave deselects the mailbox.
+func (s *session) leave() { s.box = nil }
+
+// mailboxName checks a name that a client gave.
+func mailboxName(name string) (mail.MailboxName, error) { return mail.ParseMailboxName(name) }
+
+// oldName is what OLDNAME must say of a name that came as given and is name
+// now: "" unless normalization changed it (RFC 9051 §5.1). A separator at the
+// end and the case of INBOX are no part of a name.
+func oldName(given string, name mail.MailboxName) string {
+	given = strings.TrimSuffix(given, mail.MailboxSeparator)
+	first, rest, _ := strings.Cut(given, mail.MailboxSeparator)
+	if strings.EqualFold(first, string(mail.Inbox)) {
+		first = string(mail.Inbox)
+	}
+	if rest != "" {
+		first += mail.MailboxSeparator + rest
+	}
+	if first == string(name) {
+		return ""
+	}
+	return given
+}
+
+// decodeCharset turns the text of a SEARCH into UTF-8.
+func decodeCharset(charset string, text []byte) (string, bool) {
+	if !message.KnownCharset(charset) {
+		return "", false
+	}
+	var b strings.Builder
+	r := message.NewCharsetReader(strings.NewReader(string(text)), charset)
+	buf := make([]byte, 512)
+	for {
+		n, err := r.Read(buf)
+		b.Write(buf[:n])
+		if err != nil {
+			return b.String(), true
+		}
+	}
+}
+
+func (s *session) logFailure(command string, err error) {
+	if kind := mail.KindOf(err); kind == mail.Internal || kind == mail.Unavailable {
+		s.srv.cfg.Log.Error("command failed", obs.KeyProto, "imap", obs.KeyRemote, s.conn.Remote(),
+			obs.KeyUser, s.principal.Address, obs.KeyStatus, command, obs.Err(err))
+	}
+}
+
+func (s *session) logLogin(mech string) {
+	version := ""
+	if st, secure := s.conn.TLS(); secure {
+		version = tlsVersion(st)
+	}
+	s.srv.cfg.Log.Info("login", obs.KeyProto, "imap", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote(),
+		obs.KeyUser, s.principal.Address, obs.KeyMech, mech, obs.KeyTLS, version)
+}
+
+func (s *session) logRefusal(user, mech string, err error) {
+	s.srv.cfg.Log.Warn("login refused", obs.KeyProto, "imap", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote(),
+		obs.KeyUser, user, obs.KeyMech, mech, obs.KeyReason, mail.KindOf(err).String())
+}
+
+func (s *session) logEnd(ctx context.Context, err error) {
+	s.srv.cfg.Log.Info("session end", obs.KeyProto, "imap", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote(),
+		obs.KeyUser, s.principal.Address, obs.KeyReason, reason(ctx, err), "commands", s.commands,
+		"fetched", s.fetched, "appended", s.appended, "expunged", s.expunged)
+}
