@@ -1,0 +1,53 @@
+# yubin: build, run, test.
+#
+#   make run        build and start `yubin localserve`: a post office to try, on 127.0.0.1
+#   make build      ./yubin, one static binary
+#   make test       lint, then all tests; installs what they need from Debian if it may
+#   make test-long  the same tests with the long runs of the random and crash ones
+#   make fuzz       every fuzz target in turn, FUZZTIME each
+#   make bench      benchmarks
+
+export CGO_ENABLED = 0
+
+GO       ?= go
+FUZZTIME ?= 1m
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+
+.PHONY: all build run lint test unit e2e test-long fuzz bench clean
+
+all: build
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o yubin ./cmd/yubin
+
+run: build
+	./yubin localserve
+
+lint:
+	@scripts/gofmt-check
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+test: lint unit e2e
+
+# All but the end-to-end suites; results are cached while nothing they use changes.
+unit:
+	$(GO) test -timeout 5m $$($(GO) list ./... | grep -v /e2e)
+
+# The built binary and real mail programs. Says so loudly if they are not there.
+e2e: build
+	@scripts/e2e
+
+test-long: lint build
+	YUBIN_LONG=1 $(GO) test -count=1 -timeout 3h $$($(GO) list ./... | grep -v /e2e)
+	@YUBIN_LONG=1 scripts/e2e
+
+fuzz:
+	@GO='$(GO)' scripts/fuzz $(FUZZTIME)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 1h ./...
+
+clean:
+	rm -f yubin

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"yubin/internal/server/admin"
+)
+
+type accountCmd struct {
+	Add     accountAddCmd     `cmd:"" help:"Make an account."`
+	List    accountListCmd    `cmd:"" help:"List the accounts."`
+	Show    accountShowCmd    `cmd:"" help:"Show one account and what it holds."`
+	Passwd  accountPasswdCmd  `cmd:"" help:"Set the password of an account."`
+	Disable accountDisableCmd `cmd:"" help:"Let an account neither log in nor receive; its mail stays."`
+	Enable  accountEnableCmd  `cmd:"" help:"Undo disable."`
+	Remove  accountRemoveCmd  `cmd:"" help:"Delete an account and all its mail."`
+	Import  accountImportCmd  `cmd:"" help:"Make many accounts from a file."`
+}
+
+// withPassword is the flag of commands that take a password.
+type withPassword struct {
+	PasswordStdin bool `help:"Read the password from the first line of the standard input."`
+}
+
+// maxPasswordLine is how many octets of the standard input are looked at.
+const maxPasswordLine = 4096
+
+func (p withPassword) read(e *env) (string, error) {
+	if !p.PasswordStdin {
+		return "", usagef("give the password on the standard input, with --password-stdin")
+	}
+	line, err := bufio.NewReader(io.LimitReader(e.stdin, maxPasswordLine)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	password := strings.TrimRight(line, "\r\n")
+	if password == "" {
+		return "", usagef("there is no password on the standard input")
+	}
+	return password, nil
+}
+
+type accountAddCmd struct {
+	place
+	withPassword
+	Address string `arg:"" help:"The address: alice@example.org."`
+}
+
+func (c *accountAddCmd) Run(e *env) error {
+	password, err := c.read(e)
+	if err != nil {
+		return err
+	}
+	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+		a, err := client.AddAccount(ctx, admin.NewAccount{Address: c.Address, Password: password})
+		if err != nil {
+			return err
+		}
+		return e.did(a, "account %s added", a.Address)
+	})
+}
+
+type accountListCmd struct {
+	place
+	Domain string `help:"Only the accounts of this domain."`
+}
+
+func (c *accountListCmd) Run(e *env) error {
+	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+		accounts, err := client.Accounts(ctx, c.Domain)
+		if err != nil {
+			return err
+		}
+		return e.show(accounts, func(w io.Writer) {
+			t := table{{"ADDRESS", "STATE", "CREATED"}}
+			for _, a := range accounts {
+				t.add(a.Address, state(a), a.Created.Local().Format(time.DateOnly))
+			}
+			t.write(w)
+		})
+	})
+}
+
+func state(a admin.Account) string {
+	if a.Enabled {
+		return "enabled"
+	}
+	return "disabled"
+}
+
+type accountShowCmd struct {
+	place
+	Address string `arg:"" help:"The address."`
+}
+
+func (c *accountShowCmd) Run(e *env) error {
+	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+		a, err := client.Account(ctx, c.Address)
+		if err != nil {
+			return err
+		}
+		return e.show(a, func(w io.Writer) {
+			t := table{
+				{"address", a.Address},
+				{"state", state(a)},
+				{"created", a.Created.Local().Format(time.DateTime)},
+			}
+			if h := a.Holds; h != nil {
+				t.add("mailboxes", fmt.Sprint(h.Mailboxes))
+				t.add("messages", fmt.Sprintf("%d, %d unseen", h.Messages, h.Unseen))
+				t.add("size", octets(h.Octets))
+			}
+			t.write(w)
+		})
+	})
+}
+
+type accountPasswdCmd struct {
+	place
+	withPassword
+	Address string `arg:"" help:"The address."`
+}
+
+func (c *accountPasswdCmd) Run(e *env) error {
+	password, err := c.read(e)
+	if err != nil {
+		return err
+	}
+	return e.changeAccount(c.place, c.Address, admin.AccountChange{Password: &password}, "password of %s set")
+}
+
+type accountDisableCmd struct {
+	place
+	Address string `arg:"" help:"The address."`
+}
+
+func (c *accountDisableCmd) Run(e *env) error {
+	enabled := false
+	return e.changeAccount(c.place, c.Address, admin.AccountChange{Enabled: &enabled}, "account %s disabled")
+}
+
+type accountEnableCmd struct {
+	place
+	Address string `arg:"" help:"The address."`
+}
+
+func (c *accountEnableCmd) Run(e *env) error {
+	enabled := true
+	return e.changeAccount(c.place, c.Address, admin.AccountChange{Enabled: &enabled}, "account %s enabled")
+}
+
+func (e *env) changeAccount(p place, address string, change admin.AccountChange, done string) error {
+	return e.admin(p, func(ctx context.Context, client *admin.Client) error {
+		a, err := client.ChangeAccount(ctx, address, change)
+		if err != nil {
+			return err
+		}
+		return e.did(a, done, a.Address)
+	})
+}
+
+type accountRemoveCmd struct {
+	place
+	Address string `arg:"" help:"The address."`
+}
+
+func (c *accountRemoveCmd) Run(e *env) error {
+	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+		if err := client.RemoveAccount(ctx, c.Address); err != nil {
+			return err
+		}
+		return e.did(map[string]string{"address": c.Address}, "account %s and its mail removed", c.Address)
+	})
+}

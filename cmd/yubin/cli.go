@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// env is what a command has of the world.
+type env struct {
+	ctx     context.Context
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  *os.File
+	getenv  func(string) string
+	version string
+	json    bool
+}
+
+// commandLine is all commands and flags.
+type commandLine struct {
+	JSON bool `help:"Write results as JSON, one value a line."`
+
+	Localserve  localserveCmd  `cmd:"" help:"Try it: a post office on 127.0.0.1 with three accounts and nothing to set up."`
+	Serve       serveCmd       `cmd:"" help:"Run the server."`
+	CheckConfig checkConfigCmd `cmd:"" help:"Tell everything that is wrong with a configuration."`
+	Domain      domainCmd      `cmd:"" help:"The domains whose mail is kept here."`
+	Account     accountCmd     `cmd:"" help:"The people who have mail here."`
+	Alias       aliasCmd       `cmd:"" help:"Addresses that stand for others."`
+	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+// errUsage makes run exit with exitUsage.
+var errUsage = errors.New("usage")
+
+func usagef(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, args...))
+}
+
+// run runs one command line and returns the exit code.
+func (e *env) run(args []string) int {
+	var line commandLine
+	parser, err := kong.New(&line,
+		kong.Name("yubin"),
+		kong.Description("A post office in one program: it takes, carries and keeps mail."),
+		kong.Writers(e.stdout, e.stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}),
+	)
+	if err != nil {
+		panic(err) // The structs above are wrong.
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(e.stderr, "yubin: %v; see yubin --help\n", err)
+		return exitUsage
+	}
+	e.json = line.JSON
+	return e.report(parsed.Run(e))
+}
+
+// report tells err, one line for each thing that is wrong.
+func (e *env) report(err error) int {
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errSilent):
+		return exitFailure
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(e.stderr, "yubin:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(e.stderr, "yubin:", err)
+	return exitFailure
+}
+
+// errSilent is a failure that has been told already.
+var errSilent = errors.New("told already")

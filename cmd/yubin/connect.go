@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"yubin/internal/server"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/config"
+	"yubin/internal/world/datadir"
+	"yubin/internal/world/obs"
+)
+
+// place says which yubin a command is for.
+type place struct {
+	Config string `help:"The configuration of the server." env:"YUBIN_CONFIG" type:"path" placeholder:"FILE" xor:"place"`
+	Data   string `help:"The data folder of the server." env:"YUBIN_DATA" type:"path" placeholder:"DIR" xor:"place"`
+}
+
+// systemConfig is the configuration of a server that was installed.
+const systemConfig = "/etc/yubin/yubin.toml"
+
+// folder returns the data folder: what the flags say, or ./local-data if
+// localserve made one here, or that of the installed server. named is false if
+// no flag named it.
+func (p place) folder() (path string, named bool, err error) {
+	switch {
+	case p.Data != "":
+		return p.Data, true, nil
+	case p.Config != "":
+		c, err := config.Load(p.Config)
+		return c.Data, true, err
+	case datadir.Is(config.LocalData):
+		path, err := filepath.Abs(config.LocalData)
+		return path, false, err
+	}
+	c, err := config.Load(systemConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config.Default().Data, false, nil
+	}
+	return c.Data, false, err
+}
+
+// Waiting for a server that starts or a command that ends.
+const (
+	connectWait  = 5 * time.Second
+	connectRetry = 100 * time.Millisecond
+)
+
+// admin runs do with the administration of the server at p: over its socket if
+// it runs, else in this process on its data folder.
+func (e *env) admin(p place, do func(context.Context, *admin.Client) error) error {
+	folder, named, err := p.folder()
+	if err != nil {
+		return err
+	}
+	if !named && !datadir.Is(folder) {
+		return fmt.Errorf("there is no yubin data folder at %s; name one with --data or --config", folder)
+	}
+	client, done, err := e.connect(folder)
+	if err != nil {
+		return err
+	}
+	err = do(e.ctx, client)
+	return errors.Join(err, done())
+}
+
+// connect tries the socket and the folder in turn: between the two a server
+// may have started or stopped.
+func (e *env) connect(folder string) (c *admin.Client, done func() error, err error) {
+	ctx, cancel := context.WithTimeout(e.ctx, connectWait)
+	defer cancel()
+	tick := time.NewTicker(connectRetry)
+	defer tick.Stop()
+	for {
+		c, done, err := e.connectOnce(folder)
+		if inUse := (*datadir.InUseError)(nil); !errors.As(err, &inUse) {
+			return c, done, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, err
+		case <-tick.C:
+		}
+	}
+}
+
+func (e *env) connectOnce(folder string) (c *admin.Client, done func() error, err error) {
+	c, err = admin.Dial(e.ctx, folder)
+	switch {
+	case err == nil:
+		return c, func() error { c.Close(); return nil }, nil
+	case errors.Is(err, fs.ErrPermission):
+		return nil, nil, fmt.Errorf("the server at %s may be administered by its own user and root only", folder)
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
+		return nil, nil, fmt.Errorf("the server at %s cannot be reached: %w", folder, err)
+	}
+	store, err := server.OpenStore(e.ctx, folder, e.deps(e.logger(slog.LevelWarn, obs.FormatAuto)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return admin.InProcess(store.Admin()), store.Close, nil
+}
+
+// deps is what a server or store is given.
+func (e *env) deps(log *slog.Logger) server.Deps {
+	return server.Deps{Log: log, Now: time.Now, Version: e.versionText()}
+}
+
+// logger writes to the standard error output.
+func (e *env) logger(level slog.Leveler, format obs.Format) *slog.Logger {
+	return obs.NewLogger(e.stderr, obs.LogOptions{
+		Format:   format,
+		Leveler:  level,
+		Terminal: isTerminal(e.stderr),
+		NoTime:   e.getenv("JOURNAL_STREAM") != "",
+	})
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

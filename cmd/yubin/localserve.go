@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"yubin/internal/mail"
+	"yubin/internal/server"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/config"
+	"yubin/internal/world/datadir"
+	"yubin/internal/world/obs"
+)
+
+type localserveCmd struct {
+	Data         string `help:"Where to keep everything." default:"local-data" type:"path" placeholder:"DIR"`
+	Reset        bool   `help:"Begin anew: delete what the data folder holds."`
+	ListenOffset int    `help:"Add N to every port, so that several can run." default:"0" placeholder:"N"`
+	Verbose      bool   `help:"Log more." short:"v"`
+}
+
+// Run serves on 127.0.0.1 until Ctrl-C.
+func (c *localserveCmd) Run(e *env) error {
+	if c.ListenOffset < 0 || c.ListenOffset > config.MaxListenOffset {
+		return usagef("--listen-offset must be from 0 to %d", config.MaxListenOffset)
+	}
+	if c.Reset {
+		if err := reset(e.ctx, c.Data); err != nil {
+			return err
+		}
+	}
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	cfg := config.Local(c.Data, c.ListenOffset)
+	log := e.logger(level, obs.FormatAuto)
+	srv, err := server.New(e.ctx, cfg, e.serverDeps(log))
+	if err != nil {
+		return err
+	}
+	if err := populate(e.ctx, admin.InProcess(srv.Admin())); err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	if err := e.welcome(cfg); err != nil {
+		return errors.Join(err, srv.Close())
+	}
+	return e.serve(srv, log, func() { log.Info("there is no configuration to reload") })
+}
+
+// reset empties a data folder, and nothing that is not one.
+func reset(ctx context.Context, path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if !datadir.Is(path) {
+		return fmt.Errorf("%s is not a yubin data folder, so it is not deleted", path)
+	}
+	d, err := datadir.Open(ctx, path, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Clear(), d.Close())
+}
+
+// populate makes the domain and accounts that are not there yet.
+func populate(ctx context.Context, client *admin.Client) error {
+	_, err := client.AddDomain(ctx, string(config.LocalDomain))
+	if err != nil && mail.KindOf(err) != mail.Exists {
+		return err
+	}
+	for _, local := range config.LocalAccounts() {
+		if err := addMissing(ctx, client, localAddress(local)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addMissing looks first: hashing a password for nothing would take its time
+// at every start.
+func addMissing(ctx context.Context, client *admin.Client, address string) error {
+	_, err := client.Account(ctx, address)
+	if mail.KindOf(err) == mail.NotFound {
+		_, err = client.AddAccount(ctx, admin.NewAccount{Address: address, Password: config.LocalPassword})
+	}
+	return err
+}
+
+func localAddress(local string) string { return local + "@" + string(config.LocalDomain) }
+
+// welcome says what is there and how to send a first message.
+func (e *env) welcome(cfg config.Config) error {
+	if e.json {
+		return e.show(welcomeJSON(cfg), nil)
+	}
+	fmt.Fprintf(e.stdout, "yubin %s, everything in %s\n\n", e.versionText(), cfg.Data)
+	t := table{{"SERVICE", "ADDRESS", "TLS"}}
+	for _, l := range cfg.Listeners {
+		t.add(l.Service(), l.Address, string(l.TLS))
+	}
+	t.write(e.stdout)
+	fmt.Fprintf(e.stdout, "\n")
+	t = table{{"ACCOUNT", "PASSWORD"}}
+	for _, local := range config.LocalAccounts() {
+		t.add(localAddress(local), config.LocalPassword)
+	}
+	t.write(e.stdout)
+	fmt.Fprintf(e.stdout, "\nSend a first message, and read it:\n\n%s\n%s\n\nCtrl-C stops.\n\n", sendLine(cfg), readLine(cfg))
+	return nil
+}
+
+func sendLine(cfg config.Config) string {
+	from, to := localAddress("alice"), localAddress("bob")
+	return fmt.Sprintf(`  printf 'From: %s\r\nTo: %s\r\nSubject: Hello\r\n\r\nIt works.\r\n' |`+
+		` curl -sS smtp://%s -u %s:%s --mail-from %s --mail-rcpt %s -T -`,
+		from, to, address(cfg, "submission"), from, config.LocalPassword, from, to)
+}
+
+func readLine(cfg config.Config) string {
+	return fmt.Sprintf(`  curl -sS 'imap://%s/INBOX;MAILINDEX=*' -u %s:%s`,
+		address(cfg, "imap"), localAddress("bob"), config.LocalPassword)
+}
+
+// address returns where the service listens.
+func address(cfg config.Config, service string) string {
+	for _, l := range cfg.Listeners {
+		if l.Service() == service {
+			return l.Address
+		}
+	}
+	return ""
+}
+
+func welcomeJSON(cfg config.Config) any {
+	type listener struct {
+		Service string `json:"service"`
+		Address string `json:"address"`
+		TLS     string `json:"tls"`
+	}
+	type account struct {
+		Address  string `json:"address"`
+		Password string `json:"password"`
+	}
+	out := struct {
+		Data      string     `json:"data"`
+		Listeners []listener `json:"listeners"`
+		Accounts  []account  `json:"accounts"`
+	}{Data: filepath.Clean(cfg.Data)}
+	for _, l := range cfg.Listeners {
+		out.Listeners = append(out.Listeners, listener{l.Service(), l.Address, string(l.TLS)})
+	}
+	for _, local := range config.LocalAccounts() {
+		out.Accounts = append(out.Accounts, account{localAddress(local), config.LocalPassword})
+	}
+	return out
+}

@@ -1,0 +1,22 @@
+// Command yubin is a post office in one program: see README.md.
+package main
+
+import (
+	"context"
+	"os"
+)
+
+// version is set by the linker (see Makefile) and never changed.
+var version string
+
+func main() {
+	e := &env{
+		ctx:     context.Background(),
+		stdin:   os.Stdin,
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+		getenv:  os.Getenv,
+		version: version,
+	}
+	os.Exit(e.run(os.Args[1:]))
+}

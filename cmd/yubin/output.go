@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// show writes v as JSON if that was asked for, else with text.
+func (e *env) show(v any, text func(io.Writer)) error {
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(v)
+	}
+	text(e.stdout)
+	return nil
+}
+
+// did says in a line what was done, or writes v as JSON.
+func (e *env) did(v any, format string, args ...any) error {
+	return e.show(v, func(w io.Writer) { fmt.Fprintf(w, format+"\n", args...) })
+}
+
+// table is rows of cells, written with aligned columns. The first row is the head.
+type table [][]string
+
+func (t *table) add(cells ...string) { *t = append(*t, cells) }
+
+func (t table) write(w io.Writer) {
+	widths := t.widths()
+	for _, row := range t {
+		var b strings.Builder
+		for i, cell := range row {
+			b.WriteString(cell)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+	}
+}
+
+func (t table) widths() []int {
+	var widths []int
+	for _, row := range t {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// octets writes n for people.
+func octets(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, suffix := float64(n), 0
+	for value >= unit && suffix < 5 {
+		value /= unit
+		suffix++
+	}
+	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[suffix-1])
+}

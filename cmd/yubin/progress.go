@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// How often progress is shown.
+const (
+	terminalEvery = 200 * time.Millisecond
+	plainEvery    = 10 * time.Second // when the output is no terminal: a line each
+)
+
+// progress shows on the standard error output how far a long command is: on a
+// terminal in one line that changes.
+type progress struct {
+	out      *os.File
+	terminal bool
+	now      func() time.Time
+	started  time.Time
+	shown    time.Time
+}
+
+func newProgress(e *env, now func() time.Time) *progress {
+	t := now()
+	return &progress{out: e.stderr, terminal: isTerminal(e.stderr), now: now, started: t, shown: t}
+}
+
+// show tells that n are done, if it is time to.
+func (p *progress) show(n int) {
+	now := p.now()
+	every := plainEvery
+	if p.terminal {
+		every = terminalEvery
+	}
+	if now.Sub(p.shown) < every {
+		return
+	}
+	p.shown = now
+	p.clear()
+	fmt.Fprintf(p.out, "%d done, %.0f a second", n, float64(n)/now.Sub(p.started).Seconds())
+	if !p.terminal {
+		fmt.Fprintln(p.out)
+	}
+}
+
+// clear takes the line away, so that another can be written.
+func (p *progress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}
+
+func (p *progress) end() { p.clear() }
+
+// lines reads lines of a bounded length and skips empty ones.
+type lines struct {
+	in     *bufio.Reader
+	number int
+}
+
+func newLines(in io.Reader, limit int) *lines {
+	return &lines{in: bufio.NewReaderSize(in, limit)}
+}
+
+// next returns a line, good until the call after it; io.EOF ends.
+func (l *lines) next() (text []byte, number int, err error) {
+	for {
+		l.number++
+		text, err := l.in.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return nil, l.number, fmt.Errorf("line %d is too long", l.number)
+		}
+		if len(trimLine(text)) > 0 {
+			return trimLine(text), l.number, nil
+		}
+		if err != nil {
+			return nil, l.number, err
+		}
+	}
+}
+
+func trimLine(text []byte) []byte {
+	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == '\r' || text[len(text)-1] == ' ') {
+		text = text[:len(text)-1]
+	}
+	return text
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"yubin/internal/server"
+	"yubin/internal/world/config"
+	"yubin/internal/world/obs"
+)
+
+type serveCmd struct {
+	Config string `help:"The configuration." env:"YUBIN_CONFIG" default:"/etc/yubin/yubin.toml" type:"path" placeholder:"FILE"`
+}
+
+// Run serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+func (c *serveCmd) Run(e *env) error {
+	cfg, err := config.LoadVerified(c.Config)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	log := e.logger(level, cfg.Log.Format)
+	srv, err := server.New(e.ctx, cfg, e.serverDeps(log))
+	if err != nil {
+		return err
+	}
+	return e.serve(srv, log, func() {
+		c.reload(srv, level, log)
+	})
+}
+
+// serverDeps are deps with a word to the service manager.
+func (e *env) serverDeps(log *slog.Logger) server.Deps {
+	d := e.deps(log)
+	d.Notify = obs.NewNotifier(e.getenv("NOTIFY_SOCKET"))
+	return d
+}
+
+// reload applies the configuration as it is now; a faulty one changes nothing.
+func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar, log *slog.Logger) {
+	cfg, err := config.LoadVerified(c.Config)
+	if err != nil {
+		log.Error("configuration not reloaded; the old one stays", obs.Err(err))
+		return
+	}
+	needRestart, err := srv.Reload(cfg)
+	if err != nil {
+		log.Error("configuration not wholly reloaded", obs.Err(err))
+	}
+	level.Set(cfg.Log.Level)
+	if len(needRestart) > 0 {
+		log.Warn("some changes need a restart", "keys", strings.Join(needRestart, ", "))
+	}
+	log.Info("configuration reloaded", obs.KeyFile, c.Config)
+}
+
+// serve runs srv until a signal says stop. A second one ends the process at once.
+func (e *env) serve(srv *server.Server, log *slog.Logger, reload func()) error {
+	ctx, cancel := context.WithCancel(e.ctx)
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				reload()
+				continue
+			}
+			log.Info("stopping", "signal", s.String())
+			signal.Reset(syscall.SIGTERM, syscall.SIGINT)
+			cancel()
+			return errors.Join(<-done)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package admin
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"yubin/internal/engine/directory"
+	"yubin/internal/mail"
+)
+
+// Importer makes many accounts.
+type Importer interface {
+	Import(ctx context.Context, records iter.Seq2[directory.Record, error], progress func(directory.ImportReport)) (directory.ImportReport, error)
+}
+
+// filter reads domain, after and limit of a list.
+func filter(q url.Values) (f directory.Filter, err error) {
+	if s := q.Get("domain"); s != "" {
+		if f.Domain, err = mail.ParseDomain(s); err != nil {
+			return f, err
+		}
+	}
+	if s := q.Get("after"); s != "" {
+		if f.After, err = mail.ParseAddress(s); err != nil {
+			return f, err
+		}
+	}
+	f.Limit = MaxPage
+	if s := q.Get("limit"); s != "" {
+		if f.Limit, err = strconv.Atoi(s); err != nil || f.Limit < 1 || f.Limit > MaxPage {
+			return f, mail.Errorf(mail.Invalid, "limit must be from 1 to %d", MaxPage)
+		}
+	}
+	return f, nil
+}
+
+func pathAddress(r *http.Request) (mail.Address, error) {
+	return mail.ParseAddress(r.PathValue("address"))
+}
+
+func accountOf(a directory.Account) Account {
+	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created}
+}
+
+func (h *Handler) listAccounts(r *http.Request) (any, error) {
+	f, err := filter(r.URL.Query())
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := h.Accounts.Accounts(r.Context(), f)
+	if err != nil {
+		return nil, err
+	}
+	page := Page[Account]{Items: make([]Account, len(accounts))}
+	for i, a := range accounts {
+		page.Items[i] = accountOf(a)
+	}
+	if len(accounts) == f.Limit {
+		page.Next = accounts[len(accounts)-1].Address.String()
+	}
+	return page, nil
+}
+
+func (h *Handler) addAccount(r *http.Request) (any, error) {
+	in, err := body[NewAccount](r)
+	if err != nil {
+		return nil, err
+	}
+	address, err := mail.ParseAddress(in.Address)
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.Accounts.AddAccount(r.Context(), directory.NewAccount{Address: address, Password: in.Password})
+	return accountOf(a), err
+}
+
+func (h *Handler) showAccount(r *http.Request) (any, error) {
+	address, err := pathAddress(r)
+	if err != nil {
+		return nil, err
+	}
+	found, err := h.Accounts.Account(r.Context(), address)
+	if err != nil {
+		return nil, err
+	}
+	mailboxes, err := h.Store.Mailboxes(r.Context(), found.ID)
+	if err != nil {
+		return nil, err
+	}
+	a := accountOf(found)
+	a.Holds = &Holdings{Mailboxes: len(mailboxes)}
+	for _, m := range mailboxes {
+		a.Holds.Messages += int64(m.Exists)
+		a.Holds.Unseen += int64(m.Unseen)
+		a.Holds.Octets += m.Size
+	}
+	return a, nil
+}
+
+func (h *Handler) changeAccount(r *http.Request) (any, error) {
+	address, err := pathAddress(r)
+	if err != nil {
+		return nil, err
+	}
+	in, err := body[AccountChange](r)
+	if err != nil {
+		return nil, err
+	}
+	if in.Password != nil {
+		if err := h.Accounts.SetPassword(r.Context(), address, *in.Password); err != nil {
+			return nil, err
+		}
+	}
+	if in.Enabled != nil {
+		if err := h.Accounts.SetDisabled(r.Context(), address, !*in.Enabled); err != nil {
+			return nil, err
+		}
+	}
+	a, err := h.Accounts.Account(r.Context(), address)
+	return accountOf(a), err
+}
+
+func (h *Handler) removeAccount(r *http.Request) (any, error) {
+	address, err := pathAddress(r)
+	if err != nil {
+		return nil, err
+	}
+	return done{}, h.Accounts.RemoveAccount(r.Context(), address)
+}
+
+func (h *Handler) importAccounts(r *http.Request) (any, error) {
+	in, err := body[Import](r)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Accounts) > MaxImport {
+		return nil, mail.Errorf(mail.TooLarge, "at most %d accounts at once", MaxImport)
+	}
+	report, err := h.Accounts.Import(r.Context(), records(in.Accounts), nil)
+	if err != nil {
+		return nil, err
+	}
+	out := Imported{Added: report.Added, Skipped: report.Skipped, Failed: report.Failed}
+	for _, f := range report.Failures {
+		out.Failures = append(out.Failures, ImportFailure{Line: f.Line, Text: f.Text})
+	}
+	return out, nil
+}
+
+// records yields the accounts as the directory wants them; an address that is
+// none comes as an error.
+func records(in []ImportAccount) iter.Seq2[directory.Record, error] {
+	return func(yield func(directory.Record, error) bool) {
+		for _, a := range in {
+			address, err := mail.ParseAddress(strings.TrimSpace(a.Address))
+			r := directory.Record{Line: a.Line, Address: address, Password: a.Password, Hash: a.Hash, Language: a.Language}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}

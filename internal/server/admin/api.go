@@ -1,0 +1,132 @@
+// Package admin is the administration of a yubin: an HTTP API with JSON, and a
+// client for it. The server offers it on a Unix socket in the data folder that
+// only its owner can open; whoever can is the administrator. The command line
+// uses the same handler in its own process while no server runs.
+//
+//	GET    /v1/status
+//	GET    /v1/domains              POST {domain}
+//	DELETE /v1/domains/{domain}
+//	GET    /v1/accounts?domain&after&limit   POST {address, password}
+//	POST   /v1/accounts/import      {accounts: [{line, address, password | hash}]}
+//	GET    /v1/accounts/{address}   PATCH {password?, enabled?}   DELETE
+//	GET    /v1/aliases?domain&after&limit    POST {address, targets}
+//	DELETE /v1/aliases/{address}
+//	POST   /v1/check?deep           a stream of {problem}, then {checked}
+//
+// A failure is {kind, text} with the status of the table in errors.go.
+package admin
+
+import (
+	"time"
+)
+
+// Limits of requests.
+const (
+	MaxRequest  = 4 << 20 // octets of a body
+	MaxImport   = 1000    // accounts in one import
+	MaxPage     = 1000    // entries of one answer; also the default
+	maxResponse = 64 << 20
+)
+
+// Status is what the server says of itself.
+type Status struct {
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Process int       `json:"process"`
+}
+
+// Domain is a local domain.
+type Domain struct {
+	Domain   string `json:"domain"`
+	CatchAll string `json:"catch_all,omitempty"` // the account that takes what nobody else has
+	Accounts int    `json:"accounts"`
+	Aliases  int    `json:"aliases"`
+}
+
+// NewDomain asks for a domain.
+type NewDomain struct {
+	Domain string `json:"domain"`
+}
+
+// Account is an account. Holds is filled for a single one only.
+type Account struct {
+	Address string    `json:"address"`
+	Enabled bool      `json:"enabled"`
+	Created time.Time `json:"created"`
+	Holds   *Holdings `json:"holds,omitempty"`
+}
+
+// Holdings is how much an account has.
+type Holdings struct {
+	Mailboxes int   `json:"mailboxes"`
+	Messages  int64 `json:"messages"`
+	Unseen    int64 `json:"unseen"`
+	Octets    int64 `json:"octets"`
+}
+
+// NewAccount asks for an account.
+type NewAccount struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+}
+
+// AccountChange says what to change of an account; nil leaves it.
+type AccountChange struct {
+	Password *string `json:"password,omitempty"`
+	Enabled  *bool   `json:"enabled,omitempty"`
+}
+
+// Import is many accounts at once.
+type Import struct {
+	Accounts []ImportAccount `json:"accounts"`
+}
+
+// ImportAccount is one account of an Import. Hash is a PHC string of argon2id,
+// instead of the password.
+type ImportAccount struct {
+	Line     int    `json:"line,omitempty"` // where it stands, for the report
+	Address  string `json:"address"`
+	Password string `json:"password,omitempty"`
+	Hash     string `json:"hash,omitempty"`
+	Language string `json:"language,omitempty"`
+}
+
+// Imported says what became of an Import.
+type Imported struct {
+	Added    int             `json:"added"`
+	Skipped  int             `json:"skipped"` // were there already, and stay as they are
+	Failed   int             `json:"failed"`
+	Failures []ImportFailure `json:"failures,omitempty"`
+}
+
+// ImportFailure says why an account was not imported.
+type ImportFailure struct {
+	Line int    `json:"line,omitempty"`
+	Text string `json:"text"`
+}
+
+// Alias stands for its targets. An address without a local part ("@example.org")
+// is the catch-all of its domain; it has one target, an account.
+type Alias struct {
+	Address string   `json:"address"`
+	Targets []string `json:"targets"`
+}
+
+// Page is part of a list; Next is what to give as "after" for more, or "".
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// Finding is one line of a check: a problem, or at the end that all was checked.
+type Finding struct {
+	Problem string   `json:"problem,omitempty"`
+	Checked bool     `json:"checked,omitempty"`
+	Failure *Failure `json:"failure,omitempty"` // the check itself could not go on
+}
+
+// Failure is the body of an answer that is an error.
+type Failure struct {
+	Kind string `json:"kind"`
+	Text string `json:"text"`
+}

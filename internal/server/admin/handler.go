@@ -1,0 +1,189 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"mime"
+	"net/http"
+	"time"
+
+	"yubin/internal/engine/directory"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+)
+
+// Domains keeps the local domains.
+type Domains interface {
+	AddDomain(context.Context, mail.Domain) (directory.Domain, error)
+	Domains(context.Context) ([]directory.Domain, error)
+	RemoveDomain(context.Context, mail.Domain) error
+	SetCatchAll(ctx context.Context, name mail.Domain, to mail.Address) error
+}
+
+// Accounts keeps the accounts.
+type Accounts interface {
+	AddAccount(context.Context, directory.NewAccount) (directory.Account, error)
+	Account(context.Context, mail.Address) (directory.Account, error)
+	Accounts(context.Context, directory.Filter) ([]directory.Account, error)
+	SetPassword(ctx context.Context, a mail.Address, password string) error
+	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
+	RemoveAccount(context.Context, mail.Address) error
+	Importer
+}
+
+// Aliases keeps the aliases.
+type Aliases interface {
+	AddAlias(context.Context, directory.Alias) (directory.Alias, error)
+	Aliases(context.Context, directory.Filter) ([]directory.Alias, error)
+	RemoveAlias(context.Context, mail.Address) error
+}
+
+// Store knows what accounts hold and whether all of it is sound.
+type Store interface {
+	Mailboxes(context.Context, mail.AccountID) ([]store.Mailbox, error)
+	Check(ctx context.Context, report func(problem string)) error
+	CheckDeep(ctx context.Context, report func(problem string)) error
+}
+
+// Config is what a Handler is made of.
+type Config struct {
+	Domains  Domains
+	Accounts Accounts
+	Aliases  Aliases
+	Store    Store
+	Status   Status
+	Log      *slog.Logger
+}
+
+// Handler serves the API.
+type Handler struct {
+	Config
+	mux *http.ServeMux
+}
+
+// New returns the handler.
+func New(c Config) *Handler {
+	h := &Handler{Config: c, mux: http.NewServeMux()}
+	for pattern, do := range map[string]func(*http.Request) (any, error){
+		"GET /v1/status":                h.status,
+		"GET /v1/domains":               h.listDomains,
+		"POST /v1/domains":              h.addDomain,
+		"DELETE /v1/domains/{domain}":   h.removeDomain,
+		"GET /v1/accounts":              h.listAccounts,
+		"POST /v1/accounts":             h.addAccount,
+		"POST /v1/accounts/import":      h.importAccounts,
+		"GET /v1/accounts/{address}":    h.showAccount,
+		"PATCH /v1/accounts/{address}":  h.changeAccount,
+		"DELETE /v1/accounts/{address}": h.removeAccount,
+		"GET /v1/aliases":               h.listAliases,
+		"POST /v1/aliases":              h.addAlias,
+		"DELETE /v1/aliases/{address}":  h.removeAlias,
+	} {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	h.mux.HandleFunc("POST /v1/check", h.check)
+	return h
+}
+
+// ServeHTTP serves one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, MaxRequest)
+	h.mux.ServeHTTP(w, r)
+}
+
+// answer writes what do returns.
+func (h *Handler) answer(do func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		out, err := do(r)
+		if err != nil {
+			fail(w, r, h.Log, err)
+			return
+		}
+		if r.Method != http.MethodGet {
+			h.Log.Info("administration", "request", r.Method+" "+r.URL.Path)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(out)
+	}
+}
+
+// body decodes the body of r.
+func body[T any](r *http.Request) (in T, err error) {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		return in, mail.Errorf(mail.Invalid, "the request must be application/json")
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return in, mail.Errorf(mail.Invalid, "the request cannot be read: %v", err)
+	}
+	return in, nil
+}
+
+func (h *Handler) status(*http.Request) (any, error) { return h.Status, nil }
+
+// done is the answer to what has nothing to say.
+type done struct{}
+
+func (h *Handler) listDomains(r *http.Request) (any, error) {
+	domains, err := h.Domains.Domains(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	page := Page[Domain]{Items: make([]Domain, len(domains))}
+	for i, d := range domains {
+		page.Items[i] = domainOf(d)
+	}
+	return page, nil
+}
+
+func domainOf(d directory.Domain) Domain {
+	return Domain{Domain: string(d.Name), CatchAll: d.CatchAll.String(), Accounts: d.Accounts, Aliases: d.Aliases}
+}
+
+func (h *Handler) addDomain(r *http.Request) (any, error) {
+	in, err := body[NewDomain](r)
+	if err != nil {
+		return nil, err
+	}
+	name, err := mail.ParseDomain(in.Domain)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.Domains.AddDomain(r.Context(), name)
+	return domainOf(d), err
+}
+
+func (h *Handler) removeDomain(r *http.Request) (any, error) {
+	name, err := mail.ParseDomain(r.PathValue("domain"))
+	if err != nil {
+		return nil, err
+	}
+	return done{}, h.Domains.RemoveDomain(r.Context(), name)
+}
+
+// check streams what it finds, a line of JSON each.
+func (h *Handler) check(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := json.NewEncoder(w)
+	flush := http.NewResponseController(w)
+	tell := func(f Finding) {
+		_ = out.Encode(f) // Whoever went away has cancelled the context.
+		_ = flush.Flush()
+	}
+	started := time.Now()
+	verify := h.Store.Check
+	if r.URL.Query().Has("deep") {
+		verify = h.Store.CheckDeep
+	}
+	err := verify(r.Context(), func(problem string) { tell(Finding{Problem: problem}) })
+	if err != nil {
+		f := failureOf(err)
+		h.Log.Error("check could not go on", "err", err)
+		tell(Finding{Failure: &f})
+		return
+	}
+	h.Log.Info("store checked", "took", time.Since(started))
+	tell(Finding{Checked: true})
+}

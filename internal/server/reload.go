@@ -1,0 +1,91 @@
+package server
+
+import (
+	"errors"
+	"slices"
+
+	"yubin/internal/world/config"
+)
+
+// Reload applies cfg to a running server. Connections that are open go on as
+// they began; those of listeners that are gone are told goodbye. What is left
+// of the old configuration: needRestart names the keys that only a restart
+// changes, err tells the listeners and certificates that could not be opened.
+func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
+	s.notify(s.deps.Notify.Reloading())
+	defer func() { s.notify(s.deps.Notify.Ready()) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	needRestart = s.keep(&cfg)
+	certErr := s.loadCertificates(cfg)
+	old := s.cfg
+	s.cfg = cfg
+	s.services.Store(s.newServices(cfg, s.services.Load()))
+	for _, l := range s.listeners {
+		l.server.SetLimits(s.limits(cfg))
+	}
+	err = errors.Join(certErr, s.changeListeners())
+	if certErr != nil {
+		s.cfg.TLS = old.TLS
+	}
+	return needRestart, err
+}
+
+// keep puts back into cfg what a running server cannot change, and names it.
+func (s *Server) keep(cfg *config.Config) (changed []string) {
+	if cfg.Hostname != s.cfg.Hostname {
+		changed = append(changed, "hostname")
+		cfg.Hostname = s.cfg.Hostname
+	}
+	if cfg.Data != s.cfg.Data {
+		changed = append(changed, "data")
+		cfg.Data = s.cfg.Data
+	}
+	if cfg.Postmaster != s.cfg.Postmaster {
+		changed = append(changed, "postmaster")
+		cfg.Postmaster = s.cfg.Postmaster
+	}
+	if cfg.Log.Format != s.cfg.Log.Format {
+		changed = append(changed, "log.format")
+		cfg.Log.Format = s.cfg.Log.Format
+	}
+	if cfg.ShutdownTimeout != s.cfg.ShutdownTimeout {
+		changed = append(changed, "shutdown_timeout")
+		cfg.ShutdownTimeout = s.cfg.ShutdownTimeout
+	}
+	return changed
+}
+
+// changeListeners closes the listeners that s.cfg does not name and opens those
+// it names anew. The caller holds s.mu.
+func (s *Server) changeListeners() error {
+	if s.running == nil {
+		return nil // Stopping.
+	}
+	var kept []*listener
+	for _, l := range s.listeners {
+		if slices.ContainsFunc(s.cfg.Listeners, l.config.Same) {
+			kept = append(kept, l)
+			continue
+		}
+		l.cancel()
+		// Not left to cancel: its address may be bound again below. The sessions
+		// drain meanwhile.
+		_ = l.server.Close()
+	}
+	var errs []error
+	for _, want := range s.cfg.Listeners {
+		if slices.ContainsFunc(kept, func(l *listener) bool { return l.config.Same(want) }) {
+			continue
+		}
+		l, err := s.openListener(s.running, want)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.start(l)
+		kept = append(kept, l)
+	}
+	s.listeners = kept
+	return errors.Join(errs...)
+}

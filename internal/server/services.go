@@ -1,0 +1,172 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"net/netip"
+	"time"
+
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/message"
+	"yubin/internal/proto/imap"
+	"yubin/internal/proto/sasl"
+	"yubin/internal/session/imapd"
+	"yubin/internal/session/pop3d"
+	"yubin/internal/session/smtpd"
+	"yubin/internal/world/config"
+	"yubin/internal/world/netx"
+)
+
+// firstReadTimeout bounds the wait for input until a session sets its own.
+const firstReadTimeout = 5 * time.Minute
+
+// services are the conversations as one configuration wants them. A reload
+// makes new ones; sessions that began with the old ones end with them.
+type services struct {
+	smtp map[smtpKind]*smtpd.Server
+	imap *imapd.Server
+	pop3 *pop3d.Server
+}
+
+// smtpKind is what SMTP servers differ by.
+type smtpKind struct {
+	profile smtpd.Profile
+	tls     bool
+}
+
+// newServices keeps the POP3 server of old, if there is one: it knows who has
+// which maildrop.
+func (s *Server) newServices(c config.Config, old *services) *services {
+	n := &services{smtp: map[smtpKind]*smtpd.Server{}, imap: imapd.New(s.imapConfig(c))}
+	for _, p := range []smtpd.Profile{smtpd.MX, smtpd.Submission, smtpd.LMTP} {
+		for _, withTLS := range []bool{false, true} {
+			kind := smtpKind{p, withTLS}
+			n.smtp[kind] = smtpd.New(s.smtpConfig(c, kind))
+		}
+	}
+	if old != nil {
+		n.pop3 = old.pop3
+	} else {
+		n.pop3 = pop3d.New(s.pop3Config(c))
+	}
+	return n
+}
+
+// handler runs the connections of l, each with the services of the moment it
+// began. TLS is what STARTTLS offers, or nil.
+func (s *Server) handler(l config.Listener, t *tls.Config) func(context.Context, *netx.Conn) {
+	name := l.Service()
+	if l.TLS == config.TLSImplicit {
+		t = nil // It is on already.
+	}
+	switch l.Protocol {
+	case config.IMAP:
+		in := imapd.Listener{Name: name, TLS: t}
+		return func(ctx context.Context, c *netx.Conn) { s.services.Load().imap.Serve(ctx, c, in) }
+	case config.POP3:
+		in := pop3d.Listener{Name: name, TLS: t}
+		return func(ctx context.Context, c *netx.Conn) { s.services.Load().pop3.Serve(ctx, c, in) }
+	}
+	kind := smtpKind{smtpProfile(l.Profile), t != nil}
+	return func(ctx context.Context, c *netx.Conn) { s.services.Load().smtp[kind].Serve(ctx, c) }
+}
+
+func smtpProfile(p config.Profile) smtpd.Profile {
+	switch p {
+	case config.ProfileSubmission:
+		return smtpd.Submission
+	case config.ProfileLMTP:
+		return smtpd.LMTP
+	}
+	return smtpd.MX
+}
+
+// login returns who checks the passwords of a client at from.
+func (s *Server) login(from netip.Addr) sasl.Authenticator {
+	return authenticator{s.store.directory, from}
+}
+
+func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
+	var offered func() *tls.Config
+	if t := s.tls[config.SMTP]; kind.tls && t != nil {
+		offered = func() *tls.Config { return t }
+	}
+	// No Postmaster: the router and the directory find one who exists.
+	return smtpd.Config{
+		Profile:  kind.profile,
+		TLS:      offered,
+		Hostname: c.Hostname,
+		Limits: smtpd.Limits{
+			MessageSize: c.Limits.MessageSize,
+			Recipients:  c.Limits.Recipients,
+			Copies:      store.MaxFilings,
+		},
+		Auth:               s.login,
+		AllowPlainLoopback: true,
+		Router:             router{route.New(s.store.directory, c.Hostname)},
+		Identities:         s.store.directory,
+		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.mail.Deliver),
+		Log:                s.deps.Log,
+		Now:                s.deps.Now,
+		NewID:              rand.Text,
+	}
+}
+
+// router is the Router that the SMTP sessions want.
+type router struct{ *route.Router }
+
+// Route says where mail for to goes; who sends it makes no difference.
+func (r router) Route(ctx context.Context, _ *smtpd.Client, to mail.Address) (smtpd.Routed, error) {
+	routed, err := r.Router.Route(ctx, to)
+	return smtpd.Routed(routed), err
+}
+
+func (s *Server) imapConfig(c config.Config) imapd.Config {
+	return imapd.Config{
+		Hostname:           string(c.Hostname),
+		Version:            s.deps.Version,
+		Mailboxes:          s.store.mail,
+		Messages:           s.store.mail,
+		Appender:           s.store.mail,
+		Notifier:           s.store.hub,
+		Login:              s.login,
+		AllowPlainLoopback: true,
+		MaxMessage:         c.Limits.MessageSize,
+		Now:                s.deps.Now,
+		Log:                s.deps.Log,
+	}
+}
+
+func (s *Server) pop3Config(c config.Config) pop3d.Config {
+	return pop3d.Config{
+		Hostname:           string(c.Hostname),
+		Version:            "yubin-" + s.deps.Version,
+		Maildrops:          s.store.mail,
+		Login:              s.login,
+		AllowPlainLoopback: true,
+		Now:                s.deps.Now,
+		Log:                s.deps.Log,
+	}
+}
+
+// render makes what IMAP sends of a message again and again.
+func render(m *message.Message) store.Rendered {
+	return store.Rendered{
+		Envelope:      imap.AppendEnvelope(nil, m.Envelope),
+		BodyStructure: imap.AppendBodyStructure(nil, m.Root),
+	}
+}
+
+// refusal is what a protocol says to a connection over the limits.
+func refusal(p config.Protocol) func(netx.Refusal) string {
+	switch p {
+	case config.IMAP:
+		return func(r netx.Refusal) string { return "* BYE [UNAVAILABLE] " + r.String() + "\r\n" }
+	case config.POP3:
+		return pop3d.Refusal
+	}
+	return func(r netx.Refusal) string { return "421 4.7.0 " + r.String() + "\r\n" }
+}

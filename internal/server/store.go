@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"yubin/internal/engine/directory"
+	"yubin/internal/engine/notify"
+	"yubin/internal/engine/store"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/blob"
+	"yubin/internal/world/config"
+	"yubin/internal/world/datadir"
+	"yubin/internal/world/sqldb"
+)
+
+// What stands in the data folder, beside the marks of datadir.
+const (
+	databaseFile = "yubin.db"
+	blobFolder   = "blobs"
+	tlsFolder    = "tls"
+)
+
+// lockWait is how long to wait for a data folder that is in use: commands that
+// run while the server is down hold it for a moment.
+const lockWait = 2 * time.Second
+
+// Store is the engines over one data folder. The commands of administration
+// use it while no server runs; a Server has one inside.
+type Store struct {
+	folder    *datadir.Dir
+	db        *sqldb.DB
+	mail      *store.Store
+	hub       *notify.Hub
+	directory *directory.Directory
+	admin     *admin.Handler
+}
+
+// OpenStore opens the data folder at path, making it if need be. The error is
+// *datadir.InUseError at once if a server has it.
+func OpenStore(ctx context.Context, path string, d Deps) (*Store, error) {
+	return openStore(ctx, config.Config{Data: path}, 0, d)
+}
+
+func openStore(ctx context.Context, cfg config.Config, wait time.Duration, d Deps) (*Store, error) {
+	folder, err := datadir.Open(ctx, cfg.Data, wait)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{folder: folder}
+	if err := s.open(ctx, cfg, d); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
+	db, err := sqldb.Open(ctx, sqldb.Options{Path: s.folder.Path(databaseFile), Log: d.Log})
+	if err != nil {
+		return err
+	}
+	s.db = db
+	blobs, err := blob.Open(s.folder.Path(blobFolder), rand.Reader)
+	if err != nil {
+		return err
+	}
+	s.hub = new(notify.Hub)
+	s.mail, err = store.Open(ctx, store.Options{
+		DB: db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.directory, err = directory.Open(ctx, directory.Options{
+		DB: db, Accounts: s.mail, Now: d.Now, Log: d.Log,
+		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open,
+	})
+	if err != nil {
+		return err
+	}
+	s.admin = admin.New(admin.Config{
+		Domains: s.directory, Accounts: s.directory, Aliases: s.directory, Store: checked{s.mail, s.db, s.directory},
+		Status: admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
+	})
+	return nil
+}
+
+// Admin is the administration of the store.
+func (s *Store) Admin() *admin.Handler { return s.admin }
+
+// run does the work in the background until ctx is done.
+func (s *Store) run(ctx context.Context) error {
+	var g sync.WaitGroup
+	var dbErr, mailErr error
+	g.Go(func() { dbErr = s.db.Run(ctx) })
+	g.Go(func() { mailErr = s.mail.Run(ctx) })
+	g.Wait()
+	err := errors.Join(dbErr, mailErr)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return err
+}
+
+// Close closes the data folder.
+func (s *Store) Close() error {
+	var err error
+	if s.db != nil {
+		err = s.db.Close()
+	}
+	return errors.Join(err, s.folder.Close())
+}
+
+// checked verifies the database file and the directory as well as the mail.
+type checked struct {
+	*store.Store
+	db        *sqldb.DB
+	directory *directory.Directory
+}
+
+// Check verifies rows.
+func (c checked) Check(ctx context.Context, report func(problem string)) error {
+	if err := c.others(ctx, report); err != nil {
+		return err
+	}
+	return c.Store.Check(ctx, report)
+}
+
+// CheckDeep verifies rows and octets.
+func (c checked) CheckDeep(ctx context.Context, report func(problem string)) error {
+	if err := c.others(ctx, report); err != nil {
+		return err
+	}
+	return c.Store.CheckDeep(ctx, report)
+}
+
+func (c checked) others(ctx context.Context, report func(problem string)) error {
+	if err := c.db.Integrity(ctx, report); err != nil {
+		return err
+	}
+	return c.directory.Check(ctx, report)
+}

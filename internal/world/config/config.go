@@ -1,0 +1,158 @@
+// Package config reads yubin.toml: what a process needs to start and nothing
+// that administration changes while it runs. Reading is strict. A key that is
+// not known, a value of the wrong type or out of range is a fault with its
+// line, and all faults of a file are told at once.
+//
+// Parse looks at the text only; Verify also opens the files that it names.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/obs"
+)
+
+// Config is a whole configuration, with the defaults filled in.
+type Config struct {
+	Hostname        mail.Domain   // our name in greetings, Received and reports
+	Postmaster      mail.Address  // who gets mail for postmaster where nobody has that name; zero chooses
+	Data            string        // the data folder
+	ShutdownTimeout time.Duration // how long sessions may take to finish after SIGTERM
+	Log             Log
+	TLS             TLS
+	Limits          Limits
+	Listeners       []Listener
+
+	// Open is set by Local only: plain logins on loopback are expected, and no
+	// rate limits apply.
+	Open bool
+}
+
+// Log is the [log] table.
+type Log struct {
+	Level  slog.Level
+	Format obs.Format
+}
+
+// TLS is the [tls] table and the [[certificate]] list.
+type TLS struct {
+	SelfSigned   bool // make a certificate and keep it in the data folder
+	Certificates []Certificate
+}
+
+// Certificate names the files of one certificate. The first one serves
+// clients that name no host or a host that none is for.
+type Certificate struct {
+	Cert string // PEM, the server's certificate first, then the chain
+	Key  string // PEM
+	Line int    // in the file; for faults
+}
+
+// Limits is the [limits] table. Limits that no operator needs to turn are
+// constants of the packages that keep them.
+type Limits struct {
+	MessageSize           int64 // octets of one message
+	Recipients            int   // of one message
+	Connections           int   // at once, per listener
+	ConnectionsPerAddress int   // at once from one client address, per listener
+}
+
+// Protocol is what a listener speaks.
+type Protocol string
+
+// The protocols.
+const (
+	SMTP Protocol = "smtp"
+	IMAP Protocol = "imap"
+	POP3 Protocol = "pop3"
+)
+
+// TLSMode says when a listener speaks TLS.
+type TLSMode string
+
+// The TLS modes.
+const (
+	TLSNone     TLSMode = "none"
+	TLSStart    TLSMode = "starttls" // STARTTLS, or STLS for POP3
+	TLSImplicit TLSMode = "implicit" // from the first octet
+)
+
+// Profile is what an SMTP listener is for.
+type Profile string
+
+// The SMTP profiles.
+const (
+	ProfileMX         Profile = "mx"         // mail from anywhere for our domains
+	ProfileSubmission Profile = "submission" // mail from our users, logged in
+	ProfileLMTP       Profile = "lmtp"       // mail for our domains from a trusted hop
+)
+
+// Listener is one [[listener]].
+type Listener struct {
+	Protocol Protocol
+	Address  string // host:port; an empty host is every address
+	TLS      TLSMode
+	Profile  Profile // "" but for SMTP
+	Line     int     // in the file; 0 for the defaults
+}
+
+// Service is the name people know the listener's protocol by, for tables and
+// logs: "smtp", "submission", "lmtp", "imap", "pop3", with an s for implicit TLS.
+func (l Listener) Service() string {
+	name := string(l.Protocol)
+	if l.Profile == ProfileSubmission || l.Profile == ProfileLMTP {
+		name = string(l.Profile)
+	}
+	if l.TLS == TLSImplicit {
+		name += "s"
+	}
+	return name
+}
+
+// Same reports whether l and o are one listener, wherever they stand in a file.
+func (l Listener) Same(o Listener) bool {
+	l.Line, o.Line = 0, 0
+	return l == o
+}
+
+// loopback reports whether only this machine can reach l.
+func (l Listener) loopback() bool {
+	host, _, err := splitAddress(l.Address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Default is a configuration in which only the host name and the certificate
+// are missing.
+func Default() Config {
+	return Config{
+		Data:            "/var/lib/yubin",
+		ShutdownTimeout: 30 * time.Second,
+		Log:             Log{Level: slog.LevelInfo, Format: obs.FormatAuto},
+		Limits: Limits{
+			MessageSize:           50 << 20,
+			Recipients:            1000,
+			Connections:           20_000,
+			ConnectionsPerAddress: 100,
+		},
+	}
+}
+
+// standardListeners are those of a configuration that names none.
+func standardListeners() []Listener {
+	return []Listener{
+		{Protocol: SMTP, Profile: ProfileMX, Address: ":25", TLS: TLSStart},
+		{Protocol: SMTP, Profile: ProfileSubmission, Address: ":587", TLS: TLSStart},
+		{Protocol: SMTP, Profile: ProfileSubmission, Address: ":465", TLS: TLSImplicit},
+		{Protocol: IMAP, Address: ":143", TLS: TLSStart},
+		{Protocol: IMAP, Address: ":993", TLS: TLSImplicit},
+		{Protocol: POP3, Address: ":110", TLS: TLSStart},
+		{Protocol: POP3, Address: ":995", TLS: TLSImplicit},
+	}
+}

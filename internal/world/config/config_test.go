@@ -1,0 +1,195 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"yubin/internal/world/obs"
+)
+
+// TestFaults parses each testdata/*.toml and compares all faults with the
+// comments in it: "#! text" stands on the line of the fault, or on a line of
+// its own for the line after it; "#!0 text" is for the file as a whole.
+func TestFaults(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Parse(file, data)
+		var got []Fault
+		if f := (*Faults)(nil); errors.As(err, &f) {
+			got = f.List
+		}
+		if want := wanted(string(data)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n got %v\nwant %v", file, got, want)
+		}
+	}
+}
+
+func wanted(data string) []Fault {
+	var whole, lined []Fault
+	for i, line := range strings.Split(data, "\n") {
+		for j, text := range strings.Split(line, "#!") {
+			switch {
+			case j == 0:
+			case strings.HasPrefix(text, "0 "):
+				whole = append(whole, Fault{0, strings.TrimSpace(text[2:])})
+			default:
+				lined = append(lined, Fault{i + 1, strings.TrimSpace(text)})
+			}
+		}
+	}
+	return append(whole, lined...)
+}
+
+func TestValues(t *testing.T) {
+	c, err := Parse("/etc/yubin/yubin.toml", []byte(`
+hostname = "Mail.Example.ORG"
+data = "store"
+shutdown_timeout = "1m"
+certificate = [{cert = "c.pem", key = "/k.pem"}]
+[log]
+level = "warn"
+format = "json"
+[limits]
+message_size = "64 KiB"
+[[listener]]
+protocol = "smtp"
+profile = "lmtp"
+address = "127.0.0.1:24"
+[[listener]]
+protocol = "imap"
+address = "[::]:993"
+tls = "implicit"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Hostname = "mail.example.org"
+	want.Data = "/etc/yubin/store"
+	want.ShutdownTimeout = time.Minute
+	want.Log = Log{Level: 4, Format: obs.FormatJSON}
+	want.Limits.MessageSize = 64 << 10
+	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 5}}
+	want.Listeners = []Listener{
+		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 11},
+		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 15},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// TestDefaults: a host name and a certificate are all that must be said.
+func TestDefaults(t *testing.T) {
+	c, err := Parse("yubin.toml", []byte("hostname = \"mail.example.org\"\ntls.self_signed = true\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Listeners) != 7 || c.Data != "/var/lib/yubin" || c.ShutdownTimeout != 30*time.Second {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "yubin.toml")
+	c, err := Parse(file, []byte("hostname = \"a.example\"\ndata = \"gone/data\"\n[[certificate]]\ncert = \"c.pem\"\nkey = \"k.pem\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Verify(file)
+	want := []string{
+		file + ": data: the folder above " + dir + "/gone/data: " + dir + "/gone: no such file or directory",
+		file + ":3: certificate " + dir + "/c.pem: " + dir + "/c.pem: no such file or directory",
+	}
+	if err == nil || err.Error() != strings.Join(want, "\n") {
+		t.Errorf("got  %v\nwant %s", err, strings.Join(want, "\n"))
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "none.toml")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLocalOffset(t *testing.T) {
+	a, b := Local("a", 0), Local("b", 100)
+	for i := range a.Listeners {
+		if a.Listeners[i].Address == b.Listeners[i].Address {
+			t.Errorf("%s is used by both", a.Listeners[i].Address)
+		}
+	}
+	var f Faults
+	if b.check(&f); len(f.List) > 0 {
+		t.Errorf("local configuration is at fault: %v", &f)
+	}
+}
+
+func TestSize(t *testing.T) {
+	good := map[string]int64{"1 B": 1, "64KiB": 65536, "50 MiB": 50 << 20, "2 GB": 2e9, "1 kB": 1000, "1 KB": 1000}
+	for s, want := range good {
+		if got, err := parseSize(s); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %d, %v; want %d", s, got, err, want)
+		}
+		if back, err := parseSize(formatSize(want)); err != nil || back != want {
+			t.Errorf("formatSize(%d) = %q", want, formatSize(want))
+		}
+	}
+	for _, s := range []string{"", "5", "MiB", "-1 B", "1.5 GiB", "9999999999 GiB", "1 KiB 2"} {
+		if n, err := parseSize(s); err == nil {
+			t.Errorf("parseSize(%q) = %d", s, n)
+		}
+	}
+}
+
+// FuzzParse: whatever a file holds, there is an answer, and every fault names a
+// line of the file.
+func FuzzParse(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.toml")
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := Parse("f", data)
+		var faults *Faults
+		if err != nil && !errors.As(err, &faults) {
+			t.Fatalf("not a fault: %v", err)
+		}
+		for i := 0; faults != nil && i < len(faults.List); i++ {
+			if line := faults.List[i].Line; line < 0 || line > strings.Count(string(data), "\n")+1 {
+				t.Errorf("line %d: %s", line, faults.List[i].Text)
+			}
+		}
+	})
+}
+
+// TestLoadVerified: faults of the text and of the files are told together.
+func TestLoadVerified(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "yubin.toml")
+	text := "hostname = \"a.example\"\nlevel = 1\n[[certificate]]\ncert = \"c.pem\"\nkey = \"k.pem\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := LoadVerified(file)
+	var faults *Faults
+	if !errors.As(err, &faults) || len(faults.List) != 2 || faults.List[0].Line != 2 || faults.List[1].Line != 3 {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,163 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"yubin/internal/world/obs"
+)
+
+// MaxFile is how many octets of a configuration file are read.
+const MaxFile = 1 << 20
+
+// Load reads the configuration in file. The error is *Faults, or that of
+// opening the file. Relative paths in it count from the folder it is in.
+func Load(file string) (Config, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return Config{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return Config{}, err
+	}
+	if len(data) > MaxFile {
+		return Config{}, fmt.Errorf("%s is over %s", file, formatSize(MaxFile))
+	}
+	return Parse(file, data)
+}
+
+// LoadVerified is Load and Verify: the error has the faults of both.
+func LoadVerified(file string) (Config, error) {
+	all := &Faults{File: file}
+	c, err := Load(file)
+	if !all.take(err) {
+		return Config{}, err
+	}
+	if c.Data != "" { // else it did not even parse
+		all.take(c.Verify(file))
+	}
+	return c, all.err()
+}
+
+// Parse reads data, which came from file. The error is *Faults.
+func Parse(file string, data []byte) (Config, error) {
+	faults := &Faults{File: file}
+	values := map[string]any{}
+	if err := toml.Unmarshal(data, &values); err != nil {
+		faults.syntax(err)
+		return Config{}, faults
+	}
+	c := Default()
+	root := &table{values: values, lines: locate(data), faults: faults}
+	root.config(&c)
+	root.finish()
+	c.resolve(filepath.Dir(file))
+	if len(c.Listeners) == 0 {
+		c.Listeners = standardListeners()
+	}
+	c.check(faults)
+	return c, faults.err()
+}
+
+func (f *Faults) syntax(err error) {
+	var at *toml.DecodeError
+	if !errors.As(err, &at) {
+		f.add(0, "%v", err)
+		return
+	}
+	line, column := at.Position()
+	f.add(line, "column %d: %s", column, unlabelled(at))
+}
+
+func (t *table) config(c *Config) {
+	t.domain("hostname", &c.Hostname)
+	t.address("postmaster", &c.Postmaster)
+	t.text("data", &c.Data)
+	t.duration("shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour)
+	t.table("log", func(t *table) { t.log(&c.Log) })
+	t.table("tls", func(t *table) { t.boolean("self_signed", &c.TLS.SelfSigned) })
+	t.table("limits", func(t *table) { t.limits(&c.Limits) })
+	t.tables("certificate", func(t *table) {
+		cert := Certificate{Line: t.line("")}
+		t.required("cert", &cert.Cert)
+		t.required("key", &cert.Key)
+		c.TLS.Certificates = append(c.TLS.Certificates, cert)
+	})
+	t.tables("listener", func(t *table) { c.Listeners = append(c.Listeners, t.listener()) })
+	if t.line("hostname") == 0 {
+		t.faults.add(0, `hostname is missing; write hostname = "mail.example.org" with this server's own name`)
+	}
+}
+
+func (t *table) required(key string, dst *string) {
+	if _, there := t.values[key]; !there {
+		t.faults.add(t.line(""), "%s is missing", key)
+	}
+	t.text(key, dst)
+}
+
+func (t *table) log(l *Log) {
+	level := "info"
+	choice(t, "level", &level, "debug", "info", "warn", "error")
+	// The words are those that slog reads.
+	_ = l.Level.UnmarshalText([]byte(level))
+	choice(t, "format", &l.Format, obs.FormatAuto, obs.FormatText, obs.FormatJSON)
+}
+
+func (t *table) limits(l *Limits) {
+	t.size("message_size", &l.MessageSize, 64<<10, 1<<30)
+	t.count("recipients", &l.Recipients, 100, 1000) // RFC 5321 §4.5.3.1.8: at least 100
+	t.count("connections", &l.Connections, 1, 1_000_000)
+	t.count("connections_per_address", &l.ConnectionsPerAddress, 1, 1_000_000)
+}
+
+func (t *table) listener() Listener {
+	l := Listener{Protocol: SMTP, Line: t.line("")}
+	if _, there := t.values["protocol"]; !there {
+		t.faults.add(l.Line, "protocol is missing")
+	}
+	choice(t, "protocol", &l.Protocol, SMTP, IMAP, POP3)
+	t.required("address", &l.Address)
+	if _, _, err := splitAddress(l.Address); l.Address != "" && err != nil {
+		t.fault("address", `must be an IP address and a port, like "192.0.2.1:25", "[::1]:143" or ":25", not %q`, l.Address)
+	}
+	if l.Protocol == SMTP {
+		l.Profile = ProfileMX
+	}
+	_, named := t.values["profile"]
+	choice(t, "profile", &l.Profile, ProfileMX, ProfileSubmission, ProfileLMTP)
+	if named && l.Protocol != SMTP {
+		t.fault("profile", "is for smtp only")
+	}
+	l.TLS = TLSStart
+	if l.Profile == ProfileLMTP {
+		l.TLS = TLSNone
+	}
+	choice(t, "tls", &l.TLS, TLSNone, TLSStart, TLSImplicit)
+	return l
+}
+
+// resolve makes relative paths absolute.
+func (c *Config) resolve(folder string) {
+	for _, p := range c.paths() {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(folder, *p)
+		}
+	}
+}
+
+func (c *Config) paths() []*string {
+	paths := []*string{&c.Data}
+	for i := range c.TLS.Certificates {
+		paths = append(paths, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
+	}
+	return paths
+}

@@ -1,0 +1,201 @@
+// Package datadir is the data folder: the one place where a yubin keeps all it
+// knows. A marker file says that a folder is one, so nothing else is ever taken
+// for it or deleted; a lock keeps two processes from using it at once. The
+// folder is for its owner only (0700).
+package datadir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// What stands in the folder beside the store's own files.
+const (
+	markerFile = "yubin-data"
+	lockFile   = "lock"
+	markerText = "yubin data folder, format 1\n"
+	markerHead = "yubin data folder, "
+)
+
+// retryEvery is how often Open tries again for a lock that is held.
+const retryEvery = 50 * time.Millisecond
+
+// InUseError says that another process has the folder.
+type InUseError struct {
+	Path string
+	PID  string // of the other process, if it is known
+}
+
+func (e *InUseError) Error() string {
+	other := "another yubin"
+	if e.PID != "" {
+		other += " (process " + e.PID + ")"
+	}
+	return fmt.Sprintf("data folder %s is in use by %s; stop it or choose another folder", e.Path, other)
+}
+
+// Dir is an open data folder; this process alone has it until Close.
+type Dir struct {
+	path string
+	lock *os.File
+}
+
+// Open takes the data folder at path, making it if it does not exist or is
+// empty. If another process has it, Open waits for up to wait and then returns
+// *InUseError.
+func Open(ctx context.Context, path string, wait time.Duration) (*Dir, error) {
+	if err := prepare(path); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		d, err := take(path)
+		if inUse := (*InUseError)(nil); !errors.As(err, &inUse) {
+			return d, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
+}
+
+// Path returns the path of name in the folder.
+func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
+
+// Close lets other processes have the folder.
+func (d *Dir) Close() error { return d.lock.Close() }
+
+// Clear deletes all that the folder holds, but not the folder.
+func (d *Dir) Clear() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == markerFile || e.Name() == lockFile {
+			continue
+		}
+		if err := os.RemoveAll(d.Path(e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Is reports whether path is a data folder.
+func Is(path string) bool {
+	text, err := os.ReadFile(filepath.Join(path, markerFile))
+	return err == nil && strings.HasPrefix(string(text), markerHead)
+}
+
+// prepare makes sure that path is a data folder that we can use.
+func prepare(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("data folder %s cannot be made: %w", path, cause(err))
+	}
+	if err := checkOwner(path); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(path, markerFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return mark(path)
+	case err != nil:
+		return fmt.Errorf("data folder %s cannot be read: %w", path, cause(err))
+	case string(text) == markerText:
+		return tighten(path)
+	case strings.HasPrefix(string(text), markerHead):
+		return fmt.Errorf("data folder %s is of a newer yubin (%q); use that version", path, strings.TrimSpace(string(text)))
+	}
+	return notOurs(path)
+}
+
+func notOurs(path string) error {
+	return fmt.Errorf("%s is not a yubin data folder and not empty; choose another folder", path)
+}
+
+// checkOwner keeps root from leaving files that the server's own user cannot open.
+func checkOwner(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if ok && os.Geteuid() == 0 && st.Uid != 0 {
+		return fmt.Errorf("data folder %s belongs to user %d; run this as that user, with sudo -u '#%d'", path, st.Uid, st.Uid)
+	}
+	return nil
+}
+
+// mark makes an empty folder a data folder.
+func mark(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("data folder %s cannot be read: %w", path, cause(err))
+	}
+	defer f.Close()
+	if _, err := f.Readdirnames(1); err != io.EOF {
+		return notOurs(path)
+	}
+	if err := os.WriteFile(filepath.Join(path, markerFile), []byte(markerText), 0o600); err != nil {
+		return fmt.Errorf("data folder %s cannot be written: %w", path, cause(err))
+	}
+	return errors.Join(f.Sync(), tighten(path))
+}
+
+func tighten(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = os.Chmod(path, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("data folder %s cannot be closed to others: %w", path, cause(err))
+	}
+	return nil
+}
+
+// take tries once for the lock.
+func take(path string) (*Dir, error) {
+	name := filepath.Join(path, lockFile)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s cannot be locked: %w", path, cause(err))
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		pid, _ := io.ReadAll(io.LimitReader(f, 32))
+		return nil, errors.Join(&InUseError{path, strings.TrimSpace(string(pid))}, f.Close())
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(f, os.Getpid())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("data folder %s cannot be locked: %w", path, err), f.Close())
+	}
+	return &Dir{path, f}, nil
+}
+
+// cause is the system's own word on why a file operation failed.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
