@@ -1,0 +1,70 @@
+package store
+
+import (
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// newMailboxes returns what a new account has (RFC 6154 §2, RFC 8621 §2).
+func newMailboxes() []Mailbox {
+	return []Mailbox{
+		{Name: mail.Inbox, Role: mail.RoleInbox},
+		{Name: "Drafts", Role: mail.RoleDrafts},
+		{Name: "Sent", Role: mail.RoleSent},
+		{Name: "Archive", Role: mail.RoleArchive},
+		{Name: "Junk", Role: mail.RoleJunk},
+		{Name: "Trash", Role: mail.RoleTrash},
+	}
+}
+
+// CreateAccount gives the account its mailboxes, within the transaction that
+// makes it. All are subscribed. The id must never have been an account before.
+func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
+	_, err := tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
+		VALUES ($1, 0, 0, 0, 0, 0, 0, 0, 0, 0)`, id)
+	if err != nil {
+		return err
+	}
+	l, err := s.openLedger(tx, id)
+	if err != nil {
+		return err
+	}
+	for _, m := range newMailboxes() {
+		if _, err := l.insertMailbox(0, string(m.Name), m.Role); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`INSERT INTO subscription (account, name) VALUES ($1, $2)`, id, m.Name); err != nil {
+			return err
+		}
+	}
+	return l.close()
+}
+
+// DeleteAccount takes the account's mail out of sight, within the transaction
+// that removes the account. Run removes the rows and octets; nothing of it can
+// be restored.
+func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
+	boxes, err := loadMailboxRows(tx, id)
+	if err != nil {
+		return err
+	}
+	for _, q := range []string{
+		`INSERT INTO doomed (account, mailbox, purge) SELECT account, mailbox, 1 FROM tally WHERE account = $1`,
+		`UPDATE doomed SET purge = 1 WHERE account = $1`,
+		`DELETE FROM mailbox WHERE account = $1`,
+		`DELETE FROM tally WHERE account = $1`,
+		`DELETE FROM subscription WHERE account = $1`,
+		`DELETE FROM retired WHERE account = $1`,
+	} {
+		if _, err := tx.Exec(q, id); err != nil {
+			return err
+		}
+	}
+	tx.OnCommit(func() {
+		for _, b := range boxes {
+			s.views.drop(b.ID)
+			s.opt.Publish(Event{Account: id, Mailbox: b.ID, ModSeq: b.ModSeq + 1})
+		}
+	})
+	return nil
+}

@@ -1,0 +1,200 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Check verifies every invariant of the store while it is in use and reports
+// what does not hold, in words for the operator. The error is that it could
+// not look. Octets in files are only measured; see CheckDeep. It reads one
+// mailbox, or a window of emails, per snapshot and never holds the writer.
+func (s *Store) Check(ctx context.Context, report func(problem string)) error {
+	return s.check(ctx, report, false)
+}
+
+// CheckDeep is Check that also hashes all octets.
+func (s *Store) CheckDeep(ctx context.Context, report func(problem string)) error {
+	return s.check(ctx, report, true)
+}
+
+// checker is one run of Check.
+type checker struct {
+	s      *Store
+	ctx    context.Context
+	deep   bool
+	report func(string)
+}
+
+func (s *Store) check(ctx context.Context, report func(string), deep bool) error {
+	c := &checker{s, ctx, deep, report}
+	for _, step := range []func() error{c.tables, c.accounts, c.strays, c.emails, c.blobs, c.views} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) problem(format string, args ...any) { c.report(fmt.Sprintf(format, args...)) }
+
+func (c *checker) tables() error { return c.s.db.Integrity(c.ctx, c.report) }
+
+// rule is a query that gives a row, one text column, for each thing that is wrong.
+type rule struct{ what, query string }
+
+// check runs rules in one snapshot; args are theirs.
+func (c *checker) run(rules []rule, args ...any) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	return c.s.db.Read(c.ctx, func(tx *sqldb.Tx) error {
+		for _, r := range rules {
+			if err := c.runRule(tx, r, args); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *checker) runRule(tx *sqldb.Tx, r rule, args []any) error {
+	rows, err := tx.Query(r.query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var found string
+		if err := rows.Scan(&found); err != nil {
+			return err
+		}
+		c.problem("%s: %s", r.what, found)
+	}
+	return rows.Err()
+}
+
+// accounts checks each account, then each of its mailboxes.
+func (c *checker) accounts() error {
+	for account := mail.AccountID(0); ; {
+		err := c.one(&account, `SELECT min(account) FROM tally WHERE mailbox = 0 AND account > $1`, account)
+		if err != nil || account == 0 {
+			return err
+		}
+		if err := c.run(accountRules(), account); err != nil {
+			return err
+		}
+		for box := mail.MailboxID(0); ; {
+			err := c.one(&box, `SELECT min(mailbox) FROM tally WHERE account = $1 AND mailbox > $2`, account, box)
+			if err != nil {
+				return err
+			}
+			if box == 0 {
+				break
+			}
+			if err := c.run(mailboxRules(), account, box); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// one reads one value.
+func (c *checker) one(dest any, query string, args ...any) error {
+	return c.s.db.Read(c.ctx, func(tx *sqldb.Tx) error { return tx.QueryRow(query, args...).Scan(dest) })
+}
+
+// accountRules have $1 for the account.
+func accountRules() []rule {
+	return []rule{
+		{"account totals differ from its mailboxes", `SELECT 'account ' || a.account FROM tally a WHERE a.account = $1 AND a.mailbox = 0
+			AND EXISTS (SELECT 1 FROM (SELECT coalesce(sum(messages), 0) AS m, coalesce(sum(unseen), 0) AS u,
+				coalesce(sum(deleted), 0) AS d, coalesce(sum(size), 0) AS s FROM tally WHERE account = $1 AND mailbox > 0)
+				WHERE m <> a.messages OR u <> a.unseen OR d <> a.deleted OR s <> a.size)`},
+		{"mailbox is newer than its account", `SELECT 'mailbox ' || t.mailbox FROM tally t
+			JOIN tally a ON a.account = t.account AND a.mailbox = 0
+			WHERE t.account = $1 AND (t.modseq > a.modseq OR t.uidvalidity > a.uidvalidity)`},
+		{"UIDVALIDITY is used twice", `SELECT 'account ' || account || ' value ' || uidvalidity FROM tally
+			WHERE account = $1 AND mailbox > 0 GROUP BY account, uidvalidity HAVING count(*) > 1`},
+		{"counters without a mailbox", `SELECT 'mailbox ' || t.mailbox FROM tally t LEFT JOIN mailbox m ON m.id = t.mailbox
+			WHERE t.account = $1 AND t.mailbox > 0 AND (m.id IS NULL OR m.account <> t.account)`},
+		{"mailbox without counters", `SELECT 'mailbox ' || m.id FROM mailbox m
+			LEFT JOIN tally t ON t.account = m.account AND t.mailbox = m.id WHERE m.account = $1 AND t.mailbox IS NULL`},
+		{"mailbox without its parent", `SELECT 'mailbox ' || m.id FROM mailbox m LEFT JOIN mailbox p ON p.id = m.parent
+			WHERE m.account = $1 AND m.parent <> 0 AND (p.id IS NULL OR p.account <> m.account)`},
+		{"account without INBOX", `SELECT 'account ' || a.account FROM tally a WHERE a.account = $1 AND a.mailbox = 0
+			AND NOT EXISTS (SELECT 1 FROM mailbox WHERE account = $1 AND parent = 0 AND label = 'INBOX' AND role = 'inbox')`},
+	}
+}
+
+// mailboxRules have $1 for the account and $2 for the mailbox.
+func mailboxRules() []rule {
+	return []rule{
+		{"counters differ from the rows", `SELECT 'mailbox ' || t.mailbox FROM tally t WHERE t.account = $1 AND t.mailbox = $2
+			AND EXISTS (SELECT 1 FROM (SELECT count(*) AS m, count(*) FILTER (WHERE flags & 1 = 0) AS u, count(*) FILTER (WHERE flags & 8 <> 0) AS d,
+				coalesce(sum(size), 0) AS s FROM membership WHERE mailbox = $2)
+				WHERE m <> t.messages OR u <> t.unseen OR d <> t.deleted OR s <> t.size)`},
+		{"UID or ModSeq beyond its mailbox", `SELECT 'mailbox ' || t.mailbox FROM tally t WHERE t.account = $1 AND t.mailbox = $2
+			AND (t.recent > t.uidnext OR t.uidnext <= (SELECT max(uid) FROM membership WHERE mailbox = $2)
+			OR t.modseq < (SELECT max(modseq) FROM membership WHERE mailbox = $2)
+			OR t.uidnext <= (SELECT max(uid) FROM tombstone WHERE mailbox = $2)
+			OR t.modseq < (SELECT max(modseq) FROM tombstone WHERE mailbox = $2))`},
+		{"message without its email", `SELECT 'mailbox ' || m.mailbox || ' UID ' || m.uid FROM membership m
+			LEFT JOIN email e ON e.id = m.email WHERE m.mailbox = $2 AND (e.id IS NULL OR e.account <> $1 OR e.blob <> m.blob
+			OR e.size <> m.size OR e.received <> m.received OR e.zone <> m.zone)`},
+		{"expunged and still there", `SELECT 'mailbox ' || m.mailbox || ' UID ' || m.uid FROM tombstone x
+			JOIN membership m ON m.mailbox = x.mailbox AND m.uid = x.uid WHERE x.mailbox = $2`},
+	}
+}
+
+// strays finds rows whose owner is gone.
+func (c *checker) strays() error {
+	for _, table := range []string{"membership", "tombstone"} {
+		for box := mail.MailboxID(0); ; {
+			err := c.one(&box, `SELECT min(mailbox) FROM `+table+` WHERE mailbox > $1`, box)
+			if err != nil {
+				return err
+			}
+			if box == 0 {
+				break
+			}
+			err = c.run([]rule{{"rows in " + table + " without their mailbox", `SELECT 'mailbox ' || $1
+				WHERE NOT EXISTS (SELECT 1 FROM mailbox WHERE id = $1) AND NOT EXISTS (SELECT 1 FROM doomed WHERE mailbox = $1)`}}, box)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return c.run([]rule{
+		{"content without a blob", `SELECT 'blob ' || c.blob FROM content c LEFT JOIN blob b ON b.id = c.blob
+			WHERE b.id IS NULL OR b.file IS NOT NULL`},
+		{"expunged email that is not there", `SELECT 'email ' || x.email FROM expunged x LEFT JOIN email e ON e.id = x.email
+			WHERE e.id IS NULL OR e.account <> x.account`},
+		{"copies of an email that is not there", `SELECT 'email ' || c.email FROM copies c LEFT JOIN email e ON e.id = c.email
+			WHERE e.id IS NULL`},
+	})
+}
+
+// views compares the views in memory with the rows.
+func (c *checker) views() error {
+	for _, id := range c.s.views.loaded() {
+		fresh, _, err := c.s.readView(c.ctx, id)
+		if mail.KindOf(err) == mail.NotFound && err != nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		v, err := c.s.View(c.ctx, id)
+		if err != nil {
+			return err
+		}
+		if v.modseq == fresh.modseq && !v.equal(fresh) {
+			c.problem("view differs from the rows: mailbox %d", id)
+		}
+	}
+	return nil
+}

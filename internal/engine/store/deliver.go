@@ -1,0 +1,222 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/message"
+	"yubin/internal/world/sqldb"
+)
+
+// Deliver files a message wherever to says, in one commit, and returns after
+// it is durable: all or nothing. The results stand in the order of to. Filings
+// of one account with the same trace and date become one email in several
+// mailboxes. A Role that no mailbox has any more means INBOX. Nothing in to
+// keeps nothing.
+func (s *Store) Deliver(ctx context.Context, in *Incoming, to []Filing) ([]Filed, error) {
+	if err := checkFilings(to); err != nil {
+		return nil, err
+	}
+	msg, err := in.Finish()
+	if err != nil || len(to) == 0 {
+		return nil, err
+	}
+	d := newDelivery(s, in, msg, to)
+	if err := s.db.Write(ctx, d.run); err != nil {
+		return nil, err
+	}
+	in.taken = d.fresh
+	return d.filed, nil
+}
+
+func checkFilings(to []Filing) error {
+	if len(to) > MaxFilings {
+		return mail.Errorf(mail.TooLarge, "one message goes to at most %d mailboxes at once", MaxFilings)
+	}
+	for _, f := range to {
+		if !validTrace(f.Trace) {
+			return mail.Errorf(mail.Internal, "trace fields must be whole lines of at most %d octets", MaxTrace)
+		}
+	}
+	return nil
+}
+
+// delivery is one Deliver. All that can be made ready outside the transaction
+// is made there.
+type delivery struct {
+	s        *Store
+	in       *Incoming
+	to       []Filing
+	order    []int // of to, with an account's filings side by side
+	refs     []int64
+	rendered Rendered
+	parts    []byte
+	preview  string
+	saved    int64
+	also     func(*sqldb.Tx, BlobRef) error // or nil; it holds a reference to the blob
+
+	filed []Filed
+	blob  int64
+	fresh bool // the blob is new: its octets are the ones in in
+}
+
+func newDelivery(s *Store, in *Incoming, msg *message.Message, to []Filing) *delivery {
+	d := &delivery{s: s, in: in, to: to, refs: threadRefs(msg), rendered: s.opt.Render(msg),
+		parts: message.AppendStructure(nil, msg.Root), preview: msg.Preview, saved: s.now().Unix()}
+	for i := range to {
+		d.order = append(d.order, i)
+	}
+	slices.SortStableFunc(d.order, func(a, b int) int { return int(to[a].Account - to[b].Account) })
+	return d
+}
+
+// emails counts the email rows that come to be: one for each account and trace.
+func (d *delivery) emails() int {
+	n := 0
+	for k := range d.order {
+		if d.sameEmail(k) < 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// sameEmail finds an earlier filing that the k-th shares its email with: -1 if none.
+func (d *delivery) sameEmail(k int) int {
+	f := d.to[d.order[k]]
+	for j := k - 1; j >= 0 && d.to[d.order[j]].Account == f.Account; j-- {
+		o := d.to[d.order[j]]
+		if bytes.Equal(o.Trace, f.Trace) && o.Received.Equal(f.Received) {
+			return d.order[j]
+		}
+	}
+	return -1
+}
+
+func (d *delivery) run(tx *sqldb.Tx) error {
+	d.filed = make([]Filed, len(d.to))
+	if err := d.storeBlob(tx); err != nil {
+		return err
+	}
+	for k := 0; k < len(d.order); {
+		l, err := d.s.openLedger(tx, d.to[d.order[k]].Account)
+		if err != nil {
+			return err
+		}
+		for ; k < len(d.order) && d.to[d.order[k]].Account == l.account; k++ {
+			if err := d.file(l, k); err != nil {
+				return err
+			}
+		}
+		if err := l.close(); err != nil {
+			return err
+		}
+	}
+	if d.also != nil {
+		return d.also(tx, BlobRef(d.blob))
+	}
+	return nil
+}
+
+// storeBlob stores the octets, unless the store has them.
+func (d *delivery) storeBlob(tx *sqldb.Tx) error {
+	refs := int64(d.emails())
+	if d.also != nil {
+		refs++
+	}
+	var file any
+	if d.in.name != "" {
+		file = d.in.name
+	}
+	id, fresh, err := tx.InsertNew(`INSERT INTO blob (sha256, size, crc32c, refs, file, envelope, bodystructure, parts, preview)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (sha256) DO NOTHING`, d.in.id[:], d.in.size, int64(d.in.crc),
+		refs, file, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview)
+	d.blob, d.fresh = id, fresh
+	switch {
+	case err != nil:
+		return err
+	case !fresh:
+		return tx.QueryRow(`UPDATE blob SET refs = refs + $1 WHERE sha256 = $2 RETURNING id`, refs, d.in.id[:]).Scan(&d.blob)
+	case file != nil:
+		return nil
+	}
+	_, err = tx.Exec(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, d.blob, d.in.inline())
+	return err
+}
+
+// file makes the k-th filing.
+func (d *delivery) file(l *ledger, k int) error {
+	i := d.order[k]
+	box, err := d.destination(l, d.to[i])
+	if err != nil {
+		return err
+	}
+	var email mail.EmailID
+	if j := d.sameEmail(k); j >= 0 {
+		email = d.filed[j].Email
+		err = addMember(l.tx, email)
+	} else {
+		email, err = d.insertEmail(l, d.to[i])
+	}
+	if err != nil {
+		return err
+	}
+	uid, err := box.takeUIDs(1)
+	if err != nil {
+		return err
+	}
+	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
+	return d.insertMembership(l, box, d.filed[i], d.to[i])
+}
+
+func (d *delivery) destination(l *ledger, f Filing) (*tally, error) {
+	if f.Mailbox != 0 {
+		return l.box(f.Mailbox)
+	}
+	box, err := l.boxByRole(f.Role)
+	if mail.KindOf(err) == mail.NotFound && err != nil && f.Role != mail.RoleInbox {
+		return l.boxByRole(mail.RoleInbox)
+	}
+	return box, err
+}
+
+func (d *delivery) insertEmail(l *ledger, f Filing) (mail.EmailID, error) {
+	thread, err := findThread(l.tx, l.account, d.refs)
+	if err != nil {
+		return 0, err
+	}
+	id, err := l.tx.Insert(`INSERT INTO email (account, blob, thread, received, zone, size, trace)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, int64(l.account), d.blob, int64(thread), f.Received.Unix(), zone(f.Received),
+		d.in.size+int64(len(f.Trace)), f.Trace)
+	if err != nil {
+		return 0, err
+	}
+	return mail.EmailID(id), keepThread(l.tx, l.account, d.refs, mail.EmailID(id), thread)
+}
+
+func (d *delivery) insertMembership(l *ledger, box *tally, filed Filed, f Filing) error {
+	size := d.in.size + int64(len(f.Trace))
+	_, err := l.tx.Exec(`INSERT INTO membership
+		(mailbox, uid, email, blob, modseq, flags, keywords, saved, received, zone, size)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		int64(box.id), int64(filed.UID), int64(filed.Email), d.blob, int64(l.modseq), int64(f.Flags), string(f.Keywords),
+		d.saved, f.Received.Unix(), zone(f.Received), size)
+	l.added(box, Entry{UID: filed.UID, Flags: f.Flags, ModSeq: l.modseq, Keywords: f.Keywords}, size)
+	return err
+}
+
+// addMember counts one more membership of an email.
+func addMember(tx *sqldb.Tx, email mail.EmailID) error {
+	_, err := tx.Exec(`INSERT INTO copies (email, members) VALUES ($1, 2)
+		ON CONFLICT (email) DO UPDATE SET members = members + 1`, email)
+	return err
+}
+
+// zone returns the offset of t from UTC in minutes.
+func zone(t time.Time) int64 {
+	_, seconds := t.Zone()
+	return int64(seconds / 60)
+}

@@ -1,0 +1,183 @@
+package store_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/world/blob"
+	"yubin/internal/world/sqldb"
+)
+
+// house is a store with its database and a clock that tests move.
+type house struct {
+	*store.Store
+	t     testing.TB
+	db    *sqldb.DB
+	blobs *blob.Dir
+	dir   string
+
+	mu     sync.Mutex
+	clock  time.Time
+	events []store.Event
+}
+
+// ctx is the context of all tests that do not cancel.
+var ctx = context.Background()
+
+// newHouse opens a store in a folder of its own; at the end of the test it must
+// check clean.
+func newHouse(t testing.TB, change ...func(*store.Options)) *house {
+	t.Helper()
+	h := &house{t: t, dir: t.TempDir(), clock: time.Unix(1_700_000_000, 0)}
+	h.open(change...)
+	t.Cleanup(func() {
+		h.check()
+		if err := h.db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func (h *house) open(change ...func(*store.Options)) {
+	h.t.Helper()
+	var err error
+	if h.db, err = sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(h.dir, "yubin.db")}); err != nil {
+		h.t.Fatal(err)
+	}
+	if h.blobs, err = blob.Open(filepath.Join(h.dir, "blobs"), rand.Reader); err != nil {
+		h.t.Fatal(err)
+	}
+	o := store.Options{DB: h.db, Blobs: h.blobs, Now: h.now, Publish: h.publish}
+	for _, c := range change {
+		c(&o)
+	}
+	if h.Store, err = store.Open(ctx, o); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *house) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.clock
+}
+
+func (h *house) advance(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clock = h.clock.Add(d)
+}
+
+func (h *house) publish(e store.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+// check reports what Check finds.
+func (h *house) check() {
+	h.t.Helper()
+	if err := h.CheckDeep(ctx, func(p string) { h.t.Error("check: " + p) }); err != nil {
+		h.t.Error("check failed:", err)
+	}
+}
+
+func (h *house) account(id mail.AccountID) mail.AccountID {
+	h.t.Helper()
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { return h.CreateAccount(tx, id) }))
+	return id
+}
+
+func (h *house) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatalf("%v (%v)", err, mail.KindOf(err))
+	}
+}
+
+// text makes a message.
+func text(id, subject, body string) string {
+	return fmt.Sprintf("From: a@example.org\r\nMessage-ID: <%s@example.org>\r\nSubject: %s\r\n\r\n%s\r\n", id, subject, body)
+}
+
+// deliver delivers octets.
+func (h *house) deliver(octets string, to ...store.Filing) []store.Filed {
+	h.t.Helper()
+	in := h.NewIncoming()
+	defer in.Close()
+	_, err := in.Write([]byte(octets))
+	h.must(err)
+	filed, err := h.Deliver(ctx, in, to)
+	h.must(err)
+	return filed
+}
+
+// inbox is a filing to an account's INBOX.
+func (h *house) inbox(account mail.AccountID) store.Filing {
+	return store.Filing{Account: account, Role: mail.RoleInbox, Received: h.now()}
+}
+
+func (h *house) box(account mail.AccountID, name mail.MailboxName) store.Mailbox {
+	h.t.Helper()
+	m, err := h.Mailbox(ctx, account, name)
+	h.must(err)
+	return m
+}
+
+func (h *house) view(id mail.MailboxID) *store.View {
+	h.t.Helper()
+	v, err := h.View(ctx, id)
+	h.must(err)
+	return v
+}
+
+// show lists a view: "1 2+\Seen".
+func show(v *store.View) string {
+	var b strings.Builder
+	for _, e := range v.All() {
+		fmt.Fprintf(&b, "%d", e.UID)
+		for _, f := range e.Flags.AppendNames(e.Keywords.Names()) {
+			b.WriteString("+" + f)
+		}
+		b.WriteByte(' ')
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// read returns the octets of a message.
+func (h *house) read(id mail.MailboxID, uid mail.UID) string {
+	h.t.Helper()
+	rows, _, err := h.Rows(ctx, id, []mail.UID{uid}, store.NeedContent)
+	h.must(err)
+	if len(rows) != 1 {
+		h.t.Fatalf("%d rows for UID %d", len(rows), uid)
+	}
+	defer rows[0].Content.Close()
+	var b strings.Builder
+	_, err = rows[0].Content.WriteTo(&b)
+	h.must(err)
+	return b.String()
+}
+
+// count reads one number from the database.
+func (h *house) count(query string, args ...any) (n int) {
+	h.t.Helper()
+	h.must(h.db.Read(ctx, func(tx *sqldb.Tx) error { return tx.QueryRow(query, args...).Scan(&n) }))
+	return n
+}
+
+func wantKind(t testing.TB, err error, kind mail.Kind) {
+	t.Helper()
+	if err == nil || mail.KindOf(err) != kind {
+		t.Fatalf("error %v, want kind %v", err, kind)
+	}
+}

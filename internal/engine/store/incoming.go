@@ -1,0 +1,160 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"hash"
+	"hash/crc32"
+	"sync"
+
+	"yubin/internal/mail"
+	"yubin/internal/message"
+	"yubin/internal/world/blob"
+)
+
+// Incoming is a message being received. It hashes and parses as the octets
+// come; up to InlineMax stay in memory, more go to a file. Not safe for
+// concurrent use.
+type Incoming struct {
+	s      *Store
+	buf    []byte // pooled; all octets, or those not in file yet
+	file   *blob.File
+	name   string // of the file once it is kept
+	size   int64
+	sha    hash.Hash
+	crc    uint32
+	parser *message.Parser
+	msg    *message.Message
+	id     mail.BlobID
+	taken  bool // the store has it
+}
+
+// NewIncoming starts to receive a message. Close it.
+func (s *Store) NewIncoming() *Incoming {
+	return &Incoming{s: s, sha: sha256.New(), parser: message.NewParser()}
+}
+
+var bufferPool = sync.Pool{New: func() any { return new([InlineMax]byte) }}
+
+// castagnoli makes the table of CRC-32C; the library caches it.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// Write adds octets. It fails only when the disk does, with kind Unavailable.
+func (in *Incoming) Write(p []byte) (int, error) {
+	if in.msg != nil {
+		return 0, mail.Errorf(mail.Internal, "octets after the end of a message")
+	}
+	in.sha.Write(p)
+	in.crc = crc32.Update(in.crc, castagnoli(), p)
+	_, _ = in.parser.Write(p)
+	in.size += int64(len(p))
+	return len(p), in.keep(p)
+}
+
+// keep puts p into the buffer, and the buffer into a file when it is full.
+func (in *Incoming) keep(p []byte) error {
+	if in.buf == nil && len(p) > 0 {
+		in.buf = bufferPool.Get().(*[InlineMax]byte)[:0]
+	}
+	for len(p) > 0 {
+		if len(in.buf) == InlineMax {
+			if err := in.spill(); err != nil {
+				return err
+			}
+		}
+		n := min(len(p), InlineMax-len(in.buf))
+		in.buf = append(in.buf, p[:n]...)
+		p = p[n:]
+	}
+	return nil
+}
+
+func (in *Incoming) spill() (err error) {
+	if in.file == nil {
+		if in.file, err = in.s.blobs.Create(); err != nil {
+			return err
+		}
+	}
+	_, err = in.file.Write(in.buf)
+	in.buf = in.buf[:0]
+	return err
+}
+
+// Size returns how many octets came.
+func (in *Incoming) Size() int64 { return in.size }
+
+// Finish ends the message: it is parsed, and synced if it is in a file. It can
+// be called again and gives the same.
+func (in *Incoming) Finish() (*message.Message, error) {
+	if in.msg != nil {
+		return in.msg, nil
+	}
+	if in.file != nil && in.name == "" {
+		if err := in.spill(); err != nil {
+			return nil, err
+		}
+		name, err := in.file.Keep()
+		if err != nil {
+			return nil, err
+		}
+		in.name = name
+	}
+	in.sha.Sum(in.id[:0])
+	in.msg = in.parser.Finish()
+	in.parser = nil
+	return in.msg, nil
+}
+
+// Blob returns the name of the octets. Valid after Finish.
+func (in *Incoming) Blob() mail.BlobID { return in.id }
+
+// Content gives the octets received, without any trace, for who must look at
+// them before they are delivered. Valid from Finish to Close; the caller
+// closes it before that.
+func (in *Incoming) Content() (*Content, error) {
+	if _, err := in.Finish(); err != nil {
+		return nil, err
+	}
+	c := &Content{octets: in.buf, size: in.size, crc: in.crc}
+	if in.name != "" {
+		f, err := in.s.blobs.Open(in.name)
+		if err != nil {
+			return nil, err
+		}
+		c.file, c.octets = f, nil
+	}
+	return c, nil
+}
+
+// Close drops what Deliver did not take. It can be called more than once.
+func (in *Incoming) Close() {
+	if in.buf != nil {
+		bufferPool.Put((*[InlineMax]byte)(in.buf[:InlineMax]))
+		in.buf = nil
+	}
+	if in.file == nil || in.taken {
+		return
+	}
+	if in.name == "" {
+		in.file.Drop()
+	} else if err := in.s.blobs.Remove(in.name); err != nil {
+		in.s.log.Warn("a message file stays until it is swept", "file", in.name, "err", err)
+	}
+	in.file = nil
+}
+
+// inline returns the octets if they go into the database.
+func (in *Incoming) inline() []byte {
+	if in.file != nil {
+		return nil
+	}
+	if in.buf == nil {
+		return []byte{}
+	}
+	return in.buf
+}
+
+// validTrace reports whether b can be a block of trace fields.
+func validTrace(b []byte) bool {
+	return len(b) <= MaxTrace && (len(b) == 0 || bytes.HasSuffix(b, []byte("\r\n")))
+}

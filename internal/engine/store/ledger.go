@@ -1,0 +1,208 @@
+package store
+
+import (
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// tally is a row of that table: the counters of a mailbox, or of an account.
+type tally struct {
+	id          mail.MailboxID
+	modseq      mail.ModSeq
+	uidvalidity mail.UIDValidity
+	uidnext     uint64 // may be one past the last UID
+	recent      uint64
+	messages    int64
+	unseen      int64
+	deleted     int64
+	size        int64
+	changes     []change
+}
+
+const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size`
+
+func (t *tally) targets() []any {
+	return []any{&t.id, &t.modseq, &t.uidvalidity, &t.uidnext, &t.recent, &t.messages, &t.unseen, &t.deleted, &t.size}
+}
+
+// ledger gathers what a transaction changes in one account: it reads each
+// counter once, writes it once, and makes views and subscribers follow after
+// the commit.
+type ledger struct {
+	s       *Store
+	tx      *sqldb.Tx
+	account mail.AccountID
+	total   tally // the account's row
+	boxes   []*tally
+	modseq  mail.ModSeq // of this change
+	listed  bool        // the list of mailboxes changed
+}
+
+// openLedger starts a change of an account. NotFound if there is no such account.
+func (s *Store) openLedger(tx *sqldb.Tx, account mail.AccountID) (*ledger, error) {
+	l := &ledger{s: s, tx: tx, account: account}
+	err := tx.QueryRow(`SELECT `+tallyColumns+` FROM tally t WHERE t.account = $1 AND t.mailbox = 0`, account).
+		Scan(l.total.targets()...)
+	if err == sqldb.ErrNoRows {
+		return nil, mail.Errorf(mail.NotFound, "no such account")
+	}
+	l.modseq = l.total.modseq + 1
+	return l, err
+}
+
+// openMailbox starts a change of the account that has the mailbox.
+func (s *Store) openMailbox(tx *sqldb.Tx, id mail.MailboxID) (*ledger, *tally, error) {
+	var account mail.AccountID
+	err := tx.QueryRow(`SELECT account FROM mailbox WHERE id = $1`, id).Scan(&account)
+	if err == sqldb.ErrNoRows {
+		return nil, nil, errNoMailbox()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := s.openLedger(tx, account)
+	if err != nil {
+		return nil, nil, err
+	}
+	box, err := l.box(id)
+	return l, box, err
+}
+
+func errNoMailbox() error { return mail.Errorf(mail.NotFound, "no such mailbox") }
+
+// box returns the counters of a mailbox of the account.
+func (l *ledger) box(id mail.MailboxID) (*tally, error) {
+	for _, b := range l.boxes {
+		if b.id == id {
+			return b, nil
+		}
+	}
+	b := new(tally)
+	err := l.tx.QueryRow(`SELECT `+tallyColumns+` FROM tally t WHERE t.account = $1 AND t.mailbox = $2`,
+		l.account, id).Scan(b.targets()...)
+	if err == sqldb.ErrNoRows {
+		return nil, errNoMailbox()
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.boxes = append(l.boxes, b)
+	return b, nil
+}
+
+// boxByRole is box for the mailbox with a role.
+func (l *ledger) boxByRole(role mail.Role) (*tally, error) {
+	b := new(tally)
+	err := l.tx.QueryRow(`SELECT `+tallyColumns+` FROM mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
+		WHERE m.account = $1 AND m.role = $2 AND m.role <> ''`, l.account, role).Scan(b.targets()...)
+	if err == sqldb.ErrNoRows {
+		return nil, mail.Errorf(mail.NotFound, "the account has no mailbox with the role %q", role)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range l.boxes {
+		if o.id == b.id {
+			return o, nil
+		}
+	}
+	l.boxes = append(l.boxes, b)
+	return b, nil
+}
+
+// takeUIDs gives n UIDs of the mailbox and returns the first.
+func (b *tally) takeUIDs(n int) (mail.UID, error) {
+	first := b.uidnext
+	if first+uint64(n) > maxUID {
+		return 0, mail.Errorf(mail.OverQuota, "the mailbox has no UIDs left")
+	}
+	b.uidnext += uint64(n)
+	return mail.UID(first), nil
+}
+
+// added counts a message that b has now.
+func (l *ledger) added(b *tally, e Entry, size int64) {
+	l.count(b, e.Flags, size, 1)
+	b.changes = append(b.changes, change{Entry: e})
+}
+
+// removed counts a message that b has no longer.
+func (l *ledger) removed(b *tally, uid mail.UID, flags mail.Flags, size int64) {
+	l.count(b, flags, size, -1)
+	b.changes = append(b.changes, change{Entry: Entry{UID: uid, ModSeq: l.modseq}, gone: true})
+}
+
+// reflagged counts a message whose flags were old.
+func (l *ledger) reflagged(b *tally, old mail.Flags, e Entry) {
+	l.count(b, old, 0, -1)
+	l.count(b, e.Flags, 0, 1)
+	b.changes = append(b.changes, change{Entry: e})
+}
+
+func (l *ledger) count(b *tally, f mail.Flags, size, sign int64) {
+	for _, t := range [2]*tally{b, &l.total} {
+		t.messages += sign
+		t.size += sign * size
+		if f&mail.Seen == 0 {
+			t.unseen += sign
+		}
+		if f&mail.Deleted != 0 {
+			t.deleted += sign
+		}
+	}
+}
+
+// touch stamps b as changed even if no message of it is.
+func (b *tally) touch(modseq mail.ModSeq) { b.modseq = modseq }
+
+// close writes the counters, if anything changed, and announces the change
+// when it is committed.
+func (l *ledger) close() error {
+	changed := l.listed
+	for _, b := range l.boxes {
+		if len(b.changes) > 0 {
+			b.touch(l.modseq)
+		}
+		if b.modseq != l.modseq {
+			continue
+		}
+		changed = true
+		if err := l.write(b); err != nil {
+			return err
+		}
+	}
+	if !changed {
+		return nil
+	}
+	l.total.modseq = l.modseq
+	if err := l.write(&l.total); err != nil {
+		return err
+	}
+	l.tx.OnCommit(l.announce)
+	return nil
+}
+
+func (l *ledger) write(b *tally) error {
+	_, err := l.tx.Exec(`UPDATE tally SET modseq = $1, uidvalidity = $2, uidnext = $3, recent = $4,
+		messages = $5, unseen = $6, deleted = $7, size = $8 WHERE account = $9 AND mailbox = $10`,
+		int64(b.modseq), int64(b.uidvalidity), int64(b.uidnext), int64(b.recent),
+		b.messages, b.unseen, b.deleted, b.size, int64(l.account), int64(b.id))
+	return err
+}
+
+// announce runs after the commit.
+func (l *ledger) announce() {
+	for _, b := range l.boxes {
+		if b.modseq == l.modseq {
+			l.s.views.apply(b.id, l.modseq, b.changes)
+		}
+	}
+	for _, b := range l.boxes {
+		if b.modseq == l.modseq {
+			l.s.opt.Publish(Event{Account: l.account, Mailbox: b.id, ModSeq: l.modseq})
+		}
+	}
+	if l.listed {
+		l.s.opt.Publish(Event{Account: l.account, ModSeq: l.modseq})
+	}
+}

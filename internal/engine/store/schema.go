@@ -1,0 +1,139 @@
+package store
+
+// schema are the steps of sqldb.Migrate.
+//
+// Beyond design: the parsed caches stand in blob and not in email, because they
+// follow from the octets alone: twenty recipients share one wide row, and email
+// becomes narrow. membership repeats blob, size and received, so that flags,
+// sizes, dates, envelopes and structures are read without visiting email.
+// Counters are in tally, account and mailboxes side by side on one page. An
+// email has no member count: nearly all have one membership, and copies has a
+// row only for those that ever had more.
+func schema() []string { return []string{tables} }
+
+const tables = `
+CREATE TABLE tally (
+	account {int} NOT NULL,
+	mailbox {int} NOT NULL, -- 0 is the account itself: totals of its mailboxes
+	modseq {int} NOT NULL,
+	uidvalidity {int} NOT NULL, -- of the account: the last one given
+	uidnext {int} NOT NULL,
+	recent {int} NOT NULL, -- UIDs from here on are not announced as \Recent yet
+	messages {int} NOT NULL,
+	unseen {int} NOT NULL,
+	deleted {int} NOT NULL,
+	size {int} NOT NULL,
+	PRIMARY KEY (account, mailbox)
+) {clustered};
+
+CREATE TABLE mailbox (
+	id {id},
+	account {int} NOT NULL,
+	parent {int} NOT NULL, -- 0 at the top
+	label TEXT NOT NULL,
+	role TEXT NOT NULL
+);
+CREATE UNIQUE INDEX mailbox_name ON mailbox (account, parent, label);
+CREATE UNIQUE INDEX mailbox_role ON mailbox (account, role) WHERE role <> '';
+
+-- The last UIDVALIDITY that a name without a mailbox had.
+CREATE TABLE retired (
+	account {int} NOT NULL,
+	name TEXT NOT NULL,
+	uidvalidity {int} NOT NULL,
+	PRIMARY KEY (account, name)
+) {clustered};
+
+CREATE TABLE subscription (
+	account {int} NOT NULL,
+	name TEXT NOT NULL,
+	PRIMARY KEY (account, name)
+) {clustered};
+
+CREATE TABLE membership (
+	mailbox {int} NOT NULL,
+	uid {int} NOT NULL,
+	email {int} NOT NULL,
+	blob {int} NOT NULL, -- the email's
+	modseq {int} NOT NULL,
+	flags {int} NOT NULL,
+	keywords TEXT NOT NULL,
+	saved {int} NOT NULL, -- seconds
+	received {int} NOT NULL, -- the email's, seconds
+	zone {int} NOT NULL, -- minutes east of UTC
+	size {int} NOT NULL, -- trace and octets
+	PRIMARY KEY (mailbox, uid)
+) {clustered};
+
+CREATE TABLE email (
+	id {id},
+	account {int} NOT NULL,
+	blob {int} NOT NULL,
+	thread {int} NOT NULL, -- 0 is its own id
+	received {int} NOT NULL,
+	zone {int} NOT NULL,
+	size {int} NOT NULL,
+	trace {blob} -- goes before the octets; NULL is none
+);
+
+CREATE TABLE copies (
+	email {int} NOT NULL PRIMARY KEY,
+	members {int} NOT NULL
+);
+
+CREATE TABLE blob (
+	id {id},
+	sha256 {blob} NOT NULL,
+	size {int} NOT NULL,
+	crc32c {int} NOT NULL,
+	refs {int} NOT NULL, -- emails with it, and references held by others
+	file TEXT, -- NULL: the octets are in content
+	envelope {blob},
+	bodystructure {blob},
+	parts {blob},
+	preview TEXT NOT NULL
+);
+CREATE UNIQUE INDEX blob_sha256 ON blob (sha256);
+CREATE UNIQUE INDEX blob_file ON blob (file) WHERE file IS NOT NULL;
+
+CREATE TABLE content (
+	blob {int} NOT NULL PRIMARY KEY,
+	octets {blob} NOT NULL
+);
+
+CREATE TABLE tombstone (
+	mailbox {int} NOT NULL,
+	modseq {int} NOT NULL,
+	uid {int} NOT NULL,
+	email {int} NOT NULL,
+	PRIMARY KEY (mailbox, modseq, uid)
+) {clustered};
+
+-- Emails without a membership, until they are restored or purged.
+CREATE TABLE expunged (
+	at {int} NOT NULL, -- seconds
+	email {int} NOT NULL,
+	account {int} NOT NULL,
+	mailbox {int} NOT NULL, -- the last they were in
+	flags {int} NOT NULL,
+	keywords TEXT NOT NULL,
+	PRIMARY KEY (at, email)
+) {clustered};
+
+-- Mailboxes that are gone, while memberships of theirs are left; mailbox 0 is
+-- the account.
+CREATE TABLE doomed (
+	account {int} NOT NULL,
+	mailbox {int} NOT NULL,
+	purge {int} NOT NULL, -- 1: the account is gone too, nothing is to be restored
+	PRIMARY KEY (account, mailbox)
+) {clustered};
+
+-- Which thread a message-id with a base subject belongs to.
+CREATE TABLE threadref (
+	account {int} NOT NULL,
+	ref {int} NOT NULL, -- 8 octets of a hash of both
+	thread {int} NOT NULL,
+	PRIMARY KEY (account, ref)
+) {clustered}
+`

@@ -1,0 +1,158 @@
+// Package store keeps mail: accounts' mailboxes, the messages in them, their
+// flags and octets. It has never heard of a protocol.
+//
+// What it keeps true, and Check verifies:
+//
+//   - Every transaction that changes an account adds one to its ModSeq and
+//     stamps what it changed with it (RFC 7162; JMAP state).
+//   - UIDs are given in the transaction that makes them visible, ascending, and
+//     never again (RFC 9051 §2.3.1.1). A name never sees the UIDVALIDITY it had
+//     with other messages, nor a lower one.
+//   - Counters change in the transaction that changes the rows they count.
+//   - Octets are kept once however many accounts have them, by SHA-256. A
+//     message as seen is its trace, which differs by recipient, then the octets.
+//   - A thread holds emails of an account that share a message-id and the base
+//     subject (RFC 8621 §3). An email never changes its thread.
+//
+// # States of a message
+//
+//	state        rows                                files            a crash leaves; who cleans up
+//	incoming     none                                tmp/NAME         a file in tmp: blob.Open
+//	finished     none                                NA/NAME, synced  an orphan: Run, after a grace
+//	delivered    blob, content or file, email,       NA/NAME          all of it: this is the instant
+//	             membership, tally, threadref                         of custody
+//	expunged     membership gone; tombstone,         NA/NAME          all of it
+//	             expunged; email and blob stay
+//	restored     as delivered, with a new UID        NA/NAME          all of it
+//	purged       email gone; blob and content gone   NA/NAME for a    an orphan: Run
+//	             with the last email; tombstone      grace, then none
+//
+// In "delivered" all rows are of one commit; content above InlineMax is synced
+// with its folder before. In "purged" the rows go first, the octets later.
+// A mailbox that is deleted leaves at once; its messages follow in slices, as
+// "doomed", and are then expunged. A copy adds a membership of the same email;
+// the email is expunged with its last one.
+//
+// # Views and events
+//
+// View is the numbering and flags of a mailbox: immutable, shared by all
+// sessions, loaded once and then kept current by each commit before the caller
+// that made it hears of it. Events are hints, published after that.
+//
+// It deliberately does not number messages for a session, search text or know
+// quotas, and has no index from email to mailboxes.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/message"
+	"yubin/internal/world/blob"
+	"yubin/internal/world/sqldb"
+)
+
+// Limits and sizes.
+const (
+	InlineMax    = 64 << 10  // octets of a message kept in the database; larger ones are files
+	MaxTrace     = 16 << 10  // octets of Filing.Trace
+	MaxFilings   = 1000      // of one Deliver
+	MaxMailboxes = 10000     // of one account
+	MaxRows      = 512       // one call of Rows gives
+	MaxRowOctets = 1 << 20   // of caches and content one call of Rows gives, about
+	ExpungeSlice = 500       // rows in one transaction
+	flagSlice    = 4096      // rows in one transaction
+	moveSlice    = 1000      // rows in one transaction
+	purgeSlice   = 200       // emails in one transaction
+	maxUID       = 1<<32 - 1 // RFC 9051 §2.3.1.1
+)
+
+// Defaults of Options.
+const (
+	DefaultUndeleteGrace = 7 * 24 * time.Hour
+	DefaultOrphanGrace   = 24 * time.Hour
+	DefaultViewMemory    = 256 << 20
+)
+
+// Options say what a Store is made of. Zero values mean the defaults.
+type Options struct {
+	DB      *sqldb.DB
+	Blobs   *blob.Dir
+	Render  func(*message.Message) Rendered // what Rows gives for NeedEnvelope and NeedBodyStructure
+	Publish func(Event)                     // must not block nor call the store; nil for none
+	Now     func() time.Time
+	Rand    io.Reader
+	Log     *slog.Logger
+
+	Holders []Holder // who else holds blobs, for Check
+
+	UndeleteGrace time.Duration // how long an expunged message can be restored
+	OrphanGrace   time.Duration // how long a file without a row stays
+	ViewMemory    int64         // octets that views may take
+}
+
+// Rendered is a message as the IMAP engine wants to send it again and again.
+// The store keeps both as they are.
+type Rendered struct{ Envelope, BodyStructure []byte }
+
+// Store is the mail store. Safe for concurrent use.
+type Store struct {
+	db    *sqldb.DB
+	blobs *blob.Dir
+	opt   Options
+	log   *slog.Logger
+	now   func() time.Time
+	views *views
+
+	garbageMu sync.Mutex
+	garbage   []dropped // files whose rows are gone, oldest first
+}
+
+// Open prepares the tables and returns the store. It keeps no goroutines; see Run.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o.setDefaults()
+	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, views: newViews(o.ViewMemory)}
+	if err := s.db.Migrate(ctx, "store", schema()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Publish == nil {
+		o.Publish = func(Event) {}
+	}
+	if o.Render == nil {
+		o.Render = func(*message.Message) Rendered { return Rendered{} }
+	}
+	if o.UndeleteGrace == 0 {
+		o.UndeleteGrace = DefaultUndeleteGrace
+	}
+	if o.OrphanGrace == 0 {
+		o.OrphanGrace = DefaultOrphanGrace
+	}
+	if o.ViewMemory == 0 {
+		o.ViewMemory = DefaultViewMemory
+	}
+}
+
+// internal says that something is wrong with what we stored, and logs it.
+func (s *Store) internal(format string, args ...any) error {
+	err := mail.Errorf(mail.Internal, format, args...)
+	s.log.Error("store is damaged", "err", err)
+	return err
+}

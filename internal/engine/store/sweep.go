@@ -1,0 +1,244 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// How often Run looks for work, and how long a file stays for readers that
+// found its row before the row went.
+const (
+	sweepEvery   = time.Minute
+	orphansEvery = 60 // rounds
+	garbageGrace = 10 * time.Minute
+	nameBatch    = 256 // file names looked up in one transaction
+)
+
+// dropped is a file whose row is gone.
+type dropped struct {
+	name string
+	at   time.Time
+}
+
+// Run sweeps until ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for round := 0; ; round++ {
+		err := s.Sweep(ctx)
+		if err == nil && round%orphansEvery == 0 {
+			err = s.SweepOrphans(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("sweep failed; it goes on at the next round", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Sweep removes, in small transactions, what is left of deleted mailboxes and
+// accounts, the emails expunged for longer than UndeleteGrace, and the files
+// that nobody can be reading any more.
+func (s *Store) Sweep(ctx context.Context) error {
+	if err := s.repeat(ctx, s.sweepDoomed); err != nil {
+		return err
+	}
+	if err := s.repeat(ctx, s.purge); err != nil {
+		return err
+	}
+	return s.removeGarbage()
+}
+
+// repeat runs step in transactions until it says that there is no more.
+func (s *Store) repeat(ctx context.Context, step func(*sqldb.Tx) (more bool, err error)) error {
+	for more := true; more; {
+		err := s.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+			more, err = step(tx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepDoomed works off a slice of a deleted mailbox or account.
+func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
+	var account, mailbox, purge int64
+	// A mailbox before its account, which is mailbox 0.
+	err = tx.QueryRow(`SELECT account, mailbox, purge FROM doomed ORDER BY mailbox DESC LIMIT 1`).Scan(&account, &mailbox, &purge)
+	if err == sqldb.ErrNoRows {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	at := s.now().Unix()
+	if purge != 0 {
+		at = 0
+	}
+	var n int64
+	if mailbox == 0 {
+		n, err = sweepAccount(tx, account)
+	} else {
+		n, err = sweepMailbox(tx, mail.MailboxID(mailbox), at)
+	}
+	if err == nil && n == 0 {
+		_, err = tx.Exec(`DELETE FROM doomed WHERE account = $1 AND mailbox = $2`, account, mailbox)
+	}
+	return true, err
+}
+
+// sweepMailbox expunges a slice of what was in a mailbox.
+func sweepMailbox(tx *sqldb.Tx, id mail.MailboxID, at int64) (int64, error) {
+	var last mail.UID
+	err := tx.QueryRow(`SELECT max(uid) FROM (SELECT uid FROM membership WHERE mailbox = $1 ORDER BY uid LIMIT $2)`,
+		id, ExpungeSlice).Scan(&last)
+	if err != nil {
+		return 0, err
+	}
+	if last == 0 {
+		return tx.Exec(`DELETE FROM tombstone WHERE mailbox = $1 AND (modseq, uid) IN
+			(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, ExpungeSlice)
+	}
+	if err := releaseEmails(tx, id, mail.UIDRange{First: 1, Last: last}, at); err != nil {
+		return 0, err
+	}
+	return tx.Exec(`DELETE FROM membership WHERE mailbox = $1 AND uid <= $2`, id, last)
+}
+
+// sweepAccount removes a slice of an account's threads, then gives its expunged
+// emails to purge.
+func sweepAccount(tx *sqldb.Tx, account int64) (int64, error) {
+	n, err := tx.Exec(`DELETE FROM threadref WHERE account = $1 AND ref IN
+		(SELECT ref FROM threadref WHERE account = $1 LIMIT $2)`, account, ExpungeSlice)
+	if err != nil || n > 0 {
+		return n, err
+	}
+	return tx.Exec(`UPDATE expunged SET at = 0 WHERE (at, email) IN
+		(SELECT at, email FROM expunged WHERE account = $1 AND at > 0 LIMIT $2)`, account, ExpungeSlice)
+}
+
+// purge removes a slice of the emails that can no longer be restored.
+func (s *Store) purge(tx *sqldb.Tx) (more bool, err error) {
+	due, err := selectExpunged(tx, `WHERE x.at <= $1 ORDER BY x.at LIMIT $2`,
+		s.now().Add(-s.opt.UndeleteGrace).Unix(), purgeSlice)
+	if err != nil {
+		return false, err
+	}
+	for _, x := range due {
+		if err := s.purgeEmail(tx, x); err != nil {
+			return false, err
+		}
+	}
+	return len(due) == purgeSlice, nil
+}
+
+func (s *Store) purgeEmail(tx *sqldb.Tx, x expunged) error {
+	if _, err := tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`DELETE FROM email WHERE id = $1`, x.email); err != nil {
+		return err
+	}
+	return s.ReleaseBlob(tx, BlobRef(x.blob))
+}
+
+func (s *Store) discard(file string) {
+	s.garbageMu.Lock()
+	defer s.garbageMu.Unlock()
+	s.garbage = append(s.garbage, dropped{file, s.now()})
+}
+
+// removeGarbage removes the files whose rows went a while ago. Those that a
+// crash makes it forget are orphans.
+func (s *Store) removeGarbage() error {
+	for {
+		name := s.nextGarbage()
+		if name == "" {
+			return nil
+		}
+		if err := s.blobs.Remove(name); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) nextGarbage() string {
+	s.garbageMu.Lock()
+	defer s.garbageMu.Unlock()
+	if len(s.garbage) == 0 || s.now().Sub(s.garbage[0].at) < garbageGrace {
+		return ""
+	}
+	name := s.garbage[0].name
+	s.garbage = s.garbage[1:]
+	return name
+}
+
+// SweepOrphans removes the files that no row names and that are older than
+// OrphanGrace: too old to belong to a message on its way.
+func (s *Store) SweepOrphans(ctx context.Context) error {
+	old := s.now().Add(-s.opt.OrphanGrace)
+	return s.eachFileBatch(ctx, func(names []string, written []time.Time, known map[string]bool) error {
+		for i, name := range names {
+			if known[name] || written[i].After(old) {
+				continue
+			}
+			s.log.Info("a message file without a message is removed", "file", name)
+			if err := s.blobs.Remove(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachFileBatch calls fn with all files, some at a time, and which of them a row names.
+func (s *Store) eachFileBatch(ctx context.Context, fn func(names []string, written []time.Time, known map[string]bool) error) error {
+	var names []string
+	var written []time.Time
+	flush := func() error {
+		known, err := s.knownFiles(ctx, names)
+		if err == nil {
+			err = fn(names, written, known)
+		}
+		names, written = nil, nil
+		return err
+	}
+	for kept, err := range s.blobs.Names() {
+		if err != nil {
+			return err
+		}
+		names, written = append(names, kept.Name), append(written, kept.Written)
+		if len(names) == nameBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+func (s *Store) knownFiles(ctx context.Context, names []string) (map[string]bool, error) {
+	known := make(map[string]bool)
+	err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
+		for _, name := range names {
+			err := tx.QueryRow(`SELECT id FROM blob WHERE file = $1 AND file IS NOT NULL`, name).Scan(new(int64))
+			if err == nil {
+				known[name] = true
+			} else if err != sqldb.ErrNoRows {
+				return err
+			}
+		}
+		return nil
+	})
+	return known, err
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// expunged is an email without a membership.
+type expunged struct {
+	at       int64
+	email    mail.EmailID
+	account  mail.AccountID
+	mailbox  mail.MailboxID
+	flags    mail.Flags
+	keywords mail.Keywords
+	blob     int64
+}
+
+func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error) {
+	rows, err := tx.Query(`SELECT x.at, x.email, x.account, x.mailbox, x.flags, x.keywords, e.blob
+		FROM expunged x JOIN email e ON e.id = x.email `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []expunged
+	for rows.Next() {
+		var x expunged
+		if err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.keywords, &x.blob); err != nil {
+			return nil, err
+		}
+		list = append(list, x)
+	}
+	return list, rows.Err()
+}
+
+// Restore puts back what was expunged from an account since a moment, each
+// message into the mailbox it was in last, or into INBOX if that is gone, with
+// a new UID and without \Deleted. It returns how many it put back. What is
+// older than UndeleteGrace may be gone.
+func (s *Store) Restore(ctx context.Context, account mail.AccountID, since time.Time) (n int, err error) {
+	if err := s.repeat(ctx, s.sweepDoomed); err != nil {
+		return 0, err
+	}
+	for done := false; !done; {
+		restored := 0
+		err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
+			restored, err = s.restoreSlice(tx, account, since)
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+		n += restored
+		done = restored < ExpungeSlice
+	}
+	return n, nil
+}
+
+func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Time) (int, error) {
+	l, err := s.openLedger(tx, account)
+	if err != nil {
+		return 0, err
+	}
+	list, err := selectExpunged(tx, `WHERE x.at >= $1 AND x.account = $2 ORDER BY x.at, x.email LIMIT $3`,
+		since.Unix(), account, ExpungeSlice)
+	if err != nil {
+		return 0, err
+	}
+	for _, x := range list {
+		if err := l.restore(x); err != nil {
+			return 0, err
+		}
+	}
+	return len(list), l.close()
+}
+
+func (l *ledger) restore(x expunged) error {
+	box, err := l.box(x.mailbox)
+	if err != nil && mail.KindOf(err) == mail.NotFound {
+		box, err = l.boxByRole(mail.RoleInbox)
+	}
+	if err != nil {
+		return err
+	}
+	uid, err := box.takeUIDs(1)
+	if err != nil {
+		return err
+	}
+	flags := x.flags &^ mail.Deleted
+	_, err = l.tx.Exec(`INSERT INTO membership (mailbox, uid, email, blob, modseq, flags, keywords, saved, received, zone, size)
+		SELECT $1, $2, id, blob, $3, $4, $5, $6, received, zone, size FROM email WHERE id = $7`,
+		box.id, uid, l.modseq, flags, x.keywords, l.s.now().Unix(), x.email)
+	if err != nil {
+		return err
+	}
+	var size int64
+	if err := l.tx.QueryRow(`SELECT size FROM email WHERE id = $1`, x.email).Scan(&size); err != nil {
+		return err
+	}
+	l.added(box, Entry{UID: uid, Flags: flags, ModSeq: l.modseq, Keywords: x.keywords}, size)
+	_, err = l.tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email)
+	return err
+}

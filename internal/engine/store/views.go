@@ -1,0 +1,265 @@
+package store
+
+import (
+	"container/list"
+	"context"
+	"slices"
+	"sync"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// views are the current views of mailboxes, within a memory budget.
+type views struct {
+	budget int64
+
+	mu     sync.Mutex
+	slots  map[mail.MailboxID]*slot
+	recent list.List // of *slot with a view, last used first
+	memory int64
+}
+
+// slot is the view of one mailbox. While loaded is open its view is being read
+// from the database, and commits meanwhile wait in pending: those that the
+// snapshot has not seen are applied on top of it. All fields belong to views.mu.
+type slot struct {
+	mailbox mail.MailboxID
+	view    *View
+	sets    map[mail.Keywords]uint32 // index into view.sets
+	memory  int64
+	at      *list.Element
+
+	loaded  chan struct{} // closed when loading ended, well or not
+	pending []commit
+	gone    bool // the mailbox was deleted meanwhile
+}
+
+type commit struct {
+	modseq  mail.ModSeq
+	changes []change
+}
+
+func newViews(budget int64) *views {
+	return &views{budget: budget, slots: make(map[mail.MailboxID]*slot)}
+}
+
+// View returns the current view of a mailbox: every commit that returned is in
+// it. The first call reads the mailbox from the database. NotFound if there is
+// no such mailbox.
+func (s *Store) View(ctx context.Context, id mail.MailboxID) (*View, error) {
+	for {
+		v, sl, loads := s.views.get(id)
+		switch {
+		case v != nil:
+			return v, nil
+		case loads:
+			return s.views.load(ctx, sl, s.readView)
+		}
+		select {
+		case <-sl.loaded:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// get returns the view, or the slot that is being loaded; loads says that the
+// caller has to do it.
+func (vs *views) get(id mail.MailboxID) (v *View, sl *slot, loads bool) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	sl = vs.slots[id]
+	switch {
+	case sl == nil:
+		sl = &slot{mailbox: id, loaded: make(chan struct{})}
+		vs.slots[id] = sl
+		return nil, sl, true
+	case sl.view == nil:
+		return nil, sl, false
+	}
+	vs.recent.MoveToFront(sl.at)
+	return sl.view, sl, false
+}
+
+// load reads a view and brings it up to date with what was committed meanwhile.
+func (vs *views) load(ctx context.Context, sl *slot,
+	read func(context.Context, mail.MailboxID) (*View, map[mail.Keywords]uint32, error)) (*View, error) {
+	v, sets, err := read(ctx, sl.mailbox)
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	defer close(sl.loaded)
+	if err == nil && sl.gone {
+		err = errNoMailbox()
+	}
+	if err != nil {
+		if vs.slots[sl.mailbox] == sl {
+			delete(vs.slots, sl.mailbox)
+		}
+		return nil, err
+	}
+	sl.view, sl.sets = v, sets
+	for _, c := range sl.pending {
+		if c.modseq > v.modseq {
+			sl.apply(c.modseq, c.changes)
+		}
+	}
+	sl.pending = nil
+	sl.at = vs.recent.PushFront(sl)
+	vs.weigh(sl)
+	vs.evict()
+	return sl.view, nil
+}
+
+// apply brings the view of a mailbox to modseq, if there is one. Commits must
+// come in order.
+func (vs *views) apply(id mail.MailboxID, modseq mail.ModSeq, changes []change) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	sl := vs.slots[id]
+	switch {
+	case sl == nil:
+		return
+	case sl.view == nil:
+		sl.pending = append(sl.pending, commit{modseq, changes})
+		return
+	}
+	sl.apply(modseq, changes)
+	if len(sl.sets) >= maxSets {
+		vs.remove(sl)
+		return
+	}
+	vs.weigh(sl)
+	vs.evict()
+}
+
+// drop forgets the view of a mailbox that is gone.
+func (vs *views) drop(id mail.MailboxID) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	sl := vs.slots[id]
+	switch {
+	case sl == nil:
+	case sl.view == nil:
+		sl.gone = true
+		delete(vs.slots, id)
+	default:
+		vs.remove(sl)
+	}
+}
+
+func (vs *views) remove(sl *slot) {
+	vs.recent.Remove(sl.at)
+	vs.memory -= sl.memory
+	delete(vs.slots, sl.mailbox)
+}
+
+func (vs *views) weigh(sl *slot) {
+	m := sl.view.memory()
+	vs.memory += m - sl.memory
+	sl.memory = m
+}
+
+// evict forgets the views longest unused until the rest fits; never the last.
+func (vs *views) evict() {
+	for vs.memory > vs.budget && vs.recent.Len() > 1 {
+		vs.remove(vs.recent.Back().Value.(*slot))
+	}
+}
+
+// apply replaces the view by one with the changes.
+func (sl *slot) apply(modseq mail.ModSeq, changes []change) {
+	changes = lastOfEach(changes)
+	sets := sl.view.sets
+	sl.view = sl.view.with(modseq, changes, func(e Entry) uint32 {
+		i, ok := sl.sets[e.Keywords]
+		if !ok {
+			i = uint32(len(sets))
+			sets = append(sets, e.Keywords) // Older views do not look behind their own length.
+			sl.sets[e.Keywords] = i
+		}
+		return i<<8 | uint32(e.Flags)
+	}, func() []mail.Keywords { return sets })
+}
+
+// lastOfEach sorts changes by UID and keeps the last of each.
+func lastOfEach(changes []change) []change {
+	if slices.IsSortedFunc(changes, func(a, b change) int {
+		if a.UID < b.UID {
+			return -1
+		}
+		return 1
+	}) {
+		return changes
+	}
+	changes = slices.Clone(changes)
+	slices.SortStableFunc(changes, func(a, b change) int { return int(a.UID) - int(b.UID) })
+	kept := changes[:0]
+	for i, c := range changes {
+		if i+1 == len(changes) || changes[i+1].UID != c.UID {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+// readView reads the view of a mailbox from a snapshot.
+func (s *Store) readView(ctx context.Context, id mail.MailboxID) (*View, map[mail.Keywords]uint32, error) {
+	v := &View{sets: []mail.Keywords{""}}
+	sets := map[mail.Keywords]uint32{"": 0}
+	err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
+		err := tx.QueryRow(`SELECT t.modseq FROM mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
+			WHERE m.id = $1`, id).Scan(&v.modseq)
+		if err == sqldb.ErrNoRows {
+			return errNoMailbox()
+		}
+		if err != nil {
+			return err
+		}
+		return v.read(ctx, tx, id, sets)
+	})
+	return v, sets, err
+}
+
+// contextEvery is how many rows are read between looks at the context.
+const contextEvery = 4096
+
+func (v *View) read(ctx context.Context, tx *sqldb.Tx, id mail.MailboxID, sets map[mail.Keywords]uint32) error {
+	rows, err := tx.Query(`SELECT uid, modseq, flags, nullif(keywords, '') FROM membership WHERE mailbox = $1 ORDER BY uid`, id)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var uid, modseq, flags int64
+		var keywords string
+		if err := rows.Scan(&uid, &modseq, &flags, &keywords); err != nil {
+			return err
+		}
+		k := mail.Keywords(keywords)
+		set, ok := sets[k]
+		if !ok {
+			set = uint32(len(v.sets))
+			v.sets = append(v.sets, k)
+			sets[k] = set
+		}
+		v.push(entry{uint64(modseq), uint32(uid), set<<8 | uint32(flags)})
+		if v.count%contextEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return rows.Err()
+}
+
+// loaded lists the mailboxes whose view is in memory.
+func (vs *views) loaded() []mail.MailboxID {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	var ids []mail.MailboxID
+	for id, sl := range vs.slots {
+		if sl.view != nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

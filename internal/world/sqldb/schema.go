@@ -1,0 +1,73 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"yubin/internal/mail"
+)
+
+// dialect has what a schema must say differently in each database. Schema texts
+// use the words on the left.
+var dialect = strings.NewReplacer(
+	"{id}", "INTEGER PRIMARY KEY AUTOINCREMENT", // given by the database, never used twice
+	"{int}", "INTEGER", // 64 bits
+	"{blob}", "BLOB",
+	"{clustered}", "WITHOUT ROWID", // after the closing parenthesis: rows are kept in the primary key's order
+)
+
+// Migrate brings the tables of one engine up to date: steps[n] leads from
+// version n to n+1 and never changes once released. Each step is one or more
+// statements separated by semicolons. All run in one transaction. A database
+// with more steps than given was made by a newer program: kind Conflict.
+func (db *DB) Migrate(ctx context.Context, engine string, steps []string) error {
+	return db.Write(ctx, func(tx *Tx) error {
+		if _, err := tx.Exec(dialect.Replace(`CREATE TABLE IF NOT EXISTS schema_version (
+			engine TEXT NOT NULL PRIMARY KEY, version {int} NOT NULL)`)); err != nil {
+			return err
+		}
+		var version int
+		err := tx.QueryRow(`SELECT version FROM schema_version WHERE engine = $1`, engine).Scan(&version)
+		if err != nil && err != ErrNoRows {
+			return err
+		}
+		switch {
+		case version > len(steps):
+			return mail.Errorf(mail.Conflict, "%s was made by a newer yubin: its %s tables have version %d, this program knows %d",
+				db.path, engine, version, len(steps))
+		case version == len(steps):
+			return nil
+		}
+		return migrateFrom(tx, engine, version, steps)
+	})
+}
+
+func migrateFrom(tx *Tx, engine string, version int, steps []string) error {
+	for n, step := range steps[version:] {
+		for _, q := range statements(step) {
+			if _, err := tx.Exec(q); err != nil {
+				return fmt.Errorf("%s tables, version %d: %w", engine, version+n+1, err)
+			}
+		}
+	}
+	_, err := tx.Exec(`INSERT INTO schema_version (engine, version) VALUES ($1, $2)
+		ON CONFLICT (engine) DO UPDATE SET version = $2`, engine, len(steps))
+	return err
+}
+
+// statements cuts a step into its statements.
+func statements(step string) []string {
+	var code strings.Builder
+	for line := range strings.Lines(dialect.Replace(step)) {
+		line, _, _ = strings.Cut(line, "--")
+		code.WriteString(line + "\n")
+	}
+	var list []string
+	for q := range strings.SplitSeq(code.String(), ";") {
+		if strings.TrimSpace(q) != "" {
+			list = append(list, q)
+		}
+	}
+	return list
+}

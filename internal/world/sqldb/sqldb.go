@@ -1,0 +1,202 @@
+// Package sqldb is the database as the engines see it: transactions over SQL,
+// one writer with group commit, many snapshot readers. The dialect lives here
+// and nowhere else; engines write plain SQL with $1 placeholders.
+//
+//	db, err := sqldb.Open(ctx, sqldb.Options{Path: "data/yubin.db"})
+//	defer db.Close()
+//	go db.Run(ctx) // checkpoints; the database works without it, only slower
+//	err = db.Migrate(ctx, "directory", []string{`CREATE TABLE account (
+//		id {id}, name TEXT NOT NULL UNIQUE, secret {blob}, created {int} NOT NULL)`})
+//
+//	var id mail.AccountID
+//	err = db.Write(ctx, func(tx *sqldb.Tx) error {
+//		n, err := tx.Insert(`INSERT INTO account (name, created) VALUES ($1, $2)`, name, now.Unix())
+//		id = mail.AccountID(n)
+//		tx.OnCommit(func() { ... }) // durable now; callers hear of it after this
+//		return err
+//	})
+//	err = db.Read(ctx, func(tx *sqldb.Tx) error {
+//		return tx.QueryRow(`SELECT id FROM account WHERE name = $1`, name).Scan(&id)
+//	})
+//
+// What every closure given to Write must obey: it may run twice (the first
+// run's changes and hooks are then gone), so it assigns its results afresh each
+// time; it does nothing slow, as everybody waits; it calls neither Write nor
+// Read. Write returns after the commit is on disk. Named integer and string
+// types of package mail can be arguments and scan targets; a time is stored as
+// the integer its owner chooses.
+//
+// # Group commit
+//
+// Closures queue. A caller that finds nobody at work becomes the leader: it runs
+// all that wait in one BEGIN IMMEDIATE, commits once, runs their OnCommit hooks
+// in order, hands the lead to the next in the queue and wakes the batch. While
+// a commit syncs, the next batch gathers by itself; there is no timer and no
+// goroutine. The first attempt uses no savepoints. Only when a closure fails
+// after it wrote is the batch rolled back and run again, with a savepoint around
+// each, so that the failure harms nobody else.
+//
+// # States
+//
+//	on disk                              after a crash
+//	path        pages up to the last     what SQLite recovers: every commit
+//	            checkpoint               that returned, none that did not
+//	path-wal    commits since; cut       replayed at the next Open
+//	            short at Close
+//	path-shm    index of the WAL         rebuilt
+//	path.lock   held by the process      free: the lock dies with its holder
+//
+// A full disk or a failed sync rolls the whole batch back with kind
+// Unavailable; the next write tries anew. Errors are *mail.Error.
+//
+// It deliberately has no query builder, no models and no retries.
+package sqldb
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"yubin/internal/mail"
+)
+
+// Limits and sizes.
+const (
+	MaxBatch        = 256        // closures in one commit
+	DefaultReaders  = 4          // snapshot readers at a time
+	CheckpointPages = 6 << 10    // 24 MiB of WAL: the background checkpoint
+	maxWALPages     = 24 << 10   // 96 MiB of WAL: the writer itself makes room
+	writerCacheKiB  = 48 << 10   // page cache of the writer
+	readerCacheKiB  = 4 << 10    // page cache of each reader
+	maxStatements   = 256        // prepared statements kept per connection
+	applicationID   = 0x79756269 // "yubi", marks our files
+	pageSize        = 4096
+)
+
+// Options say where the database is.
+type Options struct {
+	Path    string       // the database file; -wal, -shm and .lock stand beside it
+	Readers int          // snapshot readers at a time; 0 means DefaultReaders
+	Log     *slog.Logger // nil drops
+	MaxSize int64        // octets the file may grow to, 0 for no bound: writes beyond it are Unavailable
+}
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	path string
+	log  *slog.Logger
+	lock *os.File
+
+	writer *conn // touched only by the leader
+	tx     Tx    // the writer's, reused
+
+	mu      sync.Mutex
+	idle    sync.Cond // signalled when leading becomes false
+	queue   []*write
+	leading bool
+	closed  bool
+	done    chan struct{} // closed by Close
+
+	readers chan *conn // nil stands for one not opened yet
+	openers func() (*conn, error)
+
+	checkpointer *conn
+	checkpointMu sync.Mutex
+	walFull      chan struct{}
+	walPages     atomic.Int64 // pages written since the WAL was last empty, about
+	walRetry     int64        // leader only: pages at which to try again to make room
+}
+
+// Open opens or creates the database. It fails with kind Conflict if another
+// process has it open, with Internal if the file is damaged or not ours.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Readers <= 0 {
+		o.Readers = DefaultReaders
+	}
+	lock, err := lockFile(o.Path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{})}
+	db.idle.L = &db.mu
+	db.readers = make(chan *conn, o.Readers)
+	for range o.Readers {
+		db.readers <- nil
+	}
+	db.openers = func() (*conn, error) { return openReader(o.Path) }
+	if err := db.open(ctx, o); err != nil {
+		db.shut()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context, o Options) (err error) {
+	if err := checkHeader(o.Path); err != nil {
+		return err
+	}
+	if db.writer, err = openWriter(o.Path, o.MaxSize); err != nil {
+		return damaged(o.Path, err)
+	}
+	db.tx.conn = db.writer
+	if err := db.checkEngine(); err != nil {
+		return err
+	}
+	if err := db.checkContent(); err != nil {
+		return err
+	}
+	if db.checkpointer, err = openCheckpointer(o.Path); err != nil {
+		return damaged(o.Path, err)
+	}
+	return ctx.Err()
+}
+
+// Close waits for writes and reads under way, empties the WAL and closes the
+// files. Later calls get kind Unavailable. Cancel Run first.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	close(db.done)
+	for db.leading {
+		db.idle.Wait()
+	}
+	db.mu.Unlock()
+	return db.shut()
+}
+
+// shut closes whatever is open.
+func (db *DB) shut() error {
+	for range cap(db.readers) {
+		if c := <-db.readers; c != nil {
+			c.close()
+		}
+	}
+	db.checkpointMu.Lock()
+	defer db.checkpointMu.Unlock()
+	if db.checkpointer != nil {
+		db.checkpointer.close()
+	}
+	var err error
+	if db.writer != nil {
+		_, err = db.writer.checkpoint("TRUNCATE")
+		if e := db.writer.close(); err == nil {
+			err = e
+		}
+	}
+	db.lock.Close()
+	return err
+}
+
+// Path returns where the database file is.
+func (db *DB) Path() string { return db.path }
+
+var errClosed = mail.Errorf(mail.Unavailable, "the store is shutting down")

@@ -1,0 +1,271 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+
+	"yubin/internal/mail"
+)
+
+// write is one queued closure, or work that needs the writer to stand still.
+type write struct {
+	ctx   context.Context
+	fn    func(*Tx) error
+	alone func() // instead of fn
+	err   error
+	hooks []func()
+	lead  bool      // was told to lead
+	wake  chan bool // true: lead; false: done
+}
+
+// Write runs fn in a transaction and returns after it is durable, or with fn's
+// error after all that fn changed is undone. If ctx ends before fn's turn, fn
+// does not run; later, ctx is not looked at. See the package comment for what
+// fn must obey.
+func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
+	return db.submit(&write{ctx: ctx, fn: fn, wake: make(chan bool, 1)})
+}
+
+// exclusive runs fn while no transaction is open on the writer.
+func (db *DB) exclusive(ctx context.Context, fn func()) error {
+	return db.submit(&write{ctx: ctx, alone: fn, wake: make(chan bool, 1)})
+}
+
+func (db *DB) submit(w *write) error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return errClosed
+	}
+	db.queue = append(db.queue, w)
+	leads := !db.leading
+	db.leading = true
+	db.mu.Unlock()
+	if leads {
+		db.leadBatch()
+		return w.err
+	}
+	return db.await(w)
+}
+
+// await waits for w to be done or told to lead.
+func (db *DB) await(w *write) error {
+	select {
+	case lead := <-w.wake:
+		if lead {
+			db.leadBatch()
+		}
+		return w.err
+	case <-w.ctx.Done():
+	}
+	if gone, leads := db.withdraw(w); gone {
+		if leads {
+			db.leadBatch()
+		}
+		return w.ctx.Err()
+	}
+	<-w.wake // It is being run; the lead is given only to what is in the queue.
+	return w.err
+}
+
+// withdraw takes w out of the queue, unless it is being run already.
+func (db *DB) withdraw(w *write) (gone, leads bool) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	i := slices.Index(db.queue, w)
+	if i < 0 {
+		return false, false
+	}
+	db.queue = slices.Delete(db.queue, i, i+1)
+	return true, w.lead
+}
+
+// leadBatch runs what waits, once, and hands the lead on.
+func (db *DB) leadBatch() {
+	batch := db.nextBatch()
+	defer func() { // Even if a hook panics, nobody waits forever.
+		for _, w := range batch {
+			w.wake <- false // Has room for one; the leader's own is never read.
+		}
+		if len(batch) > 1 {
+			runtime.Gosched() // Those just woken may have more: the next batch gets larger by half.
+		}
+		db.handOn()
+	}()
+	switch {
+	case len(batch) == 0:
+	case batch[0].alone != nil:
+		batch[0].alone()
+	default:
+		db.run(batch)
+	}
+}
+
+// nextBatch takes the head of the queue: up to MaxBatch closures, or one that
+// must run alone.
+func (db *DB) nextBatch() []*write {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	n := 0
+	for n < len(db.queue) && n < MaxBatch && db.queue[n].alone == nil {
+		n++
+	}
+	if n == 0 {
+		n = min(1, len(db.queue))
+	}
+	batch := slices.Clone(db.queue[:n])
+	db.queue = slices.Delete(db.queue, 0, n)
+	return batch
+}
+
+func (db *DB) handOn() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if len(db.queue) == 0 {
+		db.leading = false
+		db.idle.Broadcast()
+		return
+	}
+	next := db.queue[0]
+	next.lead = true
+	next.wake <- true
+}
+
+// run brings a batch to its end: each has its error, and what succeeded is durable.
+func (db *DB) run(batch []*write) {
+	for _, guarded := range []bool{false, true} {
+		again, err := db.attempt(batch, guarded)
+		if again {
+			continue
+		}
+		if err != nil {
+			db.rollback()
+			db.log.Error("write failed", "writes", len(batch), "err", err, "cause", cause(err))
+			for _, w := range batch {
+				w.err = err
+			}
+		}
+		break
+	}
+	db.afterCommit(batch)
+}
+
+// attempt runs the closures in one transaction. again means that one failed
+// after it wrote and took the others with it; guarded keeps that from happening
+// with a savepoint around each.
+func (db *DB) attempt(batch []*write, guarded bool) (again bool, err error) {
+	guarded = guarded && len(batch) > 1
+	if err := db.writer.do("BEGIN IMMEDIATE"); err != nil {
+		return false, err
+	}
+	for _, w := range batch {
+		if w.err = w.ctx.Err(); w.err != nil {
+			continue
+		}
+		if err := db.step(w, guarded); err != nil {
+			return false, err
+		}
+		if w.err != nil && db.tx.wrote && !guarded {
+			db.rollback()
+			return len(batch) > 1, nil
+		}
+	}
+	return false, db.writer.do("COMMIT")
+}
+
+// step runs one closure. Its own failure is in w.err; the error returned ends
+// the whole transaction.
+func (db *DB) step(w *write, guarded bool) error {
+	if guarded {
+		if err := db.writer.do("SAVEPOINT one"); err != nil {
+			return err
+		}
+	}
+	db.tx.wrote, db.tx.spoilt, db.tx.hooks = false, nil, nil
+	w.err = db.call(w.fn)
+	db.tx.finish()
+	w.hooks = db.tx.hooks
+	switch {
+	case db.tx.spoilt != nil:
+		return db.tx.spoilt
+	case !guarded:
+		return nil
+	case w.err != nil:
+		if err := db.writer.do("ROLLBACK TO one"); err != nil {
+			return err
+		}
+	}
+	return db.writer.do("RELEASE one")
+}
+
+// call runs fn and makes an error of a panic.
+func (db *DB) call(fn func(*Tx) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db.tx.wrote = true
+			db.log.Error("panic in a transaction", "panic", p, "stack", string(debug.Stack()))
+			err = &mail.Error{Kind: mail.Internal, Text: "internal failure", Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	return fn(&db.tx)
+}
+
+// rollback leaves the writer without a transaction. SQLite may have rolled back
+// already, and says so with an error that means nothing here.
+func (db *DB) rollback() { _ = db.writer.do("ROLLBACK") }
+
+func (db *DB) afterCommit(batch []*write) {
+	for _, w := range batch {
+		if w.err == nil {
+			for _, hook := range w.hooks {
+				hook()
+			}
+		}
+	}
+	db.watchWAL()
+}
+
+// Read runs fn on a snapshot: what is committed when fn reads first. fn may
+// take long only at the price of a growing WAL, must not write, and must not
+// call Write or Read. It waits for a free reader; if ctx ends meanwhile, fn does
+// not run.
+func (db *DB) Read(ctx context.Context, fn func(*Tx) error) error {
+	c, err := db.takeReader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { db.readers <- c }()
+	if err := c.do("BEGIN"); err != nil {
+		return err
+	}
+	defer func() { _ = c.do("ROLLBACK") }()
+	tx := &Tx{conn: c}
+	defer tx.finish()
+	return fn(tx)
+}
+
+func (db *DB) takeReader(ctx context.Context) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var c *conn
+	select {
+	case c = <-db.readers:
+	case <-db.done:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if c != nil {
+		return c, nil
+	}
+	c, err := db.openers()
+	if err != nil {
+		db.readers <- nil
+		return nil, err
+	}
+	return c, nil
+}
