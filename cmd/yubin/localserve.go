@@ -34,12 +34,11 @@ func (c *localserveCmd) Run(e *env) error {
 			return err
 		}
 	}
-	level := slog.LevelInfo
-	if c.Verbose {
-		level = slog.LevelDebug
-	}
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelWarn) // Until the table is printed.
 	cfg := config.Local(c.Data, c.ListenOffset)
 	log := e.logger(level, obs.FormatAuto)
+	signals := catchSignals()
 	srv, err := server.New(e.ctx, cfg, e.serverDeps(log))
 	if err != nil {
 		return err
@@ -50,7 +49,11 @@ func (c *localserveCmd) Run(e *env) error {
 	if err := e.welcome(cfg); err != nil {
 		return errors.Join(err, srv.Close())
 	}
-	return e.serve(srv, log, func() { log.Info("there is no configuration to reload") })
+	level.Set(slog.LevelInfo)
+	if c.Verbose {
+		level.Set(slog.LevelDebug)
+	}
+	return e.serve(srv, log, signals, func() { log.Info("there is no configuration to reload") })
 }
 
 // reset empties a data folder, and nothing that is not one.

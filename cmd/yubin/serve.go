@@ -27,13 +27,22 @@ func (c *serveCmd) Run(e *env) error {
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	log := e.logger(level, cfg.Log.Format)
+	signals := catchSignals()
 	srv, err := server.New(e.ctx, cfg, e.serverDeps(log))
 	if err != nil {
 		return err
 	}
-	return e.serve(srv, log, func() {
+	return e.serve(srv, log, signals, func() {
 		c.reload(srv, level, log)
 	})
+}
+
+// catchSignals begins to keep the signals that serve obeys. It is called before
+// the ports are open, so that whoever sees them open can stop the server well.
+func catchSignals() chan os.Signal {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	return signals
 }
 
 // serverDeps are deps with a word to the service manager.
@@ -62,11 +71,9 @@ func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar, log *slog.Lo
 }
 
 // serve runs srv until a signal says stop. A second one ends the process at once.
-func (e *env) serve(srv *server.Server, log *slog.Logger, reload func()) error {
+func (e *env) serve(srv *server.Server, log *slog.Logger, signals chan os.Signal, reload func()) error {
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()

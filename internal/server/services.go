@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"math"
 	"net/netip"
 	"time"
 
@@ -96,14 +97,10 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 	}
 	// No Postmaster: the router and the directory find one who exists.
 	return smtpd.Config{
-		Profile:  kind.profile,
-		TLS:      offered,
-		Hostname: c.Hostname,
-		Limits: smtpd.Limits{
-			MessageSize: c.Limits.MessageSize,
-			Recipients:  c.Limits.Recipients,
-			Copies:      store.MaxFilings,
-		},
+		Profile:            kind.profile,
+		TLS:                offered,
+		Hostname:           c.Hostname,
+		Limits:             smtpLimits(c),
 		Auth:               s.login,
 		AllowPlainLoopback: true,
 		Router:             router{route.New(s.store.directory, c.Hostname)},
@@ -113,6 +110,16 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Now:                s.deps.Now,
 		NewID:              rand.Text,
 	}
+}
+
+// smtpLimits are those of c. Without limits on rates, a load generator may send
+// all its messages in one session.
+func smtpLimits(c config.Config) smtpd.Limits {
+	l := smtpd.Limits{MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients, Copies: store.MaxFilings}
+	if c.Open {
+		l.Transactions = math.MaxInt32
+	}
+	return l
 }
 
 // router is the Router that the SMTP sessions want.

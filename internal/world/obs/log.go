@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // Format is how log lines look.
@@ -26,26 +27,27 @@ type LogOptions struct {
 	NoTime   bool // leave the time out, for the journal, which has its own
 }
 
-// NewLogger returns a logger that writes to w, one Write per line.
+// NewLogger returns a logger that writes to w, one Write per line. Durations
+// are seconds in JSON, and have their unit in text.
 func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: o.Level}
 	if o.Leveler != nil {
 		opts.Level = o.Leveler
 	}
-	if o.NoTime {
-		opts.ReplaceAttr = dropTime
+	text := o.Format == FormatText || o.Format != FormatJSON && o.Terminal
+	opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+		switch {
+		case o.NoTime && len(groups) == 0 && a.Key == slog.TimeKey:
+			return slog.Attr{}
+		case !text && a.Value.Kind() == slog.KindDuration:
+			return slog.Float64(a.Key, a.Value.Duration().Round(time.Microsecond).Seconds())
+		}
+		return a
 	}
-	if o.Format == FormatText || o.Format != FormatJSON && o.Terminal {
+	if text {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
-}
-
-func dropTime(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
 }
 
 // ParseLevel reads "debug", "info", "warn" or "error".

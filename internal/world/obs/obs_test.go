@@ -59,6 +59,16 @@ func TestLoggerNoTimeAndLevel(t *testing.T) {
 	}
 }
 
+func TestLoggerDurations(t *testing.T) {
+	for terminal, want := range map[bool]string{false: `"took":0.004862}`, true: "took=4.862097ms"} {
+		var b bytes.Buffer
+		NewLogger(&b, LogOptions{Terminal: terminal}).Info("accepted", KeyTook, 4862097*time.Nanosecond)
+		if !strings.HasSuffix(b.String(), want+"\n") {
+			t.Errorf("%q does not end in %q", b.String(), want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	for s, want := range map[string]slog.Level{"debug": slog.LevelDebug, "INFO": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError} {
 		if got, err := ParseLevel(s); err != nil || got != want {
