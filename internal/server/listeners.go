@@ -30,7 +30,7 @@ func (s *Server) openListener(ctx context.Context, l config.Listener) (*listener
 		Refuse:       refusal(l.Protocol),
 		ReadTimeout:  firstReadTimeout,
 		DrainTimeout: s.cfg.ShutdownTimeout,
-	}, s.handler(l, tlsConfig), s.deps.Log)
+	}, s.store.guests.received(s.handler(l, tlsConfig)), s.deps.Log)
 	if err := server.Listen(ctx); err != nil {
 		return nil, err
 	}

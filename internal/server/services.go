@@ -87,7 +87,7 @@ func smtpProfile(p config.Profile) smtpd.Profile {
 
 // login returns who checks the passwords of a client at from.
 func (s *Server) login(from netip.Addr) sasl.Authenticator {
-	return authenticator{s.store.directory, from}
+	return &authenticator{directory: s.store.directory, guests: &s.store.guests, from: from}
 }
 
 func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {

@@ -37,6 +37,7 @@ type Store struct {
 	mail      *store.Store
 	hub       *notify.Hub
 	directory *directory.Directory
+	guests    guests
 	admin     *admin.Handler
 }
 
@@ -77,7 +78,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	}
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: db, Accounts: s.mail, Now: d.Now, Log: d.Log,
-		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open,
+		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
 	})
 	if err != nil {
 		return err

@@ -182,21 +182,30 @@ func (d *Directory) SetPassword(ctx context.Context, a mail.Address, password st
 	if err != nil {
 		return err
 	}
-	return d.updateAccount(ctx, a, `UPDATE directory_account SET password = $2, scram = $3 WHERE id = $1`, s.password, s.scram)
+	return d.updateAccount(ctx, a, "the password was changed; log in again",
+		`UPDATE directory_account SET password = $2, scram = $3 WHERE id = $1`, s.password, s.scram)
 }
 
 // SetDisabled stops or starts logins of the account and mail for it. What it
 // has stays. Errors: NotFound.
 func (d *Directory) SetDisabled(ctx context.Context, a mail.Address, disabled bool) error {
-	return d.updateAccount(ctx, a, `UPDATE directory_account SET disabled = $2 WHERE id = $1`, disabled)
+	why := ""
+	if disabled {
+		why = "the account is disabled"
+	}
+	return d.updateAccount(ctx, a, why, `UPDATE directory_account SET disabled = $2 WHERE id = $1`, disabled)
 }
 
-// updateAccount runs an UPDATE whose $1 is the id of the account a.
-func (d *Directory) updateAccount(ctx context.Context, a mail.Address, query string, args ...any) error {
+// updateAccount runs an UPDATE whose $1 is the id of the account a. With a
+// reason, its open sessions are revoked.
+func (d *Directory) updateAccount(ctx context.Context, a mail.Address, why, query string, args ...any) error {
 	return d.change(ctx, func(tx *sqldb.Tx) error {
 		found, err := findAccount(tx, a)
 		if err != nil {
 			return err
+		}
+		if why != "" {
+			tx.OnCommit(func() { d.o.Revoked(found.ID, why) })
 		}
 		_, err = tx.Exec(query, append([]any{found.ID}, args...)...)
 		return err
@@ -220,6 +229,7 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
 		if err := d.o.Accounts.DeleteAccount(tx, found.ID); err != nil {
 			return err
 		}
+		tx.OnCommit(func() { d.o.Revoked(found.ID, "the account was removed") })
 		_, err = tx.Exec(`DELETE FROM directory_account WHERE id = $1`, found.ID)
 		return err
 	})

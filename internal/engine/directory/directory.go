@@ -90,6 +90,10 @@ type Options struct {
 	Random io.Reader                                  // nil means crypto/rand
 	Log    *slog.Logger                               // nil drops
 
+	// Revoked is told, after the commit, which account's open sessions must end
+	// and why. It must not block. Nil drops.
+	Revoked func(account mail.AccountID, why string)
+
 	Postmaster  mail.Address // who gets mail for postmaster of every domain; zero means the domain's first account
 	NoRateLimit bool         // failed logins are neither slowed down nor limited
 
@@ -149,6 +153,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Revoked == nil {
+		o.Revoked = func(mail.AccountID, string) {}
 	}
 	if o.Cost == (Cost{}) {
 		o.Cost = DefaultCost()

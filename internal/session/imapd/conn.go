@@ -180,7 +180,7 @@ func (s *session) goodbye(ctx context.Context, err error) {
 	case errors.As(err, &b):
 		s.out.Status("", imap.BYE, b.code, b.text)
 	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
-		s.out.Status("", imap.BYE, imap.CodeUnavailable, "the server is shutting down")
+		s.out.Status("", imap.BYE, imap.CodeUnavailable, netx.Farewell(ctx))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.out.Status("", imap.BYE, "", "autologout; idle for too long")
 	case errors.Is(err, netx.ErrLineTooLong), errors.Is(err, netx.ErrBareNewline):

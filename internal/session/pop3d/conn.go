@@ -40,7 +40,7 @@ func (s *session) run(ctx context.Context) {
 		err = errShutdown
 	}
 	s.leave()
-	s.goodbye(err)
+	s.goodbye(ctx, err)
 	s.logEnd(err)
 }
 
@@ -144,11 +144,11 @@ func (s *session) failed(name string, err error) error {
 
 // goodbye says why the session ends, if that is not clear. After a timeout
 // nothing may be said (RFC 1939 §3).
-func (s *session) goodbye(err error) {
+func (s *session) goodbye(ctx context.Context, err error) {
 	var d *dismissal
 	switch {
 	case errors.Is(err, errShutdown):
-		s.reply(pop3.Reply{Code: pop3.SysTemp, Text: "the server is shutting down; nothing was deleted"})
+		s.reply(pop3.Reply{Code: pop3.SysTemp, Text: netx.Farewell(ctx) + "; nothing was deleted"})
 	case errors.As(err, &d):
 		s.reply(pop3.Reply{Text: d.text})
 	case errors.Is(err, netx.ErrBareNewline):

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"sync"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/netx"
+)
+
+// guests knows which connections belong to whom, so that an account that is
+// disabled, removed or given another password is shown out at once.
+type guests struct {
+	mu   sync.Mutex
+	here map[mail.AccountID]map[*guest]bool
+}
+
+// guest is one connection; account is zero until somebody logged in.
+type guest struct {
+	conn    *netx.Conn
+	cancel  context.CancelCauseFunc
+	account mail.AccountID
+}
+
+type guestKey struct{}
+
+// received wraps the handler of a listener: its context carries the guest.
+func (g *guests) received(serve func(context.Context, *netx.Conn)) func(context.Context, *netx.Conn) {
+	return func(ctx context.Context, c *netx.Conn) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		one := &guest{conn: c, cancel: cancel}
+		defer g.leave(one)
+		serve(context.WithValue(ctx, guestKey{}, one), c)
+	}
+}
+
+// admit notes that the connection of ctx is the account's from now on.
+func (g *guests) admit(ctx context.Context, account mail.AccountID) {
+	one, ok := ctx.Value(guestKey{}).(*guest)
+	if !ok || account == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	one.account = account
+	if g.here == nil {
+		g.here = make(map[mail.AccountID]map[*guest]bool)
+	}
+	if g.here[account] == nil {
+		g.here[account] = make(map[*guest]bool)
+	}
+	g.here[account][one] = true
+}
+
+func (g *guests) leave(one *guest) {
+	one.cancel(nil)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.here[one.account], one)
+	if len(g.here[one.account]) == 0 {
+		delete(g.here, one.account)
+	}
+}
+
+// revoke ends the sessions of the account: each says why when its command is
+// finished.
+func (g *guests) revoke(account mail.AccountID, why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for one := range g.here[account] {
+		one.cancel(mail.Errorf(mail.Forbidden, "%s", why))
+		one.conn.Drain()
+	}
+}
