@@ -105,6 +105,26 @@ func TestCurlSubmits(t *testing.T) {
 	}
 }
 
+func TestCurlSendsAnAttachmentAndReadsItByIMAPS(t *testing.T) {
+	s := startServer(t)
+	attachment := bytes.Repeat([]byte("\x00\xff binary \r\n"), 20000)
+	run(t, "", "curl", "-sS", "-k", "--url", "smtps://"+s.address(portSubmissions), "--user", "alice@yubin.test:"+password,
+		"--mail-from", "alice@yubin.test", "--mail-rcpt", "bob@yubin.test",
+		"-F", "=with attachment;type=text/plain", "-F", "=@"+write(t, "資料.bin", attachment)+";encoder=base64",
+		"-H", "From: alice@yubin.test", "-H", "To: bob@yubin.test", "-H", "Subject: attachment")
+	credentials := "bob@yubin.test:" + password
+	read := func(section string) string {
+		return run(t, "", "curl", "-sS", "-k", "--url", "imaps://"+s.address(portIMAPS)+"/INBOX;UID=1;SECTION="+section, "--user", credentials)
+	}
+	if text := strings.TrimSpace(read("1")); text != "with attachment" {
+		t.Errorf("part 1 is %.200q", text)
+	}
+	got, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(strings.TrimSpace(read("2")), "\r\n", ""))
+	if err != nil || !bytes.Equal(got, attachment) {
+		t.Errorf("the attachment came back as %d octets, %v; %d were sent", len(got), err, len(attachment))
+	}
+}
+
 func TestCurlIsRefused(t *testing.T) {
 	s := startServer(t)
 	file := write(t, "m.eml", []byte(japanese))

@@ -123,7 +123,7 @@ func (db *DB) checkContent() error {
 	if pages*pageSize <= smallFile {
 		row, err = db.writer.one("PRAGMA quick_check(1)")
 		if err == nil && row[0] != "ok" {
-			err = fmt.Errorf("%v", row[0])
+			err = errors.New(strings.ReplaceAll(fmt.Sprint(row[0]), "\n", "; "))
 		}
 	} else {
 		err = db.checkEdges()
