@@ -1,0 +1,91 @@
+package mail
+
+// Phase is a step on the way of a message to a next hop.
+type Phase uint8
+
+// The phases, in their order.
+const (
+	PhaseNone     Phase = iota
+	PhaseRoute          // finding the hosts and their addresses
+	PhaseConnect        // the TCP connection
+	PhaseGreeting       // the greeting of the host
+	PhaseHello          // EHLO, HELO, LHLO
+	PhaseTLS            // STARTTLS and the handshake
+	PhaseAuth           // AUTH
+	PhaseMail           // MAIL FROM
+	PhaseRcpt           // RCPT TO
+	PhaseData           // DATA: may the content come
+	PhaseContent        // the content, until its last octets leave
+	PhaseAnswer         // the answer to the whole message
+)
+
+var phaseNames = [...]string{"", "route", "connect", "greeting", "hello", "tls", "auth", "mail", "rcpt", "data", "content", "answer"}
+
+func (p Phase) String() string { return phaseNames[p] }
+
+// Trouble is why a step of a conversation got no answer that counts.
+type Trouble uint8
+
+// The kinds of trouble. The list is closed.
+const (
+	NoTrouble  Trouble = iota // there is an answer
+	Closed                    // the connection could not be made, or ended
+	TimedOut                  // no answer, or not all of it, in time
+	Garbled                   // what came is no SMTP
+	Handshake                 // TLS was refused or failed
+	Unverified                // the certificate does not show that the host is who it should be
+	Lacking                   // the host does not offer what the message or the route needs
+	Unsafe                    // logging in would show the password to others
+	Unreadable                // our own content could not be read
+	Unsendable                // our own content is not what its envelope says
+	Canceled                  // we gave up
+)
+
+var troubleNames = [...]string{"", "closed", "timeout", "garbled", "handshake", "unverified", "lacking", "unsafe",
+	"unreadable", "unsendable", "canceled"}
+
+func (t Trouble) String() string { return troubleNames[t] }
+
+// Answer is how one step of a conversation ended, or all steps for one
+// recipient. The zero value says that the step was not tried.
+type Answer struct {
+	Phase   Phase
+	Trouble Trouble
+	// Code, Enhanced and Text are the remote's words if Trouble is NoTrouble;
+	// else Code is 0, and Enhanced and Text are ours.
+	Code     int
+	Enhanced string
+	Text     string
+}
+
+// Taken reports whether the remote took over the responsibility.
+func (a Answer) Taken() bool {
+	return a.Phase == PhaseAnswer && a.Trouble == NoTrouble && a.Code/100 == 2
+}
+
+// Opening is how a session with a host is begun.
+type Opening struct {
+	Name        Domain // what we call ourselves
+	Host        string // the name that its certificate must have
+	LMTP        bool
+	TLS         TLSPolicy
+	ImplicitTLS bool
+	Auth        *Credentials
+}
+
+// Transaction is one message for some recipients of one host.
+type Transaction struct {
+	Outgoing
+	Recipients []OutgoingRecipient
+	Content    Opener
+}
+
+// Connection is what is known of a connection to a host.
+type Connection struct {
+	TLS      string // version and cipher suite; "" in clear
+	Verified bool
+	// DSN and DeliverBy say that the host offers them (RFC 3461, RFC 2852).
+	DSN, DeliverBy bool
+	// Spent says that the session can carry nothing more.
+	Spent bool
+}

@@ -1,0 +1,97 @@
+package dsn
+
+// phrasebook has the words of the text in one language. Where there is one for
+// each Action, it is indexed by it.
+type phrasebook struct {
+	system   string    // who the report is from
+	subject  [6]string // of a message with a subject, which takes the place of %s
+	untitled [6]string // of one without
+	one      [6]string // heading above one recipient
+	many     [6]string // heading above several
+	note     [6]string // below each recipient
+	forward  string    // %s: where mail for the original address goes
+	gaveUp   string    // of a temporary problem that lasted
+	until    string    // %s: when we stop trying
+	keepOn   string    // we do not know until when
+	said     string    // %s: the server whose words follow
+	recorded string    // above what is not the words of another server
+	about    string    // heading above the facts about the original
+	labels   [4]string // Subject, Date, Message-ID, envelope-id
+	attached [3]string // nothing, the header, the message
+	sign     string    // %s: reporting MTA, its people's address
+	date     string    // layout
+}
+
+var phrases = [languages]phrasebook{English: {
+	system: "Mail Delivery System",
+	subject: [...]string{Failed: "Not delivered: %s", Delayed: "Not yet delivered: %s", Delivered: "Delivered: %s",
+		Relayed: "Passed on: %s", Expanded: "Delivered: %s"},
+	untitled: [...]string{Failed: "Your message was not delivered", Delayed: "Your message is not yet delivered",
+		Delivered: "Your message was delivered", Relayed: "Your message was passed on", Expanded: "Your message was delivered"},
+	one: [...]string{
+		Failed:    "Your message could not be delivered to this address:",
+		Delayed:   "Your message has not been delivered to this address yet:",
+		Delivered: "Your message was delivered to this address:",
+		Relayed:   "Your message was passed on to the mail system of this address:",
+		Expanded:  "Your message was delivered to this address, which passes it on to several recipients:",
+	},
+	many: [...]string{
+		Failed:    "Your message could not be delivered to these addresses:",
+		Delayed:   "Your message has not been delivered to these addresses yet:",
+		Delivered: "Your message was delivered to these addresses:",
+		Relayed:   "Your message was passed on to the mail systems of these addresses:",
+		Expanded:  "Your message was delivered to these addresses, which pass it on to several recipients:",
+	},
+	note: [...]string{
+		Delivered: "This does not say that it has been read.",
+		Relayed:   "That system does not report successful deliveries. You will only hear of this again if something goes wrong.",
+		Expanded:  "You may still hear of problems with single recipients.",
+	},
+	forward:  "Mail for it goes to %s.",
+	gaveUp:   "We tried again and again, and have now given up.",
+	until:    "We will keep trying until %s. You need not send the message again.",
+	keepOn:   "We will keep trying. You need not send the message again.",
+	said:     "The server %s answered:",
+	recorded: "Our mail system noted:",
+	about:    "The message:",
+	labels:   [...]string{"Subject:    ", "Date:       ", "Message-ID: ", "Reference:  "},
+	attached: [...]string{"", "The header of your message is attached.", "Your message is attached."},
+	sign:     "This report was written by the mail system of %s. If you need help, reply to this report: it goes to %s.",
+	date:     "2 January 2006, 15:04 (-07:00)",
+}, Japanese: {
+	system: "メール配信システム",
+	subject: [...]string{Failed: "配信できませんでした: %s", Delayed: "配信が遅れています: %s", Delivered: "配信しました: %s",
+		Relayed: "引き渡しました: %s", Expanded: "配信しました: %s"},
+	untitled: [...]string{Failed: "メールを配信できませんでした", Delayed: "メールの配信が遅れています",
+		Delivered: "メールを配信しました", Relayed: "メールを引き渡しました", Expanded: "メールを配信しました"},
+	one: [...]string{
+		Failed:    "お送りいただいたメールを、次の宛先に配信できませんでした。",
+		Delayed:   "お送りいただいたメールは、次の宛先にまだ配信されていません。",
+		Delivered: "お送りいただいたメールを、次の宛先に配信しました。",
+		Relayed:   "お送りいただいたメールを、次の宛先のメールシステムに引き渡しました。",
+		Expanded:  "お送りいただいたメールを、次の宛先に配信しました。この宛先からは、さらに複数の方に転送されます。",
+	},
+	many: [...]string{
+		Failed:    "お送りいただいたメールを、次の宛先に配信できませんでした。",
+		Delayed:   "お送りいただいたメールは、次の宛先にまだ配信されていません。",
+		Delivered: "お送りいただいたメールを、次の宛先に配信しました。",
+		Relayed:   "お送りいただいたメールを、次の宛先のメールシステムに引き渡しました。",
+		Expanded:  "お送りいただいたメールを、次の宛先に配信しました。これらの宛先からは、さらに複数の方に転送されます。",
+	},
+	note: [...]string{
+		Delivered: "相手の方がお読みになったことを示すものではありません。",
+		Relayed:   "引き渡し先のシステムは、配信の完了を通知しません。問題が起きた場合に限り、改めてお知らせいたします。",
+		Expanded:  "転送先で問題が起きた場合は、改めてお知らせすることがあります。",
+	},
+	forward:  "この宛先のメールは %s に転送されます。",
+	gaveUp:   "繰り返し配信を試みましたが、届けることができず、配信を中止いたしました。",
+	until:    "%s まで配信を続けます。もう一度お送りいただく必要はありません。",
+	keepOn:   "引き続き配信を試みます。もう一度お送りいただく必要はありません。",
+	said:     "サーバー %s からの応答:",
+	recorded: "当方のメールシステムの記録:",
+	about:    "対象のメール:",
+	labels:   [...]string{"件名: ", "日時: ", "Message-ID: ", "送信時の識別子: "},
+	attached: [...]string{"", "お送りいただいたメールのヘッダーを添付しています。", "お送りいただいたメールを添付しています。"},
+	sign:     "この通知は、%s のメールシステムが自動的に作成しました。お困りの際は、このメールにご返信ください（宛先: %s）。",
+	date:     "2006年1月2日 15:04 (-07:00)",
+}}
