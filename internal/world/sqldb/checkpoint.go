@@ -9,9 +9,9 @@ import (
 func (db *DB) watchWAL() {
 	pages := db.walPages.Add(db.writer.pagesWritten())
 	switch {
-	case pages < CheckpointPages:
-		db.walRetry = maxWALPages
-	case pages >= db.walRetry && db.walRetry > 0:
+	case pages < db.walSoft:
+		db.walRetry = db.walSoft * walFactor
+	case pages >= db.walRetry:
 		db.restartWAL(pages)
 	default:
 		select {
@@ -30,7 +30,7 @@ func (db *DB) restartWAL(pages int64) {
 		db.walPages.Store(0)
 		return
 	}
-	db.walRetry = pages + maxWALPages
+	db.walRetry = pages + db.walSoft*walFactor
 	db.log.Warn("the WAL keeps growing: readers do not end", "pages", pages, "err", err)
 }
 

@@ -140,12 +140,14 @@ func (db *DB) checkEdges() error {
 		return err
 	}
 	for _, t := range tables {
-		q := "SELECT * FROM " + t.quoted + " LIMIT 1"
-		if t.hasRowID {
-			q = "SELECT min(rowid), max(rowid) FROM " + t.quoted
+		queries := []string{"SELECT * FROM " + t.quoted + " LIMIT 1"}
+		if t.hasRowID { // Each alone is one step down the tree; both in one query would read the table.
+			queries = []string{"SELECT min(rowid) FROM " + t.quoted, "SELECT max(rowid) FROM " + t.quoted}
 		}
-		if _, err := db.writer.one(q); err != nil && err != ErrNoRows {
-			return err
+		for _, q := range queries {
+			if _, err := db.writer.one(q); err != nil && err != ErrNoRows {
+				return err
+			}
 		}
 	}
 	return nil

@@ -66,8 +66,8 @@ import (
 const (
 	MaxBatch        = 256        // closures in one commit
 	DefaultReaders  = 4          // snapshot readers at a time
-	CheckpointPages = 6 << 10    // 24 MiB of WAL: the background checkpoint
-	maxWALPages     = 24 << 10   // 96 MiB of WAL: the writer itself makes room
+	DefaultWALPages = 6 << 10    // 24 MiB of WAL: the background checkpoint
+	walFactor       = 4          // times as much: the writer itself makes room
 	writerCacheKiB  = 48 << 10   // page cache of the writer
 	readerCacheKiB  = 4 << 10    // page cache of each reader
 	maxStatements   = 256        // prepared statements kept per connection
@@ -81,6 +81,8 @@ type Options struct {
 	Readers int          // snapshot readers at a time; 0 means DefaultReaders
 	Log     *slog.Logger // nil drops
 	MaxSize int64        // octets the file may grow to, 0 for no bound: writes beyond it are Unavailable
+
+	WALPages int64 // pages of WAL at which Run checkpoints; 0 means DefaultWALPages
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -106,7 +108,8 @@ type DB struct {
 	checkpointMu sync.Mutex
 	walFull      chan struct{}
 	walPages     atomic.Int64 // pages written since the WAL was last empty, about
-	walRetry     int64        // leader only: pages at which to try again to make room
+	walRetry     int64        // leader only: pages at which to make room next
+	walSoft      int64        // Options.WALPages
 }
 
 // Open opens or creates the database. It fails with kind Conflict if another
@@ -118,11 +121,15 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Readers <= 0 {
 		o.Readers = DefaultReaders
 	}
+	if o.WALPages <= 0 {
+		o.WALPages = DefaultWALPages
+	}
 	lock, err := lockFile(o.Path + ".lock")
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{})}
+	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}),
+		walSoft: o.WALPages, walRetry: o.WALPages * walFactor}
 	db.idle.L = &db.mu
 	db.readers = make(chan *conn, o.Readers)
 	for range o.Readers {
