@@ -227,6 +227,7 @@ func FuzzFolderPieces(f *testing.F) {
 	f.Add("Straße e\u0301 ﬁ ﾋﾞ İI ς", 3)
 	f.Add(strings.Repeat("a\u0308", 400), 1)
 	f.Add("\xff\xfe\x80abc\u0301", 2)
+	f.Add("\x0f\xff\xf3\xf3\u0301", 1)
 	f.Fuzz(func(t *testing.T, s string, n int) {
 		n = max(1, min(n, 1<<10))
 		whole := newFolder().foldString(s)

@@ -2,6 +2,7 @@ package search
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -17,6 +18,7 @@ const maxPending = 1 << 10
 type folder struct {
 	caser   cases.Caser
 	pending []byte
+	partial []byte // the start of a character, at most three octets
 	scratch []byte
 }
 
@@ -30,7 +32,7 @@ func (f *folder) foldString(s string) string {
 // append folds piece, with what was held back before it, onto dst. last says
 // that nothing follows.
 func (f *folder) append(dst, piece []byte, last bool) []byte {
-	if len(f.pending) == 0 && isASCII(piece) {
+	if len(f.pending)+len(f.partial) == 0 && isASCII(piece) {
 		cut := len(piece)
 		if !last && cut > 0 {
 			cut-- // A combining mark may follow.
@@ -38,7 +40,7 @@ func (f *folder) append(dst, piece []byte, last bool) []byte {
 		}
 		return appendLower(dst, piece[:cut])
 	}
-	f.pending = append(f.pending, piece...)
+	f.take(piece, last)
 	cut := len(f.pending)
 	if !last {
 		cut = f.boundary()
@@ -46,6 +48,24 @@ func (f *folder) append(dst, piece []byte, last bool) []byte {
 	f.scratch = norm.NFKC.Append(f.scratch[:0], f.pending[:cut]...)
 	f.pending = append(f.pending[:0], f.pending[cut:]...)
 	return append(dst, f.caser.Bytes(f.scratch)...)
+}
+
+// take adds piece to the pending text. Octets that are no UTF-8 become U+FFFD,
+// each of them, wherever pieces begin and end.
+func (f *folder) take(piece []byte, last bool) {
+	if len(f.partial) > 0 {
+		piece = append(f.partial, piece...)
+		f.partial = nil
+	}
+	for len(piece) > 0 {
+		if !last && !utf8.FullRune(piece) {
+			f.partial = append(f.partial, piece...)
+			return
+		}
+		r, n := utf8.DecodeRune(piece)
+		f.pending = utf8.AppendRune(f.pending, r)
+		piece = piece[n:]
+	}
 }
 
 // boundary is where the pending text may be cut.
@@ -135,4 +155,5 @@ func (m *matcher) text(piece []byte, own, last bool) {
 func (m *matcher) cut() {
 	m.window = m.window[:0]
 	m.fold.pending = m.fold.pending[:0]
+	m.fold.partial = nil
 }
