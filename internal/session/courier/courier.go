@@ -1,0 +1,127 @@
+// Package courier makes one attempt to carry one message to recipients of one
+// next hop: it finds the hosts (RFC 5321 §5.1), connects, and tries them in
+// order until every recipient has an outcome or no host is left.
+//
+// Invariants:
+//   - A definite answer is never asked for twice: whoever was taken or refused
+//     by one host is not offered to another, nor is a message whose answer got
+//     lost after all of it had gone out.
+//   - What a host could not take is Failed only if every host that was reached
+//     said so for good; while one may take it later, it is Deferred.
+//   - A message that demands TLS (RFC 8689) never goes out in clear, nor to a
+//     host whose name is not proved.
+//   - Every try is in the Attempts of the recipients that it was for.
+//
+// Which failure leads where is in classify.go and nowhere else.
+//
+// A Courier keeps a few idle sessions for the next message to the same host.
+// It starts no goroutine; Run ends sessions that were idle for too long.
+package courier
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"yubin/internal/dns"
+	"yubin/internal/mail"
+	"yubin/internal/world/netx"
+	"yubin/internal/world/obs"
+)
+
+// Limits of one attempt.
+const (
+	// MaxHosts is how many hosts of one next hop are looked up.
+	MaxHosts = 20
+	// MaxAddresses is how many addresses are connected to.
+	MaxAddresses = 10
+	// MaxSessions is how many sessions are begun: a host that can be reached and
+	// then fails costs minutes.
+	MaxSessions = 5
+)
+
+// Ports that are used when the next hop names none.
+const (
+	PortSMTP = 25
+	PortLMTP = 24 // RFC 2033 §5 forbids 25
+)
+
+// Resolver is the part of dns.Resolver that is asked.
+type Resolver interface {
+	MX(ctx context.Context, d mail.Domain) (dns.Answer[dns.MX], error)
+	Addresses(ctx context.Context, host dns.Name) (dns.Answer[netip.Addr], error)
+}
+
+// Dialer makes connections: netx.Dialer does. From may be invalid.
+type Dialer interface {
+	Dial(ctx context.Context, to netip.AddrPort, from netip.Addr) (*netx.Conn, error)
+}
+
+// Conversation is what is said over one connection: smtpc.Client says it, and
+// its methods say what theirs mean.
+type Conversation interface {
+	Open(ctx context.Context, o mail.Opening) (fault mail.Answer, ok bool)
+	Send(ctx context.Context, t mail.Transaction) []mail.Answer
+	Connection() mail.Connection
+	Quit(ctx context.Context)
+}
+
+// Ourselves knows by which names and addresses mail would come back to us (RFC
+// 5321 §5.1). Whoever lets strangers send mail should count loopback addresses
+// in: their domains may have an MX there.
+type Ourselves interface {
+	IsOurName(host dns.Name) bool
+	IsOurAddress(addr netip.AddrPort) bool
+}
+
+// Config is what a Courier is made of. All fields must be set but Log and Idle.
+type Config struct {
+	Name      mail.Domain // what we call ourselves
+	Resolver  Resolver
+	Dialer    Dialer
+	Converse  func(*netx.Conn) Conversation
+	Ourselves Ourselves
+	Shuffle   func(n int, swap func(i, j int)) // of math/rand
+	Now       func() time.Time
+	Log       *slog.Logger
+	Idle      IdleLimits // zero fields are the defaults
+}
+
+// Courier carries. Safe for concurrent use.
+type Courier struct {
+	cfg  Config
+	idle *idleSessions
+}
+
+// New returns a Courier.
+func New(cfg Config) *Courier {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Courier{cfg: cfg, idle: newIdleSessions(cfg.Idle, cfg.Now)}
+}
+
+// Run ends idle sessions in time, and all when ctx is done. Without it, they
+// are only ended when a new one takes their place.
+func (c *Courier) Run(ctx context.Context) error { return c.idle.run(ctx) }
+
+// Carry tries to hand one message to all recipients of t by the next hop, and
+// returns a Result for each, in their order. It returns when all is said, or
+// soon after ctx is done; it may take an hour with hosts that are slow enough.
+func (c *Courier) Carry(ctx context.Context, hop mail.NextHop, t mail.Transaction) []mail.Result {
+	r := newRun(c, hop, t)
+	r.carry(ctx)
+	c.log(hop, t, r.results)
+	return r.results
+}
+
+// log writes one line a recipient.
+func (c *Courier) log(hop mail.NextHop, t mail.Transaction, results []mail.Result) {
+	for i, res := range results {
+		a := res.Decisive()
+		c.cfg.Log.Info("attempt", "site", hop.Site(), obs.KeyFrom, t.ReversePath.String(), obs.KeyTo, t.Recipients[i].Address.String(),
+			obs.KeyStatus, res.Outcome.String(), "host", a.Host, obs.KeyRemote, a.Remote, obs.KeyTLS, a.TLS,
+			"code", a.Code, "enhanced", a.Status(), "text", a.Text, obs.KeyTook, a.Took)
+	}
+}

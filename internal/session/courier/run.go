@@ -1,0 +1,330 @@
+package courier
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/netx"
+)
+
+// run is one attempt.
+type run struct {
+	c          *Courier
+	hop        mail.NextHop
+	t          mail.Transaction // its body type and UTF8 as they must be, see lighten
+	policy     mail.TLSPolicy
+	demandsTLS bool
+
+	results []mail.Result
+	hope    []bool // by recipient: a host that could not take it now may later
+	pending []int  // recipients for the host that is tried
+	next    []int  // recipients for the host after it
+	dials   int
+	faults  int  // sessions that went wrong
+	looked  bool // lighten has read the content
+	stopped bool // nobody would do better
+	cut     bool // hosts are left that were not tried
+}
+
+func newRun(c *Courier, hop mail.NextHop, t mail.Transaction) *run {
+	r := &run{
+		c: c, hop: hop, t: t, policy: hop.TLS,
+		// A report is not lost for the sake of TLS (RFC 8689 §5).
+		demandsTLS: t.RequireTLS && !t.ReversePath.IsNull(),
+		results:    make([]mail.Result, len(t.Recipients)),
+		hope:       make([]bool, len(t.Recipients)),
+	}
+	for i := range t.Recipients {
+		r.pending = append(r.pending, i)
+	}
+	if r.demandsTLS || hop.Auth != nil && hop.TLS == mail.TLSOpportunistic {
+		r.policy = mail.TLSVerified
+	}
+	return r
+}
+
+// carry tries the hosts until nobody is left to carry for.
+func (r *run) carry(ctx context.Context) {
+	tiers, fault := r.c.tiers(ctx, r.hop, r.demandsTLS)
+	if fault != nil {
+		r.route(ctx, fault)
+	}
+	for _, t := range tiers {
+		if r.cut = t.over || !r.goesOn(ctx); r.cut || !r.tier(ctx, t) {
+			break
+		}
+	}
+	r.conclude(ctx)
+}
+
+// goesOn reports whether there is anything left to do, and may be done.
+func (r *run) goesOn(ctx context.Context) bool {
+	return len(r.pending) > 0 && !r.stopped && ctx.Err() == nil && r.dials < MaxAddresses && r.faults < MaxSessions
+}
+
+// tier tries all addresses of one tier. It returns false if no further one may
+// be tried, as we are in this one.
+func (r *run) tier(ctx context.Context, t tier) bool {
+	candidates, faults, us := r.c.addresses(ctx, t)
+	if us {
+		if len(r.results[r.pending[0]].Attempts) == 0 {
+			r.route(ctx, backToUs(r.hop.Domain))
+		}
+		return false
+	}
+	for _, f := range faults {
+		r.route(ctx, f)
+	}
+	// A session that is there already is the quickest way, and was the best
+	// that could be had moments ago.
+	slices.SortStableFunc(candidates, func(a, b candidate) int { return r.cost(a) - r.cost(b) })
+	for _, to := range candidates {
+		if r.cut = !r.goesOn(ctx); r.cut {
+			return false
+		}
+		r.host(ctx, to)
+	}
+	return true
+}
+
+func (r *run) cost(to candidate) int {
+	if r.c.idle.has(r.key(to)) {
+		return 0
+	}
+	return 1
+}
+
+func (r *run) key(to candidate) key {
+	k := key{addr: to.addr, from: source(r.hop, to.addr.Addr()), host: to.host, policy: r.policy,
+		implicit: r.hop.ImplicitTLS, lmtp: r.hop.Kind == mail.HopLMTP}
+	if r.hop.Auth != nil {
+		k.auth = *r.hop.Auth
+	}
+	return k
+}
+
+// host tries one address for all who are pending, by as many sessions as its
+// limits ask for. Who is not settled is pending for the next.
+func (r *run) host(ctx context.Context, to candidate) {
+	for len(r.pending) > 0 && !r.stopped && ctx.Err() == nil {
+		s := r.session(ctx, to)
+		if s == nil {
+			break
+		}
+		r.converse(ctx, s)
+		if out := r.c.idle.put(s); out != nil {
+			out.Quit(ctx)
+		}
+	}
+	r.pending = append(r.next, r.pending...)
+	r.next = nil
+	slices.Sort(r.pending)
+}
+
+// session returns an idle session or a new one; nil if there can be none, which
+// is then recorded.
+func (r *run) session(ctx context.Context, to candidate) *session {
+	if s := r.c.idle.take(r.key(to)); s != nil {
+		return s
+	}
+	s, fault := r.open(ctx, to, r.policy)
+	if s == nil && mayBeInClear(fault, r.policy) && !r.hop.ImplicitTLS {
+		s, fault = r.open(ctx, to, mail.TLSNone)
+	}
+	if s == nil && fault.Phase != mail.PhaseConnect {
+		r.faults++
+	}
+	return s
+}
+
+// open makes a new session.
+func (r *run) open(ctx context.Context, to candidate, policy mail.TLSPolicy) (*session, mail.Answer) {
+	at := r.c.cfg.Now()
+	r.dials++
+	conn, err := r.c.cfg.Dialer.Dial(ctx, to.addr, source(r.hop, to.addr.Addr()))
+	if err != nil {
+		fault := connectFault(ctx, err)
+		r.recordAll(fault, r.attempt(to.host, to.addr, at, mail.Connection{}))
+		return nil, fault
+	}
+	s := &session{Conversation: r.c.cfg.Converse(conn), key: r.key(to), began: at}
+	fault, ok := s.Open(ctx, mail.Opening{
+		Name: r.c.cfg.Name, Host: to.host, LMTP: r.hop.Kind == mail.HopLMTP,
+		TLS: policy, ImplicitTLS: r.hop.ImplicitTLS, Auth: r.hop.Auth,
+	})
+	if ok {
+		return s, mail.Answer{}
+	}
+	a := r.attempt(to.host, to.addr, at, s.Connection())
+	s.Quit(ctx)
+	if mayBeInClear(fault, policy) && !r.hop.ImplicitTLS {
+		r.note(fault, a)
+	} else {
+		r.recordAll(fault, a)
+	}
+	return nil, fault
+}
+
+// connectFault makes an Answer of a failed Dial.
+func connectFault(ctx context.Context, err error) mail.Answer {
+	a := mail.Answer{Phase: mail.PhaseConnect, Trouble: mail.Closed, Enhanced: "4.4.1", Text: "the connection could not be made"}
+	var d *netx.DialError
+	if errors.As(err, &d) {
+		a.Text = d.Reason
+		if d.Timeout {
+			a.Trouble = mail.TimedOut
+		}
+	}
+	if ctx.Err() != nil {
+		a.Trouble, a.Enhanced, a.Text = mail.Canceled, "4.3.2", "given up"
+	}
+	return a
+}
+
+// converse hands the message over in as many transactions as the host wants,
+// while the session lasts.
+func (r *run) converse(ctx context.Context, s *session) {
+	at := s.began
+	if s.reused {
+		at = r.c.cfg.Now()
+	}
+	for first := true; ; {
+		answers := s.Send(ctx, r.transaction())
+		if first && s.reused && slices.ContainsFunc(answers, isStale) {
+			return
+		}
+		if slices.ContainsFunc(answers, isLacking) && r.lighten() {
+			continue
+		}
+		s.messages++
+		progress := r.apply(answers, r.attempt(s.key.host, s.key.addr, at, s.Connection()))
+		if !progress && first && !s.reused {
+			r.recordAll(noProgress, r.attempt(s.key.host, s.key.addr, at, s.Connection()))
+			r.next, r.pending = append(r.next, r.pending...), nil
+		}
+		if len(r.pending) == 0 || r.stopped || !progress || s.Connection().Spent || ctx.Err() != nil {
+			return
+		}
+		first, at = false, r.c.cfg.Now()
+	}
+}
+
+// noProgress is said of a host whose limits leave no room for anybody.
+var noProgress = mail.Answer{Phase: mail.PhaseMail, Trouble: mail.Garbled, Enhanced: "4.5.3",
+	Text: "the host takes no recipient by its own limits"}
+
+// transaction is the message for those who are pending.
+func (r *run) transaction() mail.Transaction {
+	t := r.t
+	t.Recipients = make([]mail.OutgoingRecipient, len(r.pending))
+	for k, i := range r.pending {
+		t.Recipients[k] = r.t.Recipients[i]
+	}
+	return t
+}
+
+// apply gives the answers of a transaction to the pending recipients. Those
+// without an answer stay pending. Progress says that there was one.
+func (r *run) apply(answers []mail.Answer, a mail.Attempt) (progress bool) {
+	was := r.pending
+	r.pending = nil
+	for k, i := range was {
+		if answers[k] == (mail.Answer{}) {
+			r.pending = append(r.pending, i)
+			continue
+		}
+		progress = true
+		if r.record(i, answers[k], a) == nextHost {
+			r.next = append(r.next, i)
+		}
+	}
+	if len(r.next) > 0 {
+		r.faults++
+	}
+	return progress
+}
+
+// attempt begins the record of an attempt.
+func (r *run) attempt(host string, addr netip.AddrPort, at time.Time, k mail.Connection) mail.Attempt {
+	return mail.Attempt{
+		At: at, Took: r.c.cfg.Now().Sub(at), Host: host, Remote: addr,
+		TLS: k.TLS, Verified: k.Verified, DSN: k.DSN, DeliverBy: k.DeliverBy,
+	}
+}
+
+// record completes the attempt of one recipient by an answer, settles it if
+// that is what follows, and says what does.
+func (r *run) record(i int, ans mail.Answer, a mail.Attempt) next {
+	v := classify(ans, r.demandsTLS)
+	r.add(i, completed(a, ans, v))
+	switch v.next {
+	case nextHost:
+		r.hope[i] = r.hope[i] || v.outcome == mail.Deferred
+	case stop:
+		r.stopped = true
+		fallthrough
+	default:
+		r.results[i].Outcome = v.outcome
+	}
+	return v.next
+}
+
+// completed is a with what was said and what follows.
+func completed(a mail.Attempt, ans mail.Answer, v verdict) mail.Attempt {
+	a.Phase, a.Code, a.Enhanced, a.Text = ans.Phase, ans.Code, ans.Enhanced, ans.Text
+	a.Outcome, a.AnswerLost = v.outcome, v.lost
+	if ans.Trouble != mail.NoTrouble {
+		a.Ours, a.Enhanced = true, withClass(ans.Enhanced, v.outcome)
+	}
+	return a
+}
+
+func (r *run) add(i int, a mail.Attempt) {
+	r.results[i].Attempts = append(r.results[i].Attempts, a)
+}
+
+// recordAll records what went wrong before any recipient was named.
+func (r *run) recordAll(ans mail.Answer, a mail.Attempt) {
+	for _, i := range r.pending {
+		r.record(i, ans, a)
+	}
+}
+
+// note records what went wrong and is made up for at once.
+func (r *run) note(ans mail.Answer, a mail.Attempt) {
+	for _, i := range r.pending {
+		r.add(i, completed(a, ans, verdict{outcome: mail.Deferred}))
+	}
+}
+
+// route records that a host, or all of them, could not be found.
+func (r *run) route(ctx context.Context, f *routeFault) {
+	if ctx.Err() != nil {
+		f = &routeFault{mail.Deferred, 0, "4.3.2", "given up", f.host}
+	}
+	for _, i := range r.pending {
+		r.add(i, mail.Attempt{
+			At: r.c.cfg.Now(), Host: f.host, Phase: mail.PhaseRoute, Code: f.code, Enhanced: f.enhanced, Text: f.text,
+			Ours: true, Outcome: f.outcome,
+		})
+		r.hope[i] = r.hope[i] || f.outcome == mail.Deferred
+	}
+}
+
+// conclude gives an outcome to those who are still pending.
+func (r *run) conclude(ctx context.Context) {
+	r.pending = slices.DeleteFunc(r.pending, func(i int) bool { return r.results[i].Outcome != 0 })
+	if r.cut || r.stopped {
+		r.route(ctx, notTried())
+	}
+	for _, i := range r.pending {
+		r.results[i].Outcome = mail.Failed
+		if r.hope[i] {
+			r.results[i].Outcome = mail.Deferred
+		}
+	}
+}

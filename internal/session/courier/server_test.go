@@ -1,0 +1,221 @@
+package courier
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xdg-go/scram"
+
+	"yubin/internal/dns"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/proto/sasl"
+	"yubin/internal/session/smtpc"
+	"yubin/internal/session/smtpd"
+	"yubin/internal/testkit/dnstest"
+	"yubin/internal/world/netx"
+)
+
+// office is the accounts behind a server of our own: whatever arrives is kept
+// in memory.
+type office struct {
+	mu   sync.Mutex
+	kept []string
+	ids  int
+}
+
+type parcel struct{ bytes.Buffer }
+
+func (p *parcel) Size() int64 { return int64(p.Len()) }
+func (p *parcel) Close()      {}
+
+func (o *office) deliver(_ context.Context, p *parcel, to []store.Filing) ([]store.Filed, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kept = append(o.kept, p.String())
+	return make([]store.Filed, len(to)), nil
+}
+
+func (o *office) Route(_ context.Context, _ *smtpd.Client, to mail.Address) (smtpd.Routed, error) {
+	switch to.Local {
+	case "nobody":
+		return smtpd.Routed{}, mail.Errorf(mail.NotFound, "nobody here")
+	case "full":
+		return smtpd.Routed{}, mail.Errorf(mail.OverQuota, "full")
+	}
+	return smtpd.Routed{Accounts: []mail.AccountID{1}}, nil
+}
+
+func (o *office) MayUse(context.Context, mail.Principal, mail.Address) (bool, error) {
+	return true, nil
+}
+
+func (o *office) Login(_ context.Context, user, password string) (mail.Principal, error) {
+	if user != "user@example.net" || password != "secret" {
+		return mail.Principal{}, mail.Errorf(mail.Forbidden, "wrong")
+	}
+	return mail.Principal{Account: 1, Address: mail.Address{Local: "user", Domain: "example.net"}}, nil
+}
+
+func (o *office) Scram(context.Context, string) (sasl.StoredKeys, mail.Principal, error) {
+	client, err := scram.SHA256.NewClient("user@example.net", "secret", "")
+	if err != nil {
+		return sasl.StoredKeys{}, mail.Principal{}, err
+	}
+	k, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt", Iters: 4096})
+	keys := sasl.StoredKeys{Salt: []byte("salt"), Iterations: 4096, StoredKey: k.StoredKey, ServerKey: k.ServerKey}
+	return keys, mail.Principal{Account: 1, Address: mail.Address{Local: "user", Domain: "example.net"}}, err
+}
+
+func (o *office) ScramDone(context.Context, string, bool) error { return nil }
+
+func (o *office) id() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ids++
+	return strconv.Itoa(o.ids)
+}
+
+// serve runs a server of our own on loopback until the test ends.
+func (o *office) serve(t *testing.T, profile smtpd.Profile) (uint16, *netx.Server) {
+	t.Helper()
+	cfg := smtpd.Config{
+		Profile: profile, Hostname: "mx1.example.net", TLS: cert.Server, Router: o, Identities: o,
+		Acceptor: smtpd.Into(func() *parcel { return &parcel{} }, o.deliver),
+		Log:      slog.New(slog.DiscardHandler), Now: time.Now, NewID: o.id,
+	}
+	if profile == smtpd.Submission {
+		cfg.Auth = func(netip.Addr) sasl.Authenticator { return o }
+	}
+	listener := netx.NewServer(netx.Listener{Name: "test", Addr: "127.0.0.1:0"}, smtpd.New(cfg).Serve, cfg.Log)
+	if err := listener.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- listener.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	_, port, _ := strings.Cut(listener.Addr().String(), ":")
+	n, _ := strconv.Atoi(port)
+	return uint16(n), listener
+}
+
+// nobody is Ourselves without names or addresses.
+type nobody struct{}
+
+func (nobody) IsOurName(dns.Name) bool          { return false }
+func (nobody) IsOurAddress(netip.AddrPort) bool { return false }
+
+// realCourier is a courier on the real network, with a zone on loopback.
+func realCourier(t *testing.T) *Courier {
+	c := New(Config{
+		Name:     "client.example",
+		Resolver: dnstest.NewFake("example.net. MX 10 mx1.example.net.\nmx1.example.net. A 127.0.0.1\n"),
+		Dialer:   netx.Dialer{}, Ourselves: nobody{}, Shuffle: rand.Shuffle, Now: time.Now,
+		Converse: func(c *netx.Conn) Conversation {
+			return smtpc.New(c, smtpc.Config{TLS: &tls.Config{RootCAs: cert.Client("", 0).RootCAs}, Now: time.Now})
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return c
+}
+
+// TestToOurOwnServer: many messages at once, each arrives once and as it was.
+func TestToOurOwnServer(t *testing.T) {
+	const messages, hands = 200, 6
+	o := &office{}
+	port, listener := o.serve(t, smtpd.MX)
+	c := realCourier(t)
+	hop := mail.NextHop{Domain: "example.net", Port: port, TLS: mail.TLSVerified}
+	sent := map[string]int{}
+	work := make(chan string)
+	var wg sync.WaitGroup
+	for range hands {
+		wg.Go(func() {
+			for text := range work {
+				m := withContent(message("b", "nobody", "c", "full"), text)
+				m.UTF8, m.Body = true, mail.Body8BitMIME
+				got := c.Carry(t.Context(), hop, m)
+				if want := []mail.Outcome{mail.Delivered, mail.Failed, mail.Delivered, mail.Deferred}; fmt.Sprint(outcomes(got)) != fmt.Sprint(want) {
+					t.Errorf("%v: %s", outcomes(got), tell(got[0]))
+				}
+				if a := got[0].Decisive(); a.TLS == "" || !a.Verified {
+					t.Errorf("%+v", a)
+				}
+			}
+		})
+	}
+	for i := range messages {
+		text := fmt.Sprintf("Subject: Grüße %d\r\n\r\n.\r\n..x\r\n%s", i, strings.Repeat("line of text\r\n", i*37%2000))
+		sent[text]++
+		work <- text
+	}
+	close(work)
+	wg.Wait()
+	for _, got := range o.kept {
+		sent[got]--
+	}
+	for text, n := range sent {
+		if n != 0 {
+			t.Errorf("%.30q arrived %d times more or less", text, n)
+		}
+	}
+	if st := listener.Stats(); st.Accepted > messages/10 {
+		t.Errorf("%d connections for %d messages", st.Accepted, messages)
+	}
+}
+
+func outcomes(results []mail.Result) []mail.Outcome {
+	var all []mail.Outcome
+	for _, r := range results {
+		all = append(all, r.Outcome)
+	}
+	return all
+}
+
+func TestToOurOwnLMTP(t *testing.T) {
+	o := &office{}
+	port, _ := o.serve(t, smtpd.LMTP)
+	hop := mail.NextHop{Kind: mail.HopLMTP, Hosts: []mail.HostPort{{Host: "[127.0.0.1]", Port: port}}}
+	got := realCourier(t).Carry(t.Context(), hop, message("b", "nobody", "c"))
+	if want := []mail.Outcome{mail.Delivered, mail.Failed, mail.Delivered}; fmt.Sprint(outcomes(got)) != fmt.Sprint(want) {
+		t.Errorf("%v: %s", outcomes(got), tell(got[0]))
+	}
+}
+
+func TestToOurOwnSubmission(t *testing.T) {
+	o := &office{}
+	port, _ := o.serve(t, smtpd.Submission)
+	c := realCourier(t)
+	hop := mail.NextHop{Kind: mail.HopHosts, Hosts: []mail.HostPort{{Host: "mx1.example.net", Port: port}}}
+	for password, want := range map[string]string{
+		"secret": "delivered; 127.0.0.1 answer 250 2.0.0",
+		"wrong":  "deferred; 127.0.0.1 auth 535 5.7.8 deferred",
+	} {
+		hop.Auth = &mail.Credentials{User: "user@example.net", Password: password}
+		if got := tell(c.Carry(t.Context(), hop, message("b"))[0]); got != want {
+			t.Errorf("%s: %s", password, got)
+		}
+	}
+}
