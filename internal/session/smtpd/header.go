@@ -36,7 +36,7 @@ func (h *headerScanner) scan(p []byte) {
 			return
 		}
 		if h.pending == 0 {
-			h.line(p[:end], end)
+			h.line(p[:min(end, keptLine)], end)
 		} else {
 			h.keep(p[:end])
 			h.endPartial()
@@ -67,7 +67,8 @@ func (h *headerScanner) finish() {
 // seen is how many octets were looked at.
 func (h *headerScanner) seen() int { return h.size + h.pending }
 
-// line takes a whole line, of which at least the first keptLine octets are given.
+// line takes a whole line, of which the first keptLine octets are given: a name
+// that is longer is none.
 func (h *headerScanner) line(line []byte, length int) {
 	switch colon := fieldColon(line); {
 	case isBlank(line):
