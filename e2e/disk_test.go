@@ -23,7 +23,11 @@ func startOnSmallDisk(t *testing.T, mib int) (s *server, room string) {
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf("mount -t tmpfs -o size=%dm none %[2]s && exec %[3]s localserve --data %[2]s/yubin --listen-offset %[4]d", mib, s.data, binary, s.offset)
-	s.cmd = exec.Command("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script)
+	unshare := []string{"--mount", "sh", "-c", script}
+	if os.Getuid() != 0 {
+		unshare = append([]string{"--user", "--map-root-user"}, unshare...)
+	}
+	s.cmd = exec.Command("unshare", unshare...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
