@@ -54,10 +54,6 @@ type Attempt struct {
 	// remote may have it, and the next attempt may deliver it twice. Outcome is
 	// then Deferred.
 	AnswerLost bool
-	// TookNotify says that the host offers DSN and was told what its sender wants
-	// to hear: reports from here on are its to make (RFC 3461 §5.2.1). TookBy says
-	// the same of DELIVERBY (RFC 2852 §4.1.4).
-	TookNotify, TookBy bool
 }
 
 // Status is Enhanced or, without one, what is known: "4.0.0" or "5.0.0" (RFC

@@ -1,0 +1,292 @@
+package queue
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"yubin/internal/engine/spool"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// job is one entry on its way: its item, and what is to become of its due rows.
+type job struct {
+	entry   *entry
+	item    spool.Item
+	due     []Delivery // as read
+	hop     Hop
+	carry   []Delivery   // for the courier
+	refused []settlement // settled without it
+	moved   []Delivery   // their site is another one by now
+	parked  []Delivery   // their site or route is paused
+	more    bool         // there may be more rows than one job takes
+}
+
+// dispatch brings entries from the board to their end: it reads their rows,
+// asks for their routes, claims them all in one commit, and then carries each.
+func (q *Queue) dispatch(ctx context.Context, batch []*entry) {
+	jobs, err := q.prepare(ctx, batch)
+	if err == nil {
+		err = q.claim(jobs)
+	}
+	if err != nil {
+		q.o.Log.Warn("deliveries cannot be claimed", "err", err)
+		q.sleepJob(ctx, troubleWait)
+		for _, e := range batch {
+			q.finish(e, finding{}, e)
+		}
+		return
+	}
+	for i := range jobs {
+		j := &jobs[i]
+		q.jobs.Go(func() { q.finish(j.entry, q.do(ctx, j), j.again()) })
+	}
+}
+
+// sleepJob waits within a job.
+func (q *Queue) sleepJob(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// again is what is left of the entry after this job, or nil.
+func (j *job) again() *entry {
+	if !j.more {
+		return nil
+	}
+	return &entry{key: j.entry.key, lane: j.entry.lane, sender: j.entry.sender}
+}
+
+// prepare reads what is due of each entry and finds its way.
+func (q *Queue) prepare(ctx context.Context, batch []*entry) ([]job, error) {
+	now := q.o.Now()
+	jobs := make([]job, len(batch))
+	err := q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+		for i, e := range batch {
+			j := &jobs[i]
+			*j = job{entry: e}
+			var err error
+			j.due, err = deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 ORDER BY d.n LIMIT $5`,
+				e.item, e.site, Waiting, millis(now), jobRecipients)
+			if err == nil && len(j.due) > 0 {
+				j.item, err = q.o.Spool.Item(tx, e.item)
+			}
+			if err != nil {
+				return err
+			}
+			j.more = len(j.due) == jobRecipients
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range jobs {
+		q.route(ctx, &jobs[i], now)
+	}
+	return jobs, nil
+}
+
+// route sorts the rows of a job by what is to become of them.
+func (q *Queue) route(ctx context.Context, j *job, now time.Time) {
+	for _, d := range j.due {
+		if returned(j.item, now) {
+			j.refused = append(j.refused, ours(d, now, mail.Failed, "5.4.7", "The message could not be delivered in the time that its sender set."))
+			continue
+		}
+		hop, err := q.o.Router.NextHop(ctx, Question{d.Address, j.item.ReversePath, j.item.Account, d.Via})
+		if err != nil {
+			j.refused = append(j.refused, refusal(d, now, err))
+			continue
+		}
+		site := hop.Site()
+		switch paused := q.paused(site, hop.Route); {
+		case paused && expired(j.item, now):
+			j.refused = append(j.refused, outlasted(d, now))
+		case paused:
+			d.Site = site
+			j.parked = append(j.parked, d)
+		case site != d.Site:
+			d.Site = site
+			j.moved = append(j.moved, d)
+		default:
+			j.hop = hop
+			j.carry = append(j.carry, d)
+		}
+	}
+}
+
+// ours is a settlement that no remote had a part in.
+func ours(d Delivery, now time.Time, o mail.Outcome, enhanced, text string) settlement {
+	return settlement{d: d, result: mail.Result{Outcome: o, Attempts: []mail.Attempt{{At: now, Phase: mail.PhaseRoute,
+		Enhanced: enhanced, Text: text, Ours: true, Outcome: o}}}}
+}
+
+// outlasted is the end of a delivery whose site was paused until it was too late.
+func outlasted(d Delivery, now time.Time) settlement {
+	if d.Last.At.IsZero() {
+		d.Last = mail.Attempt{At: now, Phase: mail.PhaseRoute, Enhanced: "4.3.2", Ours: true, Outcome: mail.Deferred,
+			Text: "The postmaster has paused mail to this destination."}
+	}
+	return settlement{d: d, over: true}
+}
+
+// refusal is what a Router's error means.
+func refusal(d Delivery, now time.Time, err error) settlement {
+	switch mail.KindOf(err) {
+	case mail.Internal:
+		return ours(d, now, mail.Deferred, "4.3.0", "The mail system could not find the way to the recipient.")
+	case mail.Unavailable, mail.RateLimited:
+		return ours(d, now, mail.Deferred, "4.4.0", err.Error())
+	}
+	return ours(d, now, mail.Failed, "5.4.4", err.Error())
+}
+
+// claim marks the rows of jobs as ours, in one commit. What is not there any
+// more as it was read drops out of its job.
+func (q *Queue) claim(jobs []job) error {
+	now := q.o.Now()
+	var claimed [][]Delivery
+	var refused [][]settlement
+	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) (err error) {
+		claimed, refused = make([][]Delivery, len(jobs)), make([][]settlement, len(jobs))
+		for i := range jobs {
+			if claimed[i], refused[i], err = q.claimJob(tx, &jobs[i], now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range jobs {
+		j := &jobs[i]
+		j.carry, j.refused = claimed[i], refused[i]
+		if len(j.parked) > 0 {
+			q.scan.dueAt(q.bound(j.item, now.Add(parkTime), now))
+		}
+		for _, d := range j.moved {
+			q.board.add(key{d.Item, d.Site}, j.entry.lane, j.entry.sender, now)
+		}
+	}
+	return nil
+}
+
+func (q *Queue) claimJob(tx *sqldb.Tx, j *job, now time.Time) (carry []Delivery, refused []settlement, err error) {
+	for _, d := range j.carry {
+		if ok, err := q.claimOne(tx, d); err != nil {
+			return nil, nil, err
+		} else if ok {
+			carry = append(carry, d)
+		}
+	}
+	for _, s := range j.refused {
+		if ok, err := q.claimOne(tx, s.d); err != nil {
+			return nil, nil, err
+		} else if ok {
+			refused = append(refused, s)
+		}
+	}
+	for _, d := range j.moved {
+		if _, err := tx.Exec(`UPDATE queue_delivery SET site = $1 WHERE item = $2 AND n = $3 AND state = $4`,
+			d.Site, d.Item, d.N, Waiting); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, d := range j.parked {
+		if _, err := tx.Exec(`UPDATE queue_delivery SET site = $1, parked = 1, due = $2 WHERE item = $3 AND n = $4 AND state = $5`,
+			d.Site, millis(q.bound(j.item, now.Add(parkTime), now)), d.Item, d.N, Waiting); err != nil {
+			return nil, nil, err
+		}
+	}
+	return carry, refused, nil
+}
+
+func (q *Queue) claimOne(tx *sqldb.Tx, d Delivery) (bool, error) {
+	n, err := tx.Exec(`UPDATE queue_delivery SET state = $1, owner = $2 WHERE item = $3 AND n = $4 AND state = $5 AND site = $6`,
+		Active, q.owner, d.Item, d.N, Waiting, d.Site)
+	return n == 1, err
+}
+
+// do carries a claimed job and settles it.
+func (q *Queue) do(ctx context.Context, j *job) finding {
+	list, f := j.refused, finding{}
+	if len(j.carry) > 0 {
+		if late := !j.item.DeliverBy.At.IsZero() && q.late(j.item, q.o.Now()); late {
+			q.notice(ctx, j.item) // RFC 2852 §4.1.3: whatever becomes of it now, it is late.
+		}
+		results := q.o.Courier.Carry(ctx, j.hop.NextHop, j.transaction(ctx, q))
+		f = findingOf(ctx, results)
+		list = append(slices.Clone(list), j.settlements(results)...)
+	}
+	if len(list) > 0 {
+		q.settle(ctx, j.item, list)
+	}
+	return f
+}
+
+func (j *job) transaction(ctx context.Context, q *Queue) mail.Transaction {
+	t := mail.Transaction{Outgoing: j.item.Outgoing, Content: q.opener(ctx, j.item)}
+	for _, d := range j.carry {
+		t.Recipients = append(t.Recipients, d.OutgoingRecipient)
+	}
+	return t
+}
+
+// settlements pairs what was carried with results. Who has none was not tried.
+func (j *job) settlements(results []mail.Result) (list []settlement) {
+	for i, d := range j.carry {
+		s := settlement{d: d, final: j.hop.Kind == mail.HopLMTP}
+		if i < len(results) && results[i].Outcome != 0 && len(results[i].Attempts) > 0 {
+			s.result = results[i]
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// opener opens the message of an item at its start, again and again.
+func (q *Queue) opener(ctx context.Context, it spool.Item) mail.Opener {
+	return func() (io.ReadCloser, error) {
+		c, err := q.o.Spool.Content(context.WithoutCancel(ctx), it)
+		if err != nil {
+			return nil, err
+		}
+		return &reader{Content: c}, nil
+	}
+}
+
+// reader reads a Content from its start. Copying it verifies its checksum.
+type reader struct {
+	*store.Content
+	off int64
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.ReadAt(p, r.off)
+	r.off += int64(n)
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// WriteTo implements io.WriterTo.
+func (r *reader) WriteTo(w io.Writer) (int64, error) {
+	if r.off > 0 {
+		return io.Copy(w, struct{ io.Reader }{r})
+	}
+	n, err := r.Content.WriteTo(w)
+	r.off = n
+	return n, err
+}

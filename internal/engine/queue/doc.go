@@ -1,0 +1,62 @@
+// Package queue is the schedule of outgoing mail: which recipient of which
+// spooled message is tried when, at which site, and how it ended (RFC 5321
+// §4.5.4.1). It tells senders what became of their mail when they are to know
+// (RFC 3461 §5.2), honours FUTURERELEASE (RFC 4865), DELIVERBY (RFC 2852) and
+// MT-PRIORITY (RFC 6710), and is the operator's hands on all of it.
+//
+// # States of a delivery
+//
+//	state    row                            left by a crash       who goes on
+//	none     none                           -                     -
+//	waiting  state 1, due                   as it is              the scheduler, when it is due
+//	held     state 2                        as it is              an operator
+//	active   state 3, due, owner            as it is: what the    a restart, or another node when the
+//	                                        remote answered is    owner's lease ends: it waits again
+//	                                        not known
+//	owed     state 4, report_at, last       as it is              the reports' round
+//	settled  none; events; the item's last  all of it             sweep, after Schedule.History
+//	         one settles the item
+//
+// Each change of state is one transaction, with its events:
+//
+//   - Add: none to waiting, in the commit that takes custody of the message.
+//   - claim: waiting to active, many in one commit, before the courier begins.
+//   - settle: active to waiting, owed or settled, after the courier has the
+//     answer. If it was the last recipient that anybody waits for, the report to
+//     the sender is spooled or filed in the same commit, and owed is skipped.
+//   - report: owed to settled, in the commit that spools or files the report.
+//     Failures of a message that are settled at about the same time wait for
+//     each other in owed, so there is one report and not one per recipient. The
+//     message stays in custody until then: the report quotes it.
+//
+// So a message is in the spool as long as a row names it; an answer that was
+// settled is never asked for again; what a crash leaves active is sent once
+// more, and that is a duplicate only if the answer was lost with the process.
+//
+// # Memory
+//
+// The rows are the queue; memory holds a window of what is due, see board and
+// scanner. What is new is put there by the commit that makes it durable and
+// read by nobody before it is claimed. A million waiting deliveries are rows.
+//
+// # Sites
+//
+// A site is what one session can carry to. Its concurrency grows by one each
+// time that all of it was used well, halves with each session that does not
+// come about, and below one the site is down: one message probes it after 1, 2,
+// 4 to 15 minutes, and whatever else becomes due goes on along its own schedule
+// without being tried, expires, and is reported. When the site is well again
+// all of that is due at once. A site or route that an operator paused is
+// treated alike, without a probe.
+//
+// # Leases
+//
+// A Queue that runs has a row in queue_owner, whose time it renews every 15
+// seconds for one minute; a delivery that is active has the number of that row.
+// When a lease has ended, whoever runs makes its deliveries wait again. A
+// settlement whose lease was lost counts only if it says delivered.
+//
+// It deliberately finds no hosts (the Courier does), knows no routes (the
+// Router), writes no reports (the Reporter), and has no index for addresses:
+// List, Count and Trace look through the rows.
+package queue

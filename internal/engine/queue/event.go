@@ -1,0 +1,154 @@
+package queue
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"yubin/internal/engine/spool"
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// EventKind says what happened to a message or to one of its recipients.
+type EventKind string
+
+// The kinds.
+const (
+	EventAttempt EventKind = "attempt" // Event.Attempt tells of it
+	EventExpired EventKind = "expired" // it took too long
+	EventReport  EventKind = "report"  // the sender was told; Note says where the report is
+	EventUntold  EventKind = "untold"  // the sender cannot be told
+	EventHold    EventKind = "hold"    // and the rest: by an operator
+	EventRelease EventKind = "release"
+	EventRetry   EventKind = "retry"
+	EventReroute EventKind = "reroute"
+	EventFail    EventKind = "fail"
+	EventDrop    EventKind = "drop"
+)
+
+// Event is one thing that happened.
+type Event struct {
+	DeliveryID              // N is 0 for the whole message
+	At         time.Time    // when it was kept
+	Recipient  mail.Address // zero for the whole message
+	Kind       EventKind
+	Note       string
+	Attempt    mail.Attempt // of EventAttempt
+}
+
+func addEvent(tx *sqldb.Tx, d Delivery, at time.Time, kind EventKind, note, record string) error {
+	_, err := tx.Exec(`INSERT INTO queue_event (item, seq, at, n, recipient, kind, note, record)
+		SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6, $7 FROM queue_event WHERE item = $1`,
+		d.Item, millis(at), d.N, d.Address.String(), kind, clip(note, maxNote), record)
+	return err
+}
+
+// item is the number of the item in a text.
+func (id DeliveryID) item() string { return strconv.FormatInt(int64(id.Item), 10) }
+
+// Story is all that is known of a message.
+type Story struct {
+	Item       spool.Item
+	Deliveries []Delivery // those that are not settled, or whose report is owed
+	Events     []Event    // in their order
+}
+
+// Show tells the story of one message. NotFound if it never was, or is settled
+// for longer than Schedule.History.
+func (q *Queue) Show(ctx context.Context, id spool.ItemID) (s Story, err error) {
+	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		s, err = q.story(tx, id)
+		return err
+	})
+	return s, err
+}
+
+func (q *Queue) story(tx *sqldb.Tx, id spool.ItemID) (s Story, err error) {
+	if s.Item, err = q.o.Spool.Item(tx, id); err != nil {
+		return s, err
+	}
+	if s.Deliveries, err = ofItem(tx, id); err != nil {
+		return s, err
+	}
+	s.Events, err = events(tx, id)
+	return s, err
+}
+
+func events(tx *sqldb.Tx, id spool.ItemID) (list []Event, err error) {
+	rows, err := tx.Query(`SELECT at, n, recipient, kind, note, record FROM queue_event WHERE item = $1 ORDER BY seq`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		e := Event{DeliveryID: DeliveryID{Item: id}}
+		var at int64
+		var recipient, record string
+		if err := rows.Scan(&at, &e.N, &recipient, &e.Kind, &e.Note, &record); err != nil {
+			return nil, err
+		}
+		e.At = fromMillis(at)
+		if err := e.Recipient.UnmarshalText([]byte(recipient)); err != nil {
+			return nil, err
+		}
+		if e.Attempt, _, err = parseRecord(record); err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}
+
+// MaxTrace is how many stories one Trace gives.
+const MaxTrace = 100
+
+// Trace finds messages, the youngest first, by a sender's or recipient's address
+// or by a Message-ID, before the item before if that is not zero. There is no
+// index for it: it looks through all that is remembered.
+func (q *Queue) Trace(ctx context.Context, addressOrMessageID string, before spool.ItemID, limit int) (found []Story, err error) {
+	limit = min(max(limit, 1), MaxTrace)
+	if before == 0 {
+		before = 1<<63 - 1
+	}
+	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		found = nil
+		ids, err := itemIDs(tx, `SELECT i.id FROM spool_item i WHERE i.id < $1 AND (i.message_id IN ($2, $3) OR lower(i.sender) = $4
+			OR EXISTS (SELECT 1 FROM queue_delivery d WHERE d.item = i.id AND lower(d.recipient) = $4)
+			OR EXISTS (SELECT 1 FROM queue_event e WHERE e.item = i.id AND lower(e.recipient) = $4))
+			ORDER BY i.id DESC LIMIT $5`, before, addressOrMessageID, "<"+addressOrMessageID+">", strings.ToLower(addressOrMessageID), limit)
+		for _, id := range ids {
+			s, err := q.story(tx, id)
+			if err != nil {
+				return err
+			}
+			found = append(found, s)
+		}
+		return err
+	})
+	return found, err
+}
+
+// sweepSlice is how many settled items are forgotten in one transaction.
+const sweepSlice = 200
+
+// sweep forgets what was settled long ago, in slices.
+func (q *Queue) sweep(ctx context.Context, now time.Time) error {
+	for n := sweepSlice; n == sweepSlice; {
+		err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
+			ids, err := q.o.Spool.Forget(tx, now.Add(-q.o.Schedule.History), sweepSlice)
+			n = len(ids)
+			for _, id := range ids {
+				if _, err := tx.Exec(`DELETE FROM queue_event WHERE item = $1`, id); err != nil {
+					return err
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

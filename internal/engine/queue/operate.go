@@ -1,0 +1,233 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"yubin/internal/engine/spool"
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// MaxList is how many deliveries one List gives.
+const MaxList = 1000
+
+// Filter chooses deliveries; zero fields choose all.
+type Filter struct {
+	Item        spool.ItemID
+	N           int // one recipient of Item
+	State       State
+	Sender      mail.Address
+	NullSender  bool // mail from <>
+	Recipient   mail.Address
+	Domain      mail.Domain // of the recipient
+	Site        string
+	OlderThan   time.Duration // arrived longer ago
+	YoungerThan time.Duration // arrived later
+}
+
+// where is the filter in SQL over queue_delivery d and spool_item i. Arguments
+// are numbered from the end of args.
+func (f Filter) where(now time.Time, args []any) (string, []any) {
+	var terms []string
+	add := func(term string, arg any) {
+		args = append(args, arg)
+		terms = append(terms, fmt.Sprintf(term, len(args)))
+	}
+	if f.Item != 0 {
+		add("d.item = $%d", f.Item)
+	}
+	if f.N != 0 {
+		add("d.n = $%d", f.N)
+	}
+	if f.State != 0 {
+		add("d.state = $%d", f.State)
+	}
+	if !f.Sender.IsZero() {
+		add("lower(i.sender) = $%d", strings.ToLower(f.Sender.String()))
+	}
+	if f.NullSender {
+		terms = append(terms, "i.sender = ''")
+	}
+	if !f.Recipient.IsZero() {
+		add("lower(d.recipient) = $%d", strings.ToLower(f.Recipient.String()))
+	}
+	if f.Domain != "" {
+		// A recipient that needs UTF-8 is kept with U-labels.
+		args = append(args, "%@"+likeEscape(string(f.Domain)), "%@"+likeEscape(f.Domain.Unicode()))
+		terms = append(terms, fmt.Sprintf(`(d.recipient LIKE $%d ESCAPE '\' OR d.recipient LIKE $%d ESCAPE '\')`, len(args)-1, len(args)))
+	}
+	if f.Site != "" {
+		add("d.site = $%d", f.Site)
+	}
+	if f.OlderThan > 0 {
+		add("i.arrived < $%d", millis(now.Add(-f.OlderThan)))
+	}
+	if f.YoungerThan > 0 {
+		add("i.arrived > $%d", millis(now.Add(-f.YoungerThan)))
+	}
+	if len(terms) == 0 {
+		return "1 = 1", args
+	}
+	return strings.Join(terms, " AND "), args
+}
+
+func likeEscape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s)
+}
+
+// Listed is a delivery with what a list shows of its item.
+type Listed struct {
+	Delivery
+	Sender  mail.ReversePath
+	Size    int64
+	Arrived time.Time
+	Expire  time.Time
+}
+
+// List gives deliveries that f chooses, in order, those after a place: the zero
+// DeliveryID, or the last of the page before. limit is at most MaxList.
+func (q *Queue) List(ctx context.Context, f Filter, after DeliveryID, limit int) (page []Listed, err error) {
+	where, args := f.where(q.o.Now(), []any{after.Item, after.N, min(max(limit, 1), MaxList)})
+	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		page = nil
+		rows, err := tx.Query(`SELECT `+deliveryColumns+`, i.sender, i.size, i.arrived, i.expire
+			FROM queue_delivery d JOIN spool_item i ON i.id = d.item
+			WHERE (d.item, d.n) > ($1, $2) AND `+where+` ORDER BY d.item, d.n LIMIT $3`, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var l Listed
+			var sender string
+			var arrived, expire int64
+			if err := scanDelivery(rows, &l.Delivery, &sender, &l.Size, &arrived, &expire); err != nil {
+				return err
+			}
+			l.Arrived, l.Expire = fromMillis(arrived), fromMillis(expire)
+			if l.Sender, err = spool.ParseReversePath(sender); err != nil {
+				return err
+			}
+			page = append(page, l)
+		}
+		return rows.Err()
+	})
+	return page, err
+}
+
+// Counts sums up deliveries.
+type Counts struct {
+	Waiting, Held, Active, Owed int
+	Parked                      int       // of those that wait: put off because of their site
+	Oldest                      time.Time // arrival; zero if there is none
+}
+
+// Total counts all.
+func (c Counts) Total() int { return c.Waiting + c.Held + c.Active + c.Owed }
+
+// Count sums up what f chooses. It looks at every row.
+func (q *Queue) Count(ctx context.Context, f Filter) (c Counts, err error) {
+	where, args := f.where(q.o.Now(), nil)
+	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		c = Counts{}
+		rows, err := tx.Query(`SELECT d.state, count(*), sum(d.parked), min(i.arrived) FROM queue_delivery d
+			JOIN spool_item i ON i.id = d.item WHERE `+where+` GROUP BY d.state`, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var state State
+			var n, parked int
+			var oldest int64
+			if err := rows.Scan(&state, &n, &parked, &oldest); err != nil {
+				return err
+			}
+			c.add(state, n, fromMillis(oldest))
+			c.Parked += parked
+		}
+		return rows.Err()
+	})
+	return c, err
+}
+
+func (c *Counts) add(s State, n int, oldest time.Time) {
+	switch s {
+	case Waiting:
+		c.Waiting += n
+	case Held:
+		c.Held += n
+	case Active:
+		c.Active += n
+	case Owed:
+		c.Owed += n
+	}
+	if c.Oldest.IsZero() || oldest.Before(c.Oldest) {
+		c.Oldest = oldest
+	}
+}
+
+// Progress hears, after each slice of a bulk change, how many deliveries were
+// changed so far. It may be nil.
+type Progress func(changed int)
+
+// Hold keeps waiting deliveries, and those being carried if this attempt does
+// not settle them, until they are released. They do not expire meanwhile.
+func (q *Queue) Hold(ctx context.Context, f Filter, note string, p Progress) (int, error) {
+	return q.bulk(ctx, f, change{kind: EventHold, note: note, query: `UPDATE queue_delivery SET state = 2, due = 0, parked = 0
+		WHERE item = $1 AND n = $2 AND state IN (1, 3) AND $3 > 0`}, p)
+}
+
+// Release makes held deliveries wait for an attempt now, and also those that
+// their sender had held for a time.
+func (q *Queue) Release(ctx context.Context, f Filter, note string, p Progress) (int, error) {
+	return q.bulk(ctx, f, change{kind: EventRelease, note: note, query: `UPDATE queue_delivery SET
+		state = CASE owner WHEN 0 THEN 1 ELSE 3 END, due = $3, parked = 0
+		WHERE item = $1 AND n = $2 AND (state = 2 OR state = 1 AND due > $3 AND attempts = 0)`}, p)
+}
+
+// Retry makes waiting deliveries due now, save those that their sender had held
+// for a time, and asks sites that were down anew.
+func (q *Queue) Retry(ctx context.Context, f Filter, note string, p Progress) (int, error) {
+	return q.bulk(ctx, f, change{kind: EventRetry, note: note, revive: true, query: `UPDATE queue_delivery SET due = $3, parked = 0
+		WHERE item = $1 AND n = $2 AND state = 1 AND due > $3
+		AND NOT EXISTS (SELECT 1 FROM spool_item WHERE id = $1 AND hold_until > $3)`}, p)
+}
+
+// Reroute sends waiting and held deliveries by another route; "" is what the
+// tables say. Those that wait after an attempt are due now. Invalid or what the Router says if
+// there is no such route.
+func (q *Queue) Reroute(ctx context.Context, f Filter, via, note string, p Progress) (int, error) {
+	if len(via) > maxNote {
+		return 0, mail.Errorf(mail.TooLarge, "a route has over %d octets", maxNote)
+	}
+	c := change{kind: EventReroute, note: strings.TrimSpace(via + " " + note), arg: via, query: `UPDATE queue_delivery SET
+		due = CASE WHEN state = 1 AND deferrals > 0 THEN $3 ELSE due END, parked = 0, via = $4 WHERE item = $1 AND n = $2 AND state IN (1, 2)`}
+	if via != "" {
+		c.check = func(l Listed) error {
+			_, err := q.o.Router.NextHop(ctx, Question{Recipient: l.Address, Sender: l.Sender, Via: via})
+			return err
+		}
+	}
+	return q.bulk(ctx, f, c, p)
+}
+
+// Fail gives waiting and held deliveries up: their senders are told, with note
+// as the reason.
+func (q *Queue) Fail(ctx context.Context, f Filter, note string, p Progress) (int, error) {
+	if note == "" {
+		note = "The postmaster has ended the attempts to deliver the message."
+	}
+	a := mail.Attempt{At: q.o.Now(), Phase: mail.PhaseRoute, Enhanced: "5.7.1", Text: clip(note, mail.MaxAttemptText), Ours: true, Outcome: mail.Failed}
+	return q.bulk(ctx, f, change{kind: EventFail, note: note, arg: formatRecord(a, false), settle: true, query: `UPDATE queue_delivery SET
+		state = 4, due = 0, report_at = $3, parked = 0, owner = 0, last = $4 WHERE item = $1 AND n = $2 AND state IN (1, 2) AND owner = 0`}, p)
+}
+
+// Drop removes deliveries that are not being carried. Nobody is told.
+func (q *Queue) Drop(ctx context.Context, f Filter, note string, p Progress) (int, error) {
+	return q.bulk(ctx, f, change{kind: EventDrop, note: note, settle: true, query: `DELETE FROM queue_delivery
+		WHERE item = $1 AND n = $2 AND state <> 3 AND owner = 0 AND $3 > 0`}, p)
+}

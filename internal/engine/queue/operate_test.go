@@ -1,0 +1,189 @@
+package queue
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"yubin/internal/mail"
+)
+
+// waiting makes mail that waits after one failed attempt: n for b.test from s,
+// n for c.test from r.
+func (h *house) waiting(n int) {
+	h.answers(always(tempfail()))
+	h.run()
+	for i := range n {
+		h.send(fmt.Sprint("b", i), from("s@a.test"), to(fmt.Sprintf("x%d@b.test", i)))
+		h.send(fmt.Sprint("c", i), from("r@a.test"), to(fmt.Sprintf("x%d@c.test", i)))
+	}
+	h.pass(10 * time.Second)
+}
+
+func TestFilters(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.waiting(5)
+		h.send("null", from(""), to("郵便@例え.テスト"))
+		h.pass(time.Second)
+		for i, tc := range []struct {
+			f    Filter
+			want int
+		}{
+			{Filter{}, 11},
+			{Filter{Sender: address("S@a.test")}, 5},
+			{Filter{NullSender: true}, 1},
+			{Filter{Recipient: address("X1@b.test")}, 1},
+			{Filter{Domain: "c.test"}, 5},
+			{Filter{Domain: "_.test"}, 0},
+			{Filter{Domain: "xn--r8jz45g.xn--zckzah"}, 1},
+			{Filter{Site: "mx:b.test"}, 5},
+			{Filter{State: Waiting}, 11},
+			{Filter{State: Held}, 0},
+			{Filter{Item: 3}, 1},
+			{Filter{Item: 3, N: 2}, 0},
+			{Filter{OlderThan: 5 * time.Second}, 10},
+			{Filter{YoungerThan: 5 * time.Second}, 1},
+			{Filter{OlderThan: 5 * time.Second, Domain: "c.test", Sender: address("s@a.test")}, 0},
+		} {
+			h.want(fmt.Sprint("filter ", i), h.count(tc.f).Total(), tc.want)
+		}
+		var all []DeliveryID
+		for after := (DeliveryID{}); ; {
+			page, err := h.List(ctx, Filter{}, after, 4)
+			h.must(err)
+			if len(page) == 0 {
+				break
+			}
+			for _, l := range page {
+				all = append(all, l.DeliveryID)
+			}
+			after = all[len(all)-1]
+		}
+		h.want("listed", len(all), 11)
+	})
+}
+
+func TestHoldReleaseRetry(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.waiting(3)
+		var steps []int
+		n, err := h.Hold(ctx, Filter{Domain: "b.test"}, "looks odd", func(n int) { steps = append(steps, n) })
+		h.must(err)
+		h.want("held", []any{n, steps, h.count(Filter{}).Held}, []any{3, []int{3}, 3})
+		h.answers(nil)
+		n, err = h.Retry(ctx, Filter{}, "", nil)
+		h.must(err)
+		h.want("retried", n, 3)
+		h.pass(time.Second)
+		h.want("taken", h.got(), 3)
+		h.pass(10 * 24 * time.Hour)
+		h.want("held mail does not expire", h.count(Filter{}).Held, 3)
+		n, err = h.Release(ctx, Filter{Item: 1}, "fine", nil)
+		h.must(err)
+		h.want("released", n, 1)
+		h.pass(time.Second)
+		h.want("taken", h.got(), 4)
+		s, err := h.Show(ctx, 1)
+		h.must(err)
+		var kinds []EventKind
+		for _, e := range s.Events {
+			kinds = append(kinds, e.Kind)
+		}
+		h.want("story", kinds, []EventKind{EventAttempt, EventHold, EventRelease, EventAttempt})
+		h.want("note", s.Events[1].Note, "looks odd")
+	})
+}
+
+// TestHoldWhileActive: what is being carried is held if it is not settled now.
+func TestHoldWhileActive(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.answer = byLocal
+		h.during = func(mail.NextHop, mail.Transaction) {
+			if _, err := h.Hold(ctx, Filter{}, "", nil); err != nil {
+				t.Error(err)
+			}
+		}
+		h.run()
+		h.send("one", from("s@a.test"), to("later@b.test", "ok@b.test", "no@b.test"))
+		h.pass(time.Hour)
+		c := h.count(Filter{})
+		h.want("counts", []int{c.Held, c.Waiting, c.Active, h.got()}, []int{1, 0, 0, 2}) // Taken are ok and the report about no.
+	})
+}
+
+func TestReroute(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.waiting(2)
+		_, err := h.Reroute(ctx, Filter{}, "nowhere", "", nil)
+		h.want("kind", mail.KindOf(err), mail.NotFound)
+		var hops []string
+		h.answers(func(hop mail.NextHop, _ mail.OutgoingRecipient) mail.Attempt {
+			hops = append(hops, hop.Site())
+			return delivered()
+		})
+		n, err := h.Reroute(ctx, Filter{Domain: "b.test"}, "backup.test", "", nil)
+		h.must(err)
+		h.want("rerouted", n, 2)
+		h.pass(time.Second)
+		h.want("by", hops, []string{"lmtp:backup.test:24", "lmtp:backup.test:24"})
+	})
+}
+
+func TestFailAndDrop(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.waiting(3)
+		h.answers(nil)
+		n, err := h.Fail(ctx, Filter{Domain: "b.test"}, "We do not carry that.", nil)
+		h.must(err)
+		h.want("failed", n, 3)
+		n, err = h.Drop(ctx, Filter{Domain: "c.test"}, "spam", nil)
+		h.must(err)
+		h.want("dropped", n, 3)
+		h.pass(time.Second)
+		h.want("reports", len(h.told()), 3)
+		h.want("words", h.reports[0].Recipients[0].Last.Text, "We do not carry that.")
+		h.want("left", h.count(Filter{}).Total(), 0)
+		h.want("octets", h.one(`SELECT count(*) FROM blob`), 0)
+		h.want("taken", h.got(), 3) // The reports.
+	})
+}
+
+// TestBulkInSlices: more than one slice, with progress.
+func TestBulkInSlices(t *testing.T) {
+	inBubble(t, func(h *house) {
+		var list []string
+		for i := range 700 {
+			list = append(list, fmt.Sprintf("x%d@b.test", i))
+		}
+		h.must(h.Pause(ctx, PauseAll, "", ""))
+		h.send("one", from("s@a.test"), to(list...))
+		h.send("two", from("s@a.test"), to(list...))
+		var steps []int
+		_, err := h.Drop(ctx, Filter{}, "", func(n int) { steps = append(steps, n) })
+		h.must(err)
+		h.want("steps", steps, []int{500, 1000, 1400})
+		h.want("left", h.count(Filter{}).Total(), 0)
+	})
+}
+
+func TestTrace(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.run()
+		for i := range 3 {
+			h.send(fmt.Sprint(i), from("s@a.test"), to("x@b.test", "y@c.test"))
+			h.pass(time.Second)
+		}
+		for what, want := range map[string]string{"s@a.test": "[3 2 1]", "y@c.test": "[3 2 1]", "<1@test>": "[2]", "1@test": "[2]", "z@z.test": "[]"} {
+			found, err := h.Trace(ctx, what, 0, 10)
+			h.must(err)
+			ids := []int64{}
+			for _, s := range found {
+				ids = append(ids, int64(s.Item.ID))
+			}
+			h.want(what, ids, want)
+		}
+		found, err := h.Trace(ctx, "s@a.test", 3, 1)
+		h.must(err)
+		h.want("page", found[0].Item.ID, 2)
+	})
+}

@@ -1,0 +1,158 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// putOff makes what is due of keys wait for the next turn of its schedule
+// without an attempt, because its site is down. What thereby expires fails.
+func (q *Queue) putOff(ctx context.Context, keys []key) error {
+	for len(keys) > 0 {
+		n := min(len(keys), bulkSlice/4)
+		if err := q.putOffSlice(context.WithoutCancel(ctx), keys[:n]); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
+	now := q.o.Now()
+	var over, late []job
+	parked := 0
+	var soonest time.Time
+	err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
+		over, late, parked, soonest = nil, nil, 0, time.Time{}
+		for _, k := range keys {
+			j := job{entry: &entry{key: k}}
+			rows, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 LIMIT $5`,
+				k.item, k.site, Waiting, millis(now), jobRecipients)
+			if err != nil || len(rows) == 0 {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			if j.item, err = q.o.Spool.Item(tx, k.item); err != nil {
+				return err
+			}
+			due, err := q.putOffRows(tx, &j, rows, now)
+			if err != nil {
+				return err
+			}
+			if soonest.IsZero() || !due.IsZero() && due.Before(soonest) {
+				soonest = due
+			}
+			parked += len(rows) - len(j.refused)
+			if len(j.refused) > 0 {
+				over = append(over, j)
+			} else if q.late(j.item, now) {
+				late = append(late, j)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !soonest.IsZero() {
+		q.expect(soonest)
+	}
+	for range parked {
+		q.o.Observe(Observation{Kind: ObservedParked})
+	}
+	for _, j := range over {
+		q.settle(ctx, j.item, j.refused)
+	}
+	for _, j := range late {
+		q.notice(ctx, j.item)
+	}
+	return nil
+}
+
+// putOffRows puts off rows of one key. Those that expire are claimed and become
+// the job's refused. It returns when the first of the others is due.
+func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time) (soonest time.Time, err error) {
+	why := q.siteDown(j.entry.site, now)
+	for _, d := range rows {
+		if d.Last.At.IsZero() || d.Last.Ours {
+			d.Last = why
+		}
+		if expired(j.item, now) {
+			j.refused = append(j.refused, settlement{d: d, over: true})
+			if _, err := q.claimOne(tx, d); err != nil {
+				return soonest, err
+			}
+			continue
+		}
+		due := q.next(j.item, d.Deferrals+1, now)
+		if soonest.IsZero() || due.Before(soonest) {
+			soonest = due
+		}
+		_, err := tx.Exec(`UPDATE queue_delivery SET due = $1, deferrals = deferrals + 1, parked = 1, last = $2,
+			lane = CASE lane WHEN $3 THEN $4 ELSE lane END WHERE item = $5 AND n = $6`,
+			millis(due), formatRecord(d.Last, false), laneFresh, laneRetry, d.Item, d.N)
+		if err != nil {
+			return soonest, err
+		}
+	}
+	return soonest, nil
+}
+
+// siteDown stands for an attempt that is not made because its site is down.
+func (q *Queue) siteDown(name string, now time.Time) mail.Attempt {
+	a := mail.Attempt{At: now, Phase: mail.PhaseConnect, Enhanced: "4.4.1", Ours: true, Outcome: mail.Deferred,
+		Text: "The mail system of the recipient did not take other mail; this message was not tried."}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := q.board.sites[name]; s != nil && s.why.Text != "" {
+		a.Text += "\n" + s.why.Text
+		a.Host, a.Remote, a.Phase, a.Enhanced = s.why.Host, s.why.Remote, s.why.Phase, s.why.Status()
+	}
+	return a
+}
+
+// unpark makes some of what was put off for the sake of a site due again, now
+// that the site is well and has little to do.
+func (q *Queue) unpark(ctx context.Context, now time.Time) error {
+	for _, s := range q.parkedSites() {
+		var n int64
+		err := q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+			n, err = tx.Exec(`UPDATE queue_delivery SET due = $1, parked = 0 WHERE (item, n) IN
+				(SELECT item, n FROM queue_delivery WHERE site = $2 AND parked > 0 AND state = $3 LIMIT $4)`,
+				millis(now), s.name, Waiting, siteWindow/2)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		q.mu.Lock()
+		if n < siteWindow/2 {
+			s.parked = false
+		}
+		for l := range lanes {
+			q.board.want(s, l)
+		}
+		q.mu.Unlock()
+		if err := q.refill(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Queue) parkedSites() (list []*site) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for s := range q.board.wanting {
+		if s.parked && !s.dead && s.queued < siteWindow/2 && !q.pauses.covers(s.name, "") {
+			list = append(list, s)
+		}
+	}
+	return list
+}

@@ -1,0 +1,257 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/engine/spool"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// reportBatch is how many owed reports are made in one round.
+const reportBatch = 64
+
+// errChanged says that rows are not as they were when a report about them was
+// made: it must be made anew.
+var errChanged = mail.Errorf(mail.Conflict, "the message changed while its report was made")
+
+// tellOf says what a report tells of an owed delivery. One that ends with a
+// deferral took too long.
+func tellOf(d Delivery) Told {
+	t := Told{Delivery: d, Action: ActionFailed}
+	switch {
+	case d.Last.Outcome == mail.Delivered && d.final:
+		t.Action = ActionDelivered
+	case d.Last.Outcome == mail.Delivered:
+		t.Action = ActionRelayed
+	case d.Last.Outcome == mail.Deferred:
+		t.Expired = true
+	}
+	return t
+}
+
+// tell makes a report and spools or files it in one commit with change.
+func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change func(*sqldb.Tx) error) error {
+	ctx = context.WithoutCancel(ctx)
+	now := q.o.Now()
+	r := Report{Item: it, Open: q.opener(ctx, it), Recipients: told, RetryUntil: it.Expire}
+	made, err := q.o.Reporter.Make(ctx, r)
+	if err != nil {
+		return err
+	}
+	about := Delivery{DeliveryID: DeliveryID{Item: it.ID}}
+	if len(made.Filings)+len(made.Recipients) == 0 {
+		q.o.Log.Warn("a sender cannot be told of its mail", "item", it.ID, "sender", it.ReversePath)
+		return q.db.Write(ctx, func(tx *sqldb.Tx) error {
+			if err := addEvent(tx, about, now, EventUntold, "", ""); err != nil {
+				return err
+			}
+			return change(tx)
+		})
+	}
+	in := q.o.Store.NewIncoming()
+	defer in.Close()
+	if _, err := in.Write(made.Octets); err != nil {
+		return err
+	}
+	_, err = q.o.Store.DeliverAlso(ctx, in, made.Filings, func(tx *sqldb.Tx, ref store.BlobRef) error {
+		note, err := q.spoolReport(tx, it, made, ref)
+		if err == nil {
+			err = addEvent(tx, about, now, EventReport, note, "")
+		}
+		if err != nil {
+			return err
+		}
+		return change(tx)
+	})
+	if err == nil {
+		q.o.Observe(Observation{Kind: ObservedReport})
+	}
+	return err
+}
+
+// spoolReport spools a report about it, if it goes to another host. It has the
+// priority of the message (RFC 6710 §4.6).
+func (q *Queue) spoolReport(tx *sqldb.Tx, it spool.Item, made Made, ref store.BlobRef) (note string, err error) {
+	if len(made.Recipients) == 0 {
+		return "filed here", q.o.Store.ReleaseBlob(tx, ref)
+	}
+	report := made.Item
+	report.Blob, report.Priority = ref, it.Priority
+	report.ReversePath, report.Arrived, report.HoldUntil = mail.ReversePath{}, time.Time{}, time.Time{}
+	id, err := q.Add(tx, report, made.Recipients)
+	return "spooled as message " + DeliveryID{Item: id}.item(), err
+}
+
+// clearOwed removes the rows that told tells of, and settles the item if none is
+// left. It fails with errChanged if they are not as told says.
+func (q *Queue) clearOwed(tx *sqldb.Tx, id spool.ItemID, told []Told, now time.Time) error {
+	for _, t := range told {
+		n, err := tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND state = $3`, id, t.N, Owed)
+		if err != nil {
+			return err
+		}
+		if n != 1 {
+			return errChanged
+		}
+	}
+	return q.conclude(tx, id, now)
+}
+
+// reportBy has owed reports looked for at a time.
+func (q *Queue) reportBy(at time.Time) {
+	q.mu.Lock()
+	if at.Before(q.reportAt) {
+		q.reportAt = at
+	}
+	q.mu.Unlock()
+	q.poke()
+}
+
+// report begins a round of reports if it is time and none is under way.
+func (q *Queue) report(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.reporting || q.reportAt.After(now) {
+		return
+	}
+	q.reporting = true
+	q.reportAt = now.Add(houseEvery)
+	q.jobs.Go(func() {
+		next, err := q.reportRound(q.carrying)
+		q.mu.Lock()
+		q.reporting = false
+		q.mu.Unlock()
+		if err != nil {
+			q.o.Log.Warn("reports wait", "err", err)
+		} else if !next.IsZero() {
+			q.reportBy(next)
+		}
+	})
+}
+
+// reportRound makes the reports that are due and says when to look again.
+func (q *Queue) reportRound(ctx context.Context) (next time.Time, err error) {
+	now := q.o.Now()
+	var due []spool.ItemID
+	err = q.db.Read(context.Background(), func(tx *sqldb.Tx) error {
+		if due, err = itemIDs(tx, `SELECT DISTINCT item FROM queue_delivery WHERE report_at > 0 AND report_at <= $1 LIMIT $2`,
+			millis(now), reportBatch); err != nil {
+			return err
+		}
+		var ms int64
+		err := tx.QueryRow(`SELECT coalesce(min(report_at), 0) FROM queue_delivery WHERE report_at > 0 AND report_at > $1`, millis(now)).Scan(&ms)
+		next = fromMillis(ms)
+		return err
+	})
+	if err != nil {
+		return next, err
+	}
+	for _, id := range due {
+		if ctx.Err() != nil {
+			return next, nil
+		}
+		if err := q.reportItem(ctx, id); err != nil {
+			q.o.Log.Warn("a report cannot be made yet", "item", id, "err", err)
+			if err := q.postpone(id, now.Add(retryOurs)); err != nil {
+				return next, err
+			}
+		}
+	}
+	if len(due) == reportBatch {
+		next = now
+	}
+	return next, nil
+}
+
+func itemIDs(tx *sqldb.Tx, query string, args ...any) (ids []spool.ItemID, err error) {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id spool.ItemID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// reportItem tells the sender of an item of all that is owed.
+func (q *Queue) reportItem(ctx context.Context, id spool.ItemID) error {
+	var it spool.Item
+	var told []Told
+	err := q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		var err error
+		if it, err = q.o.Spool.Item(tx, id); err != nil {
+			return err
+		}
+		rows, err := deliveries(tx, `WHERE d.item = $1 AND d.state = $2 ORDER BY d.n`, id, Owed)
+		told = nil
+		for _, d := range rows {
+			told = append(told, tellOf(d))
+		}
+		return err
+	})
+	if err != nil || len(told) == 0 {
+		return err
+	}
+	now := q.o.Now()
+	return q.tell(ctx, it, told, func(tx *sqldb.Tx) error { return q.clearOwed(tx, id, told, now) })
+}
+
+// postpone puts off the report of an item.
+func (q *Queue) postpone(id spool.ItemID, at time.Time) error {
+	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE queue_delivery SET report_at = $1 WHERE item = $2 AND state = $3`, millis(at), id, Owed)
+		return err
+	})
+	if err == nil {
+		q.reportBy(at)
+	}
+	return err
+}
+
+// notice tells the sender of an item, once, that it is late for those who still
+// wait. If it fails the next deferral tries again.
+func (q *Queue) notice(ctx context.Context, it spool.Item) {
+	if it.ReversePath.IsNull() {
+		return
+	}
+	byTime := !it.DeliverBy.At.IsZero() && !it.DeliverBy.Return && !it.DeliverBy.At.After(q.o.Now())
+	var told []Told
+	err := q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+		told = nil
+		rows, err := ofItem(tx, it.ID)
+		for _, d := range rows {
+			if (d.State == Waiting || d.State == Active) && !d.Noticed && wantsDelay(d.Notify) && (d.Deferrals > 0 || byTime) {
+				told = append(told, Told{Delivery: d, Action: ActionDelayed, Expired: byTime})
+			}
+		}
+		return err
+	})
+	if err == nil && len(told) > 0 {
+		err = q.tell(ctx, it, told, func(tx *sqldb.Tx) error { return markNoticed(tx, told) })
+	}
+	if err != nil {
+		q.o.Log.Warn("a sender could not be told of a delay", "item", it.ID, "err", err)
+	}
+}
+
+func markNoticed(tx *sqldb.Tx, told []Told) error {
+	for _, t := range told {
+		n, err := tx.Exec(`UPDATE queue_delivery SET noticed = 1 WHERE item = $1 AND n = $2 AND noticed = 0 AND state <> $3`, t.Item, t.N, Owed)
+		if err != nil {
+			return err
+		}
+		if n != 1 {
+			return errChanged
+		}
+	}
+	return nil
+}

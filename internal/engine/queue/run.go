@@ -1,0 +1,282 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// idleWait is how long the loop sleeps at most, and troubleWait how long after
+// the database failed it.
+const (
+	idleWait    = passEvery
+	troubleWait = time.Second
+	houseEvery  = 10 * time.Minute // history is swept, sites are forgotten, reports are looked for
+)
+
+// Run carries mail until ctx ends. Then it begins nothing more, gives jobs under
+// way Options.Grace to come to their end, and returns when all is settled.
+func (q *Queue) Run(ctx context.Context) error {
+	carrying, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	if err := q.begin(ctx, carrying); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer q.end(cancel)
+	var beat, house time.Time
+	for ctx.Err() == nil {
+		now := q.o.Now()
+		err := q.beat(ctx, now, &beat)
+		if err == nil {
+			err = q.refill(ctx)
+		}
+		if err == nil {
+			err = q.housekeeping(ctx, now, &house)
+		}
+		q.send()
+		q.report(now)
+		wait := q.wait(now)
+		if err != nil && ctx.Err() == nil {
+			q.o.Log.Warn("the queue cannot work; it goes on in a moment", "err", err)
+			wait = troubleWait
+		}
+		q.sleep(ctx, wait)
+	}
+	return nil
+}
+
+func (q *Queue) sleep(ctx context.Context, wait time.Duration) {
+	if wait <= 0 {
+		return
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-q.kick:
+	case <-t.C:
+	}
+}
+
+// begin takes our lease and what the dead left.
+func (q *Queue) begin(ctx, carrying context.Context) error {
+	now := q.o.Now()
+	var owner int64
+	err := q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+		if q.o.Alone {
+			if _, err := tx.Exec(`UPDATE queue_owner SET until = 0`); err != nil {
+				return err
+			}
+		}
+		owner, err = tx.Insert(`INSERT INTO queue_owner (name, until) VALUES ($1, $2)`, q.o.Name, millis(now.Add(leaseTime)))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.owner, q.carrying = owner, carrying
+	q.scan = scanner{}
+	q.reportAt = time.Time{}
+	q.mu.Unlock()
+	return nil
+}
+
+// end waits for the jobs, at last impatiently, and gives the lease back.
+func (q *Queue) end(cancel context.CancelFunc) {
+	done := make(chan struct{})
+	go func() { q.jobs.Wait(); close(done) }()
+	t := time.NewTimer(q.o.Grace)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		cancel()
+		<-done
+	}
+	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE queue_owner SET until = 0 WHERE id = $1`, q.owner)
+		return err
+	})
+	if err != nil {
+		q.o.Log.Warn("the lease of the queue could not be given back; it ends by itself", "err", err)
+	}
+	q.mu.Lock()
+	q.board = newBoard(q.board.limits)
+	q.applyPauses()
+	q.mu.Unlock()
+}
+
+// beat renews our lease and takes over from the dead. Who is alone does so once:
+// nobody can take a lease from it, or change a pause behind its back.
+func (q *Queue) beat(ctx context.Context, now time.Time, next *time.Time) error {
+	if next.After(now) {
+		return nil
+	}
+	if q.o.Alone {
+		err := q.takeover(ctx, now)
+		if err == nil {
+			*next = now.AddDate(100, 0, 0)
+		}
+		return err
+	}
+	err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE queue_owner SET until = $2 WHERE id = $1`, q.owner, millis(now.Add(leaseTime)))
+		return err
+	})
+	if err == nil {
+		err = q.takeover(ctx, now)
+	}
+	if err == nil {
+		err = q.loadPauses(ctx)
+	}
+	if err == nil {
+		*next = now.Add(heartbeat)
+	}
+	return err
+}
+
+// takeover makes what dead lease holders carried wait again, in slices. What
+// became of it nobody knows: it is sent once more.
+func (q *Queue) takeover(ctx context.Context, now time.Time) error {
+	for {
+		var dead, n int64
+		err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
+			n = 0
+			err := tx.QueryRow(`SELECT id FROM queue_owner WHERE until < $1 AND id <> $2 LIMIT 1`, millis(now), q.owner).Scan(&dead)
+			if err == sqldb.ErrNoRows {
+				dead = 0
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			n, err = tx.Exec(`UPDATE queue_delivery SET state = CASE state WHEN $1 THEN $2 ELSE state END, owner = 0
+				WHERE owner = $3 AND (item, n) IN (SELECT item, n FROM queue_delivery WHERE owner = $3 LIMIT $4)`,
+				Active, Waiting, dead, bulkSlice)
+			if err == nil && n == 0 {
+				_, err = tx.Exec(`DELETE FROM queue_owner WHERE id = $1`, dead)
+			}
+			return err
+		})
+		if err != nil || dead == 0 {
+			return err
+		}
+		if n > 0 {
+			q.o.Log.Info("deliveries of a process that is gone are taken over", "deliveries", n)
+			for range n {
+				q.o.Observe(Observation{Kind: ObservedTakeover})
+			}
+			q.passSoon()
+		}
+	}
+}
+
+// housekeeping is what must be done now and then.
+func (q *Queue) housekeeping(ctx context.Context, now time.Time, next *time.Time) error {
+	if err := q.unpark(ctx, now); err != nil {
+		return err
+	}
+	if next.After(now) {
+		return nil
+	}
+	*next = now.Add(houseEvery)
+	q.mu.Lock()
+	q.board.forget(now)
+	q.reportAt = time.Time{}
+	q.mu.Unlock()
+	return q.sweep(ctx, now)
+}
+
+// send begins all jobs that may begin, claiming some at a time.
+func (q *Queue) send() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.o.Now()
+	for {
+		var batch []*entry
+		for len(batch) < claimBatch {
+			e := q.board.pick(now)
+			if e == nil {
+				break
+			}
+			batch = append(batch, e)
+		}
+		if len(batch) == 0 {
+			return
+		}
+		q.jobs.Go(func() { q.dispatch(q.carrying, batch) })
+	}
+}
+
+// wait says how long there is nothing to do.
+func (q *Queue) wait(now time.Time) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wait := idleWait
+	soonest := func(t time.Time) { wait = min(wait, max(t.Sub(now), 0)) }
+	if !q.board.rested.IsZero() {
+		soonest(q.board.rested)
+	}
+	if !q.scan.running || q.board.queued < MaxWindow {
+		soonest(q.scan.wake())
+	}
+	if !q.o.Alone {
+		wait = min(wait, heartbeat)
+	}
+	if !q.reporting {
+		soonest(q.reportAt)
+	}
+	return wait
+}
+
+// finish ends the job of an entry.
+func (q *Queue) finish(e *entry, f finding, again *entry) {
+	q.mu.Lock()
+	now := q.o.Now()
+	q.board.done(e, f, now, q.o.Rand())
+	s := q.board.site(e.site)
+	if f.verdict == alive && s.parked {
+		q.board.wanting[s] = true
+	}
+	if again != nil {
+		q.board.add(again.key, again.lane, again.sender, now)
+	}
+	var off []*entry
+	if s.dead {
+		s.parked = true
+		off = q.board.empty(s, 1)
+		q.board.consider(s, now)
+	}
+	q.mu.Unlock()
+	if len(off) > 0 {
+		keys := make([]key, len(off))
+		for i, o := range off {
+			keys[i] = o.key
+		}
+		if err := q.putOff(context.Background(), keys); err != nil {
+			q.o.Log.Warn("mail for a site that is down could not be put off", "site", e.site, "err", err)
+		}
+	}
+	q.poke()
+}
+
+// findingOf says what results tell about the site.
+func findingOf(ctx context.Context, results []mail.Result) (f finding) {
+	for _, r := range results {
+		for _, a := range r.Attempts {
+			switch {
+			case a.Outcome == mail.Delivered, a.Phase >= mail.PhaseMail:
+				return finding{verdict: alive}
+			case a.Outcome == mail.Deferred && a.Phase != mail.PhaseNone && ctx.Err() == nil:
+				f = finding{down, a}
+			}
+		}
+	}
+	return f
+}

@@ -1,0 +1,294 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/engine/spool"
+	"yubin/internal/world/sqldb"
+)
+
+// cursor is a place in the index of what is due.
+type cursor struct {
+	due  int64
+	item spool.ItemID
+	n    int
+}
+
+// scanner goes through the index of what is due, from its head to now, and puts
+// before the board what it finds, so that the memory holds a bounded part of it.
+// A whole pass is made now and then, for what had no room or lost its lease;
+// between them only what became due meanwhile is looked at.
+type scanner struct {
+	at      cursor
+	running bool      // at is within what is due
+	whole   bool      // a pass from the head
+	again   bool      // another is to follow at once
+	begun   time.Time // the pass
+	passAt  time.Time // the next one begins
+	next    time.Time // something becomes due, or zero
+	resume  time.Time // a running pass goes on
+}
+
+// dueAt says that something becomes due.
+func (s *scanner) dueAt(t time.Time) {
+	if s.next.IsZero() || t.Before(s.next) {
+		s.next = t
+	}
+}
+
+// start begins what is to be begun by now.
+func (s *scanner) start(now time.Time) {
+	switch {
+	case s.running && s.whole:
+	case !s.passAt.After(now):
+		*s = scanner{running: true, whole: true, begun: now}
+	case !s.running && !s.next.IsZero() && !s.next.After(now):
+		s.running, s.next, s.begun = true, time.Time{}, now
+	}
+}
+
+// wake is when the scanner wants to work.
+func (s *scanner) wake() time.Time {
+	at := s.passAt
+	if s.running {
+		return s.resume
+	}
+	if !s.next.IsZero() && s.next.Before(at) {
+		at = s.next
+	}
+	return at
+}
+
+// finish ends a pass that reached now; next is what becomes due first after it.
+func (s *scanner) finish(now time.Time, next int64) {
+	if s.whole {
+		s.passAt = now.Add(max(passEvery, passRest*now.Sub(s.begun)))
+		if s.again {
+			s.passAt = now
+		}
+	}
+	s.running, s.whole, s.again = false, false, false
+	s.at = cursor{due: now.Add(-scanOverlap).UnixMilli()}
+	if next > 0 {
+		s.dueAt(fromMillis(next))
+	}
+}
+
+// passSoon makes the next pass begin now.
+func (q *Queue) passSoon() {
+	q.mu.Lock()
+	q.scan.again = q.scan.running && q.scan.whole
+	q.scan.passAt = time.Time{}
+	q.mu.Unlock()
+	q.poke()
+}
+
+// expect says that something becomes due.
+func (q *Queue) expect(due time.Time) {
+	q.mu.Lock()
+	before := q.scan.next
+	q.scan.dueAt(due)
+	sooner := before != q.scan.next
+	q.mu.Unlock()
+	if sooner {
+		q.poke()
+	}
+}
+
+// candidate is a due row.
+type candidate struct {
+	cursor
+	site   string
+	lane   lane
+	sender string
+}
+
+// refill looks for what is due: first for sites that had no room, then further
+// along the index.
+func (q *Queue) refill(ctx context.Context) error {
+	now := q.o.Now()
+	for _, w := range q.hungry() {
+		if err := q.feed(ctx, w, now); err != nil {
+			return err
+		}
+	}
+	q.mu.Lock()
+	q.scan.start(now)
+	at, ready := q.scan.at, q.scan.running && !q.scan.resume.After(now) && q.board.queued < MaxWindow
+	q.mu.Unlock()
+	if !ready {
+		return nil
+	}
+	found, next, err := q.look(ctx, at, now)
+	if err != nil {
+		return err
+	}
+	added, off := q.admit(found, now)
+	q.mu.Lock()
+	switch {
+	case len(found) < scanStep:
+		q.scan.finish(now, next)
+	default:
+		q.scan.at = found[len(found)-1].cursor
+		q.scan.resume = now
+		if added == 0 && len(off) == 0 {
+			q.scan.resume = now.Add(scanPause)
+		}
+	}
+	q.mu.Unlock()
+	return q.putOff(ctx, off)
+}
+
+// look reads a step of the index, and what is due next if that reaches now.
+func (q *Queue) look(ctx context.Context, at cursor, now time.Time) (found []candidate, next int64, err error) {
+	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		found, err = candidates(tx, `SELECT due, item, n, site, lane FROM queue_delivery
+			WHERE due > 0 AND due <= $1 AND (due, item, n) > ($2, $3, $4) ORDER BY due, item, n LIMIT $5`,
+			millis(now), at.due, at.item, at.n, scanStep)
+		if err != nil || len(found) == scanStep {
+			return err
+		}
+		return tx.QueryRow(`SELECT coalesce(min(due), 0) FROM queue_delivery WHERE due > 0 AND due > $1`, millis(now)).Scan(&next)
+	})
+	return found, next, err
+}
+
+func candidates(tx *sqldb.Tx, query string, args ...any) (found []candidate, err error) {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c candidate
+		if err := rows.Scan(&c.due, &c.item, &c.n, &c.site, &c.lane); err != nil {
+			return nil, err
+		}
+		found = append(found, c)
+	}
+	return found, rows.Err()
+}
+
+// admit puts candidates before the board. off are those whose site is down.
+func (q *Queue) admit(found []candidate, now time.Time) (added int, off []key) {
+	fresh := q.unknown(found)
+	if err := q.readSenders(fresh); err != nil {
+		q.o.Log.Warn("what is due cannot be read", "err", err)
+		return 0, nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range fresh {
+		switch k := (key{c.item, c.site}); q.board.add(k, c.lane, c.sender, now) {
+		case admitted:
+			added++
+		case shut:
+			off = append(off, k)
+		}
+	}
+	return added, off
+}
+
+// unknown returns, one for each key, what is not in memory yet.
+func (q *Queue) unknown(found []candidate) (fresh []candidate) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	seen := map[key]bool{}
+	for _, c := range found {
+		k := key{c.item, c.site}
+		if seen[k] || q.board.entries[k] != nil {
+			continue
+		}
+		seen[k] = true
+		if s := q.board.sites[c.site]; s != nil && s.lanes[c.lane].len >= siteWindow && s.more[c.lane] {
+			continue // It would find no room; feed comes for it.
+		}
+		fresh = append(fresh, c)
+	}
+	return fresh
+}
+
+// readSenders fills in the senders.
+func (q *Queue) readSenders(list []candidate) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return q.db.Read(context.Background(), func(tx *sqldb.Tx) error {
+		for i := range list {
+			var it spool.Item
+			var sender string
+			err := tx.QueryRow(`SELECT account, sender FROM spool_item WHERE id = $1`, list[i].item).Scan(&it.Account, &sender)
+			if err != nil && err != sqldb.ErrNoRows {
+				return err
+			}
+			list[i].sender = sender
+			if it.Account != 0 {
+				list[i].sender = senderKey(it)
+			}
+		}
+		return nil
+	})
+}
+
+// want is a lane of a site with room for rows that had none.
+type want struct {
+	site *site
+	name string
+	lane lane
+	from cursor
+}
+
+func (q *Queue) hungry() (list []want) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for s := range q.board.wanting {
+		if s.dead {
+			continue
+		}
+		for l := range s.more {
+			if s.more[l] && s.lanes[l].len < siteWindow/2 && q.board.queued < MaxWindow-siteWindow {
+				list = append(list, want{s, s.name, lane(l), s.from[l]})
+			}
+		}
+	}
+	return list
+}
+
+// feed reads on where a lane of a site has room again. When it is through, and
+// nothing was left out on the way, the lane wants no more.
+func (q *Queue) feed(ctx context.Context, w want, now time.Time) (err error) {
+	q.mu.Lock()
+	if w.from == (cursor{}) {
+		w.site.more[w.lane] = false // Whoever finds no room from here on sets it again.
+	}
+	q.mu.Unlock()
+	var found []candidate
+	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		found, err = candidates(tx, `SELECT due, item, n, site, lane FROM queue_delivery
+			WHERE site = $1 AND lane = $2 AND due > 0 AND due <= $3 AND (due, item, n) > ($4, $5, $6)
+			ORDER BY due, item, n LIMIT $7`, w.name, w.lane, millis(now), w.from.due, w.from.item, w.from.n, siteWindow)
+		return err
+	})
+	if err != nil {
+		q.mu.Lock()
+		q.board.want(w.site, w.lane)
+		q.mu.Unlock()
+		return err
+	}
+	_, off := q.admit(found, now)
+	q.mu.Lock()
+	if len(found) == siteWindow {
+		w.site.from[w.lane] = found[len(found)-1].cursor
+		q.board.want(w.site, w.lane)
+	} else {
+		w.site.from[w.lane] = cursor{}
+		if w.from != (cursor{}) {
+			q.board.want(w.site, w.lane) // Once more from the head, for what was left out.
+		} else if !w.site.hasMore() && !w.site.parked {
+			delete(q.board.wanting, w.site)
+		}
+	}
+	q.mu.Unlock()
+	return q.putOff(ctx, off)
+}

@@ -1,0 +1,61 @@
+package queue
+
+// schema are the steps of sqldb.Migrate. Times are milliseconds since 1970, 0
+// for none.
+//
+// The columns of queue_due stay as they are when a delivery is claimed, so a
+// claim costs one row; they alone answer what is due and at which site.
+func schema() []string {
+	return []string{`
+	CREATE TABLE queue_delivery (
+		item {int} NOT NULL,
+		n {int} NOT NULL, -- from 1
+		recipient TEXT NOT NULL,
+		orcpt TEXT NOT NULL,
+		notify {int} NOT NULL,
+		site TEXT NOT NULL,
+		via TEXT NOT NULL, -- the route an operator chose, or ''
+		lane {int} NOT NULL,
+		state {int} NOT NULL,
+		due {int} NOT NULL, -- of a waiting or active one; 0 otherwise
+		report_at {int} NOT NULL, -- of an owed one; 0 otherwise
+		attempts {int} NOT NULL,
+		deferrals {int} NOT NULL, -- attempts, and times put off for the sake of its site
+		parked {int} NOT NULL, -- put off because of its site, not because of an answer
+		noticed {int} NOT NULL, -- the sender knows of the delay
+		owner {int} NOT NULL, -- who has an active one; 0 otherwise
+		last TEXT NOT NULL, -- a record of the last attempt, or ''
+		PRIMARY KEY (item, n)
+	) {clustered};
+	CREATE INDEX queue_due ON queue_delivery (due, item, n, site, lane) WHERE due > 0;
+	CREATE INDEX queue_site ON queue_delivery (site, lane, due, item, n);
+	CREATE INDEX queue_report ON queue_delivery (report_at, item) WHERE report_at > 0;
+	CREATE INDEX queue_parked ON queue_delivery (site) WHERE parked > 0;
+	CREATE INDEX queue_owned ON queue_delivery (owner) WHERE owner > 0;
+
+	CREATE TABLE queue_owner (
+		id {id},
+		name TEXT NOT NULL,
+		until {int} NOT NULL
+	);
+
+	CREATE TABLE queue_event (
+		item {int} NOT NULL,
+		seq {int} NOT NULL,
+		at {int} NOT NULL,
+		n {int} NOT NULL, -- 0 is the whole message
+		recipient TEXT NOT NULL,
+		kind TEXT NOT NULL,
+		note TEXT NOT NULL,
+		record TEXT NOT NULL, -- of an attempt, or ''
+		PRIMARY KEY (item, seq)
+	) {clustered};
+
+	CREATE TABLE queue_pause (
+		scope TEXT NOT NULL,
+		name TEXT NOT NULL,
+		since {int} NOT NULL,
+		why TEXT NOT NULL,
+		PRIMARY KEY (scope, name)
+	) {clustered}`}
+}

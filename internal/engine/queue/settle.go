@@ -1,0 +1,250 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/engine/spool"
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// settlement is a claimed delivery and what became of it. Without attempts it
+// was not tried.
+type settlement struct {
+	d      Delivery
+	result mail.Result
+	final  bool // by LMTP
+	over   bool // its time is over, without an attempt
+}
+
+// fate is where a settlement leads.
+type fate uint8
+
+const (
+	again fate = iota // it waits
+	gone              // it is settled and nobody needs to be told
+	owed              // it is settled and the sender is to be told
+)
+
+// decision is a settlement with its consequences.
+type decision struct {
+	settlement
+	fate   fate
+	last   mail.Attempt
+	due    time.Time // of again
+	untold bool      // a failure that nobody will hear of
+}
+
+func (q *Queue) decide(it spool.Item, s settlement, now time.Time) decision {
+	d := decision{settlement: s, last: s.d.Last, fate: again, due: now.Add(retryOurs)}
+	switch {
+	case s.over:
+		d.last.Outcome = mail.Deferred
+	case len(s.result.Attempts) == 0:
+		return d
+	default:
+		d.last = s.result.Attempts[len(s.result.Attempts)-1]
+		d.last.Outcome = s.result.Outcome
+	}
+	null := it.ReversePath.IsNull()
+	switch {
+	case s.result.Outcome == mail.Delivered:
+		d.fate = gone
+		if !null && wantsSuccess(it, s.d, d.last, s.final) {
+			d.fate = owed
+		}
+	case s.result.Outcome == mail.Deferred && !s.over && !expired(it, now):
+		d.due = q.next(it, s.d.Deferrals+1, now)
+	case null || !wantsFailure(s.d.Notify):
+		d.fate, d.untold = gone, null
+	default:
+		d.fate = owed
+	}
+	return d
+}
+
+// settle makes the outcomes of one item durable, with the report that they make
+// due if nobody of the item is left to wait for. It does not give up while the
+// process lives: what is not settled would be sent again.
+func (q *Queue) settle(ctx context.Context, it spool.Item, list []settlement) {
+	now := q.o.Now()
+	decisions := make([]decision, len(list))
+	for i, s := range list {
+		decisions[i] = q.decide(it, s, now)
+	}
+	for tries := 1; ; tries++ {
+		err := q.settleOnce(ctx, it, decisions, now)
+		if err == nil {
+			break
+		}
+		q.o.Log.Warn("the outcome of a delivery cannot be kept", "item", it.ID, "tries", tries, "err", err)
+		if ctx.Err() != nil {
+			return // We are told to end: who comes after us takes over and sends it again.
+		}
+		q.sleepJob(ctx, troubleWait)
+	}
+	q.observe(it, decisions)
+	if q.late(it, now) {
+		q.notice(ctx, it)
+	}
+}
+
+func (q *Queue) settleOnce(ctx context.Context, it spool.Item, list []decision, now time.Time) error {
+	told, all, err := q.concluded(it.ID, list)
+	if err != nil {
+		return err
+	}
+	if all && len(told) > 0 {
+		err := q.tell(ctx, it, told, func(tx *sqldb.Tx) error {
+			if err := q.apply(tx, list, now, now); err != nil {
+				return err
+			}
+			return q.clearOwed(tx, it.ID, told, now)
+		})
+		if err == nil {
+			return nil
+		}
+		q.o.Log.Info("a report waits", "item", it.ID, "err", err)
+	}
+	reportAt := now.Add(q.o.Schedule.Gather)
+	err = q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
+		if err := q.apply(tx, list, now, reportAt); err != nil {
+			return err
+		}
+		return q.conclude(tx, it.ID, now)
+	})
+	if err == nil && len(told) > 0 {
+		q.reportBy(reportAt)
+	}
+	return err
+}
+
+// concluded returns who of an item the sender is to be told of once list is
+// settled, and whether nobody else is left then.
+func (q *Queue) concluded(id spool.ItemID, list []decision) (told []Told, all bool, err error) {
+	ours := map[int]bool{}
+	all = true
+	for _, d := range list {
+		ours[d.d.N] = true
+		switch d.fate {
+		case again:
+			all = false
+		case owed:
+			o := d.d
+			o.Last, o.final, o.Attempts = d.last, d.final, o.Attempts+d.tried()
+			told = append(told, tellOf(o))
+		}
+	}
+	if len(told) == 0 || !all {
+		return told, false, nil
+	}
+	err = q.db.Read(context.Background(), func(tx *sqldb.Tx) error {
+		rest, err := ofItem(tx, id)
+		for _, d := range rest {
+			switch {
+			case ours[d.N]:
+			case d.State == Owed:
+				told = append(told, tellOf(d))
+			default:
+				all = false
+			}
+		}
+		return err
+	})
+	return told, all, err
+}
+
+// apply changes the rows of an item as was decided.
+func (q *Queue) apply(tx *sqldb.Tx, list []decision, now, reportAt time.Time) error {
+	for _, d := range list {
+		ours, err := q.applyOne(tx, d, reportAt)
+		if err != nil {
+			return err
+		}
+		for _, a := range d.result.Attempts {
+			note := ""
+			if !ours {
+				note = "after the lease was lost"
+			}
+			if err := addEvent(tx, d.d, now, EventAttempt, note, formatRecord(a, d.final)); err != nil {
+				return err
+			}
+		}
+		if d.fate != again && d.result.Outcome != mail.Delivered && d.last.Outcome == mail.Deferred {
+			if err := addEvent(tx, d.d, now, EventExpired, "", ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// applyOne changes one row, if it is still ours. What was delivered is settled
+// whoever has it by now: a definite answer counts.
+func (q *Queue) applyOne(tx *sqldb.Tx, d decision, reportAt time.Time) (ours bool, err error) {
+	var n int64
+	id := d.d.DeliveryID
+	tried := d.tried()
+	switch {
+	case d.fate == again:
+		l := laneOf(0, d.d.Deferrals+tried)
+		n, err = tx.Exec(`UPDATE queue_delivery SET state = CASE state WHEN $1 THEN $1 ELSE $2 END,
+			due = CASE state WHEN $1 THEN 0 ELSE $3 END, attempts = attempts + $4, deferrals = deferrals + $4,
+			lane = CASE lane WHEN $5 THEN $6 ELSE lane END, parked = 0, owner = 0, last = $7
+			WHERE item = $8 AND n = $9 AND owner = $10`,
+			Held, Waiting, millis(d.due), tried, laneFresh, l, formatLast(d), id.Item, id.N, q.owner)
+	case d.fate == owed:
+		n, err = tx.Exec(`UPDATE queue_delivery SET state = $1, due = 0, report_at = $2, attempts = attempts + $3, parked = 0,
+			owner = 0, last = $4 WHERE item = $5 AND n = $6 AND (owner = $7 OR $8 AND state <> $1)`,
+			Owed, millis(reportAt), tried, formatLast(d), id.Item, id.N, q.owner, d.result.Outcome == mail.Delivered)
+	case d.result.Outcome == mail.Delivered:
+		n, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND state <> $3`, id.Item, id.N, Owed)
+	default:
+		n, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND owner = $3`, id.Item, id.N, q.owner)
+	}
+	return n == 1, err
+}
+
+// tried is 1 if an attempt was made.
+func (s settlement) tried() int { return min(len(s.result.Attempts), 1) }
+
+func formatLast(d decision) string {
+	if d.last.At.IsZero() {
+		return ""
+	}
+	return formatRecord(d.last, d.final)
+}
+
+// conclude settles an item of which no row is left.
+func (q *Queue) conclude(tx *sqldb.Tx, id spool.ItemID, now time.Time) error {
+	var left bool
+	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE item = $1)`, id).Scan(&left)
+	if err != nil || left {
+		return err
+	}
+	return q.o.Spool.Settle(tx, id, now)
+}
+
+// observe tells the scheduler and the metrics what was settled.
+func (q *Queue) observe(it spool.Item, list []decision) {
+	for _, d := range list {
+		for _, a := range d.result.Attempts {
+			q.o.Observe(Observation{Kind: ObservedAttempt, Site: d.d.Site, Outcome: a.Outcome, Class: a.Status(), Took: a.Took})
+		}
+		if d.fate == again {
+			q.expect(d.due)
+		} else {
+			o := d.result.Outcome
+			if o != mail.Delivered {
+				o = mail.Failed
+			}
+			q.o.Observe(Observation{Kind: ObservedSettled, Site: d.d.Site, Outcome: o, Class: d.last.Status()})
+		}
+		if d.untold {
+			q.o.Observe(Observation{Kind: ObservedUntold, Site: d.d.Site, Class: d.last.Status()})
+			q.o.Log.Warn("a report or other mail without a sender could not be delivered", "item", it.ID,
+				"recipient", d.d.Address, "status", d.last.Status())
+		}
+	}
+}

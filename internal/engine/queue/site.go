@@ -1,0 +1,217 @@
+package queue
+
+import (
+	"container/list"
+	"time"
+
+	"yubin/internal/mail"
+)
+
+// verdict is what a job says about its site.
+type verdict uint8
+
+const (
+	unknown verdict = iota // nothing was tried, or the failure was ours
+	alive                  // the host spoke with us, whatever it said of the mail
+	down                   // no session came about
+)
+
+// finding is a verdict and, if it is down, the words for it.
+type finding struct {
+	verdict verdict
+	why     mail.Attempt
+}
+
+// site is what is known of one site: its mail in memory and its state of
+// health. The window is how many transactions it is given at a time: one more
+// each time that all of it was used well, half for each failure. Below one
+// the site is dead: one message probes it from time to time.
+type site struct {
+	name   string
+	limit  Limit
+	lanes  [lanes]laneQueue
+	queued int
+	busy   int
+	turn   int
+
+	window    float64
+	dead      bool
+	probeAt   time.Time
+	probeWait time.Duration
+	nextAt    time.Time    // by the rate
+	seen      time.Time    // the last verdict
+	why       mail.Attempt // of the last verdict down
+
+	more   [lanes]bool   // the database has due rows for which there was no room
+	from   [lanes]cursor // where to look for them
+	parked bool          // the database may have rows put off because of the site
+
+	in *list.List // the ring that it stands in
+	at *list.Element
+}
+
+// stand moves the site to the end of a ring, or to none. In the ring where it
+// is already it keeps its place.
+func (s *site) stand(ring *list.List) {
+	if s.in == ring {
+		return
+	}
+	if s.in != nil {
+		s.in.Remove(s.at)
+	}
+	s.in, s.at = ring, nil
+	if ring != nil {
+		s.at = ring.PushBack(s)
+	}
+}
+
+// allowed is how many may be busy.
+func (s *site) allowed() int {
+	if s.dead {
+		return 1
+	}
+	return min(max(int(s.window), 1), s.limit.Concurrency)
+}
+
+// readyAt is when the next may begin, but for allowed.
+func (s *site) readyAt() time.Time {
+	if s.dead && s.probeAt.After(s.nextAt) {
+		return s.probeAt
+	}
+	return s.nextAt
+}
+
+// began counts a transaction for the rate.
+func (s *site) began(now time.Time) {
+	if s.limit.PerSecond <= 0 {
+		return
+	}
+	s.nextAt = now.Add(time.Duration(float64(time.Second) / s.limit.PerSecond))
+}
+
+// ended learns from a transaction. rnd spreads the probes.
+func (s *site) ended(f finding, now time.Time, rnd float64) {
+	if f.verdict == unknown {
+		return
+	}
+	s.seen = now
+	if f.verdict == alive {
+		if s.dead {
+			s.dead, s.window, s.probeWait = false, firstConcurrency, 0
+		} else if s.busy+1 >= int(s.window) { // All of the window was in use.
+			s.window = min(s.window+1, float64(s.limit.Concurrency))
+		}
+		return
+	}
+	s.why = f.why
+	if !s.dead {
+		s.window /= 2
+		s.dead = s.window < 1
+	}
+	if s.dead {
+		s.probeWait = min(max(2*s.probeWait, minProbe), maxProbe)
+		s.probeAt = now.Add(time.Duration(float64(s.probeWait) * (1 + jitter*(2*rnd-1))))
+	}
+}
+
+func (s *site) hasMore() bool {
+	for _, m := range s.more {
+		if m {
+			return true
+		}
+	}
+	return false
+}
+
+// take removes the entry whose turn it is. There must be one.
+func (s *site) take() *entry {
+	l := s.nextLane()
+	s.turn++
+	return s.lanes[l].pop()
+}
+
+// nextLane gives urgent mail all turns, low priority every sixteenth, and what
+// is tried again every fourth; who has nothing gives its turn away.
+func (s *site) nextLane() lane {
+	order := [...]lane{laneUrgent, laneFresh, laneRetry, laneLow}
+	switch {
+	case s.turn%16 == 15:
+		order = [...]lane{laneUrgent, laneLow, laneRetry, laneFresh}
+	case s.turn%4 == 3:
+		order = [...]lane{laneUrgent, laneRetry, laneFresh, laneLow}
+	}
+	for _, l := range order {
+		if s.lanes[l].len > 0 {
+			return l
+		}
+	}
+	panic("queue: a site without mail has no turn")
+}
+
+// laneQueue is one lane of a site: senders by turns, each in order of arrival.
+type laneQueue struct {
+	len     int
+	ring    list.List // of *senderQueue, each with an entry at least
+	senders map[string]*list.Element
+}
+
+type senderQueue struct {
+	sender  string
+	entries []*entry
+}
+
+func (q *laneQueue) of(sender string) int {
+	if at := q.senders[sender]; at != nil {
+		return len(at.Value.(*senderQueue).entries)
+	}
+	return 0
+}
+
+func (q *laneQueue) push(e *entry) {
+	at := q.senders[e.sender]
+	if at == nil {
+		at = q.ring.PushBack(&senderQueue{sender: e.sender})
+		q.senders[e.sender] = at
+	}
+	sq := at.Value.(*senderQueue)
+	sq.entries = append(sq.entries, e)
+	q.len++
+}
+
+func (q *laneQueue) pop() *entry {
+	at := q.ring.Front()
+	sq := at.Value.(*senderQueue)
+	e := sq.entries[0]
+	sq.entries[0] = nil
+	sq.entries = sq.entries[1:]
+	q.ring.MoveToBack(at)
+	q.shrunk(at, sq)
+	return e
+}
+
+// popLast takes the youngest entry of one sender.
+func (q *laneQueue) popLast(sq *senderQueue) *entry {
+	last := len(sq.entries) - 1
+	e := sq.entries[last]
+	sq.entries = sq.entries[:last]
+	q.shrunk(q.senders[sq.sender], sq)
+	return e
+}
+
+func (q *laneQueue) shrunk(at *list.Element, sq *senderQueue) {
+	q.len--
+	if len(sq.entries) == 0 {
+		q.ring.Remove(at)
+		delete(q.senders, sq.sender)
+	}
+}
+
+// greediest returns the sender with most entries, or nil.
+func (q *laneQueue) greediest() (most *senderQueue) {
+	for at := q.ring.Front(); at != nil; at = at.Next() {
+		if sq := at.Value.(*senderQueue); most == nil || len(sq.entries) > len(most.entries) {
+			most = sq
+		}
+	}
+	return most
+}

@@ -1,0 +1,256 @@
+// Package spool has custody of accepted mail that must go on to other hosts:
+// the octets, once per message however many recipients it has, and what its
+// envelope said. Who of the recipients still waits is the queue's affair.
+//
+// # States of an item
+//
+//	state     rows                               who holds the octets   a crash leaves
+//	none      none                               nobody                 an orphan file at most; store.Run sweeps it
+//	accepted  spool_item with blob, settled = 0  the item               all of it: this is the instant of custody
+//	settled   spool_item without blob and        nobody                 all of it; Forget removes the row after
+//	          trace, settled > 0                                        the time that history is kept
+//
+// Accept: the row, the reference to the octets, the queue's rows and the copies
+// in local mailboxes are one commit (store.DeliverAlso). Settle: the last
+// recipient's row, the reference and the mark are one commit. So octets are
+// held exactly as long as somebody may still want them; Check verifies it.
+//
+// It deliberately starts nothing, reads no clock and knows no recipients.
+package spool
+
+import (
+	"context"
+	"time"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Limits of an Item's texts, in octets.
+const (
+	MaxEnvID       = 1024 // decoded; 100 encoded is the RFC's limit
+	MaxMessageID   = 1000
+	MaxLanguage    = 35 // RFC 5646 §4.4.1
+	MaxTransaction = 100
+)
+
+// ItemID numbers items, from 1, in the order of their arrival.
+type ItemID int64
+
+// Item is one message in custody.
+type Item struct {
+	ID ItemID
+	// Outgoing is the envelope. Its Size counts Trace and octets; Add sets it.
+	mail.Outgoing
+	Blob  store.BlobRef // zero once it is settled
+	Trace []byte        // header fields to put before the octets: whole lines with CRLF
+
+	Arrived     time.Time
+	HoldUntil   time.Time      // not to be sent before (RFC 4865), or zero
+	Expire      time.Time      // what is not sent then is returned
+	Account     mail.AccountID // of the sender, or zero
+	Language    string         // of the sender, as a tag; "" if not known
+	Transaction string         // names the connection and transaction that brought it, in the log
+	MessageID   string         // the header field's value
+	Settled     time.Time      // when nobody waited for it any more, or zero
+}
+
+// Options say what a Spool is made of.
+type Options struct {
+	DB    *sqldb.DB
+	Store *store.Store // over the same DB, with Held among its Holders
+}
+
+// Spool keeps items. Safe for concurrent use.
+type Spool struct{ o Options }
+
+// Open prepares the table.
+func Open(ctx context.Context, o Options) (*Spool, error) {
+	if err := o.DB.Migrate(ctx, "spool", schema()); err != nil {
+		return nil, err
+	}
+	return &Spool{o}, nil
+}
+
+// schema are the steps of sqldb.Migrate. Times are milliseconds since 1970, 0
+// for none.
+func schema() []string {
+	return []string{`
+	CREATE TABLE spool_item (
+		id {id},
+		blob {int} NOT NULL, -- 0 once settled
+		trace {blob},
+		size {int} NOT NULL,
+		sender TEXT NOT NULL, -- the reverse-path
+		envid TEXT NOT NULL,
+		ret {int} NOT NULL,
+		body {int} NOT NULL,
+		flags {int} NOT NULL, -- bits below
+		priority {int} NOT NULL,
+		arrived {int} NOT NULL,
+		hold_until {int} NOT NULL,
+		deliver_by {int} NOT NULL,
+		expire {int} NOT NULL,
+		account {int} NOT NULL,
+		language TEXT NOT NULL,
+		trans TEXT NOT NULL,
+		message_id TEXT NOT NULL,
+		settled {int} NOT NULL
+	);
+	CREATE INDEX spool_settled ON spool_item (settled) WHERE settled > 0`}
+}
+
+// Bits of the column flags.
+const (
+	flagUTF8 = 1 << iota
+	flagRequireTLS
+	flagByReturn
+	flagByTrace
+)
+
+func packFlags(o mail.Outgoing) int {
+	n := 0
+	for i, on := range []bool{o.UTF8, o.RequireTLS, o.DeliverBy.Return, o.DeliverBy.Trace} {
+		if on {
+			n |= 1 << i
+		}
+	}
+	return n
+}
+
+func unpackFlags(n int, o *mail.Outgoing) {
+	o.UTF8, o.RequireTLS = n&flagUTF8 != 0, n&flagRequireTLS != 0
+	o.DeliverBy.Return, o.DeliverBy.Trace = n&flagByReturn != 0, n&flagByTrace != 0
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// Add takes custody of an item whose Blob is held for it, and returns its
+// number. ID, Size and Settled of it are set here. The error is of kind Invalid
+// or TooLarge if the item cannot be.
+func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
+	if err := check(it); err != nil {
+		return 0, err
+	}
+	id, inserted, err := tx.InsertNew(`INSERT INTO spool_item (blob, trace, size, sender, envid, ret, body, flags, priority, arrived,
+		hold_until, deliver_by, expire, account, language, trans, message_id, settled)
+		SELECT id, $2, size + $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0 FROM blob WHERE id = $1`,
+		it.Blob, it.Trace, len(it.Trace), it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
+		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
+		it.Transaction, it.MessageID)
+	if err == nil && !inserted {
+		err = mail.Errorf(mail.Internal, "blob %d is not there to be spooled", it.Blob)
+	}
+	return ItemID(id), err
+}
+
+func check(it Item) error {
+	switch {
+	case it.Blob == 0 || it.Arrived.IsZero() || it.Expire.IsZero():
+		return mail.Errorf(mail.Internal, "a spooled message needs its octets and its times")
+	case it.Priority < -9 || it.Priority > 9:
+		return mail.Errorf(mail.Invalid, "a priority is from -9 to 9")
+	case len(it.Trace) > store.MaxTrace, len(it.EnvID) > MaxEnvID, len(it.MessageID) > MaxMessageID,
+		len(it.Language) > MaxLanguage, len(it.Transaction) > MaxTransaction:
+		return mail.Errorf(mail.TooLarge, "a text of the message's envelope is too long")
+	case len(it.Trace) > 0 && it.Trace[len(it.Trace)-1] != '\n':
+		return mail.Errorf(mail.Internal, "trace fields must be whole lines")
+	}
+	return nil
+}
+
+// Item reads an item. NotFound if there is none.
+func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
+	it := Item{ID: id}
+	var sender string
+	var flags int
+	var arrived, hold, by, expire, settled int64
+	err := tx.QueryRow(`SELECT blob, trace, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
+		expire, account, language, trans, message_id, settled FROM spool_item WHERE id = $1`, id).
+		Scan(&it.Blob, &it.Trace, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
+			&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &settled)
+	if err == sqldb.ErrNoRows {
+		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
+	}
+	if err != nil {
+		return it, err
+	}
+	unpackFlags(flags, &it.Outgoing)
+	it.Arrived, it.HoldUntil, it.DeliverBy.At = fromMillis(arrived), fromMillis(hold), fromMillis(by)
+	it.Expire, it.Settled = fromMillis(expire), fromMillis(settled)
+	it.ReversePath, err = ParseReversePath(sender)
+	return it, err
+}
+
+// ParseReversePath reads what ReversePath.String gave.
+func ParseReversePath(s string) (mail.ReversePath, error) {
+	if s == "" {
+		return mail.ReversePath{}, nil
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		return mail.ReversePath{}, mail.Errorf(mail.Internal, "a sender in the spool is unreadable: %w", err)
+	}
+	return mail.ReversePath(a), nil
+}
+
+// Settle ends the custody of an item: the octets are released. One that is
+// settled already stays as it is.
+func (s *Spool) Settle(tx *sqldb.Tx, id ItemID, at time.Time) error {
+	var blob store.BlobRef
+	err := tx.QueryRow(`SELECT blob FROM spool_item WHERE id = $1 AND settled = 0`, id).Scan(&blob)
+	if err == sqldb.ErrNoRows {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`UPDATE spool_item SET blob = 0, trace = NULL, settled = $2 WHERE id = $1`, id, millis(at)); err != nil {
+		return err
+	}
+	return s.o.Store.ReleaseBlob(tx, blob)
+}
+
+// Forget removes the rows of at most limit items that were settled before then,
+// oldest first, and returns which.
+func (s *Spool) Forget(tx *sqldb.Tx, before time.Time, limit int) (gone []ItemID, err error) {
+	rows, err := tx.Query(`SELECT id FROM spool_item WHERE settled > 0 AND settled < $1 ORDER BY settled LIMIT $2`, millis(before), limit)
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		var id ItemID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		gone = append(gone, id)
+	}
+	rows.Close()
+	for _, id := range gone {
+		if _, err := tx.Exec(`DELETE FROM spool_item WHERE id = $1`, id); err != nil {
+			return nil, err
+		}
+	}
+	return gone, rows.Err()
+}
+
+// Content opens the whole message: trace, then octets. The caller closes it.
+func (s *Spool) Content(ctx context.Context, it Item) (*store.Content, error) {
+	if it.Blob == 0 {
+		return nil, mail.Errorf(mail.NotFound, "message %d is settled; its octets are gone", it.ID)
+	}
+	return s.o.Store.OpenBlob(ctx, it.Blob, it.Trace)
+}
