@@ -5,7 +5,7 @@
 #   make test       lint, then all tests; installs what they need from Debian if it may
 #   make test-long  the same tests with the long runs of the random and crash ones
 #   make fuzz       every fuzz target in turn, FUZZTIME each
-#   make bench      benchmarks
+#   make bench      load on a yubin of its own, and the store beside its disk's limit
 
 export CGO_ENABLED = 0
 
@@ -47,7 +47,8 @@ fuzz:
 	@GO='$(GO)' scripts/fuzz $(FUZZTIME)
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem -timeout 1h ./...
+	$(GO) run ./bench all
+	$(GO) test -run '^$$' -bench 'Deliver|RawCommit' -benchtime 3s ./internal/engine/store
 
 clean:
 	rm -f yubin

@@ -15,13 +15,14 @@ import (
 	"yubin/internal/testkit/mailclient"
 )
 
-// TestCrash kills the server with SIGKILL at random, 50 times or YUBIN_CRASHES
-// times, while four connections deliver by SMTP and two sessions append, flag,
-// move and expunge by IMAP. What was acknowledged must be there, once.
+// TestCrash kills the server with SIGKILL at random, 50 times, or 1,000 times
+// with YUBIN_LONG, while four connections deliver by SMTP and two sessions
+// append, flag, move and expunge by IMAP. What was acknowledged must be there,
+// once.
 func TestCrash(t *testing.T) {
-	rounds := 50
-	if n, err := strconv.Atoi(os.Getenv("YUBIN_CRASHES")); err == nil {
-		rounds = n
+	rounds, verifyEvery := 50, 10
+	if os.Getenv("YUBIN_LONG") != "" {
+		rounds, verifyEvery = 1000, 50
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -30,7 +31,7 @@ func TestCrash(t *testing.T) {
 	l := &ledger{messages: map[string]*record{}}
 	for round := range rounds {
 		crashOnce(s, l, round, rng)
-		if round%10 == 9 || round == rounds-1 {
+		if round%verifyEvery == verifyEvery-1 {
 			l.verify(t, s)
 		}
 		if t.Failed() {
