@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"yubin/internal/testkit/mailclient"
@@ -47,6 +48,7 @@ func (c *restartCmd) fill(dir, data string) error {
 		return err
 	}
 	defer y.stop()
+	fmt.Printf("filling %s with %d messages\n", data, c.Messages)
 	d := delivery{target: c.target(y), Port: 2424 + c.Offset, Messages: c.Messages / 3, Conns: 64, Size: 1 << 10, Recipients: 3, lmtp: true}
 	r, err := d.run("filling: lmtp")
 	if err != nil {
@@ -104,9 +106,8 @@ func (c *restartCmd) open() (exists string, took time.Duration, err error) {
 	}
 	begin := time.Now()
 	_, err = m.IMAP(false, func(r mailclient.Response) {
-		var n int
-		if k, _ := fmt.Sscanf(r.Text, "* %d EXISTS", &n); k == 1 {
-			exists = fmt.Sprintf("%d messages", n)
+		if n, ok := strings.CutSuffix(r.Text, " EXISTS"); ok {
+			exists = strings.TrimPrefix(n, "* ") + " messages"
 		}
 	}, "SELECT INBOX")
 	return exists, time.Since(begin), err
