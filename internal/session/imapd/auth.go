@@ -101,6 +101,7 @@ func (s *session) admit(mech, user string, p mail.Principal, err error) (status,
 	if err == nil {
 		s.principal = p
 		s.conn.SetReadTimeout(idleTimeout)
+		s.conn.LimitReads(0)
 		s.logLogin(mech)
 		return okCode(imap.CodeCapability(s.capabilityNames()...), "welcome")
 	}

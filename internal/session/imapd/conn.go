@@ -13,6 +13,7 @@ import (
 // run is the one loop of a connection: greet, then read, check, run, answer.
 func (s *session) run(ctx context.Context) {
 	s.conn.SetReadTimeout(loginTimeout)
+	s.conn.LimitReads(strangerTimeout)
 	s.out.Status("", imap.OK, imap.CodeCapability(s.capabilityNames()...), s.srv.cfg.Hostname+" yubin ready")
 	err := s.serve(ctx)
 	s.leave()

@@ -60,9 +60,10 @@ import (
 
 // Times a session waits for its client.
 const (
-	loginTimeout = time.Minute      // before authentication (RFC 9051 §5.4 allows less than after)
-	idleTimeout  = 30 * time.Minute // after it, the least that RFC 9051 §5.4 allows
-	tlsTimeout   = 30 * time.Second // for a handshake
+	strangerTimeout = 5 * time.Minute  // in all, until somebody has logged in
+	loginTimeout    = time.Minute      // before authentication (RFC 9051 §5.4 allows less than after)
+	idleTimeout     = 30 * time.Minute // after it, the least that RFC 9051 §5.4 allows
+	tlsTimeout      = 30 * time.Second // for a handshake
 )
 
 // Limits on a client that misbehaves.

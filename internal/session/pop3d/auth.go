@@ -151,6 +151,7 @@ func (s *session) admit(ctx context.Context, mech, user string, p mail.Principal
 		err = s.open(ctx, p)
 	}
 	if err == nil {
+		s.conn.LimitReads(0)
 		s.logLogin(mech)
 		return ok(s.drop.summary())
 	}

@@ -31,6 +31,7 @@ func (l *lost) Unwrap() error { return l.err }
 // run is the one loop of a connection.
 func (s *session) run(ctx context.Context) {
 	s.conn.SetReadTimeout(idleTimeout)
+	s.conn.LimitReads(strangerTimeout)
 	s.reply(pop3.OK(s.srv.cfg.Hostname + " POP3 ready"))
 	var err error
 	for err == nil {

@@ -53,9 +53,10 @@ import (
 
 // Times of a session.
 const (
-	idleTimeout   = 10 * time.Minute // autologout; RFC 1939 §3 asks for at least this, before login too
-	tlsTimeout    = 30 * time.Second // for the handshake of STLS
-	updateTimeout = 5 * time.Minute  // for the removal of messages at QUIT, even if the server stops
+	idleTimeout     = 10 * time.Minute // autologout; RFC 1939 §3 asks for at least this, before login too
+	strangerTimeout = 30 * time.Minute // in all, until somebody has logged in
+	tlsTimeout      = 30 * time.Second // for the handshake of STLS
+	updateTimeout   = 5 * time.Minute  // for the removal of messages at QUIT, even if the server stops
 )
 
 // Limits on what a client can do.

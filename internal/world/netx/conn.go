@@ -55,6 +55,8 @@ type Conn struct {
 
 	readTimeout  time.Duration
 	writeTimeout time.Duration
+	readUntil    time.Time   // no wait for input ends later; zero is never
+	lineUntil    time.Time   // likewise, while a line is half read
 	idle         atomic.Bool // waiting for the first octet of a line, or for a handshake
 	draining     atomic.Bool
 	interrupted  atomic.Bool
@@ -73,6 +75,10 @@ func NewConn(c net.Conn, read, write time.Duration) *Conn {
 
 // SetReadTimeout changes how long each following wait for input may take.
 func (c *Conn) SetReadTimeout(d time.Duration) { c.readTimeout = d }
+
+// LimitReads makes all waits for input from now on end after d in all, however
+// steadily it trickles; 0 lifts the limit.
+func (c *Conn) LimitReads(d time.Duration) { c.readUntil = deadline(d) }
 
 // Handshake starts TLS as the server. Input that is buffered already came
 // before the handshake and could be an injection (CVE-2011-0411), so it is
@@ -195,9 +201,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // ReadLine returns the next line without its CRLF. The slice is valid until
 // the next read. A line of over limit octets is ErrLineTooLong; a CR or LF
-// elsewhere is ErrBareNewline. While it waits for the first octet of a line the
+// elsewhere is ErrBareNewline. Once its first octets are there, the rest has one
+// read timeout in all. While it waits for the first octet of a line the
 // connection holds no large buffer.
 func (c *Conn) ReadLine(limit int) ([]byte, error) {
+	c.lineUntil = time.Time{}
 	for scanned := 0; ; {
 		b := c.in[c.inPos:c.inEnd]
 		if i := bytes.IndexByte(b[scanned:], '\n'); i >= 0 {
@@ -206,6 +214,9 @@ func (c *Conn) ReadLine(limit int) ([]byte, error) {
 		scanned = len(b)
 		if scanned > limit+1 {
 			return nil, ErrLineTooLong
+		}
+		if scanned > 0 && c.lineUntil.IsZero() {
+			c.lineUntil = deadline(c.readTimeout)
 		}
 		if err := c.fill(true); err != nil {
 			return nil, unexpected(err, scanned)
@@ -222,6 +233,7 @@ func (c *Conn) takeLine(line []byte, limit int) ([]byte, error) {
 	case n < 2 || bytes.IndexByte(line, '\r') != n-2:
 		return nil, ErrBareNewline
 	}
+	c.lineUntil = time.Time{}
 	c.inPos += n // Not Discard: line must stay whole until the next read.
 	return line[:n-2], nil
 }
@@ -318,10 +330,16 @@ func (c *Conn) read(p []byte) (int, error) {
 // updates, alerts), so there the deadline of the last write, long past on an
 // idle connection, must go too.
 func (c *Conn) armRead() error {
-	if c.tls != nil {
-		return c.raw.SetDeadline(deadline(c.readTimeout))
+	end := deadline(c.readTimeout)
+	for _, limit := range [...]time.Time{c.readUntil, c.lineUntil} {
+		if !limit.IsZero() && (end.IsZero() || limit.Before(end)) {
+			end = limit
+		}
 	}
-	return c.raw.SetReadDeadline(deadline(c.readTimeout))
+	if c.tls != nil {
+		return c.raw.SetDeadline(end)
+	}
+	return c.raw.SetReadDeadline(end)
 }
 
 func (c *Conn) releaseInput() {
