@@ -208,7 +208,11 @@ func (m *model) finishAll() {
 // judge compares the end of every recipient with what its sender was told.
 func (m *model) judge() {
 	told := map[string]int{}
-	for _, r := range m.reports {
+	for i, r := range m.reports {
+		arrived := fmt.Sprintf("report %d %d %s", r.Item.ID, i+1, r.Item.ReversePath)
+		if m.ending[arrived] != mail.Delivered {
+			continue // Made, but the queue stopped or the facts changed before its commit; it was made anew.
+		}
 		for _, t := range r.Recipients {
 			told[fmt.Sprint(actionNames[t.Action], " ", t.DeliveryID)]++
 		}
