@@ -226,10 +226,10 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
 		if err := checkNotCatchAll(tx, found); err != nil {
 			return err
 		}
+		tx.OnCommit(func() { d.o.Revoked(found.ID, "the account was removed") })
 		if err := d.o.Accounts.DeleteAccount(tx, found.ID); err != nil {
 			return err
 		}
-		tx.OnCommit(func() { d.o.Revoked(found.ID, "the account was removed") })
 		_, err = tx.Exec(`DELETE FROM directory_account WHERE id = $1`, found.ID)
 		return err
 	})

@@ -101,7 +101,7 @@ func (c *Client) fail(phase mail.Phase, err error) mail.Answer {
 	if t.code == "" {
 		t.code = usualCodes[t.kind]
 	}
-	return mail.Answer{Phase: phase, Trouble: t.kind, Enhanced: t.code, Text: t.text}
+	return mail.Answer{Phase: phase, Trouble: t.kind, Enhanced: t.code, Text: words(t.text)}
 }
 
 // usualCodes are enhanced status codes (RFC 3463); whether it is 4 or 5 is for
@@ -154,5 +154,5 @@ func during(p mail.Phase) string { return duringNames[p] }
 
 // unexpected is a reply of a class that the command does not have.
 func unexpected(phase mail.Phase, r smtp.Reply) error {
-	return &trouble{kind: mail.Garbled, text: "the host gave an answer that has no meaning" + during(phase) + ": " + words(r.String())}
+	return &trouble{kind: mail.Garbled, text: "the host gave an answer that has no meaning" + during(phase) + ": " + r.String()}
 }
