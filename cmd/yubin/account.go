@@ -12,14 +12,15 @@ import (
 )
 
 type accountCmd struct {
-	Add     accountAddCmd     `cmd:"" help:"Make an account."`
-	List    accountListCmd    `cmd:"" help:"List the accounts."`
-	Show    accountShowCmd    `cmd:"" help:"Show one account and what it holds."`
-	Passwd  accountPasswdCmd  `cmd:"" help:"Set the password of an account."`
-	Disable accountDisableCmd `cmd:"" help:"Let an account neither log in nor receive; its mail stays."`
-	Enable  accountEnableCmd  `cmd:"" help:"Undo disable."`
-	Remove  accountRemoveCmd  `cmd:"" help:"Delete an account and all its mail."`
-	Import  accountImportCmd  `cmd:"" help:"Make many accounts from a file."`
+	Add      accountAddCmd      `cmd:"" help:"Make an account."`
+	List     accountListCmd     `cmd:"" help:"List the accounts."`
+	Show     accountShowCmd     `cmd:"" help:"Show one account and what it holds."`
+	Passwd   accountPasswdCmd   `cmd:"" help:"Set the password of an account."`
+	Language accountLanguageCmd `cmd:"" help:"Set the language in which this server writes to the owner."`
+	Disable  accountDisableCmd  `cmd:"" help:"Let an account neither log in nor receive; its mail stays."`
+	Enable   accountEnableCmd   `cmd:"" help:"Undo disable."`
+	Remove   accountRemoveCmd   `cmd:"" help:"Delete an account and all its mail."`
+	Import   accountImportCmd   `cmd:"" help:"Make many accounts from a file."`
 }
 
 // withPassword is the flag of commands that take a password.
@@ -48,7 +49,8 @@ func (p withPassword) read(e *env) (string, error) {
 type accountAddCmd struct {
 	place
 	withPassword
-	Address string `arg:"" help:"The address: alice@example.org."`
+	Address  string `arg:"" help:"The address: alice@example.org."`
+	Language string `help:"What the owner reads: en, ja. This server's reports are in it." placeholder:"TAG"`
 }
 
 func (c *accountAddCmd) Run(e *env) error {
@@ -57,7 +59,7 @@ func (c *accountAddCmd) Run(e *env) error {
 		return err
 	}
 	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
-		a, err := client.AddAccount(ctx, admin.NewAccount{Address: c.Address, Password: password})
+		a, err := client.AddAccount(ctx, admin.NewAccount{Address: c.Address, Password: password, Language: c.Language})
 		if err != nil {
 			return err
 		}
@@ -110,6 +112,9 @@ func (c *accountShowCmd) Run(e *env) error {
 				{"state", state(a)},
 				{"created", a.Created.Local().Format(time.DateTime)},
 			}
+			if a.Language != "" {
+				t.add("language", a.Language)
+			}
 			if h := a.Holds; h != nil {
 				t.add("mailboxes", fmt.Sprint(h.Mailboxes))
 				t.add("messages", fmt.Sprintf("%d, %d unseen", h.Messages, h.Unseen))
@@ -132,6 +137,16 @@ func (c *accountPasswdCmd) Run(e *env) error {
 		return err
 	}
 	return e.changeAccount(c.place, c.Address, admin.AccountChange{Password: &password}, "password of %s set")
+}
+
+type accountLanguageCmd struct {
+	place
+	Address  string `arg:"" help:"The address."`
+	Language string `arg:"" help:"A tag such as en or ja."`
+}
+
+func (c *accountLanguageCmd) Run(e *env) error {
+	return e.changeAccount(c.place, c.Address, admin.AccountChange{Language: &c.Language}, "language of %s set")
 }
 
 type accountDisableCmd struct {

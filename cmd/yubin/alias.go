@@ -17,7 +17,7 @@ type aliasCmd struct {
 type aliasAddCmd struct {
 	place
 	Address string   `arg:"" help:"The alias: info@example.org, sales+eu@example.org, or @example.org for all that nobody else has."`
-	Targets []string `arg:"" help:"Addresses of accounts and aliases here."`
+	Targets []string `arg:"" help:"Addresses of accounts and aliases here, or of anybody elsewhere."`
 }
 
 func (c *aliasAddCmd) Run(e *env) error {

@@ -38,7 +38,14 @@ type commandLine struct {
 	Domain      domainCmd      `cmd:"" help:"The domains whose mail is kept here."`
 	Account     accountCmd     `cmd:"" help:"The people who have mail here."`
 	Alias       aliasCmd       `cmd:"" help:"Addresses that stand for others."`
+	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
+	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`
+	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
+	Trace       traceCmd       `cmd:"" help:"Tell everything known of a message: how it came, where it went, why it was refused."`
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
+	Backup      backupCmd      `cmd:"" help:"Copy everything into a folder of snapshots, while the server runs."`
+	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a snapshot, or put a mailbox or message of one back."`
+	Profile     profileCmd     `cmd:"" help:"See what a running server does: a profile for go tool pprof."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -21,13 +22,36 @@ type localserveCmd struct {
 	Data         string `help:"Where to keep everything." default:"local-data" type:"path" placeholder:"DIR"`
 	Reset        bool   `help:"Begin anew: delete what the data folder holds."`
 	ListenOffset int    `help:"Add N to every port, so that several can run." default:"0" placeholder:"N"`
+	Deliver      bool   `help:"Carry mail for other domains to their hosts. Without it, all of it is captured for captured@yubin.test and none leaves this machine."`
+	Resolver     string `help:"Ask this name server for the hosts of other domains, instead of the system's. Means --deliver." placeholder:"HOST:PORT"`
+	DeliverPort  uint16 `help:"The port of mail hosts where a route names none. Means --deliver." placeholder:"PORT"`
 	Verbose      bool   `help:"Log more." short:"v"`
+}
+
+// config is the configuration that the flags ask for.
+func (c *localserveCmd) config() (config.Config, error) {
+	if c.ListenOffset < 0 || c.ListenOffset > config.MaxListenOffset {
+		return config.Config{}, usagef("--listen-offset must be from 0 to %d", config.MaxListenOffset)
+	}
+	cfg := config.Local(c.Data, c.ListenOffset)
+	if c.Deliver || c.Resolver != "" || c.DeliverPort != 0 {
+		cfg.Capture, cfg.DeliverPort = mail.Address{}, c.DeliverPort
+	}
+	if c.Resolver != "" {
+		server, err := config.ParseServer(c.Resolver)
+		if err != nil {
+			return cfg, usagef("--resolver must be an IP address, with a port if it is not 53, not %q", c.Resolver)
+		}
+		cfg.DNS.Servers = []netip.AddrPort{server}
+	}
+	return cfg, nil
 }
 
 // Run serves on 127.0.0.1 until Ctrl-C.
 func (c *localserveCmd) Run(e *env) error {
-	if c.ListenOffset < 0 || c.ListenOffset > config.MaxListenOffset {
-		return usagef("--listen-offset must be from 0 to %d", config.MaxListenOffset)
+	cfg, err := c.config()
+	if err != nil {
+		return err
 	}
 	if c.Reset {
 		if err := reset(e.ctx, c.Data); err != nil {
@@ -36,14 +60,13 @@ func (c *localserveCmd) Run(e *env) error {
 	}
 	level := new(slog.LevelVar)
 	level.Set(slog.LevelWarn) // Until the table is printed.
-	cfg := config.Local(c.Data, c.ListenOffset)
 	log := e.logger(level, obs.FormatAuto)
 	signals := catchSignals()
 	srv, err := server.New(e.ctx, cfg, e.serverDeps(log))
 	if err != nil {
 		return err
 	}
-	if err := populate(e.ctx, admin.InProcess(srv.Admin())); err != nil {
+	if err := populate(e.ctx, admin.InProcess(srv.Admin()), cfg); err != nil {
 		return errors.Join(err, srv.Close())
 	}
 	if err := e.welcome(cfg); err != nil {
@@ -72,13 +95,13 @@ func reset(ctx context.Context, path string) error {
 }
 
 // populate makes the domain and accounts that are not there yet.
-func populate(ctx context.Context, client *admin.Client) error {
+func populate(ctx context.Context, client *admin.Client, cfg config.Config) error {
 	_, err := client.AddDomain(ctx, string(config.LocalDomain))
 	if err != nil && mail.KindOf(err) != mail.Exists {
 		return err
 	}
-	for _, local := range config.LocalAccounts() {
-		if err := addMissing(ctx, client, localAddress(local)); err != nil {
+	for _, address := range localAddresses(cfg) {
+		if err := addMissing(ctx, client, address); err != nil {
 			return err
 		}
 	}
@@ -93,6 +116,17 @@ func addMissing(ctx context.Context, client *admin.Client, address string) error
 		_, err = client.AddAccount(ctx, admin.NewAccount{Address: address, Password: config.LocalPassword})
 	}
 	return err
+}
+
+// localAddresses are the accounts that there are at first.
+func localAddresses(cfg config.Config) (list []string) {
+	for _, local := range config.LocalAccounts() {
+		list = append(list, localAddress(local))
+	}
+	if !cfg.Capture.IsZero() {
+		list = append(list, cfg.Capture.String())
+	}
+	return list
 }
 
 func localAddress(local string) string { return local + "@" + string(config.LocalDomain) }
@@ -110,12 +144,21 @@ func (e *env) welcome(cfg config.Config) error {
 	t.write(e.stdout)
 	fmt.Fprintf(e.stdout, "\n")
 	t = table{{"ACCOUNT", "PASSWORD"}}
-	for _, local := range config.LocalAccounts() {
-		t.add(localAddress(local), config.LocalPassword)
+	for _, a := range localAddresses(cfg) {
+		t.add(a, config.LocalPassword)
 	}
 	t.write(e.stdout)
+	fmt.Fprintf(e.stdout, "\n%s\n", elsewhere(cfg))
 	fmt.Fprintf(e.stdout, "\nSend a first message, and read it:\n\n%s\n%s\n\nCtrl-C stops.\n\n", sendLine(cfg), readLine(cfg))
 	return nil
+}
+
+// elsewhere says what becomes of mail for other domains.
+func elsewhere(cfg config.Config) string {
+	if !cfg.Capture.IsZero() {
+		return "Mail for other domains goes to " + cfg.Capture.String() + "; none leaves this machine. --deliver changes that."
+	}
+	return "Mail for other domains is carried to their hosts."
 }
 
 func sendLine(cfg config.Config) string {
@@ -158,8 +201,8 @@ func welcomeJSON(cfg config.Config) any {
 	for _, l := range cfg.Listeners {
 		out.Listeners = append(out.Listeners, listener{l.Service(), l.Address, string(l.TLS)})
 	}
-	for _, local := range config.LocalAccounts() {
-		out.Accounts = append(out.Accounts, account{localAddress(local), config.LocalPassword})
+	for _, a := range localAddresses(cfg) {
+		out.Accounts = append(out.Accounts, account{a, config.LocalPassword})
 	}
 	return out
 }

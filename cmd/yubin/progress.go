@@ -32,6 +32,13 @@ func newProgress(e *env, now func() time.Time) *progress {
 
 // show tells that n are done, if it is time to.
 func (p *progress) show(n int) {
+	p.tell(func(running time.Duration) string {
+		return fmt.Sprintf("%d done, %.0f a second", n, float64(n)/running.Seconds())
+	})
+}
+
+// tell shows a text, if it is time to.
+func (p *progress) tell(text func(running time.Duration) string) {
 	now := p.now()
 	every := plainEvery
 	if p.terminal {
@@ -42,7 +49,7 @@ func (p *progress) show(n int) {
 	}
 	p.shown = now
 	p.clear()
-	fmt.Fprintf(p.out, "%d done, %.0f a second", n, float64(n)/now.Sub(p.started).Seconds())
+	fmt.Fprint(p.out, text(now.Sub(p.started)))
 	if !p.terminal {
 		fmt.Fprintln(p.out)
 	}

@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"hold":     hold,
 			"say":      say,
 			"occupy":   occupy,
+			"office":   startOffice,
 		},
 	})
 }

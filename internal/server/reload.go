@@ -24,7 +24,7 @@ func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
 	for _, l := range s.listeners {
 		l.server.SetLimits(s.limits(cfg))
 	}
-	err = errors.Join(certErr, s.changeListeners())
+	err = errors.Join(certErr, s.store.outgoing.change(cfg), s.changeListeners())
 	if certErr != nil {
 		s.cfg.TLS = old.TLS
 	}
@@ -52,6 +52,15 @@ func (s *Server) keep(cfg *config.Config) (changed []string) {
 	if cfg.ShutdownTimeout != s.cfg.ShutdownTimeout {
 		changed = append(changed, "shutdown_timeout")
 		cfg.ShutdownTimeout = s.cfg.ShutdownTimeout
+	}
+	if schedule(cfg.Queue) != schedule(s.cfg.Queue) {
+		changed = append(changed, "queue.lifetime, queue.notice_after, queue.history")
+		old := s.cfg.Queue
+		cfg.Queue.Lifetime, cfg.Queue.NoticeAfter, cfg.Queue.History = old.Lifetime, old.NoticeAfter, old.History
+	}
+	if cfg.Admin != s.cfg.Admin {
+		changed = append(changed, "admin.address")
+		cfg.Admin = s.cfg.Admin
 	}
 	return changed
 }

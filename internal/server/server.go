@@ -169,6 +169,8 @@ func (s *Server) Run(ctx context.Context) error {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var carrying sync.WaitGroup
+	carrying.Go(func() { s.carry(ctx) })
 	s.startAll(ctx)
 	s.notify(s.deps.Notify.Ready())
 	s.deps.Log.Info("serving", "version", s.deps.Version, "hostname", s.hostname(), "listeners", len(s.Addrs()))
@@ -177,11 +179,20 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	s.stopStarting()
 	s.serving.Wait()
+	carrying.Wait()
 	stopBackground()
 	work.Wait()
 	err = errors.Join(err, workErr, s.Close())
 	s.deps.Log.Info("stopped")
 	return err
+}
+
+// carry carries mail to other hosts until ctx is done. Without it the server is
+// not worth running.
+func (s *Server) carry(ctx context.Context) {
+	if err := s.store.outgoing.run(ctx); err != nil {
+		s.fail(fmt.Errorf("the queue: %w", err))
+	}
 }
 
 func (s *Server) hostname() string {

@@ -103,9 +103,9 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Limits:             smtpLimits(c),
 		Auth:               s.login,
 		AllowPlainLoopback: true,
-		Router:             router{route.New(s.store.directory, c.Hostname)},
+		Router:             router{hops{s.store.outgoing.router, c.DeliverPort}},
 		Identities:         s.store.directory,
-		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.mail.Deliver),
+		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.outgoing.queue.Accept),
 		Log:                s.deps.Log,
 		Now:                s.deps.Now,
 		NewID:              rand.Text,
@@ -123,12 +123,20 @@ func smtpLimits(c config.Config) smtpd.Limits {
 }
 
 // router is the Router that the SMTP sessions want.
-type router struct{ *route.Router }
+type router struct{ hops hops }
 
-// Route says where mail for to goes; who sends it makes no difference.
-func (r router) Route(ctx context.Context, _ *smtpd.Client, to mail.Address) (smtpd.Routed, error) {
-	routed, err := r.Router.Route(ctx, to)
-	return smtpd.Routed(routed), err
+// Route says where mail for to goes. Only servers are trusted for their network:
+// people log in, and LMTP is for mail that ends here.
+func (r router) Route(ctx context.Context, c *smtpd.Client, to mail.Address) (route.Routed, error) {
+	q := route.Question{Recipient: to, Sender: c.ReversePath, Account: c.Principal.Account}
+	if c.Profile == smtpd.MX {
+		q.Remote = c.Remote.Addr()
+	}
+	routed, err := r.hops.router.Route(ctx, q)
+	for i, o := range routed.Onward {
+		routed.Onward[i].Hop = r.hops.at(o.Hop)
+	}
+	return routed, err
 }
 
 func (s *Server) imapConfig(c config.Config) imapd.Config {

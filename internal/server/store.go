@@ -10,6 +10,7 @@ import (
 
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/notify"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/blob"
@@ -37,6 +38,7 @@ type Store struct {
 	mail      *store.Store
 	hub       *notify.Hub
 	directory *directory.Directory
+	outgoing  outgoing
 	guests    guests
 	admin     *admin.Handler
 }
@@ -72,6 +74,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.hub = new(notify.Hub)
 	s.mail, err = store.Open(ctx, store.Options{
 		DB: db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
+		Holders: []store.Holder{spool.Held},
 	})
 	if err != nil {
 		return err
@@ -83,9 +86,15 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err != nil {
 		return err
 	}
+	if err := s.openOutgoing(ctx, cfg, d); err != nil {
+		return err
+	}
 	s.admin = admin.New(admin.Config{
-		Domains: s.directory, Accounts: s.directory, Aliases: s.directory, Store: checked{s.mail, s.db, s.directory},
-		Status: admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
+		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
+		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
+		Store:   checked{s.mail, s.db, s.directory, &s.outgoing},
+		Backups: backups{s, d, blobs},
+		Status:  admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 	})
 	return nil
 }
@@ -116,11 +125,13 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.folder.Close())
 }
 
-// checked verifies the database file and the directory as well as the mail.
+// checked verifies the database file, the directory and the queue as well as
+// the mail.
 type checked struct {
 	*store.Store
 	db        *sqldb.DB
 	directory *directory.Directory
+	outgoing  *outgoing
 }
 
 // Check verifies rows.
@@ -143,5 +154,14 @@ func (c checked) others(ctx context.Context, report func(problem string)) error 
 	if err := c.db.Integrity(ctx, report); err != nil {
 		return err
 	}
-	return c.directory.Check(ctx, report)
+	if err := c.directory.Check(ctx, report); err != nil {
+		return err
+	}
+	if err := c.outgoing.router.Check(ctx, report); err != nil {
+		return err
+	}
+	if err := c.outgoing.spool.Check(ctx, report); err != nil {
+		return err
+	}
+	return c.outgoing.queue.Check(ctx, report)
 }

@@ -74,8 +74,13 @@ func checkNew(a mail.Address, language string) error {
 	switch {
 	case a.IsZero() || a.Local == "" || a.Domain == "":
 		return mail.Errorf(mail.Invalid, "an account needs an address such as alice@example.org")
-	case len(language) > MaxLanguage || strings.ContainsFunc(language, notInTag):
-		return mail.Errorf(mail.Invalid, "%q is not a language tag such as en or pt-BR", language)
+	}
+	return checkLanguage(language)
+}
+
+func checkLanguage(tag string) error {
+	if len(tag) > MaxLanguage || strings.ContainsFunc(tag, notInTag) {
+		return mail.Errorf(mail.Invalid, "%q is not a language tag such as en or pt-BR", tag)
 	}
 	return nil
 }

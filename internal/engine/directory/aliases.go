@@ -8,17 +8,18 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// Alias is an address that leads to accounts and other aliases. Targets are in
-// the form of mail.Address.Key.
+// Alias is an address that leads to accounts, other aliases and addresses
+// outside this server. Local targets are in the form of mail.Address.Key;
+// foreign ones keep their case (RFC 5321 §2.4).
 type Alias struct {
 	Address mail.Address   `json:"address"`
 	Targets []mail.Address `json:"targets"`
 }
 
 // AddAlias makes an alias. Errors: Invalid; Exists if an account or alias has
-// that address; NotFound if its domain is not local or a target does not exist;
-// Forbidden for a target outside this server; Conflict for a loop or if aliases
-// would nest deeper than MaxAliasDepth; TooLarge.
+// that address; NotFound if its domain is not local or a local target does not
+// exist; Conflict for a loop or if aliases would nest deeper than MaxAliasDepth;
+// TooLarge.
 func (d *Directory) AddAlias(ctx context.Context, a Alias) (Alias, error) {
 	return d.putAlias(ctx, a, checkFree)
 }
@@ -38,10 +39,12 @@ func (d *Directory) putAlias(ctx context.Context, a Alias, before func(*sqldb.Tx
 		if err := before(tx, a.Address); err != nil {
 			return err
 		}
-		for _, t := range a.Targets {
-			if err := checkTarget(tx, a.Address.Key(), t); err != nil {
+		for i, t := range a.Targets {
+			t, err := cleanTarget(tx, a.Address.Key(), t)
+			if err != nil {
 				return err
 			}
+			a.Targets[i] = t
 		}
 		if err := insertAlias(tx, a); err != nil {
 			return err
@@ -54,12 +57,12 @@ func (d *Directory) putAlias(ctx context.Context, a Alias, before func(*sqldb.Tx
 	return a, nil
 }
 
-// clean folds the targets and drops doubles.
+// clean drops doubles among the targets.
 func (a Alias) clean() (Alias, error) {
 	targets := make([]mail.Address, 0, len(a.Targets))
 	for _, t := range a.Targets {
-		if k := t.Key(); !slices.Contains(targets, k) {
-			targets = append(targets, k)
+		if !slices.ContainsFunc(targets, func(o mail.Address) bool { return o.Key() == t.Key() }) {
+			targets = append(targets, t)
 		}
 		if len(targets) > MaxAliasTargets {
 			return Alias{}, mail.Errorf(mail.TooLarge, "an alias has at most %d targets; divide them among several aliases", MaxAliasTargets)
@@ -74,23 +77,22 @@ func (a Alias) clean() (Alias, error) {
 	return Alias{Address: a.Address, Targets: targets}, nil
 }
 
-// checkTarget checks that t is a name of this server. The alias itself is, for
-// that comes back as a loop.
-func checkTarget(tx *sqldb.Tx, alias, t mail.Address) error {
+// cleanTarget brings a target into the form of Alias. One that is local must
+// exist; the alias itself does, for that comes back as a loop.
+func cleanTarget(tx *sqldb.Tx, alias, t mail.Address) (mail.Address, error) {
 	local, err := domainExists(tx, t.Domain)
-	switch {
-	case err != nil:
-		return err
-	case !local:
-		return mail.Errorf(mail.Forbidden, "alias target %s is outside this server, and mail is not forwarded outward; use an address of a local domain", t)
-	case t == alias:
-		return nil
+	if err != nil || !local {
+		return t, err
+	}
+	t = t.Key()
+	if t == alias {
+		return t, nil
 	}
 	found, err := lookup(tx, t)
 	if err == nil && len(found) == 0 {
 		err = mail.Errorf(mail.NotFound, "alias target %s is neither an account nor an alias; add it first", t)
 	}
-	return err
+	return t, err
 }
 
 func insertAlias(tx *sqldb.Tx, a Alias) error {

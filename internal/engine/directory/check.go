@@ -28,7 +28,7 @@ func (d *Directory) Check(ctx context.Context, report func(problem string)) erro
 			{"alias target that does not exist", `SELECT DISTINCT t.target_key, t.target_domain FROM directory_alias_target t
 				LEFT JOIN directory_alias b ON b.domain = t.target_domain AND b.local_key = t.target_key
 				LEFT JOIN directory_account a ON a.domain = t.target_domain AND a.local_key = t.target_key
-				WHERE a.domain IS NULL AND b.domain IS NULL`},
+				WHERE a.domain IS NULL AND b.domain IS NULL AND t.target_domain IN (SELECT name FROM directory_domain)`},
 		} {
 			found, err := collect(tx, c.query)
 			if err != nil {

@@ -10,8 +10,10 @@
 // the one whose name stands before the first "+" (subaddress, RFC 5233 §1);
 // for postmaster (RFC 5321 §4.5.1) Options.Postmaster, or else the domain's
 // first account; the domain's catch-all account. Local parts are compared as
-// mail.Address.Key has them: case-folded. An alias leads to accounts and other
-// aliases of this server; members that are disabled are left out.
+// mail.Address.Key has them: case-folded. An alias leads to accounts, other
+// aliases and addresses outside this server; members that are disabled are left
+// out. What a foreign host does with mail, and whether it comes back, is not
+// known here: the count of hops ends such loops (RFC 5321 §6.3).
 //
 // # Rows
 //
@@ -19,7 +21,8 @@
 //	directory_account       an account; password is a PHC string (argon2id),
 //	                        scram a text as in RFC 5803, or empty
 //	directory_alias         an alias, never of the same name as an account
-//	directory_alias_target  its targets, each the name of an account or alias
+//	directory_alias_target  its targets, each the name of an account or alias, or
+//	                        an address of a domain that is not local
 //	directory_secret        the key that invents SCRAM salts
 //
 // Each method is one transaction: a crash leaves all of it or nothing; of an
@@ -43,7 +46,7 @@
 // enough for one process; it is not told of changes made by another.
 //
 // It deliberately does not end sessions that are open when an account is
-// disabled or removed, and sends nothing outward: alias targets are local.
+// disabled or removed, and sends nothing itself.
 package directory
 
 import (

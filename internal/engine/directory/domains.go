@@ -15,7 +15,8 @@ type Domain struct {
 	Aliases  int          `json:"aliases"`
 }
 
-// AddDomain makes name local. Errors: Exists, Invalid.
+// AddDomain makes name local. Errors: Exists; Invalid; Conflict while an alias
+// leads to an address there, which nobody has yet.
 func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) (Domain, error) {
 	if name == "" || name.IsLiteral() {
 		return Domain{}, mail.Errorf(mail.Invalid, "a domain is a name such as example.org, not an address literal")
@@ -24,6 +25,9 @@ func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) (Domain, er
 		there, err := domainExists(tx, name)
 		if err == nil && there {
 			err = mail.Errorf(mail.Exists, "domain %s exists already", name)
+		}
+		if err == nil {
+			err = checkNotForwarded(tx, name)
 		}
 		if err != nil {
 			return err
@@ -35,6 +39,17 @@ func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) (Domain, er
 		return Domain{}, err
 	}
 	return Domain{Name: name}, nil
+}
+
+// checkNotForwarded checks that no alias has a target at name.
+func checkNotForwarded(tx *sqldb.Tx, name mail.Domain) error {
+	found, err := collect(tx, `SELECT a.local, a.domain FROM directory_alias_target t
+		JOIN directory_alias a ON a.domain = t.domain AND a.local_key = t.local_key
+		WHERE t.target_domain = $1 ORDER BY a.domain, a.local_key LIMIT 1`, name)
+	if err == nil && len(found) > 0 {
+		err = mail.Errorf(mail.Conflict, "alias %s leads to an address of %s; remove it, and add it again when the domain has that address", found[0], name)
+	}
+	return err
 }
 
 // Domains lists the local domains by name.

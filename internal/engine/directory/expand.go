@@ -9,51 +9,65 @@ import (
 const (
 	MaxAliasTargets = 200  // of one alias
 	MaxAliasDepth   = 8    // aliases on the way from an address to an account
-	MaxAliasMembers = 2000 // accounts and aliases that one alias leads to
+	MaxAliasMembers = 2000 // addresses that one alias leads to
 )
 
-// members finds the accounts that key leads to, itself or through aliases: each
-// once, in the order of the targets, nearest first. It is bounded even if the
-// rows should loop.
+// members finds the accounts and foreign addresses that key leads to, itself or
+// through aliases: each once, in the order of the targets, nearest first. It is
+// bounded even if the rows should loop.
 func members(tx *sqldb.Tx, key mail.Address) ([]target, error) {
 	seen := map[mail.Address]bool{key: true}
-	var accounts []target
+	var ends []target
 	level := []mail.Address{key}
 	for depth := 0; len(level) > 0 && depth <= MaxAliasDepth; depth++ {
 		var next []mail.Address
 		for _, name := range level {
-			found, err := lookup(tx, name)
+			end, targets, err := step(tx, name)
 			if err != nil {
 				return nil, err
 			}
-			if len(found) > 0 && found[0].account != 0 {
-				accounts = append(accounts, found[0])
-				continue
-			}
-			targets, err := targetsOf(tx, name)
-			if err != nil {
-				return nil, err
-			}
+			ends = append(ends, end...)
 			next = appendNew(next, targets, seen)
 		}
 		level = next
 	}
-	return accounts, tooMany(seen)
+	return ends, tooMany(seen)
+}
+
+// step finds the account or foreign address that name is, or else the targets
+// of the alias.
+func step(tx *sqldb.Tx, name mail.Address) (end []target, targets []mail.Address, err error) {
+	found, err := lookup(tx, name)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(found) == 0:
+		local, err := domainExists(tx, name.Domain)
+		if err != nil || local {
+			return nil, nil, err
+		}
+		return []target{{foreign: true, name: name}}, nil, nil
+	case found[0].account != 0:
+		return found, nil, nil
+	}
+	targets, err = targetsOf(tx, name)
+	return nil, targets, err
 }
 
 // tooMany refuses what no alias may lead to.
 func tooMany(seen map[mail.Address]bool) error {
 	if len(seen) > MaxAliasMembers {
-		return mail.Errorf(mail.TooLarge, "an alias may lead to at most %d accounts and aliases", MaxAliasMembers)
+		return mail.Errorf(mail.TooLarge, "an alias may lead to at most %d addresses", MaxAliasMembers)
 	}
 	return nil
 }
 
 // appendNew appends the names not seen yet, as long as they are not too many.
+// Foreign ones that differ only in case count as one.
 func appendNew(dst, names []mail.Address, seen map[mail.Address]bool) []mail.Address {
 	for _, n := range names {
-		if !seen[n] && len(seen) <= MaxAliasMembers {
-			seen[n] = true
+		if k := n.Key(); !seen[k] && len(seen) <= MaxAliasMembers {
+			seen[k] = true
 			dst = append(dst, n)
 		}
 	}

@@ -12,9 +12,12 @@ import (
 // separator divides a name from its subaddress (RFC 5233 §1).
 const separator = "+"
 
-// Resolution is where mail for an address goes.
+// Resolution is where mail for an address goes: to at least one of Accounts and
+// Foreign.
 type Resolution struct {
-	Accounts []mail.AccountID // each once, at least one
+	Accounts []mail.AccountID // each once
+	Names    []mail.Address   // of Accounts, in the form of mail.Address.Key
+	Foreign  []mail.Address   // targets of aliases outside this server, each once
 	Detail   string           // the subaddress: "lists" of alice+lists@example.org
 }
 
@@ -34,12 +37,16 @@ const (
 type route struct {
 	via      via
 	accounts []mail.AccountID // that are not disabled
+	names    []mail.Address   // of accounts
+	foreign  []mail.Address
 }
 
 // target is what a name stands for.
 type target struct {
-	account  mail.AccountID // or zero, and then it is an alias
+	account  mail.AccountID // or zero, and then it is an alias or foreign
 	disabled bool
+	foreign  bool         // outside this server
+	name     mail.Address // of an account or foreign
 }
 
 // IsLocal reports whether mail for the domain is kept here.
@@ -70,10 +77,10 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Resolution, er
 		return Resolution{}, mail.Errorf(mail.Forbidden, "%s is not a domain of this server", a.Domain)
 	case r.via == viaNothing:
 		return Resolution{}, mail.Errorf(mail.NotFound, "there is no mailbox %s here", a)
-	case len(r.accounts) == 0:
+	case len(r.accounts)+len(r.foreign) == 0:
 		return Resolution{}, &mail.Error{Kind: mail.Forbidden, Text: "mailbox disabled", Err: ErrDisabled}
 	}
-	res := Resolution{Accounts: slices.Clone(r.accounts)}
+	res := Resolution{Accounts: slices.Clone(r.accounts), Names: slices.Clone(r.names), Foreign: slices.Clone(r.foreign)}
 	if r.via == viaSubaddress {
 		_, res.Detail, _ = strings.Cut(a.Local, separator)
 	}
@@ -126,21 +133,28 @@ func (d *Directory) find(tx *sqldb.Tx, key mail.Address) (route, error) {
 			return route{}, err
 		}
 		if len(found) > 0 {
-			return route{via: w.via, accounts: enabled(found)}, nil
+			return routeOf(w.via, found), nil
 		}
 	}
 	return route{via: viaNothing}, nil
 }
 
-func enabled(found []target) []mail.AccountID {
-	var ids []mail.AccountID
+// routeOf is the answer made of who was found.
+func routeOf(v via, found []target) route {
+	r := route{via: v}
 	for _, t := range found {
-		if !t.disabled {
-			ids = append(ids, t.account)
+		switch {
+		case t.foreign:
+			r.foreign = append(r.foreign, t.name)
+		case !t.disabled:
+			r.accounts = append(r.accounts, t.account)
+			r.names = append(r.names, t.name)
 		}
 	}
-	return ids
+	return r
 }
+
+func takesMail(t target) bool { return !t.disabled }
 
 func subaddressed(tx *sqldb.Tx, key mail.Address) ([]target, error) {
 	base, _, ok := strings.Cut(key.Local, separator)
@@ -157,24 +171,25 @@ func (d *Directory) postmaster(tx *sqldb.Tx, key mail.Address) ([]target, error)
 	}
 	if !d.o.Postmaster.IsZero() {
 		found, err := members(tx, d.o.Postmaster.Key())
-		if err != nil || len(enabled(found)) > 0 {
+		if err != nil || slices.ContainsFunc(found, takesMail) {
 			return found, err
 		}
 	}
-	return one(tx, `SELECT id, disabled FROM directory_account WHERE domain = $1 AND disabled = 0
+	return one(tx, `SELECT id, disabled, local_key, domain FROM directory_account WHERE domain = $1 AND disabled = 0
 		ORDER BY id LIMIT 1`, key.Domain)
 }
 
 // catchAll finds the account that takes the rest, unless it is disabled: then
 // the rest is unknown again.
 func catchAll(tx *sqldb.Tx, key mail.Address) ([]target, error) {
-	return one(tx, `SELECT a.id, a.disabled FROM directory_domain d JOIN directory_account a ON a.id = d.catch_all
+	return one(tx, `SELECT a.id, a.disabled, a.local_key, a.domain FROM directory_domain d JOIN directory_account a ON a.id = d.catch_all
 		WHERE d.name = $1 AND a.disabled = 0`, key.Domain)
 }
 
 // lookup finds the account or alias named key; nothing if there is none.
 func lookup(tx *sqldb.Tx, key mail.Address) ([]target, error) {
-	found, err := one(tx, `SELECT id, disabled FROM directory_account WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
+	found, err := one(tx, `SELECT id, disabled, local_key, domain FROM directory_account
+		WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
@@ -187,7 +202,7 @@ func lookup(tx *sqldb.Tx, key mail.Address) ([]target, error) {
 // one reads at most one account.
 func one(tx *sqldb.Tx, query string, args ...any) ([]target, error) {
 	var t target
-	err := tx.QueryRow(query, args...).Scan(&t.account, &t.disabled)
+	err := tx.QueryRow(query, args...).Scan(&t.account, &t.disabled, &t.name.Local, &t.name.Domain)
 	if isNoRow(err) {
 		return nil, nil
 	}

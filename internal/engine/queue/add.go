@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,7 +17,15 @@ type Recipient struct {
 	mail.OutgoingRecipient
 	Site string // mail.NextHop.Site of where it goes as far as is known; "" for the exchangers of its domain
 	Via  string // a route to take whatever the tables say, or ""
+	// Filed says that the same commit files the message in a mailbox of the
+	// recipient, and Expanded that the recipient is an alias whose addresses get
+	// it (RFC 3461 §5.2.7.3). Either is not carried: there is only the report of
+	// success to be made.
+	Filed, Expanded bool
 }
+
+// done reports whether r is one that is only reported.
+func (r Recipient) done() bool { return r.Filed || r.Expanded }
 
 // Add spools an item, whose Blob is held for it, for recipients, in the
 // caller's transaction: see store.DeliverAlso. Expire is set here, and Arrived
@@ -39,25 +48,67 @@ func (q *Queue) Add(tx *sqldb.Tx, it spool.Item, to []Recipient) (spool.ItemID, 
 	if it.ID, err = q.o.Spool.Add(tx, it); err != nil {
 		return 0, err
 	}
+	reportAt := now
+	if slices.ContainsFunc(to, func(r Recipient) bool { return !r.done() }) {
+		reportAt = now.Add(q.o.Schedule.Gather) // Others may be reported with them.
+	}
 	for i, r := range to {
-		if err := insertDelivery(tx, it, i+1, r, due); err != nil {
+		row := newRow{Recipient: r, item: it, n: i + 1, due: due, reportAt: reportAt}
+		if err := row.insert(tx, now); err != nil {
 			return 0, err
 		}
 	}
-	tx.OnCommit(func() { q.announce(it, to, due) })
+	tx.OnCommit(func() { q.announce(it, to, due, reportAt) })
 	return it.ID, nil
 }
 
-func insertDelivery(tx *sqldb.Tx, it spool.Item, n int, r Recipient, due time.Time) error {
+// newRow is a delivery that comes to be.
+type newRow struct {
+	Recipient
+	item          spool.Item
+	n             int
+	due, reportAt time.Time
+}
+
+func (r newRow) insert(tx *sqldb.Tx, now time.Time) error {
 	if len(r.ORCPT) > MaxORCPT {
 		return mail.Errorf(mail.TooLarge, "an original recipient has over %d octets", MaxORCPT)
+	}
+	if r.done() {
+		return r.insertOwed(tx, now)
 	}
 	_, err := tx.Exec(`INSERT INTO queue_delivery (item, n, recipient, orcpt, notify, site, via, lane, state, due, report_at,
 		attempts, deferrals, parked, noticed, owner, last)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 0, 0, '')`,
-		it.ID, n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), r.Via, laneOf(it.Priority, 0), Waiting, millis(due))
+		r.item.ID, r.n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), r.Via, laneOf(r.item.Priority, 0), Waiting, millis(r.due))
 	return err
 }
+
+// insertOwed inserts a delivery that is done, with its only attempt, by nobody
+// else than us.
+func (r newRow) insertOwed(tx *sqldb.Tx, now time.Time) error {
+	if r.item.ReversePath.IsNull() {
+		return mail.Errorf(mail.Internal, "nobody is told of the delivery of mail without a sender")
+	}
+	a := mail.Attempt{At: now, Phase: mail.PhaseAnswer, Enhanced: "2.1.5", Text: "filed in the mailbox", Ours: true, Outcome: mail.Delivered}
+	if r.Expanded {
+		a.Phase, a.Text = phaseExpanded, "passed on to the addresses of the alias"
+	}
+	last := formatRecord(a, r.Filed)
+	_, err := tx.Exec(`INSERT INTO queue_delivery (item, n, recipient, orcpt, notify, site, via, lane, state, due, report_at,
+		attempts, deferrals, parked, noticed, owner, last)
+		VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, 0, $9, 1, 0, 0, 0, 0, $10)`,
+		r.item.ID, r.n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), laneOf(r.item.Priority, 0), Owed, millis(r.reportAt), last)
+	if err != nil {
+		return err
+	}
+	d := Delivery{DeliveryID: DeliveryID{r.item.ID, r.n}, OutgoingRecipient: r.OutgoingRecipient}
+	return addEvent(tx, d, now, EventAttempt, "", last)
+}
+
+// phaseExpanded is the phase of a Delivered attempt that expanded an alias: with
+// a host that is the phase in which no message is delivered.
+const phaseExpanded = mail.PhaseRoute
 
 func (r Recipient) siteName() string {
 	if r.Site != "" {
@@ -68,17 +119,23 @@ func (r Recipient) siteName() string {
 
 // announce puts what was just committed before the scheduler. What finds no
 // room there is found in the database later.
-func (q *Queue) announce(it spool.Item, to []Recipient, due time.Time) {
+func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
 	for _, r := range to {
-		q.o.Observe(Observation{Kind: ObservedSpooled, Site: r.siteName()})
-		if due.After(now) {
+		switch {
+		case r.done():
+			if reportAt.Before(q.reportAt) {
+				q.reportAt = reportAt
+			}
+			continue
+		case due.After(now):
 			q.scan.dueAt(due)
-		} else {
+		default:
 			q.board.add(key{it.ID, r.siteName()}, laneOf(it.Priority, 0), senderKey(it), now)
 		}
+		q.o.Observe(Observation{Kind: ObservedSpooled, Site: r.siteName()})
 	}
 	q.poke()
 }

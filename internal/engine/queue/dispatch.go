@@ -2,10 +2,12 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"time"
 
+	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -146,7 +148,12 @@ func refusal(d Delivery, now time.Time, err error) settlement {
 	case mail.Unavailable, mail.RateLimited:
 		return ours(d, now, mail.Deferred, "4.4.0", err.Error())
 	}
-	return ours(d, now, mail.Failed, "5.4.4", err.Error())
+	enhanced := "5.4.4"
+	var rule *route.Refusal
+	if errors.As(err, &rule) {
+		enhanced = rule.Enhanced
+	}
+	return ours(d, now, mail.Failed, enhanced, err.Error())
 }
 
 // claim marks the rows of jobs as ours, in one commit. What is not there any

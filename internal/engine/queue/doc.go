@@ -19,7 +19,8 @@
 //
 // Each change of state is one transaction, with its events:
 //
-//   - Add: none to waiting, in the commit that takes custody of the message.
+//   - Add: none to waiting, in the commit that takes custody of the message; none
+//     to owed for those that need only a report of success.
 //   - claim: waiting to active, many in one commit, before the courier begins.
 //   - settle: active to waiting, owed or settled, after the courier has the
 //     answer. If it was the last recipient that anybody waits for, the report to

@@ -102,22 +102,28 @@ func events(tx *sqldb.Tx, id spool.ItemID) (list []Event, err error) {
 }
 
 // MaxTrace is how many stories one Trace gives.
-const MaxTrace = 100
+const MaxTrace = 200
 
-// Trace finds messages, the youngest first, by a sender's or recipient's address
-// or by a Message-ID, before the item before if that is not zero. There is no
-// index for it: it looks through all that is remembered.
-func (q *Queue) Trace(ctx context.Context, addressOrMessageID string, before spool.ItemID, limit int) (found []Story, err error) {
+// Trace finds messages that came since a time, the youngest first, by a sender's
+// or recipient's address or by a Message-ID, before the item before if that is
+// not zero. There is no index for it: it looks through all that is remembered
+// since then, a million messages in some seconds.
+func (q *Queue) Trace(ctx context.Context, addressOrMessageID string, since time.Time, before spool.ItemID, limit int) (found []Story, err error) {
 	limit = min(max(limit, 1), MaxTrace)
 	if before == 0 {
 		before = 1<<63 - 1
 	}
+	id := strings.TrimSuffix(strings.TrimPrefix(addressOrMessageID, "<"), ">")
 	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
 		found = nil
-		ids, err := itemIDs(tx, `SELECT i.id FROM spool_item i WHERE i.id < $1 AND (i.message_id IN ($2, $3) OR lower(i.sender) = $4
-			OR EXISTS (SELECT 1 FROM queue_delivery d WHERE d.item = i.id AND lower(d.recipient) = $4)
-			OR EXISTS (SELECT 1 FROM queue_event e WHERE e.item = i.id AND lower(e.recipient) = $4))
-			ORDER BY i.id DESC LIMIT $5`, before, addressOrMessageID, "<"+addressOrMessageID+">", strings.ToLower(addressOrMessageID), limit)
+		first, err := firstSince(tx, since)
+		if err != nil {
+			return err
+		}
+		ids, err := itemIDs(tx, `SELECT id FROM spool_item WHERE id >= $1 AND id < $2 AND (message_id IN ($3, $4) OR lower(sender) = $5)
+			UNION SELECT item FROM queue_delivery WHERE item >= $1 AND item < $2 AND lower(recipient) = $5
+			UNION SELECT item FROM queue_event WHERE item >= $1 AND item < $2 AND lower(recipient) = $5
+			ORDER BY 1 DESC LIMIT $6`, first, before, id, "<"+id+">", foldASCII(id), limit)
 		for _, id := range ids {
 			s, err := q.story(tx, id)
 			if err != nil {
@@ -128,6 +134,37 @@ func (q *Queue) Trace(ctx context.Context, addressOrMessageID string, before spo
 		return err
 	})
 	return found, err
+}
+
+// clockSlack is how far the times of items may be out of the order of their
+// numbers.
+const clockSlack = time.Hour
+
+// firstSince gives an item before which none came since a time. Items are
+// numbered as they come, so it is found by halves.
+func firstSince(tx *sqldb.Tx, since time.Time) (spool.ItemID, error) {
+	if since.IsZero() {
+		return 0, nil
+	}
+	at := millis(since.Add(-clockSlack))
+	var low, high spool.ItemID
+	if err := tx.QueryRow(`SELECT coalesce(min(id), 1), coalesce(max(id), 0) + 1 FROM spool_item`).Scan(&low, &high); err != nil {
+		return 0, err
+	}
+	for low < high {
+		middle := low + (high-low)/2
+		var arrived int64
+		err := tx.QueryRow(`SELECT arrived FROM spool_item WHERE id >= $1 ORDER BY id LIMIT 1`, middle).Scan(&arrived)
+		switch {
+		case err != nil:
+			return 0, err
+		case arrived < at:
+			low = middle + 1
+		default:
+			high = middle
+		}
+	}
+	return low, nil
 }
 
 // sweepSlice is how many settled items are forgotten in one transaction.

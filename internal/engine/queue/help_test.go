@@ -289,7 +289,7 @@ func spooledReport(r Report) Made {
 		OutgoingRecipient: mail.OutgoingRecipient{Address: mail.Address(r.Item.ReversePath), Notify: mail.NotifyNever}}}}
 }
 
-var actionNames = [...]string{"", "failed", "delayed", "delivered", "relayed"}
+var actionNames = [...]string{"", "failed", "delayed", "delivered", "relayed", "expanded"}
 
 // words sums up a report: "failed a@x.test expired, delayed b@x.test".
 func words(r Report) string {

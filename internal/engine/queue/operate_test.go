@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
 )
 
@@ -174,7 +175,7 @@ func TestTrace(t *testing.T) {
 			h.pass(time.Second)
 		}
 		for what, want := range map[string]string{"s@a.test": "[3 2 1]", "y@c.test": "[3 2 1]", "<1@test>": "[2]", "1@test": "[2]", "z@z.test": "[]"} {
-			found, err := h.Trace(ctx, what, 0, 10)
+			found, err := h.Trace(ctx, what, time.Time{}, 0, 10)
 			h.must(err)
 			ids := []int64{}
 			for _, s := range found {
@@ -182,8 +183,63 @@ func TestTrace(t *testing.T) {
 			}
 			h.want(what, ids, want)
 		}
-		found, err := h.Trace(ctx, "s@a.test", 3, 1)
+		found, err := h.Trace(ctx, "s@a.test", time.Time{}, 3, 1)
 		h.must(err)
 		h.want("page", found[0].Item.ID, 2)
 	})
+}
+
+// TestTraceSince: what came before is not looked at; who is settled is found.
+func TestTraceSince(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.run()
+		traced := func(since time.Time) []spool.ItemID {
+			found, err := h.Trace(ctx, "X@b.test", since, 0, 10)
+			h.must(err)
+			ids := []spool.ItemID{}
+			for _, s := range found {
+				ids = append(ids, s.Item.ID)
+			}
+			return ids
+		}
+		h.want("nothing is there", traced(time.Now()), "[]")
+		start := time.Now()
+		for i := range 9 {
+			h.send(fmt.Sprint(i), from("s@a.test"), to("x@b.test"))
+			h.pass(5 * time.Hour)
+		}
+		h.want("left", h.count(Filter{}).Total(), 0)
+		h.want("all", traced(time.Time{}), "[9 8 7 6 5 4 3 2 1]")
+		h.want("since the beginning", traced(start), "[9 8 7 6 5 4 3 2 1]")
+		h.want("since half", traced(start.Add(22*time.Hour)), "[9 8 7 6]")
+		h.want("since now", traced(time.Now()), "[]")
+	})
+}
+
+// TestCrowdedSite: a site with many deliveries is listed in the same order.
+func TestCrowdedSite(t *testing.T) {
+	h := outside(t)
+	h.send("first", from("s@a.test"), to("x@b.test"))
+	h.load(crowd-1, true)
+	for _, n := range []int{crowd - 1, crowd + 9} {
+		seen := 0
+		last := DeliveryID{}
+		for {
+			page, err := h.List(ctx, Filter{Site: "mx:paused.test"}, last, MaxList)
+			h.must(err)
+			if len(page) == 0 {
+				break
+			}
+			for _, l := range page {
+				if l.Item <= last.Item {
+					t.Fatalf("%v after %v", l.DeliveryID, last)
+				}
+				last = l.DeliveryID
+			}
+			seen += len(page)
+		}
+		h.want("listed", seen, n)
+		h.want("counted", h.count(Filter{Site: "mx:paused.test"}).Waiting, n)
+		h.load(10, true)
+	}
 }

@@ -102,8 +102,9 @@ type Action uint8
 const (
 	ActionFailed Action = iota + 1
 	ActionDelayed
-	ActionDelivered // into a mailbox, by LMTP
+	ActionDelivered // into a mailbox, here or by LMTP
 	ActionRelayed   // to a host that does not report itself
+	ActionExpanded  // an alias, to all its addresses
 )
 
 // Told is what a report says of one recipient.

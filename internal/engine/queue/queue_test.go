@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"yubin/internal/engine/route"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -317,7 +318,7 @@ func TestDeliverByRelayed(t *testing.T) {
 // TestRouterRefuses: what the tables refuse is settled without a courier.
 func TestRouterRefuses(t *testing.T) {
 	inBubble(t, func(h *house) {
-		h.routes = map[mail.Domain]error{"b.test": mail.Errorf(mail.Forbidden, "mail for b.test is not taken"),
+		h.routes = map[mail.Domain]error{"b.test": &mail.Error{Kind: mail.Forbidden, Text: "mail for b.test is not taken", Err: &route.Refusal{Enhanced: "5.1.6"}},
 			"c.test": mail.Errorf(mail.Unavailable, "the table is locked")}
 		h.run()
 		h.send("one", from("s@a.test"), to("x@b.test"))
@@ -325,6 +326,7 @@ func TestRouterRefuses(t *testing.T) {
 		h.pass(30 * time.Second)
 		h.want("reports", h.told(), []string{"failed x@b.test"})
 		h.want("words", h.reports[0].Recipients[0].Last.Text, "mail for b.test is not taken")
+		h.want("status", h.reports[0].Recipients[0].Last.Enhanced, "5.1.6")
 		h.want("waiting", h.count(Filter{Domain: "c.test"}).Waiting, 1)
 		h.mu.Lock()
 		h.routes = nil
@@ -490,7 +492,7 @@ func TestHistoryIsSwept(t *testing.T) {
 		h.run()
 		id := h.send("one", from("s@a.test"), to("x@b.test"))
 		h.pass(DefaultHistory - time.Hour)
-		found, err := h.Trace(ctx, "X@b.test", 0, 10)
+		found, err := h.Trace(ctx, "X@b.test", time.Time{}, 0, 10)
 		h.must(err)
 		h.want("found", len(found), 1)
 		h.pass(2 * time.Hour)

@@ -24,6 +24,8 @@ func tellOf(d Delivery) Told {
 	switch {
 	case d.Last.Outcome == mail.Delivered && d.final:
 		t.Action = ActionDelivered
+	case d.Last.Outcome == mail.Delivered && d.Last.Phase == phaseExpanded:
+		t.Action = ActionExpanded
 	case d.Last.Outcome == mail.Delivered:
 		t.Action = ActionRelayed
 	case d.Last.Outcome == mail.Deferred:

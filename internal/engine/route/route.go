@@ -1,75 +1,69 @@
-// Package route decides where mail for a recipient goes: into which accounts
-// of this server, or nowhere. Addresses of other domains are refused, save for
-// the postmaster at our own host name, whom every server must have (RFC 5321
-// §4.5.1).
-//
-// It keeps nothing and writes nothing: a route can be asked for without sending.
 package route
 
 import (
 	"context"
-	"errors"
-	"strings"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
 
+	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
 )
 
 // Directory says who has a local address: directory.Directory does.
 type Directory interface {
+	IsLocal(ctx context.Context, name mail.Domain) (bool, error)
 	Resolve(ctx context.Context, a mail.Address) (directory.Resolution, error)
 	Domains(ctx context.Context) ([]directory.Domain, error)
+	Way(ctx context.Context, a mail.Address) (directory.Way, error)
+	MayUse(ctx context.Context, p mail.Principal, a mail.Address) (bool, error)
 }
 
-const postmaster = "postmaster"
+// Ourselves knows by which names and addresses mail would come back to us (RFC
+// 5321 §5.1).
+type Ourselves interface {
+	IsOurName(host dns.Name) bool
+	IsOurAddress(addr netip.AddrPort) bool
+}
 
-// Routed is where mail for one recipient goes.
-type Routed struct {
-	Accounts []mail.AccountID // each once, at least one
-	Detail   string           // the subaddress (RFC 5233)
+// Options are what a Router needs. DB, Directory and Hostname must be given.
+type Options struct {
+	DB        *sqldb.DB
+	Directory Directory
+	Hostname  mail.Domain      // of this server
+	Now       func() time.Time // nil means time.Now
+	Log       *slog.Logger     // nil drops
+
+	// What Explain says of what couriers do.
+	Ourselves Ourselves    // nil knows nothing of us
+	Port      uint16       // of SMTP hosts for which no route names one; 0 is 25
+	Captured  mail.Address // who gets all mail that would leave; zero if it leaves
 }
 
 // Router routes. Safe for concurrent use.
 type Router struct {
-	directory Directory
-	hostname  mail.Domain
+	o      Options
+	tables atomic.Pointer[tables]
 }
 
-// New returns a Router over the directory, for a server of that name.
-func New(d Directory, hostname mail.Domain) *Router { return &Router{d, hostname} }
-
-// Route says where mail for a goes. Errors: Forbidden with the text "relaying
-// denied" if its domain is not ours, NotFound if nobody here has that address,
-// Forbidden with the cause directory.ErrDisabled if nobody who has it may
-// receive mail.
-func (r *Router) Route(ctx context.Context, a mail.Address) (Routed, error) {
-	res, err := r.directory.Resolve(ctx, a)
-	if isForeign(err) && a.Domain == r.hostname && strings.EqualFold(a.Local, postmaster) {
-		res, err = r.hostPostmaster(ctx, err)
+// Open brings the tables up to date and returns the router.
+func Open(ctx context.Context, o Options) (*Router, error) {
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	if isForeign(err) {
-		return Routed{}, &mail.Error{Kind: mail.Forbidden, Text: "relaying denied", Err: err}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if err != nil {
-		return Routed{}, err
+	if err := o.DB.Migrate(ctx, "route", schema()); err != nil {
+		return nil, err
 	}
-	return Routed{Accounts: res.Accounts, Detail: res.Detail}, nil
-}
-
-// isForeign reports whether err says that the domain is not ours.
-func isForeign(err error) bool {
-	return err != nil && mail.KindOf(err) == mail.Forbidden && !errors.Is(err, directory.ErrDisabled)
-}
-
-// hostPostmaster finds the postmaster of a host whose name is no local domain:
-// that of the first domain. Without any it is otherwise.
-func (r *Router) hostPostmaster(ctx context.Context, otherwise error) (directory.Resolution, error) {
-	domains, err := r.directory.Domains(ctx)
-	if err != nil {
-		return directory.Resolution{}, err
-	}
-	if len(domains) == 0 {
-		return directory.Resolution{}, otherwise
-	}
-	return r.directory.Resolve(ctx, mail.Address{Local: postmaster, Domain: domains[0].Name})
+	r := &Router{o: o}
+	return r, r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		t, err := load(tx)
+		r.tables.Store(t)
+		return err
+	})
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -57,11 +59,13 @@ func BenchmarkDeliver(b *testing.B) {
 			}
 			var n atomic.Int64
 			b.ResetTimer()
+			cpu := cpuTime()
 			each(callers, b.N, func() {
 				i := n.Add(1)
 				h.deliver(messages[int(i)%len(messages)][:4000]+fmt.Sprint(i), h.inbox(mail.AccountID(i*7919%benchAccounts+1)))
 			})
 			b.StopTimer()
+			b.ReportMetric(float64(cpuTime()-cpu)/1000/float64(b.N), "cpu-µs/op")
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
 		})
 	}
@@ -75,6 +79,7 @@ func BenchmarkRawCommit(b *testing.B) {
 			h.must(h.db.Migrate(ctx, "raw", []string{`CREATE TABLE raw (id {id}, octets {blob} NOT NULL)`}))
 			octets := []byte(benchBody(0))[:4096]
 			b.ResetTimer()
+			cpu := cpuTime()
 			each(callers, b.N, func() {
 				h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
 					_, err := tx.Insert(`INSERT INTO raw (octets) VALUES ($1)`, octets)
@@ -82,6 +87,7 @@ func BenchmarkRawCommit(b *testing.B) {
 				}))
 			})
 			b.StopTimer()
+			b.ReportMetric(float64(cpuTime()-cpu)/1000/float64(b.N), "cpu-µs/op")
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 		})
 	}
@@ -98,4 +104,11 @@ func each(callers, n int, fn func()) {
 		})
 	}
 	wg.Wait()
+}
+
+// cpuTime is the processor time that this process took.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

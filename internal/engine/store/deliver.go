@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -102,7 +103,7 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 		return err
 	}
 	for k := 0; k < len(d.order); {
-		l, err := d.s.openLedger(tx, d.to[d.order[k]].Account)
+		l, err := d.openLedger(tx, d.to[d.order[k]])
 		if err != nil {
 			return err
 		}
@@ -121,29 +122,55 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 	return nil
 }
 
+// openLedger starts the change of an account, with the mailbox of its first filing.
+func (d *delivery) openLedger(tx *sqldb.Tx, f Filing) (*ledger, error) {
+	if f.Mailbox == 0 {
+		return d.s.openLedgerAt(tx, f.Account, f.Role)
+	}
+	return d.s.openLedger(tx, f.Account)
+}
+
 // storeBlob stores the octets, unless the store has them.
 func (d *delivery) storeBlob(tx *sqldb.Tx) error {
 	refs := int64(d.emails())
 	if d.also != nil {
 		refs++
 	}
+	var err error
+	if err = d.insertBlob(tx, blobKey(d.in.id), refs); err == nil && !d.fresh {
+		err = d.shareBlob(tx, refs)
+	}
+	if err != nil || !d.fresh || d.in.name != "" {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, d.blob, d.in.inline())
+	return err
+}
+
+// blobKey is what octets are found by. It is short, so that the index is; the
+// whole hash decides.
+func blobKey(id mail.BlobID) int64 { return int64(binary.BigEndian.Uint64(id[:8])) }
+
+// insertBlob makes a row for the octets, which is fresh then, unless one has the key.
+func (d *delivery) insertBlob(tx *sqldb.Tx, key any, refs int64) (err error) {
 	var file any
 	if d.in.name != "" {
 		file = d.in.name
 	}
-	id, fresh, err := tx.InsertNew(`INSERT INTO blob (sha256, size, crc32c, refs, file, envelope, bodystructure, parts, preview)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (sha256) DO NOTHING`, d.in.id[:], d.in.size, int64(d.in.crc),
-		refs, file, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview)
-	d.blob, d.fresh = id, fresh
-	switch {
-	case err != nil:
-		return err
-	case !fresh:
-		return tx.QueryRow(`UPDATE blob SET refs = refs + $1 WHERE sha256 = $2 RETURNING id`, refs, d.in.id[:]).Scan(&d.blob)
-	case file != nil:
-		return nil
+	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, file, envelope, bodystructure, parts, preview)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
+		d.in.size, int64(d.in.crc), refs, file, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview)
+	return err
+}
+
+// shareBlob takes references to the octets that have the key. If they are
+// others, whose sender made them collide, ours are kept without one.
+func (d *delivery) shareBlob(tx *sqldb.Tx, refs int64) error {
+	err := tx.QueryRow(`UPDATE blob SET refs = refs + $1 WHERE key = $2 AND sha256 = $3 RETURNING id`, refs,
+		blobKey(d.in.id), d.in.id[:]).Scan(&d.blob)
+	if err == sqldb.ErrNoRows {
+		return d.insertBlob(tx, nil, refs)
 	}
-	_, err = tx.Exec(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, d.blob, d.in.inline())
 	return err
 }
 

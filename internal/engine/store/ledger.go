@@ -8,6 +8,7 @@ import (
 // tally is a row of that table: the counters of a mailbox, or of an account.
 type tally struct {
 	id          mail.MailboxID
+	role        mail.Role // known if the tally was found by it
 	modseq      mail.ModSeq
 	uidvalidity mail.UIDValidity
 	uidnext     uint64 // may be one past the last UID
@@ -47,6 +48,24 @@ func (s *Store) openLedger(tx *sqldb.Tx, account mail.AccountID) (*ledger, error
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
 	l.modseq = l.total.modseq + 1
+	return l, err
+}
+
+// openLedgerAt is openLedger, and reads the mailbox with a role at once, if
+// there is one.
+func (s *Store) openLedgerAt(tx *sqldb.Tx, account mail.AccountID, role mail.Role) (*ledger, error) {
+	l, box := &ledger{s: s, tx: tx, account: account}, &tally{role: role}
+	err := tx.QueryRow(`SELECT `+tallyColumns+`, b.mailbox, b.modseq, b.uidvalidity, b.uidnext, b.recent, b.messages, b.unseen,
+		b.deleted, b.size FROM tally t LEFT JOIN mailbox m ON m.account = t.account AND m.role = $2 AND m.role <> ''
+		LEFT JOIN tally b ON b.account = t.account AND b.mailbox = m.id
+		WHERE t.account = $1 AND t.mailbox = 0`, account, role).Scan(append(l.total.targets(), box.targets()...)...)
+	if err == sqldb.ErrNoRows {
+		return nil, mail.Errorf(mail.NotFound, "no such account")
+	}
+	l.modseq = l.total.modseq + 1
+	if box.id != 0 {
+		l.boxes = append(l.boxes, box)
+	}
 	return l, err
 }
 
@@ -92,7 +111,12 @@ func (l *ledger) box(id mail.MailboxID) (*tally, error) {
 
 // boxByRole is box for the mailbox with a role.
 func (l *ledger) boxByRole(role mail.Role) (*tally, error) {
-	b := new(tally)
+	for _, b := range l.boxes {
+		if b.role == role && role != "" {
+			return b, nil
+		}
+	}
+	b := &tally{role: role}
 	err := l.tx.QueryRow(`SELECT `+tallyColumns+` FROM mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
 		WHERE m.account = $1 AND m.role = $2 AND m.role <> ''`, l.account, role).Scan(b.targets()...)
 	if err == sqldb.ErrNoRows {
@@ -103,6 +127,7 @@ func (l *ledger) boxByRole(role mail.Role) (*tally, error) {
 	}
 	for _, o := range l.boxes {
 		if o.id == b.id {
+			o.role = role
 			return o, nil
 		}
 	}

@@ -83,6 +83,7 @@ CREATE TABLE copies (
 
 CREATE TABLE blob (
 	id {id},
+	key {int}, -- the first octets of sha256; NULL if a blob with others has the key
 	sha256 {blob} NOT NULL,
 	size {int} NOT NULL,
 	crc32c {int} NOT NULL,
@@ -93,7 +94,7 @@ CREATE TABLE blob (
 	parts {blob},
 	preview TEXT NOT NULL
 );
-CREATE UNIQUE INDEX blob_sha256 ON blob (sha256);
+CREATE UNIQUE INDEX blob_key ON blob (key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX blob_file ON blob (file) WHERE file IS NOT NULL;
 
 CREATE TABLE content (

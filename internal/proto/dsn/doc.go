@@ -3,7 +3,7 @@
 //
 // It provides
 //   - Report, the content of a report (RFC 3464 §2; Deliver-By-Date, RFC 2852 §5;
-//     UTF-8 addresses, RFC 6533);
+//     Future-Release-Request, RFC 4865 §5.1.2; UTF-8 addresses, RFC 6533);
 //   - Message, a Report as a whole message that streams to a writer: the words
 //     for a person in English, Japanese or both, the fields for a program, and
 //     the original or its header (RFC 6522, RFC 3461 §6, RFC 3834, RFC 5321 §3.6.3);
@@ -11,9 +11,8 @@
 //   - Status, the enhanced status code with its meaning in words (RFC 3463, and
 //     the codes registered by RFC 3886, 4468, 4954, 5248, 6531, 6710, 7293, 7372,
 //     7505, 8617 and 8689);
-//   - ParseNotify, ParseRet, EnvelopeID and TypedAddress, for the values of the
-//     parameters of MAIL and RCPT by which senders ask for reports (RFC 3461 §4,
-//     RFC 6533 §3).
+//   - EnvelopeID and TypedAddress, for what senders said of a message and its
+//     recipients when they asked for reports (RFC 3461 §4, RFC 6533 §3).
 //
 // Invariants:
 //   - The octets of a Message depend only on what it was made of, so the time and
@@ -44,13 +43,6 @@ const (
 	MaxDiagnosticLine = 512               // octets of one line of a diagnostic; RFC 5321 §4.5.3.1.5
 	MaxDiagnostic     = 4096              // octets of a diagnostic
 	MaxHeader         = message.MaxHeader // octets of the original's header that are returned alone
-)
-
-// Limits of the parameters, in octets of the encoded value (RFC 3461 §5.4).
-const (
-	MaxEnvelopeID        = 100
-	MaxOriginalRecipient = 500
-	MaxNotify            = 28
 )
 
 // Lengths of Options.ID. With 62 letters and digits, 22 have 128 bits.

@@ -33,10 +33,10 @@ func ParseLanguage(tag string) (Language, error) {
 	return 0, mail.Errorf(mail.Invalid, "reports are written in en and ja, not in %q", tag)
 }
 
-// Explain says in plain words why a message was not delivered, and what the
+// Explain says in plain words what s means: why a message was not delivered, and what the
 // sender can do; advice may be "". A code that is not known is explained by
 // its subject, and else by its class.
-func (s Status) Explain(l Language) (why, advice string) {
+func Explain(s Status, l Language) (why, advice string) {
 	row := reasonFor(s)
 	return row.why[l], advices[row.advice][l]
 }

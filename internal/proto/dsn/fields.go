@@ -2,7 +2,14 @@ package dsn
 
 import (
 	"strings"
+	"time"
+
+	"yubin/internal/mail"
 )
+
+// holdUntil begins the value of Future-Release-Request. Deviation: it stands also
+// for a sender who said for how long, for that is when the message was released.
+const holdUntil = "until;"
 
 // fieldWriter writes the body of message/delivery-status or, if global, of
 // message/global-delivery-status.
@@ -29,6 +36,9 @@ func (w *fieldWriter) report(r *Report) {
 	w.mta("Received-From-MTA", r.ReceivedFrom)
 	w.dst = appendDate(w.dst, "Arrival-Date", r.Arrival)
 	w.dst = appendDate(w.dst, "Deliver-By-Date", r.DeliverBy)
+	if !r.HeldUntil.IsZero() {
+		w.text("Future-Release-Request", holdUntil+r.HeldUntil.UTC().Format(time.RFC3339))
+	}
 	for i := range r.Recipients {
 		w.dst = append(w.dst, "\r\n"...)
 		w.recipient(&r.Recipients[i])
@@ -68,7 +78,7 @@ func (w *fieldWriter) mta(name string, m MTA) {
 func (w *fieldWriter) address(name string, t TypedAddress) {
 	value := cleanLine(t.Value, MaxValue)
 	if t.Type == utf8Type && (!w.global || strings.Contains(value, `\`)) {
-		value = string(AppendUnitext(nil, value, !w.global))
+		value = string(mail.AppendUnitext(nil, value, !w.global))
 	}
 	w.typed(name, t.Type, value)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"yubin/internal/mail"
 	"yubin/internal/scan"
 )
 
@@ -137,7 +138,7 @@ func toASCII(s string) string {
 		if r < utf8.RuneSelf {
 			out = append(out, byte(r))
 		} else {
-			out = appendEscape(out, r)
+			out = mail.AppendEmbedded(out, r)
 		}
 	}
 	return string(out)

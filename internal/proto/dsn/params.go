@@ -7,62 +7,9 @@ import (
 	"yubin/internal/mail"
 )
 
-// ParseNotify reads the value of the NOTIFY parameter, in any case (RFC 3461
-// §4.1). The error is of kind Invalid.
-func ParseNotify(value string) (mail.Notify, error) {
-	if len(value) > MaxNotify {
-		return 0, mail.Errorf(mail.Invalid, "NOTIFY is over %d octets", MaxNotify)
-	}
-	var n mail.Notify
-	for word := range strings.SplitSeq(value, ",") {
-		bit := notifyNamed(word)
-		if bit == 0 || n&mail.NotifyNever != 0 || bit == mail.NotifyNever && n != 0 {
-			return 0, mail.Errorf(mail.Invalid, "NOTIFY must be NEVER, or a list of SUCCESS, FAILURE and DELAY")
-		}
-		n |= bit
-	}
-	return n, nil
-}
-
-func notifyNamed(word string) mail.Notify {
-	for bit := mail.NotifySuccess; bit <= mail.NotifyNever; bit <<= 1 {
-		if strings.EqualFold(bit.String(), word) {
-			return bit
-		}
-	}
-	return 0
-}
-
-// ParseRet reads the value of the RET parameter, in any case (RFC 3461 §4.3).
-// The error is of kind Invalid.
-func ParseRet(value string) (mail.Ret, error) {
-	for r := mail.RetFull; r <= mail.RetHeaders; r++ {
-		if strings.EqualFold(r.String(), value) {
-			return r, nil
-		}
-	}
-	return 0, mail.Errorf(mail.Invalid, "RET must be FULL or HDRS")
-}
-
 // EnvelopeID is the sender's name for a transaction, decoded (RFC 3461 §4.4).
 // It is printable ASCII, spaces included. "" is none.
 type EnvelopeID string
-
-// ParseEnvelopeID reads the value of the ENVID parameter. The error is of kind
-// Invalid.
-func ParseEnvelopeID(value string) (EnvelopeID, error) {
-	if value == "" || len(value) > MaxEnvelopeID {
-		return "", mail.Errorf(mail.Invalid, "ENVID must have 1 to %d octets", MaxEnvelopeID)
-	}
-	id, ok := ParseXtext(value)
-	if !ok || !isPrintableASCII(id) {
-		return "", mail.Errorf(mail.Invalid, "ENVID must be xtext of printable characters")
-	}
-	return EnvelopeID(id), nil
-}
-
-// Append appends the value of the parameter.
-func (id EnvelopeID) Append(dst []byte) []byte { return AppendXtext(dst, string(id)) }
 
 // TypedAddress is an address of some mail system (RFC 3464 §2.1.2): of ours if
 // Type, in lower case, is "rfc822" or "utf-8". Value is decoded, and as the
@@ -115,39 +62,6 @@ func (t TypedAddress) String() string {
 		return ""
 	}
 	return t.Type + ";" + t.Value
-}
-
-// ParseOriginalRecipient reads the value of the ORCPT parameter: an address
-// type, ";", and the address as xtext (RFC 3461 §4.2) or, of type utf-8, in one
-// of the forms of RFC 6533 §3. The error is of kind Invalid.
-func ParseOriginalRecipient(value string) (TypedAddress, error) {
-	if len(value) > MaxOriginalRecipient {
-		return TypedAddress{}, mail.Errorf(mail.Invalid, "ORCPT is over %d octets", MaxOriginalRecipient)
-	}
-	t, err := ParseTyped(value)
-	if err != nil {
-		return TypedAddress{}, err
-	}
-	var ok bool
-	if t.Type == utf8Type {
-		t.Value, ok = ParseUnitext(t.Value)
-	} else if t.Value, ok = ParseXtext(t.Value); ok {
-		ok = isPrintableASCII(t.Value)
-	}
-	if !ok {
-		return TypedAddress{}, mail.Errorf(mail.Invalid, "the address of ORCPT is not encoded as its type asks")
-	}
-	return t, nil
-}
-
-// Append appends the value of the ORCPT parameter; with smtputf8 it may have
-// octets beyond ASCII.
-func (t TypedAddress) Append(dst []byte, smtputf8 bool) []byte {
-	dst = append(append(dst, t.Type...), ';')
-	if t.Type == utf8Type {
-		return AppendUnitext(dst, t.Value, !smtputf8)
-	}
-	return AppendXtext(dst, t.Value)
 }
 
 // isAtom is 1*atext (RFC 5322 §3.2.3).

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"yubin/internal/mail"
 	"yubin/internal/message"
 )
 
@@ -63,6 +64,8 @@ func (f *fieldReader) field(field message.Field) {
 		setDate(&f.report.Arrival, value)
 	case "deliver-by-date":
 		setDate(&f.report.DeliverBy, value)
+	case "future-release-request":
+		setHeldUntil(&f.report.HeldUntil, value)
 	default:
 		f.recipientField(name, value, field)
 	}
@@ -81,7 +84,7 @@ func (f *fieldReader) recipientField(name, value string, field message.Field) {
 		p.Action, _ = ParseAction(firstWord(value))
 	case "status":
 		p := f.recipient(func(p *Recipient) bool { return !p.Status.IsZero() })
-		p.Status, _ = ParseStatus(firstWord(value))
+		p.Status, _ = mail.ParseEnhanced(firstWord(value))
 	case "remote-mta":
 		setMTA(&f.recipient(nil).RemoteMTA, value)
 	case "diagnostic-code":
@@ -179,7 +182,7 @@ func addressOf(value string) TypedAddress {
 		address = address[1 : n-1]
 	}
 	if kind == utf8Type {
-		if decoded, ok := ParseUnitext(address); ok {
+		if decoded, ok := mail.ParseUnitext(address); ok {
 			address = decoded
 		}
 	}
@@ -244,13 +247,22 @@ func unescape(s string) string {
 			out.WriteString(s)
 			return out.String()
 		}
-		r, n := cutEscape(s[i:])
+		r, n := mail.CutEmbedded(s[i:])
 		if n == 0 || r < 0x80 {
 			r, n = '\\', 1
 		}
 		out.WriteString(s[:i])
 		out.WriteRune(r)
 		s = s[i+n:]
+	}
+}
+
+// setHeldUntil reads the form with a date; that with a number of seconds says
+// nothing without the time of submission.
+func setHeldUntil(t *time.Time, value string) {
+	date, ok := strings.CutPrefix(value, holdUntil)
+	if at, err := time.Parse(time.RFC3339, date); ok && err == nil && t.IsZero() {
+		*t = at
 	}
 }
 

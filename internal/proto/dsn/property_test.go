@@ -71,7 +71,7 @@ func drawRecipient(t *rapid.T) Recipient {
 	r := Recipient{
 		Final:       drawAddress(t, "final"),
 		Action:      Action(rapid.IntRange(1, int(Expanded)).Draw(t, "action")),
-		Status:      Status{rapid.SampledFrom([]uint16{2, 4, 5}).Draw(t, "class"), rapid.Uint16Range(0, 999).Draw(t, "subject"), rapid.Uint16Range(0, 999).Draw(t, "detail")},
+		Status:      Status{Class: rapid.SampledFrom([]uint16{2, 4, 5}).Draw(t, "class"), Subject: rapid.Uint16Range(0, 999).Draw(t, "subject"), Detail: rapid.Uint16Range(0, 999).Draw(t, "detail")},
 		Diagnostic:  drawDiagnostic(t),
 		LastAttempt: drawTime(t, "last"),
 	}
@@ -89,7 +89,7 @@ func TestRoundTrip(t *testing.T) {
 	o := options(t)
 	rapid.Check(t, func(t *rapid.T) {
 		r := Report{
-			ReportingMTA: drawMTA(t, "reporting"), Arrival: drawTime(t, "arrival"), DeliverBy: drawTime(t, "deliver by"),
+			ReportingMTA: drawMTA(t, "reporting"), Arrival: drawTime(t, "arrival"), DeliverBy: drawTime(t, "deliver by"), HeldUntil: drawTime(t, "held until").UTC(),
 			MessageID:  "lunch-1@laptop.example",
 			Recipients: rapid.SliceOfN(rapid.Custom(drawRecipient), 1, 4).Draw(t, "recipients"),
 		}

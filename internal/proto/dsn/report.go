@@ -18,6 +18,7 @@ type Report struct {
 	MessageID    string     // of the original, without angle brackets; from its header
 	Arrival      time.Time  // at the reporting MTA
 	DeliverBy    time.Time  // RFC 2852 §5
+	HeldUntil    time.Time  // that the sender asked for (RFC 4865 §5.1.2)
 	Recipients   []Recipient
 }
 
@@ -82,8 +83,8 @@ func (p *Recipient) Attempted(a mail.Attempt) {
 // attemptStatus is the enhanced status of an attempt, or what its code says, if
 // that is of the class of the outcome; else the class alone.
 func attemptStatus(a mail.Attempt) Status {
-	class, _ := ParseStatus(mail.Attempt{Outcome: a.Outcome}.Status())
-	if s, ok := ParseStatus(a.Enhanced); ok && s.Class == class.Class {
+	class, _ := mail.ParseEnhanced(mail.Attempt{Outcome: a.Outcome}.Status())
+	if s, ok := mail.ParseEnhanced(a.Enhanced); ok && s.Class == class.Class {
 		return s
 	}
 	if s := DefaultStatus(a.Code); s.Class == class.Class {

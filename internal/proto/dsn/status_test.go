@@ -3,24 +3,9 @@ package dsn
 import (
 	"strings"
 	"testing"
-)
 
-func TestParseStatus(t *testing.T) {
-	for text, want := range map[string]Status{"5.1.1": {5, 1, 1}, "2.0.0": {2, 0, 0}, "4.999.10": {4, 999, 10}} {
-		got, ok := ParseStatus(text)
-		if !ok || got != want || got.String() != text {
-			t.Errorf("%q is %v, %v", text, got, ok)
-		}
-	}
-	for _, bad := range []string{"", "5", "5.1", "5.1.", "5.1.1 ", "5.01.1", "5.1.1000", "3.1.1", "6.0.0", "5.1.1.1", "x", "5.+1.1", "50.1.1"} {
-		if got, ok := ParseStatus(bad); ok {
-			t.Errorf("%q is %v", bad, got)
-		}
-	}
-	if (Status{}).String() != "" {
-		t.Error("no status has no text")
-	}
-}
+	"yubin/internal/mail"
+)
 
 func TestStatusOf(t *testing.T) {
 	for reply, want := range map[string]string{
@@ -65,7 +50,7 @@ func TestReasonsCoverTheRegistry(t *testing.T) {
 	details := []int{0, 10, 4, 6, 7, 6, 10, 30} // the last of each subject
 	seen := map[Status]bool{}
 	for _, r := range reasons {
-		s := Status{0, r.subject, r.detail}
+		s := Status{Subject: r.subject, Detail: r.detail}
 		if seen[s] {
 			t.Errorf("%v stands twice", s)
 		}
@@ -78,7 +63,7 @@ func TestReasonsCoverTheRegistry(t *testing.T) {
 	}
 	for subject, last := range details[1:] {
 		for detail := range last + 1 {
-			if s := (Status{0, uint16(subject + 1), uint16(detail)}); !seen[s] {
+			if s := (Status{Subject: uint16(subject + 1), Detail: uint16(detail)}); !seen[s] {
 				t.Errorf("%v is not explained", s)
 			}
 		}
@@ -91,14 +76,14 @@ func TestExplain(t *testing.T) {
 		lang   Language
 		why    string
 	}{
-		{Status{5, 2, 2}, English, "The recipient's mailbox is full."},
-		{Status{4, 2, 2}, Japanese, "相手の方のメールボックスがいっぱいです。"},
-		{Status{5, 1, 250}, English, "There is a problem with the address."},
-		{Status{5, 0, 0}, English, "The message was refused."},
-		{Status{5, 99, 1}, English, "The message was refused."},
-		{Status{4, 0, 0}, English, "For the time being, the message cannot be delivered."},
+		{Status{Class: 5, Subject: 2, Detail: 2}, English, "The recipient's mailbox is full."},
+		{Status{Class: 4, Subject: 2, Detail: 2}, Japanese, "相手の方のメールボックスがいっぱいです。"},
+		{Status{Class: 5, Subject: 1, Detail: 250}, English, "There is a problem with the address."},
+		{Status{Class: 5, Subject: 0, Detail: 0}, English, "The message was refused."},
+		{Status{Class: 5, Subject: 99, Detail: 1}, English, "The message was refused."},
+		{Status{Class: 4, Subject: 0, Detail: 0}, English, "For the time being, the message cannot be delivered."},
 	} {
-		if why, advice := test.status.Explain(test.lang); why != test.why || advice == "" {
+		if why, advice := Explain(test.status, test.lang); why != test.why || advice == "" {
 			t.Errorf("%v: %q, %q", test.status, why, advice)
 		}
 	}
@@ -127,11 +112,11 @@ func FuzzStatus(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if got, ok := ParseStatus(s); ok && got.String() != s {
+		if got, ok := mail.ParseEnhanced(s); ok && got.String() != s {
 			t.Errorf("%q is read as %v", s, got)
 		}
 		if got := StatusOf(s); !got.IsZero() {
-			if back, ok := ParseStatus(got.String()); !ok || back != got || s[0] != byte('0'+got.Class) {
+			if back, ok := mail.ParseEnhanced(got.String()); !ok || back != got || s[0] != byte('0'+got.Class) {
 				t.Errorf("%q has %v", s, got)
 			}
 		}

@@ -62,7 +62,7 @@ func report(recipients ...Recipient) Report {
 
 func refused(t testing.TB) Recipient {
 	return Recipient{
-		Final: typed(t, "bob@example.com"), Action: Failed, Status: Status{5, 1, 1}, RemoteMTA: DNS("mx.example.com"),
+		Final: typed(t, "bob@example.com"), Action: Failed, Status: Status{Class: 5, Subject: 1, Detail: 1}, RemoteMTA: DNS("mx.example.com"),
 		Diagnostic:  SMTP("550-5.1.1 <bob@example.com>: Recipient address rejected:\r\n550 5.1.1 User unknown in local recipient table\r\n"),
 		LastAttempt: at(9, 1), FinalLogID: "q7f3",
 	}
@@ -70,14 +70,14 @@ func refused(t testing.TB) Recipient {
 
 func late(t testing.TB) Recipient {
 	return Recipient{
-		Final: typed(t, "carol@example.net"), Action: Delayed, Status: Status{4, 4, 1}, RemoteMTA: DNS("mx.example.net"),
+		Final: typed(t, "carol@example.net"), Action: Delayed, Status: Status{Class: 4, Subject: 4, Detail: 1}, RemoteMTA: DNS("mx.example.net"),
 		Diagnostic:  Diagnostic{"x-yubin", "connect to mx.example.net [192.0.2.7] port 25: timed out"},
 		LastAttempt: at(12, 50), WillRetryUntil: time.Date(2027, 1, 9, 9, 0, 0, 0, tokyo),
 	}
 }
 
 func done(t testing.TB, to string, a Action) Recipient {
-	return Recipient{Original: typed(t, to), Final: typed(t, to), Action: a, Status: Status{2, 1, 5}, LastAttempt: at(9, 1)}
+	return Recipient{Original: typed(t, to), Final: typed(t, to), Action: a, Status: Status{Class: 2, Subject: 1, Detail: 5}, LastAttempt: at(9, 1)}
 }
 
 // write returns the octets of a message and checks what holds of all.

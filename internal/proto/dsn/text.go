@@ -134,7 +134,7 @@ func (w *textWriter) outcome(p *Recipient) {
 		w.line("    ", w.words.note[p.Action])
 		return
 	}
-	why, advice := p.Status.Explain(w.l)
+	why, advice := Explain(p.Status, w.l)
 	w.line("    ", why+" ["+p.Status.String()+"]")
 	switch {
 	case p.Action == Failed:

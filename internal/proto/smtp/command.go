@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"strconv"
+	"time"
 
 	"yubin/internal/mail"
 )
@@ -21,21 +22,39 @@ type (
 		Greeting Verb
 		Name     string
 	}
-	// Mail is MAIL FROM.
+	// Mail is MAIL FROM. Given says which parameters there are.
 	Mail struct {
 		ReversePath mail.ReversePath
 		Size        int64 // declared with SIZE=
 		Body        mail.Body
 		UTF8        bool // SMTPUTF8
+		Ret         mail.Ret
+		EnvID       string // decoded
+		RequireTLS  bool
+		Priority    int8 // MT-PRIORITY=
+		By          By
+		HoldFor     int64 // seconds
+		HoldUntil   time.Time
 		Given       Params
 		NonASCII    bool // the path has octets beyond ASCII
+	}
+	// By is the value of BY= (RFC 2852 §4).
+	By struct {
+		Seconds int64 // that are left
+		Return  bool  // mode R, else N
+		Trace   bool
 	}
 	// Rcpt is RCPT TO. Postmaster is "<Postmaster>" without a domain, and then
 	// ForwardPath is zero.
 	Rcpt struct {
 		ForwardPath mail.Address
 		Postmaster  bool
+		Notify      mail.Notify
+		ORCPT       string // type, ";" and the address, decoded
+		Given       Params
 		NonASCII    bool
+		// UTF8 lets Append write an ORCPT of type utf-8 with octets beyond ASCII.
+		UTF8 bool
 	}
 	// Data is DATA.
 	Data struct{}
@@ -66,15 +85,24 @@ type (
 	}
 )
 
-// Params is a set of MAIL parameters.
-type Params uint8
+// Params is a set of parameters of MAIL and RCPT.
+type Params uint16
 
-// The MAIL parameters.
+// The parameters.
 const (
 	ParamSize Params = 1 << iota
 	ParamBody
 	ParamUTF8
 	ParamAuth
+	ParamRet
+	ParamEnvID
+	ParamRequireTLS
+	ParamPriority
+	ParamBy
+	ParamHoldFor
+	ParamHoldUntil
+	ParamNotify // of RCPT, as the next
+	ParamORCPT
 )
 
 // Verb tells the three greetings apart.
@@ -121,35 +149,22 @@ func (c Hello) Append(dst []byte) []byte {
 	return append(append(append(dst, c.Greeting.String()...), ' '), c.Name...)
 }
 
-var bodyNames = [...]string{mail.Body7Bit: "7BIT", mail.Body8BitMIME: "8BITMIME", mail.BodyBinaryMIME: "BINARYMIME"}
-
 // Append appends the command line, with the parameters in Given. AUTH is sent
 // as <>: we never vouch for who submitted a message (RFC 4954 §5).
 func (c Mail) Append(dst []byte) []byte {
 	dst = append(dst, "MAIL FROM:<"...)
 	dst = append(append(dst, c.ReversePath.String()...), '>')
-	if c.Given&ParamSize != 0 {
-		dst = strconv.AppendInt(append(dst, " SIZE="...), c.Size, 10)
-	}
-	if c.Given&ParamBody != 0 {
-		dst = append(append(dst, " BODY="...), bodyNames[c.Body]...)
-	}
-	if c.Given&ParamUTF8 != 0 {
-		dst = append(dst, " SMTPUTF8"...)
-	}
-	if c.Given&ParamAuth != 0 {
-		dst = append(dst, " AUTH=<>"...)
-	}
-	return dst
+	return appendParams(dst, &c, c.Given, mailParams[:])
 }
 
-// Append appends the command line.
+// Append appends the command line, with the parameters in Given.
 func (c Rcpt) Append(dst []byte) []byte {
 	to := c.ForwardPath.String()
 	if c.Postmaster {
 		to = "Postmaster"
 	}
-	return append(append(append(dst, "RCPT TO:<"...), to...), '>')
+	dst = append(append(append(dst, "RCPT TO:<"...), to...), '>')
+	return appendParams(dst, &c, c.Given, rcptParams[:])
 }
 
 // Append appends the command line.

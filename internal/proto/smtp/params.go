@@ -1,160 +1,106 @@
 package smtp
 
 import (
-	"math"
+	"strconv"
 
 	"yubin/internal/mail"
 	"yubin/internal/scan"
 )
 
+// param is a parameter of a command of type C.
+type param[C any] struct {
+	name string
+	bit  Params
+	// read takes the value, nil if there is none, and reports whether it is valid.
+	read func(c *C, value []byte) bool
+	// write appends the value; nil if there never is one.
+	write func(dst []byte, c *C) []byte
+}
+
+// mailParams are the parameters of MAIL in the order in which they are written.
+var mailParams = [...]param[Mail]{
+	{"SIZE", ParamSize, readSize, func(dst []byte, c *Mail) []byte { return strconv.AppendInt(dst, c.Size, 10) }},
+	{"BODY", ParamBody, readBody, func(dst []byte, c *Mail) []byte { return append(dst, bodyNames[c.Body]...) }},
+	{"SMTPUTF8", ParamUTF8, func(c *Mail, v []byte) bool { c.UTF8 = true; return v == nil }, nil},
+	{"AUTH", ParamAuth, readAuth, func(dst []byte, _ *Mail) []byte { return append(dst, "<>"...) }},
+	{"RET", ParamRet, readRet, func(dst []byte, c *Mail) []byte { return append(dst, c.Ret.String()...) }},
+	{"ENVID", ParamEnvID, readEnvID, func(dst []byte, c *Mail) []byte { return mail.AppendXtext(dst, c.EnvID) }},
+	{"REQUIRETLS", ParamRequireTLS, func(c *Mail, v []byte) bool { c.RequireTLS = true; return v == nil }, nil},
+	{"MT-PRIORITY", ParamPriority, readPriority, func(dst []byte, c *Mail) []byte { return strconv.AppendInt(dst, int64(c.Priority), 10) }},
+	{"BY", ParamBy, readBy, func(dst []byte, c *Mail) []byte { return c.By.append(dst) }},
+	{"HOLDFOR", ParamHoldFor, readHoldFor, func(dst []byte, c *Mail) []byte { return strconv.AppendInt(dst, c.HoldFor, 10) }},
+	{"HOLDUNTIL", ParamHoldUntil, readHoldUntil, func(dst []byte, c *Mail) []byte { return c.HoldUntil.UTC().AppendFormat(dst, holdLayout) }},
+}
+
+// rcptParams are the parameters of RCPT.
+var rcptParams = [...]param[Rcpt]{
+	{"NOTIFY", ParamNotify, readNotify, func(dst []byte, c *Rcpt) []byte { return append(dst, c.Notify.String()...) }},
+	{"ORCPT", ParamORCPT, readORCPT, func(dst []byte, c *Rcpt) []byte { return AppendORCPT(dst, c.ORCPT, c.UTF8) }},
+}
+
 // params is *( SP esmtp-param ), esmtp-param = esmtp-keyword ["=" esmtp-value]
-// (RFC 5321 §4.1.2). For RCPT, where no extension here has one, c is nil. As
-// each may stand once, their number has a bound.
-func (p *parser) params(c *Mail) {
+// (RFC 5321 §4.1.2). As each may stand once, their number has a bound.
+func params[C any](p *parser, c *C, given *Params, table []param[C]) {
 	for p.Try(' ') {
 		p.While(isSpace)
 		keyword := p.While1(isKeyword, "a parameter")
 		var value []byte
-		hasValue := p.Try('=')
-		if hasValue {
+		if p.Try('=') {
 			value = p.While1(isValue, "a value")
 		}
 		if p.Failed() {
 			return
 		}
-		p.param(c, paramNamed(keyword), hasValue, value)
+		readParam(p, c, given, named(table, keyword), value)
 	}
 }
 
-func paramNamed(keyword []byte) Params {
+// named finds the row of a keyword, or nil.
+func named[C any](table []param[C], keyword []byte) *param[C] {
 	var c scan.Cursor
-	for _, known := range [...]struct {
-		name  string
-		param Params
-	}{{"SIZE", ParamSize}, {"BODY", ParamBody}, {"SMTPUTF8", ParamUTF8}, {"AUTH", ParamAuth}} {
+	for i := range table {
 		c.Reset(keyword)
-		if c.TryFold(known.name) && c.AtEnd() {
-			return known.param
+		if c.TryFold(table[i].name) && c.AtEnd() {
+			return &table[i]
 		}
 	}
-	return 0
+	return nil
 }
 
-func (p *parser) param(c *Mail, param Params, hasValue bool, value []byte) {
+func readParam[C any](p *parser, c *C, given *Params, row *param[C], value []byte) {
 	switch {
-	case c == nil || param == 0:
-		p.refuse(Reply{555, Enhanced{5, 5, 4}, "this parameter is not known here"})
+	case row == nil:
+		p.refuse(Reply{555, code(5, 5, 4), "this parameter is not known here"})
 		return
-	case c.Given&param != 0:
-		p.refuse(Reply{501, Enhanced{5, 5, 4}, "a parameter stands twice"})
+	case *given&row.bit != 0 || row.bit&holds != 0 && *given&holds != 0:
+		p.refuse(Reply{501, code(5, 5, 4), "a parameter stands twice"})
 		return
 	}
-	c.Given |= param
-	ok := true
-	switch param {
-	case ParamSize:
-		c.Size, ok = sizeValue(value)
-	case ParamBody:
-		c.Body, ok = bodyValue(value)
-	case ParamUTF8:
-		c.UTF8, ok = true, !hasValue
-	case ParamAuth:
-		ok = authValue(value)
-	}
-	if !ok {
-		p.refuse(Reply{501, Enhanced{5, 5, 4}, "the value of a parameter is not valid"})
-	}
-}
-
-// sizeValue is 1*20DIGIT (RFC 1870 §6); beyond 63 bits it is the largest there is.
-func sizeValue(v []byte) (int64, bool) {
-	if len(v) == 0 || len(v) > 20 {
-		return 0, false
-	}
-	for _, d := range v {
-		if !scan.IsDigit(d) {
-			return 0, false
+	*given |= row.bit
+	if !row.read(c, value) {
+		enhanced := code(5, 5, 4)
+		if row.bit == ParamPriority {
+			enhanced = code(5, 5, 2) // RFC 6710 §4.1
 		}
+		p.refuse(Reply{501, enhanced, "the value of " + row.name + " is not valid"})
 	}
-	n, ok := scan.Uint(v)
-	if !ok || n > math.MaxInt64 {
-		return math.MaxInt64, true
-	}
-	return int64(n), true
 }
 
-// bodyValue is body-value (RFC 6152 §2, RFC 3030 §3).
-func bodyValue(v []byte) (mail.Body, bool) {
-	var c scan.Cursor
-	for body, name := range bodyNames {
-		c.Reset(v)
-		if c.TryFold(name) && c.AtEnd() {
-			return mail.Body(body), true
+// holds are the two forms of hold-param, of which there may be one (RFC 4865 §4.1).
+const holds = ParamHoldFor | ParamHoldUntil
+
+func appendParams[C any](dst []byte, c *C, given Params, table []param[C]) []byte {
+	for i := range table {
+		row := &table[i]
+		if given&row.bit == 0 {
+			continue
 		}
-	}
-	return 0, false
-}
-
-// authValue is "<>" or a mailbox in xtext (RFC 4954 §5). Who submitted the
-// message elsewhere is nothing that we could check, so the value is not kept.
-func authValue(v []byte) bool {
-	text, ok := ParseXtext(v)
-	if !ok || text == "" {
-		return false
-	}
-	if text == "<>" {
-		return true
-	}
-	_, err := mail.ParseAddress(text)
-	return err == nil
-}
-
-// ParseXtext decodes xtext (RFC 3461 §4). False if b is not xtext.
-func ParseXtext(b []byte) (string, bool) {
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == '+':
-			if i+2 >= len(b) {
-				return "", false
-			}
-			hi, lo := hexDigit(b[i+1]), hexDigit(b[i+2])
-			if hi < 0 || lo < 0 {
-				return "", false
-			}
-			out = append(out, byte(hi<<4|lo))
-			i += 2
-		case c < '!' || c > '~' || c == '=':
-			return "", false
-		default:
-			out = append(out, c)
-		}
-	}
-	return string(out), true
-}
-
-// AppendXtext encodes s as xtext.
-func AppendXtext(dst []byte, s string) []byte {
-	const digits = "0123456789ABCDEF"
-	for i := range len(s) {
-		if c := s[i]; c < '!' || c > '~' || c == '=' || c == '+' {
-			dst = append(dst, '+', digits[c>>4], digits[c&15])
-		} else {
-			dst = append(dst, c)
+		dst = append(append(dst, ' '), row.name...)
+		if row.write != nil {
+			dst = row.write(append(dst, '='), c)
 		}
 	}
 	return dst
-}
-
-// hexDigit takes upper-case digits only, as the RFC says.
-func hexDigit(b byte) int {
-	switch {
-	case b >= '0' && b <= '9':
-		return int(b - '0')
-	case b >= 'A' && b <= 'F':
-		return int(b-'A') + 10
-	}
-	return -1
 }
 
 func isKeyword(b byte) bool { return scan.IsAlpha(b) || scan.IsDigit(b) || b == '-' }

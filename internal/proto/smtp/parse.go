@@ -33,7 +33,7 @@ func Parse(line []byte) (Command, Verb, error) {
 	}
 	verb := ParseVerb(word)
 	if verb == Unknown {
-		return nil, Unknown, &Error{Reply{500, Enhanced{5, 5, 2}, "this command is not known here"}}
+		return nil, Unknown, &Error{Reply{500, code(5, 5, 2), "this command is not known here"}}
 	}
 	var p parser
 	p.Reset(bytes.TrimRight(line, " \t"))
@@ -53,9 +53,9 @@ func (p *parser) refusal(err error) Reply {
 	}
 	var at *scan.Error
 	if errors.As(err, &at) {
-		return Reply{501, Enhanced{5, 5, 4}, at.Error()}
+		return Reply{501, code(5, 5, 4), at.Error()}
 	}
-	return Reply{501, Enhanced{5, 5, 4}, "arguments are not valid"}
+	return Reply{501, code(5, 5, 4), "arguments are not valid"}
 }
 
 // refuse makes the parse fail with a reply of its own.
@@ -126,7 +126,14 @@ func (p *parser) mail() Command {
 	p.While(isSpace)
 	var c Mail
 	c.ReversePath, c.NonASCII = p.reversePath()
-	p.params(&c)
+	if p.Peek() == ' ' {
+		return p.mailParams(c)
+	}
+	return c
+}
+
+func (p *parser) mailParams(c Mail) Mail {
+	params(p, &c, &c.Given, mailParams[:])
 	return c
 }
 
@@ -138,7 +145,14 @@ func (p *parser) rcpt() Command {
 	if c.Postmaster = p.TryFold("<Postmaster>"); !c.Postmaster {
 		c.ForwardPath, c.NonASCII = p.forwardPath()
 	}
-	p.params(nil)
+	if p.Peek() == ' ' {
+		return p.rcptParams(c)
+	}
+	return c
+}
+
+func (p *parser) rcptParams(c Rcpt) Rcpt {
+	params(p, &c, &c.Given, rcptParams[:])
 	return c
 }
 

@@ -13,12 +13,12 @@ func (p *parser) reversePath() (path mail.ReversePath, nonASCII bool) {
 		p.Skip(2)
 		return mail.ReversePath{}, false
 	}
-	a, nonASCII := p.path(Enhanced{5, 1, 7})
+	a, nonASCII := p.path(code(5, 1, 7))
 	return mail.ReversePath(a), nonASCII
 }
 
 // forwardPath is Path.
-func (p *parser) forwardPath() (mail.Address, bool) { return p.path(Enhanced{5, 1, 3}) }
+func (p *parser) forwardPath() (mail.Address, bool) { return p.path(code(5, 1, 3)) }
 
 // path is "<" [ A-d-l ":" ] Mailbox ">". A failure gets a 501 with the code.
 func (p *parser) path(code Enhanced) (a mail.Address, nonASCII bool) {

@@ -5,23 +5,17 @@ import (
 	"strconv"
 	"strings"
 
+	"yubin/internal/mail"
 	"yubin/internal/scan"
 )
 
-// Enhanced is an enhanced status code (RFC 3463). The zero value is none.
-type Enhanced struct{ Class, Subject, Detail uint16 }
+// Enhanced is an enhanced status code (RFC 3463).
+type Enhanced = mail.Enhanced
 
-// Append appends "class.subject.detail"; nothing for none.
-func (e Enhanced) Append(dst []byte) []byte {
-	if e == (Enhanced{}) {
-		return dst
-	}
-	dst = strconv.AppendUint(dst, uint64(e.Class), 10)
-	dst = strconv.AppendUint(append(dst, '.'), uint64(e.Subject), 10)
-	return strconv.AppendUint(append(dst, '.'), uint64(e.Detail), 10)
+// code makes an Enhanced.
+func code(class, subject, detail uint16) Enhanced {
+	return Enhanced{Class: class, Subject: subject, Detail: detail}
 }
-
-func (e Enhanced) String() string { return string(e.Append(nil)) }
 
 // Reply is an answer of a server (RFC 5321 §4.2). Text may have several lines,
 // parted by LF.
@@ -66,7 +60,7 @@ func (r Reply) appendLine(dst []byte, line string, more bool) []byte {
 	} else {
 		dst = append(dst, ' ')
 	}
-	if r.Enhanced != (Enhanced{}) {
+	if !r.Enhanced.IsZero() {
 		dst = append(r.Enhanced.Append(dst), ' ')
 	}
 	for i := range len(line) {
@@ -143,18 +137,12 @@ func cutReplyLine(line []byte) (code int, text []byte, last, ok bool) {
 // cutEnhanced reads an enhanced status code of the same class as code at the
 // start of text (RFC 2034 §4).
 func cutEnhanced(text []byte, code int) (Enhanced, []byte) {
-	var c scan.Cursor
-	c.Reset(text)
-	e := Enhanced{Class: uint16(c.Number(5))}
-	c.Expect('.')
-	e.Subject = uint16(c.Number(999))
-	c.Expect('.')
-	e.Detail = uint16(c.Number(999))
-	if !c.AtEnd() {
-		c.Expect(' ')
-	}
-	if c.Failed() || int(e.Class) != code/100 {
+	e, rest, ok := mail.CutEnhanced(string(text[:min(len(text), maxEnhanced+1)]))
+	if !ok || int(e.Class) != code/100 || rest != "" && rest[0] != ' ' {
 		return Enhanced{}, text
 	}
-	return e, c.Rest()
+	return e, text[min(len(e.String())+1, len(text)):]
 }
+
+// maxEnhanced is the length of "5.999.999".
+const maxEnhanced = 9

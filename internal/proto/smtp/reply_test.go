@@ -12,11 +12,11 @@ func TestReplyAppend(t *testing.T) {
 		reply Reply
 		want  string
 	}{
-		{Reply{250, Enhanced{2, 1, 0}, "ok"}, "250 2.1.0 ok\r\n"},
+		{Reply{250, code(2, 1, 0), "ok"}, "250 2.1.0 ok\r\n"},
 		{Reply{Code: 334}, "334 \r\n"},
 		{Reply{250, Enhanced{}, "a\nb\nc"}, "250-a\r\n250-b\r\n250 c\r\n"},
-		{Reply{214, Enhanced{2, 0, 0}, "a\nb"}, "214-2.0.0 a\r\n214 2.0.0 b\r\n"},
-		{Reply{550, Enhanced{5, 1, 1}, "evil\r250 é"}, "550 5.1.1 evil?250 ??\r\n"},
+		{Reply{214, code(2, 0, 0), "a\nb"}, "214-2.0.0 a\r\n214 2.0.0 b\r\n"},
+		{Reply{550, code(5, 1, 1), "evil\r250 é"}, "550 5.1.1 evil?250 ??\r\n"},
 	} {
 		if got := string(test.reply.Append(nil)); got != test.want {
 			t.Errorf("%#v is %q, want %q", test.reply, got, test.want)
@@ -26,7 +26,7 @@ func TestReplyAppend(t *testing.T) {
 
 func TestLongRepliesAreBroken(t *testing.T) {
 	text := strings.Repeat("x", 1200)
-	out := Reply{550, Enhanced{5, 7, 1}, text + "\nend"}.Append(nil)
+	out := Reply{550, code(5, 7, 1), text + "\nend"}.Append(nil)
 	var p ReplyParser
 	var got Reply
 	for line := range bytes.SplitSeq(bytes.TrimSuffix(out, []byte("\r\n")), []byte("\r\n")) {
@@ -65,13 +65,13 @@ func TestReplyParser(t *testing.T) {
 	}{
 		{[]string{"250"}, Reply{Code: 250}},
 		{[]string{"250 "}, Reply{Code: 250}},
-		{[]string{"250 2.1.0 ok"}, Reply{250, Enhanced{2, 1, 0}, "ok"}},
-		{[]string{"250 2.1.0"}, Reply{250, Enhanced{2, 1, 0}, ""}},
+		{[]string{"250 2.1.0 ok"}, Reply{250, code(2, 1, 0), "ok"}},
+		{[]string{"250 2.1.0"}, Reply{250, code(2, 1, 0), ""}},
 		{[]string{"550 2.1.0 not ours"}, Reply{550, Enhanced{}, "2.1.0 not ours"}},
 		{[]string{"220 2.1 servers"}, Reply{220, Enhanced{}, "2.1 servers"}},
 		{[]string{"250-mx", "250-SIZE 1", "250 HELP"}, Reply{250, Enhanced{}, "mx\nSIZE 1\nHELP"}},
-		{[]string{"550-5.7.1 a", "550 5.7.1 b"}, Reply{550, Enhanced{5, 7, 1}, "a\nb"}},
-		{[]string{"550-5.7.1 a", "550 5.7.2 b"}, Reply{550, Enhanced{5, 7, 1}, "a\n5.7.2 b"}},
+		{[]string{"550-5.7.1 a", "550 5.7.1 b"}, Reply{550, code(5, 7, 1), "a\nb"}},
+		{[]string{"550-5.7.1 a", "550 5.7.2 b"}, Reply{550, code(5, 7, 1), "a\n5.7.2 b"}},
 		{[]string{"421 \xffbye"}, Reply{421, Enhanced{}, "\xffbye"}},
 	} {
 		if got, err := parseLines(test.lines...); err != nil || got != test.want {

@@ -43,7 +43,7 @@ func pathAddress(r *http.Request) (mail.Address, error) {
 }
 
 func accountOf(a directory.Account) Account {
-	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created}
+	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created, Language: a.Language}
 }
 
 func (h *Handler) listAccounts(r *http.Request) (any, error) {
@@ -74,7 +74,7 @@ func (h *Handler) addAccount(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := h.Accounts.AddAccount(r.Context(), directory.NewAccount{Address: address, Password: in.Password})
+	a, err := h.Accounts.AddAccount(r.Context(), directory.NewAccount{Address: address, Password: in.Password, Language: in.Language})
 	return accountOf(a), err
 }
 
@@ -117,6 +117,11 @@ func (h *Handler) changeAccount(r *http.Request) (any, error) {
 	}
 	if in.Enabled != nil {
 		if err := h.Accounts.SetDisabled(r.Context(), address, !*in.Enabled); err != nil {
+			return nil, err
+		}
+	}
+	if in.Language != nil {
+		if err := h.Accounts.SetLanguage(r.Context(), address, *in.Language); err != nil {
 			return nil, err
 		}
 	}

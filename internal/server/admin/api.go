@@ -8,10 +8,20 @@
 //	DELETE /v1/domains/{domain}
 //	GET    /v1/accounts?domain&after&limit   POST {address, password}
 //	POST   /v1/accounts/import      {accounts: [{line, address, password | hash}]}
-//	GET    /v1/accounts/{address}   PATCH {password?, enabled?}   DELETE
+//	GET    /v1/accounts/{address}   PATCH {password?, enabled?, language?}   DELETE
 //	GET    /v1/aliases?domain&after&limit    POST {address, targets}
 //	DELETE /v1/aliases/{address}
+//	GET    /v1/routes               GET, PUT {to, action, ...}, DELETE /v1/routes/{name}
+//	GET    /v1/networks             POST {network}   DELETE /v1/networks/{network}
+//	GET    /v1/explain?address&from&as&client&via
 //	POST   /v1/check?deep           a stream of {problem}, then {checked}
+//	POST   /v1/backup               {folder}: a stream of {progress}, then {snapshot}
+//	POST   /v1/restore              {folder, account, ...}: a stream of {progress}, then {returned}
+//	GET    /metrics                 for Prometheus
+//	GET    /debug/pprof/            Go's profiles; on the socket only
+//
+// The queue of outgoing mail stands in queue.go, the memory of all mail in
+// trace.go.
 //
 // A failure is {kind, text} with the status of the table in errors.go.
 package admin
@@ -53,7 +63,9 @@ type Account struct {
 	Address string    `json:"address"`
 	Enabled bool      `json:"enabled"`
 	Created time.Time `json:"created"`
-	Holds   *Holdings `json:"holds,omitempty"`
+	// Language is the tag of what the owner reads, for mail from this server.
+	Language string    `json:"language,omitempty"`
+	Holds    *Holdings `json:"holds,omitempty"`
 }
 
 // Holdings is how much an account has.
@@ -68,12 +80,14 @@ type Holdings struct {
 type NewAccount struct {
 	Address  string `json:"address"`
 	Password string `json:"password"`
+	Language string `json:"language,omitempty"`
 }
 
 // AccountChange says what to change of an account; nil leaves it.
 type AccountChange struct {
 	Password *string `json:"password,omitempty"`
 	Enabled  *bool   `json:"enabled,omitempty"`
+	Language *string `json:"language,omitempty"`
 }
 
 // Import is many accounts at once.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -28,6 +29,7 @@ type Accounts interface {
 	Accounts(context.Context, directory.Filter) ([]directory.Account, error)
 	SetPassword(ctx context.Context, a mail.Address, password string) error
 	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
+	SetLanguage(ctx context.Context, a mail.Address, tag string) error
 	RemoveAccount(context.Context, mail.Address) error
 	Importer
 }
@@ -51,8 +53,15 @@ type Config struct {
 	Domains  Domains
 	Accounts Accounts
 	Aliases  Aliases
+	Routes   Routes
+	Networks Networks
+	Resolver dns.Resolver // for the explanation of routes
 	Store    Store
+	Backups  Backups
+	Queue    Queue   // nil for none
+	Journal  Journal // nil for none
 	Status   Status
+	Metrics  http.Handler // GET /metrics; nil for none
 	Log      *slog.Logger
 }
 
@@ -79,10 +88,25 @@ func New(c Config) *Handler {
 		"GET /v1/aliases":               h.listAliases,
 		"POST /v1/aliases":              h.addAlias,
 		"DELETE /v1/aliases/{address}":  h.removeAlias,
+		"GET /v1/routes":                h.listRoutes,
+		"GET /v1/routes/{name}":         h.showRoute,
+		"PUT /v1/routes/{name}":         h.setRoute,
+		"DELETE /v1/routes/{name}":      h.removeRoute,
+		"GET /v1/networks":              h.listNetworks,
+		"POST /v1/networks":             h.trustNetwork,
+		"DELETE /v1/networks/{network}": h.untrustNetwork,
+		"GET /v1/explain":               h.explain,
 	} {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	h.mux.HandleFunc("POST /v1/check", h.check)
+	h.mux.HandleFunc("POST /v1/backup", h.backup)
+	h.mux.HandleFunc("POST /v1/restore", h.putBack)
+	h.queueRoutes()
+	h.profiles()
+	if c.Metrics != nil {
+		h.mux.Handle("GET /metrics", c.Metrics)
+	}
 	return h
 }
 

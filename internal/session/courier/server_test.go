@@ -17,6 +17,9 @@ import (
 	"github.com/xdg-go/scram"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
@@ -39,21 +42,21 @@ type parcel struct{ bytes.Buffer }
 func (p *parcel) Size() int64 { return int64(p.Len()) }
 func (p *parcel) Close()      {}
 
-func (o *office) deliver(_ context.Context, p *parcel, to []store.Filing) ([]store.Filed, error) {
+func (o *office) accept(_ context.Context, p *parcel, to []store.Filing, _ spool.Item, _ []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.kept = append(o.kept, p.String())
-	return make([]store.Filed, len(to)), nil
+	return make([]store.Filed, len(to)), 0, nil
 }
 
-func (o *office) Route(_ context.Context, _ *smtpd.Client, to mail.Address) (smtpd.Routed, error) {
+func (o *office) Route(_ context.Context, _ *smtpd.Client, to mail.Address) (route.Routed, error) {
 	switch to.Local {
 	case "nobody":
-		return smtpd.Routed{}, mail.Errorf(mail.NotFound, "nobody here")
+		return route.Routed{}, mail.Errorf(mail.NotFound, "nobody here")
 	case "full":
-		return smtpd.Routed{}, mail.Errorf(mail.OverQuota, "full")
+		return route.Routed{}, mail.Errorf(mail.OverQuota, "full")
 	}
-	return smtpd.Routed{Accounts: []mail.AccountID{1}}, nil
+	return route.Routed{Accounts: []mail.AccountID{1}}, nil
 }
 
 func (o *office) MayUse(context.Context, mail.Principal, mail.Address) (bool, error) {
@@ -91,7 +94,7 @@ func (o *office) serve(t *testing.T, profile smtpd.Profile) (uint16, *netx.Serve
 	t.Helper()
 	cfg := smtpd.Config{
 		Profile: profile, Hostname: "mx1.example.net", TLS: cert.Server, Router: o, Identities: o,
-		Acceptor: smtpd.Into(func() *parcel { return &parcel{} }, o.deliver),
+		Acceptor: smtpd.Into(func() *parcel { return &parcel{} }, o.accept),
 		Log:      slog.New(slog.DiscardHandler), Now: time.Now, NewID: o.id,
 	}
 	if profile == smtpd.Submission {

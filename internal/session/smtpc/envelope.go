@@ -2,12 +2,10 @@ package smtpc
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
-	"yubin/internal/scan"
 )
 
 // takes says what a message needs that the host does not offer, if anything.
@@ -50,120 +48,65 @@ func (c *Client) secondsLeft(by mail.DeliverBy) int64 {
 	return int64(by.At.Sub(c.cfg.Now()) / time.Second)
 }
 
-// mailCommand is MAIL with what the host offers of what the message asks for.
-type mailCommand struct {
-	smtp.Mail
-	more []byte
-}
-
-func (m mailCommand) Append(dst []byte) []byte { return append(m.Mail.Append(dst), m.more...) }
-
 // mailFrom makes the MAIL command of t. The parameters of the message are
 // those that the host offers: what must not be left out, takes has looked for.
 func (c *Client) mailFrom(t mail.Outgoing, utf8 bool) smtp.Command {
-	m := mailCommand{Mail: smtp.Mail{ReversePath: t.ReversePath, Size: t.Size, Body: t.Body}}
-	if c.offers.has(extSize) {
-		m.Given |= smtp.ParamSize
-	}
-	if t.Body != mail.Body7Bit {
-		m.Given |= smtp.ParamBody
-	}
-	if utf8 {
-		m.Given |= smtp.ParamUTF8
-	}
-	if c.offers.has(extDSN) {
-		m.more = appendDSN(m.more, t)
-	}
-	if t.RequireTLS && c.offers.has(extRequireTLS) && c.verified {
-		m.more = append(m.more, " REQUIRETLS"...)
-	}
-	if t.Priority != 0 && c.offers.has(extPriority) {
-		m.more = strconv.AppendInt(append(m.more, " MT-PRIORITY="...), int64(t.Priority), 10)
-	}
-	if !t.DeliverBy.At.IsZero() && c.offers.has(extDeliverBy) {
-		m.more = c.appendDeliverBy(m.more, t.DeliverBy)
+	m := smtp.Mail{ReversePath: t.ReversePath, Size: t.Size, Body: t.Body, UTF8: utf8, Ret: t.Ret, EnvID: t.EnvID,
+		RequireTLS: t.RequireTLS, Priority: t.Priority, By: c.by(t.DeliverBy)}
+	has := c.offers.has
+	for _, p := range []struct {
+		param smtp.Params
+		given bool
+	}{
+		{smtp.ParamSize, has(extSize)},
+		{smtp.ParamBody, t.Body != mail.Body7Bit},
+		{smtp.ParamUTF8, utf8},
+		{smtp.ParamRet, t.Ret != 0 && has(extDSN)},
+		{smtp.ParamEnvID, t.EnvID != "" && has(extDSN)},
+		{smtp.ParamRequireTLS, t.RequireTLS && has(extRequireTLS) && c.verified},
+		{smtp.ParamPriority, has(extPriority)},
+		{smtp.ParamBy, !t.DeliverBy.At.IsZero() && has(extDeliverBy)},
+	} {
+		if p.given {
+			m.Given |= p.param
+		}
 	}
 	return m
 }
 
-// appendDSN appends RET and ENVID (RFC 3461 §4.3, §4.4).
-func appendDSN(dst []byte, t mail.Outgoing) []byte {
-	if t.Ret != 0 {
-		dst = append(append(dst, " RET="...), t.Ret.String()...)
-	}
-	if t.EnvID != "" {
-		dst = smtp.AppendXtext(append(dst, " ENVID="...), t.EnvID)
-	}
-	return dst
+func (c *Client) by(by mail.DeliverBy) smtp.By {
+	return smtp.By{Seconds: c.secondsLeft(by), Return: by.Return, Trace: by.Trace}
 }
 
-// appendDeliverBy appends BY (RFC 2852 §4). By-time is 1 to 9 digits.
-func (c *Client) appendDeliverBy(dst []byte, by mail.DeliverBy) []byte {
-	const most = 999_999_999
-	left := min(max(c.secondsLeft(by), -most), most)
-	dst = strconv.AppendInt(append(dst, " BY="...), left, 10)
-	if by.Return {
-		dst = append(dst, ";R"...)
-	} else {
-		dst = append(dst, ";N"...)
-	}
-	if by.Trace {
-		dst = append(dst, 'T')
-	}
-	return dst
-}
-
-// rcptCommand is RCPT with the parameters of DSN.
-type rcptCommand struct {
-	smtp.Rcpt
-	more []byte
-}
-
-func (r rcptCommand) Append(dst []byte) []byte { return append(r.Rcpt.Append(dst), r.more...) }
-
-func (c *Client) rcptTo(r mail.OutgoingRecipient, utf8 bool) smtp.Command {
-	cmd := rcptCommand{Rcpt: smtp.Rcpt{ForwardPath: r.Address}}
+// rcptTo makes the RCPT command of r.
+func (c *Client) rcptTo(t mail.Outgoing, r mail.OutgoingRecipient, utf8 bool) smtp.Command {
+	cmd := smtp.Rcpt{ForwardPath: r.Address, Notify: c.notify(t.DeliverBy, r.Notify), ORCPT: r.ORCPT, UTF8: utf8}
 	if !c.offers.has(extDSN) {
 		return cmd
 	}
-	if r.Notify != 0 {
-		cmd.more = append(append(cmd.more, " NOTIFY="...), r.Notify.String()...)
+	if cmd.Notify != 0 {
+		cmd.Given |= smtp.ParamNotify
 	}
-	cmd.more = appendORCPT(cmd.more, r.ORCPT, utf8)
+	if fitsORCPT(r.ORCPT, utf8) {
+		cmd.Given |= smtp.ParamORCPT
+	}
 	return cmd
 }
 
-// appendORCPT appends ORCPT (RFC 3461 §4.2). The address type "utf-8" has an
-// encoding of its own (RFC 6533 §3).
-func appendORCPT(dst []byte, orcpt string, utf8 bool) []byte {
-	addrType, address, ok := strings.Cut(orcpt, ";")
-	if !ok || address == "" || addrType == "" || strings.ContainsFunc(addrType, notInAddrType) {
-		return dst
-	}
-	dst = append(append(append(dst, " ORCPT="...), addrType...), ';')
-	if strings.EqualFold(addrType, "utf-8") {
-		return appendUnitext(dst, address, utf8)
-	}
-	return smtp.AppendXtext(dst, address)
+// fitsORCPT reports whether an original recipient is there and, encoded, not
+// longer than any host must take (RFC 3461 §5.4).
+func fitsORCPT(orcpt string, utf8 bool) bool {
+	return orcpt != "" && smtp.IsORCPT(orcpt) && len(smtp.AppendORCPT(nil, orcpt, utf8)) <= smtp.MaxORCPT
 }
 
-func notInAddrType(r rune) bool {
-	return r > '~' || r != '-' && !scan.IsAlpha(byte(r)) && !scan.IsDigit(byte(r))
-}
-
-// appendUnitext writes utf-8-addr-unitext, or with utf8 unset utf-8-addr-xtext.
-func appendUnitext(dst []byte, s string, utf8 bool) []byte {
-	for _, r := range s {
-		switch {
-		case r > '~' && utf8, r >= '!' && r <= '~' && r != '\\' && r != '+' && r != '=':
-			dst = append(dst, string(r)...)
-		default:
-			dst = append(dst, `\x{`...)
-			if r < 0x10 {
-				dst = append(dst, '0')
-			}
-			dst = append(append(dst, strings.ToUpper(strconv.FormatInt(int64(r), 16))...), '}')
-		}
+// notify is when reports are wanted. A host that knows nothing of the time set
+// is asked to tell of delays if that time is not over (RFC 2852 §4.1.4.2).
+func (c *Client) notify(by mail.DeliverBy, n mail.Notify) mail.Notify {
+	switch {
+	case by.At.IsZero() || by.Return || c.offers.has(extDeliverBy) || c.secondsLeft(by) <= 0, n&mail.NotifyNever != 0:
+		return n
+	case n == 0:
+		return mail.NotifyFailure | mail.NotifyDelay
 	}
-	return dst
+	return n | mail.NotifyDelay
 }

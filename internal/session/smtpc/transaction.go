@@ -168,7 +168,7 @@ func (tx *transaction) envelope() []command {
 	group = append(group, command{Command: tx.c.mailFrom(tx.Outgoing, tx.utf8), phase: mail.PhaseMail, timeout: MailTimeout, took: tx.tookMail})
 	for _, i := range tx.chosen {
 		group = append(group, command{
-			Command: tx.c.rcptTo(tx.Recipients[i], tx.utf8), phase: mail.PhaseRcpt, timeout: RcptTimeout,
+			Command: tx.c.rcptTo(tx.Outgoing, tx.Recipients[i], tx.utf8), phase: mail.PhaseRcpt, timeout: RcptTimeout,
 			took: func(r smtp.Reply) error { return tx.tookRcpt(i, r) }, rcpt: i,
 		})
 	}
@@ -295,7 +295,7 @@ func (tx *transaction) tookRcpt(i int, r smtp.Reply) error {
 // another transaction. 552 used to say so (RFC 5321 §4.5.3.1.10).
 func tooMany(r smtp.Reply) bool {
 	e := r.Enhanced
-	return (r.Code == 452 || r.Code == 552) && (e == smtp.Enhanced{} || e.Subject == 5 && e.Detail == 3)
+	return (r.Code == 452 || r.Code == 552) && (e.IsZero() || e.Subject == 5 && e.Detail == 3)
 }
 
 // leave takes a recipient out of this transaction.

@@ -64,7 +64,7 @@ func (s *session) receiveChunk(ctx context.Context, p []byte) error {
 	if s.tx.chunk.drop.Code != 0 {
 		return nil
 	}
-	if s.tx.body != mail.BodyBinaryMIME {
+	if s.tx.mail.Body != mail.BodyBinaryMIME {
 		if err := s.tx.content.lines.Check(p); err != nil {
 			return err
 		}
@@ -81,12 +81,12 @@ func (s *session) endChunk(ctx context.Context) (replies []smtp.Reply, err error
 	case c.drop.Code != 0:
 		return s.failedChunk(c.drop), nil
 	case c.last:
-		if err := m.lines.End(); err != nil && s.tx.body != mail.BodyBinaryMIME {
+		if err := m.lines.End(); err != nil && s.tx.mail.Body != mail.BodyBinaryMIME {
 			return nil, err
 		}
 		return s.endMessage(ctx), nil
 	case m.fault.Code != 0:
-		s.logRejection(m.fault, "", m.cause)
+		s.reject(m.fault, s.tx.addresses(false), m.cause)
 		return s.failedChunk(m.fault), nil
 	}
 	s.replies = append(s.replies[:0], status(250, 2, 0, 0, "chunk received"))

@@ -20,6 +20,9 @@ type content struct {
 	lines   smtp.LineChecker
 	fault   smtp.Reply // Code is 0 without one
 	cause   error      // of the fault, for the log
+	givenID string     // the Message-ID that a message without one got from us
+	onward  bool       // it goes to others
+	high    bool       // it does, and has octets beyond ASCII
 }
 
 func (m *content) close() {
@@ -41,14 +44,25 @@ func (m *content) write(p []byte) {
 	if m.fault.Code != 0 || len(p) == 0 {
 		return
 	}
+	m.high = m.high || m.onward && hasHigh(p)
 	if _, err := m.in.Write(p); err != nil {
 		m.refuse(replyTo(err), err)
 	}
 }
 
+// hasHigh reports whether p has octets beyond ASCII.
+func hasHigh(p []byte) bool {
+	for _, c := range p {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
 // data is DATA (RFC 5321 §4.1.1.4).
 func (s *session) data(context.Context, smtp.Command) smtp.Reply {
-	if s.tx.body == mail.BodyBinaryMIME {
+	if s.tx.mail.Body == mail.BodyBinaryMIME {
 		return status(503, 5, 5, 1, "BINARYMIME needs BDAT") // RFC 3030 §3
 	}
 	s.begin()
@@ -59,7 +73,7 @@ func (s *session) data(context.Context, smtp.Command) smtp.Reply {
 // begin starts to receive the message.
 func (s *session) begin() {
 	s.tx.id = s.srv.cfg.NewID()
-	s.tx.content = &content{in: s.srv.cfg.Acceptor.NewIncoming(), started: s.srv.cfg.Now()}
+	s.tx.content = &content{in: s.srv.cfg.Acceptor.NewIncoming(), started: s.srv.cfg.Now(), onward: s.tx.spooled > 0}
 }
 
 // errFlood says that a client goes on and on with a message that is refused.
@@ -122,7 +136,11 @@ func (s *session) submit(ctx context.Context) {
 		m.refuse(r, cause)
 		return
 	}
-	m.write(appendEdited(nil, header, s.additions(found)))
+	add := s.additions(found)
+	if add.id != "" {
+		m.givenID = "<" + add.id + ">"
+	}
+	m.write(appendEdited(nil, header, add))
 	m.write(body)
 	m.buffer = nil
 }

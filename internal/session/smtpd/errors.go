@@ -3,6 +3,7 @@ package smtpd
 import (
 	"errors"
 
+	"yubin/internal/engine/route"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
 )
@@ -10,23 +11,23 @@ import (
 // refusal is what the table of kinds holds.
 type refusal struct {
 	code     int
-	enhanced smtp.Enhanced
+	enhanced mail.Enhanced
 	text     string // where the error has none that may be shown
 }
 
 // refusals is the table from kinds of error to replies. Kinds that are missing,
 // and errors without a kind, are Internal.
 var refusals = map[mail.Kind]refusal{
-	mail.Internal:    {451, smtp.Enhanced{Class: 4, Subject: 3}, "something went wrong here; try again later"},
-	mail.Invalid:     {553, smtp.Enhanced{Class: 5, Subject: 1, Detail: 3}, "the address is not valid"},
-	mail.NotFound:    {550, smtp.Enhanced{Class: 5, Subject: 1, Detail: 1}, "nobody here has this address"},
-	mail.Exists:      {451, smtp.Enhanced{Class: 4, Subject: 3}, "try again later"},
-	mail.Conflict:    {451, smtp.Enhanced{Class: 4, Subject: 3}, "try again later"},
-	mail.Forbidden:   {550, smtp.Enhanced{Class: 5, Subject: 7, Detail: 1}, "not allowed"},
-	mail.OverQuota:   {452, smtp.Enhanced{Class: 4, Subject: 2, Detail: 2}, "the mailbox is full"},
-	mail.TooLarge:    {552, smtp.Enhanced{Class: 5, Subject: 3, Detail: 4}, "the message is too large"},
-	mail.RateLimited: {451, smtp.Enhanced{Class: 4, Subject: 7, Detail: 1}, "too much at once; try again later"},
-	mail.Unavailable: {452, smtp.Enhanced{Class: 4, Subject: 3, Detail: 1}, "no room or no service just now; try again later"},
+	mail.Internal:    {451, mail.Enhanced{Class: 4, Subject: 3}, "something went wrong here; try again later"},
+	mail.Invalid:     {553, mail.Enhanced{Class: 5, Subject: 1, Detail: 3}, "the address is not valid"},
+	mail.NotFound:    {550, mail.Enhanced{Class: 5, Subject: 1, Detail: 1}, "nobody here has this address"},
+	mail.Exists:      {451, mail.Enhanced{Class: 4, Subject: 3}, "try again later"},
+	mail.Conflict:    {451, mail.Enhanced{Class: 4, Subject: 3}, "try again later"},
+	mail.Forbidden:   {550, mail.Enhanced{Class: 5, Subject: 7, Detail: 1}, "not allowed"},
+	mail.OverQuota:   {452, mail.Enhanced{Class: 4, Subject: 2, Detail: 2}, "the mailbox is full"},
+	mail.TooLarge:    {552, mail.Enhanced{Class: 5, Subject: 3, Detail: 4}, "the message is too large"},
+	mail.RateLimited: {451, mail.Enhanced{Class: 4, Subject: 7, Detail: 1}, "too much at once; try again later"},
+	mail.Unavailable: {452, mail.Enhanced{Class: 4, Subject: 3, Detail: 1}, "no room or no service just now; try again later"},
 }
 
 // replyTo is the reply that tells err. The text of the error is used where it
@@ -41,10 +42,23 @@ func replyTo(err error) smtp.Reply {
 	if kind != mail.Internal && errors.As(err, &e) && e.Text != "" {
 		r.text = e.Text
 	}
+	if own, ok := ruled(err); ok {
+		r.enhanced, r.code = own, int(own.Class)*100+50
+	}
 	return smtp.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text}
+}
+
+// ruled is the code that an operator gave a route that refuses.
+func ruled(err error) (mail.Enhanced, bool) {
+	var rule *route.Refusal
+	if !errors.As(err, &rule) {
+		return mail.Enhanced{}, false
+	}
+	e, ok := mail.ParseEnhanced(rule.Enhanced)
+	return e, ok && e.Class != 2
 }
 
 // status makes a Reply.
 func status(code int, class, subject, detail uint16, text string) smtp.Reply {
-	return smtp.Reply{Code: code, Enhanced: smtp.Enhanced{Class: class, Subject: subject, Detail: detail}, Text: text}
+	return smtp.Reply{Code: code, Enhanced: mail.Enhanced{Class: class, Subject: subject, Detail: detail}, Text: text}
 }

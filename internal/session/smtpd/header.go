@@ -23,6 +23,8 @@ type headerScanner struct {
 	hops      int  // Received fields
 	fields    int
 	delivered []string // values of Delivered-To
+	id        string   // value of the first Message-ID
+	idFollows bool     // on the next line, folded
 	partial   []byte   // the start of a line whose end is not there yet
 	pending   int      // its length so far
 }
@@ -74,6 +76,7 @@ func (h *headerScanner) line(line []byte, length int) {
 	case isBlank(line):
 		h.blank, h.done = true, true
 	case isFolded(line) && h.fields > 0:
+		h.continued(line)
 	case colon < 0:
 		h.done = true
 		return
@@ -90,7 +93,31 @@ func (h *headerScanner) field(name, value []byte) {
 		h.hops++
 	case fieldIs(name, "Delivered-To"):
 		h.delivered = append(h.delivered, string(bytes.TrimSpace(value)))
+	case fieldIs(name, "Message-ID") && h.id == "":
+		h.id = clean(value)
+		h.idFollows = h.id == ""
+		return
 	}
+	h.idFollows = false
+}
+
+// continued takes a folded line. Quirk: some programs fold Message-ID before
+// its value.
+func (h *headerScanner) continued(line []byte) {
+	if h.idFollows {
+		h.id, h.idFollows = clean(line), false
+	}
+}
+
+// clean is what of a value can stand in a log: UTF-8 without control characters.
+func clean(value []byte) string {
+	text := strings.ToValidUTF8(string(bytes.TrimSpace(value)), "?")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // fieldColon returns where the colon behind a field name is, or -1 if line is

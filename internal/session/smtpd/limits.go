@@ -12,7 +12,7 @@ type Limits struct {
 	Dropped      int64 // octets of a refused message that are read before the connection is closed instead
 	Hops         int   // Received fields, our own counted in (RFC 5321 §6.3)
 	Recipients   int   // RCPT commands in a transaction; announced with LIMITS
-	Copies       int   // mailboxes that one message goes into
+	Copies       int   // mailboxes and addresses elsewhere that one message goes to
 	Transactions int   // MAIL commands in a session; announced with LIMITS
 
 	// Since the last message was accepted, or the start of the session:
@@ -21,6 +21,9 @@ type Limits struct {
 	Idle     int // commands that lead to no message
 
 	AuthFailures int // in a session
+
+	Hold      time.Duration // that a message may wait before it is sent; announced with FUTURERELEASE
+	DeliverBy time.Duration // the least by-time of mode R; announced with DELIVERBY
 
 	Greeting  time.Duration // to wait for the first command
 	Command   time.Duration // to wait for each other command (RFC 5321 §4.5.3.2.7)
@@ -43,6 +46,8 @@ func DefaultLimits() Limits {
 		Refusals:     100,
 		Idle:         100,
 		AuthFailures: 5,
+		Hold:         30 * 24 * time.Hour,
+		DeliverBy:    time.Minute,
 		Greeting:     5 * time.Minute,
 		Command:      5 * time.Minute,
 		Data:         3 * time.Minute,
@@ -68,6 +73,8 @@ func (l Limits) withDefaults() Limits {
 		Refusals:     cmp.Or(l.Refusals, d.Refusals),
 		Idle:         cmp.Or(l.Idle, d.Idle),
 		AuthFailures: cmp.Or(l.AuthFailures, d.AuthFailures),
+		Hold:         cmp.Or(l.Hold, d.Hold),
+		DeliverBy:    cmp.Or(l.DeliverBy, d.DeliverBy),
 		Greeting:     cmp.Or(l.Greeting, d.Greeting),
 		Command:      cmp.Or(l.Command, d.Command),
 		Data:         cmp.Or(l.Data, d.Data),

@@ -17,6 +17,7 @@ const (
 	keyRecipients = "recipients" // how many
 	keyErrors     = "errors"     // commands refused in a session
 	keyHello      = "hello"      // what the client calls itself
+	keyPriority   = "priority"   // that the client asked for
 )
 
 // logEnd writes the line of the session's end.
@@ -36,15 +37,23 @@ func (s *session) logEnd(reason string) {
 		slog.Duration(obs.KeyTook, s.srv.cfg.Now().Sub(s.start)))
 }
 
-func (s *session) logAccepted(tx *transaction, size int64, copies int, took time.Duration) {
-	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "accepted",
+// logAccepted writes the line of an accepted message.
+func (s *session) logAccepted(a acceptance, took time.Duration) {
+	attrs := []slog.Attr{
 		slog.String(obs.KeySession, s.id),
-		slog.String(keyID, tx.id),
+		slog.String(keyID, s.tx.id),
 		slog.String(obs.KeyFrom, s.client.ReversePath.String()),
-		slog.Int64(obs.KeySize, size),
-		slog.Int(keyRecipients, len(tx.recipients)),
-		slog.Int(obs.KeyCount, copies),
-		slog.Duration(obs.KeyTook, took))
+		slog.Int64(obs.KeySize, a.size),
+		slog.Int(keyRecipients, len(s.tx.recipients)),
+		slog.Int(obs.KeyCount, len(a.filings)),
+	}
+	if a.item != 0 {
+		attrs = append(attrs, slog.Int64(obs.KeyItem, int64(a.item)))
+	}
+	if s.tx.mail.Given&smtp.ParamPriority != 0 { // RFC 6710 §4.1
+		attrs = append(attrs, slog.Int(keyPriority, int(s.tx.mail.Priority)))
+	}
+	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "accepted", append(attrs, slog.Duration(obs.KeyTook, took))...)
 }
 
 // logRejection tells of a refused sender, recipient or message. The cause of a

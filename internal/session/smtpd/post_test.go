@@ -20,6 +20,10 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/journal"
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
@@ -28,7 +32,8 @@ import (
 )
 
 // The people of the tests. Alice and Bob have accounts; team is both of them;
-// sales is Alice, with any subaddress.
+// sales is Alice, with any subaddress; away is forwarded; crowd is Alice and two
+// addresses elsewhere; what goes to void is thrown away.
 const (
 	alice mail.AccountID = 1
 	bob   mail.AccountID = 2
@@ -37,26 +42,47 @@ const (
 // people is a Router, Identities and Authenticator.
 type people struct{}
 
-func (people) Route(_ context.Context, c *Client, to mail.Address) (Routed, error) {
+func (people) Route(_ context.Context, c *Client, to mail.Address) (route.Routed, error) {
 	if to.Domain != "example.org" {
-		return Routed{}, mail.Errorf(mail.Forbidden, "relaying denied")
+		if !c.Authenticated && !trusted(c) {
+			return route.Routed{}, mail.Errorf(mail.Forbidden, "relaying denied")
+		}
+		return route.Routed{Onward: []route.Onward{elsewhere(to)}}, nil
 	}
 	local, detail, _ := strings.Cut(to.Key().Local, "+")
 	switch local {
 	case "alice", "sales", "postmaster", "ünal":
-		return Routed{Accounts: []mail.AccountID{alice}, Detail: detail}, nil
+		return route.Routed{Accounts: []mail.AccountID{alice}, Detail: detail}, nil
 	case "bob":
-		return Routed{Accounts: []mail.AccountID{bob}}, nil
+		return route.Routed{Accounts: []mail.AccountID{bob}}, nil
 	case "team":
-		return Routed{Accounts: []mail.AccountID{alice, bob}}, nil
+		return route.Routed{Accounts: []mail.AccountID{alice, bob}}, nil
+	case "away":
+		return route.Routed{Onward: []route.Onward{elsewhere(mail.Address{Local: "Alice", Domain: "away.example"})}}, nil
+	case "crowd":
+		a, b := mail.Address{Local: "a", Domain: "one.example"}, mail.Address{Local: "b", Domain: "two.example"}
+		return route.Routed{Accounts: []mail.AccountID{alice}, Onward: []route.Onward{elsewhere(a), elsewhere(b)}}, nil
+	case "void":
+		return route.Routed{Discard: "trash"}, nil
+	case "spam":
+		return route.Routed{}, &mail.Error{Kind: mail.Forbidden, Text: "we want no more of this", Err: &route.Refusal{Route: "spam", Enhanced: "5.7.27"}}
 	case "full":
-		return Routed{}, mail.Errorf(mail.OverQuota, "the mailbox is full")
+		return route.Routed{}, mail.Errorf(mail.OverQuota, "the mailbox is full")
 	case "broken":
-		return Routed{}, errors.New("a secret of the database")
+		return route.Routed{}, errors.New("a secret of the database")
 	case "busy":
-		return Routed{}, mail.Errorf(mail.RateLimited, "too much mail for this address")
+		return route.Routed{}, mail.Errorf(mail.RateLimited, "too much mail for this address")
 	}
-	return Routed{}, mail.Errorf(mail.NotFound, "nobody here is called %s", local)
+	return route.Routed{}, mail.Errorf(mail.NotFound, "nobody here is called %s", local)
+}
+
+// trusted is the network that may relay.
+func trusted(c *Client) bool {
+	return c.Profile == MX && c.Remote.IsValid() && c.Remote.Addr().String() == "192.0.2.25"
+}
+
+func elsewhere(a mail.Address) route.Onward {
+	return route.Onward{Address: a, Hop: mail.NextHop{Domain: a.Domain}}
 }
 
 func (people) MayUse(_ context.Context, p mail.Principal, a mail.Address) (bool, error) {
@@ -86,6 +112,9 @@ func principal(local string, id mail.AccountID) mail.Principal {
 type cupboard struct {
 	mu     sync.Mutex
 	stored map[mail.AccountID][]string
+	queued []string // items and their recipients, as text
+	trace  string   // of the last item
+	items  spool.ItemID
 	open   int   // messages begun and not closed
 	broken error // of Write
 	refuse error // of Deliver
@@ -124,19 +153,58 @@ func (c *cupboard) create() *parcel {
 	return &parcel{c: c}
 }
 
-func (c *cupboard) deliver(_ context.Context, p *parcel, to []store.Filing) ([]store.Filed, error) {
+func (c *cupboard) accept(_ context.Context, p *parcel, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refuse != nil {
-		return nil, c.refuse
+		return nil, 0, c.refuse
 	}
-	for _, f := range to {
+	filed := make([]store.Filed, len(filings))
+	for i, f := range filings {
 		if f.Role != mail.RoleInbox || f.Received.IsZero() {
-			return nil, errors.New("an incomplete filing")
+			return nil, 0, errors.New("an incomplete filing")
 		}
 		c.stored[f.Account] = append(c.stored[f.Account], string(f.Trace)+p.String())
+		filed[i] = store.Filed{Mailbox: mail.MailboxID(f.Account), UID: mail.UID(len(c.stored[f.Account]))}
 	}
-	return make([]store.Filed, len(to)), nil
+	if len(to) == 0 {
+		return filed, 0, nil
+	}
+	c.items++
+	c.queue(c.items, it, to)
+	return filed, c.items, nil
+}
+
+// queue writes down what was spooled.
+func (c *cupboard) queue(id spool.ItemID, it spool.Item, to []queue.Recipient) {
+	words := []string{fmt.Sprintf("item %d from=<%s>", id, it.ReversePath)}
+	add := func(when bool, format string, args ...any) {
+		if when {
+			words = append(words, fmt.Sprintf(format, args...))
+		}
+	}
+	add(it.Body != mail.Body7Bit, "body=%d", it.Body)
+	add(it.UTF8, "utf8")
+	add(it.RequireTLS, "requiretls")
+	add(it.Ret != 0, "ret=%v", it.Ret)
+	add(it.EnvID != "", "envid=%q", it.EnvID)
+	add(it.Priority != 0, "priority=%d", it.Priority)
+	add(!it.DeliverBy.At.IsZero(), "by=%s,%v,%v", it.DeliverBy.At.Format(time.RFC3339), it.DeliverBy.Return, it.DeliverBy.Trace)
+	add(!it.HoldUntil.IsZero(), "hold=%s", it.HoldUntil.Format(time.RFC3339))
+	add(it.Account != 0, "account=%d", it.Account)
+	add(it.Language != "", "lang=%s", it.Language)
+	words = append(words, "trans="+it.Transaction, "mid="+it.MessageID)
+	c.queued = append(c.queued, strings.Join(words, " "))
+	for _, r := range to {
+		words = []string{"to " + r.Address.String()}
+		add(!r.Filed && !r.Expanded, "site=%s", r.Site)
+		add(r.Filed, "filed")
+		add(r.Expanded, "expanded")
+		add(r.Notify != 0, "notify=%v", r.Notify)
+		add(r.ORCPT != "", "orcpt=%s", r.ORCPT)
+		c.queued = append(c.queued, strings.Join(words, " "))
+	}
+	c.trace = string(it.Trace)
 }
 
 // post is a Server with all that it stands on.
@@ -150,6 +218,20 @@ type post struct {
 	look     func(mail.AccountID) ([]string, error) // what is stored
 	mu       sync.Mutex
 	conns    []*netx.Conn
+	entries  []string
+}
+
+// record writes an entry of the journal down.
+func (p *post) record(e journal.Entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kind := map[journal.Kind]string{journal.Accepted: "accepted", journal.Refused: "refused"}[e.Kind]
+	p.entries = append(p.entries, fmt.Sprintf("%s %s session=%s trans=%s hello=%s tls=%s user=%s from=<%s> to=%v mid=%s size=%d item=%d filed=%v reply=%d %s %s",
+		kind, e.Service, e.Session, e.Transaction, e.Hello, e.TLS, e.User, e.ReversePath, e.Recipients, e.MessageID, e.Size, e.Item, e.Filed,
+		e.Code, e.Enhanced, e.Text))
+	if e.At.IsZero() {
+		p.entries = append(p.entries, "and it has no time")
+	}
 }
 
 // lockedWriter lets the sessions of a test log at the same time.
@@ -193,12 +275,14 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		Postmaster: mail.Address{Local: "postmaster", Domain: "example.org"},
 		TLS:        certificate,
 		Auth:       func(netip.Addr) sasl.Authenticator { return scramPeople{} },
-		Router:     people{}, Identities: people{}, Acceptor: Into(p.create, p.deliver),
+		Router:     people{}, Identities: people{}, Acceptor: Into(p.create, p.accept),
 		AllowPlainLoopback: true,
 		Limits:             limitsOf(t, f.Setting("limits", "")),
 		Log:                slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
 		Now:                func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 		NewID:              counter(),
+		Language:           func(context.Context, mail.Principal) string { return "ja" },
+		Record:             p.record,
 	}
 	if f.Setting("tls", "yes") == "no" {
 		cfg.TLS = nil
@@ -279,6 +363,18 @@ func (p *post) do(name, args string) (string, error) {
 			return strconv.Itoa(len(all)), err
 		}
 		return strings.Join(all, "=====\n"), err
+	case "spooled":
+		p.cupboard.mu.Lock()
+		defer p.cupboard.mu.Unlock()
+		return strings.Join(p.queued, "\n"), nil
+	case "trace": // of what was spooled last
+		p.cupboard.mu.Lock()
+		defer p.cupboard.mu.Unlock()
+		return p.cupboard.trace, nil
+	case "journal":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return strings.Join(p.entries, "\n"), nil
 	case "disk": // full, ok
 		p.fail(&p.broken, args == "full", mail.Errorf(mail.Unavailable, "no room on disk"))
 	case "deliver": // fails, ok

@@ -18,6 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
@@ -194,16 +196,16 @@ func (c *counted) Write(p []byte) (int, error) { c.octets += int64(len(p)); retu
 func (c *counted) Size() int64                 { return 0 }
 func (c *counted) Close()                      {}
 
-func (c *counted) deliver(context.Context, *counted, []store.Filing) ([]store.Filed, error) {
+func (c *counted) accept(context.Context, *counted, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
 	c.messages++
-	return nil, nil
+	return nil, 0, nil
 }
 
 func benchServer(c *counted) *Server {
 	return New(Config{
 		Hostname: "mx.example.org",
 		Router:   people{}, Identities: people{},
-		Acceptor: Into(func() *counted { return c }, c.deliver),
+		Acceptor: Into(func() *counted { return c }, c.accept),
 		Log:      slog.New(slog.DiscardHandler),
 		Now:      time.Now,
 		NewID:    func() string { return "id" },

@@ -3,14 +3,18 @@
 //
 // Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152),
 // ENHANCEDSTATUSCODES (RFC 2034), STARTTLS (RFC 3207), AUTH (RFC 4954),
-// SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), LIMITS (RFC 9422).
+// SMTPUTF8 (RFC 6531), CHUNKING and BINARYMIME (RFC 3030), LIMITS (RFC 9422),
+// DSN (RFC 3461, RFC 6533), DELIVERBY (RFC 2852), FUTURERELEASE (RFC 4865),
+// MT-PRIORITY (RFC 6710), REQUIRETLS (RFC 8689).
 //
 // What it keeps true:
 //
-//   - A message is acknowledged after Acceptor.Deliver returned, never before;
+//   - A message is acknowledged after Acceptor.Accept returned, never before;
 //     what was refused is kept nowhere.
 //   - No recipient is accepted that the Router does not accept, and submission
 //     takes nothing from somebody who did not log in: it is no open relay.
+//   - What is filed here and what goes on to others is one commit. Mail for
+//     mailboxes of ours of which nobody wants a report never touches the queue.
 //   - Lines end in CRLF and nothing else, in commands and in messages; what came
 //     before a TLS handshake is not read after it. Both end the session
 //     (CVE-2023-51764, CVE-2011-0411).
@@ -21,7 +25,9 @@
 // is allowed when, and what EHLO offers.
 //
 // It deliberately does not convert between body types, look up names, or decide
-// what is spam.
+// what is spam. The header field "TLS-Required: No" (RFC 8689 §3) is passed on
+// and needs nothing else: no policy that others publish is in force here, and a
+// courier goes on without TLS where it fails, unless a route of ours forbids it.
 package smtpd
 
 import (
@@ -32,6 +38,10 @@ import (
 	"net/netip"
 	"time"
 
+	"yubin/internal/engine/journal"
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
@@ -63,16 +73,11 @@ type Client struct {
 	ReversePath   mail.ReversePath
 }
 
-// Routed says where mail for one recipient goes.
-type Routed struct {
-	Accounts []mail.AccountID // at least one
-	Detail   string           // the subaddress (RFC 5233)
-}
-
 // Router decides about recipients; it must not keep c. Errors: NotFound for an address that nobody
-// has here, Forbidden where the client may not send to, and any other kind.
+// has here, Forbidden where the client may not send to, and any other kind. What
+// it returns leads somewhere: to accounts, onward, or into the void.
 type Router interface {
-	Route(ctx context.Context, c *Client, to mail.Address) (Routed, error)
+	Route(ctx context.Context, c *Client, to mail.Address) (route.Routed, error)
 }
 
 // Identities knows which addresses a principal may write under.
@@ -81,39 +86,42 @@ type Identities interface {
 }
 
 // Incoming is a message on its way in. Close is always called, and after
-// Deliver took the message it does no harm.
+// Accept took the message it does no harm.
 type Incoming interface {
 	io.Writer
 	Size() int64
 	Close()
 }
 
-// Acceptor takes custody of messages. Deliver is one commit: after it returned
-// without an error the message is durable in every Filing, after an error in
-// none. It is given what NewIncoming returned.
+// Acceptor takes custody of messages. Accept is one commit: after it returned
+// without an error the message is durable in every Filing and, if there are
+// recipients, in the spool as that item; after an error it is nowhere. It is
+// given what NewIncoming returned.
 type Acceptor interface {
 	NewIncoming() Incoming
-	Deliver(ctx context.Context, in Incoming, to []store.Filing) ([]store.Filed, error)
+	Accept(ctx context.Context, in Incoming, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error)
 }
 
-// Into makes an Acceptor of the two methods of a store.
-func Into[I Incoming](create func() I, deliver func(context.Context, I, []store.Filing) ([]store.Filed, error)) Acceptor {
-	return into[I]{create, deliver}
+// Into makes an Acceptor of two functions: store.Store.NewIncoming and
+// queue.Queue.Accept.
+func Into[I Incoming](create func() I,
+	accept func(context.Context, I, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error)) Acceptor {
+	return into[I]{create, accept}
 }
 
 type into[I Incoming] struct {
-	create  func() I
-	deliver func(context.Context, I, []store.Filing) ([]store.Filed, error)
+	create func() I
+	accept func(context.Context, I, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error)
 }
 
 func (a into[I]) NewIncoming() Incoming { return a.create() }
 
-func (a into[I]) Deliver(ctx context.Context, in Incoming, to []store.Filing) ([]store.Filed, error) {
+func (a into[I]) Accept(ctx context.Context, in Incoming, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
 	own, ok := in.(I)
 	if !ok {
-		return nil, mail.Errorf(mail.Internal, "smtpd: the message is of another acceptor")
+		return nil, 0, mail.Errorf(mail.Internal, "smtpd: the message is of another acceptor")
 	}
-	return a.deliver(ctx, own, to)
+	return a.accept(ctx, own, filings, it, to)
 }
 
 // Config is what a Server is made of. All fields are needed unless they say
@@ -134,6 +142,12 @@ type Config struct {
 	Router     Router
 	Identities Identities // Submission only
 	Acceptor   Acceptor
+	// Language returns the language of who logged in, as a tag, for reports; nil
+	// if none is known.
+	Language func(ctx context.Context, p mail.Principal) string
+	// Record is told of every message accepted and of every sender, recipient and
+	// message refused; nil tells nobody. It must be quick.
+	Record func(journal.Entry)
 
 	Log   *slog.Logger
 	Now   func() time.Time
@@ -142,10 +156,11 @@ type Config struct {
 
 // Server serves connections. Safe for concurrent use.
 type Server struct {
-	cfg      Config
-	limits   Limits
-	commands [smtp.Verbs]command
-	log      *slog.Logger
+	cfg        Config
+	limits     Limits
+	commands   [smtp.Verbs]command
+	extensions []extension
+	log        *slog.Logger
 }
 
 // New returns a Server. It starts nothing.
@@ -154,9 +169,10 @@ func New(cfg Config) *Server {
 		cfg.Postmaster = mail.Address{Local: "postmaster", Domain: cfg.Hostname}
 	}
 	return &Server{
-		cfg:      cfg,
-		limits:   cfg.Limits.withDefaults(),
-		commands: commandTable(),
-		log:      cfg.Log.With(keyProto, cfg.Profile.String()),
+		cfg:        cfg,
+		limits:     cfg.Limits.withDefaults(),
+		commands:   commandTable(),
+		extensions: extensionTable(),
+		log:        cfg.Log.With(keyProto, cfg.Profile.String()),
 	}
 }

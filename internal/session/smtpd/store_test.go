@@ -6,7 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/transcript"
@@ -17,6 +20,7 @@ import (
 // shelf is the store behind the faults of a cupboard.
 type shelf struct {
 	*store.Store
+	queue  *queue.Queue
 	faults *cupboard
 }
 
@@ -37,13 +41,17 @@ func (l letter) Write(p []byte) (int, error) {
 
 func (s shelf) create() letter { return letter{s.NewIncoming(), s.faults} }
 
-func (s shelf) deliver(ctx context.Context, l letter, to []store.Filing) ([]store.Filed, error) {
+func (s shelf) accept(ctx context.Context, l letter, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	if s.faults.refuse != nil {
-		return nil, s.faults.refuse
+		return nil, 0, s.faults.refuse
 	}
-	return s.Deliver(ctx, l.Incoming, to)
+	filed, id, err := s.queue.Accept(ctx, l.Incoming, filings, it, to)
+	if err == nil && id != 0 {
+		s.faults.queue(id, it, to)
+	}
+	return filed, id, err
 }
 
 // newShelf opens a store with the accounts of alice and bob. It must check
@@ -62,16 +70,22 @@ func newShelf(t *testing.T, faults *cupboard) shelf {
 	must(err)
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	must(err)
-	s, err := store.Open(ctx, store.Options{DB: db, Blobs: blobs})
+	s, err := store.Open(ctx, store.Options{DB: db, Blobs: blobs, Holders: []store.Holder{spool.Held}})
+	must(err)
+	items, err := spool.Open(ctx, spool.Options{DB: db, Store: s})
+	must(err)
+	q, err := queue.Open(ctx, queue.Options{DB: db, Store: s, Spool: items, Now: time.Now, Rand: func() float64 { return 0 }})
 	must(err)
 	for _, id := range []mail.AccountID{alice, bob} {
 		must(db.Write(ctx, func(tx *sqldb.Tx) error { return s.CreateAccount(tx, id) }))
 	}
 	t.Cleanup(func() {
-		must(s.Check(ctx, func(problem string) { t.Error("check: " + problem) }))
+		for _, check := range []func(context.Context, func(string)) error{s.Check, items.Check, q.Check} {
+			must(check(ctx, func(problem string) { t.Error("check: " + problem) }))
+		}
 		must(db.Close())
 	})
-	return shelf{s, faults}
+	return shelf{s, q, faults}
 }
 
 // stored returns the octets of all that an account has in its inbox.
@@ -113,7 +127,7 @@ func TestTranscriptsWithStore(t *testing.T) {
 			return transcript.Server{Serve: p.serve, Do: p.do}
 		}
 		s := newShelf(t, p.cupboard)
-		p.server.cfg.Acceptor = Into(s.create, s.deliver)
+		p.server.cfg.Acceptor = Into(s.create, s.accept)
 		p.look = s.stored
 		return transcript.Server{Serve: p.serve, Do: p.do}
 	})

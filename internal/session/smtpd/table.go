@@ -63,7 +63,7 @@ func commandTable() [smtp.Verbs]command {
 		smtp.HELO:     {smtpOnly, anyState, 0, "HELO domain", "", (*session).hello},
 		smtp.LHLO:     {lmtpOnly, anyState, 0, "LHLO domain", "", (*session).hello},
 		smtp.MAIL:     {allProfiles, ready, needsLogin, "MAIL FROM:<address> [parameters]", "", (*session).mail},
-		smtp.RCPT:     {allProfiles, mailed | rcpted, needsLogin | leadsOn, "RCPT TO:<address>", "", (*session).rcpt},
+		smtp.RCPT:     {allProfiles, mailed | rcpted, needsLogin | leadsOn, "RCPT TO:<address> [parameters]", "", (*session).rcpt},
 		smtp.DATA:     {allProfiles, rcpted, needsLogin | leadsOn | awaits, "DATA", "", (*session).data},
 		smtp.BDAT:     {allProfiles, anyState, leadsOn | swallows, "BDAT size [LAST]", "CHUNKING", (*session).bdat},
 		smtp.RSET:     {allProfiles, anyState, 0, "RSET", "", (*session).rset},
@@ -77,32 +77,76 @@ func commandTable() [smtp.Verbs]command {
 	}
 }
 
-// extensions are what EHLO offers besides the offers of commands.
-var extensions = [...]string{"PIPELINING", "SIZE", "8BITMIME", "BINARYMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "LIMITS"}
+// extension is what EHLO offers besides the commands.
+type extension struct {
+	keyword  string
+	profiles profiles
+	inTLS    bool        // only there
+	params   smtp.Params // that it lets MAIL and RCPT have
+	value    func(*session) string
+}
+
+// extensionTable says what EHLO offers, and which parameters that allows.
+//
+// There is no DSN in LMTP: who gives us mail by it has our word at once that it
+// is delivered, and reports that itself.
+func extensionTable() []extension {
+	const hold = smtp.ParamHoldFor | smtp.ParamHoldUntil
+	const reports = smtp.ParamRet | smtp.ParamEnvID | smtp.ParamNotify | smtp.ParamORCPT
+	return []extension{
+		{"PIPELINING", allProfiles, false, 0, nil},
+		{"SIZE", allProfiles, false, smtp.ParamSize, (*session).sizeOffer},
+		{"8BITMIME", allProfiles, false, smtp.ParamBody, nil},
+		{"BINARYMIME", allProfiles, false, smtp.ParamBody, nil},
+		{"SMTPUTF8", allProfiles, false, smtp.ParamUTF8, nil},
+		{"ENHANCEDSTATUSCODES", allProfiles, false, 0, nil},
+		{"LIMITS", allProfiles, false, 0, (*session).limitsOffer},
+		{"DSN", smtpOnly, false, reports, nil},
+		{"DELIVERBY", smtpOnly, false, smtp.ParamBy, (*session).deliverByOffer},
+		{"MT-PRIORITY", allProfiles, false, smtp.ParamPriority, nil},
+		{"REQUIRETLS", allProfiles, true, smtp.ParamRequireTLS, nil},
+		{"FUTURERELEASE", submitOnly, false, hold, (*session).futureReleaseOffer},
+	}
+}
 
 // offers is the text of the reply to EHLO and LHLO.
 func (s *session) offers() string {
 	var b strings.Builder
 	b.WriteString(string(s.srv.cfg.Hostname))
-	for _, keyword := range extensions {
-		s.offer(&b, keyword)
+	for i := range s.srv.extensions {
+		if e := &s.srv.extensions[i]; s.offersExtension(e) {
+			offer(&b, e.keyword, e.parameters(s))
+		}
 	}
 	for _, row := range s.srv.commands {
 		if row.offer != "" && row.profiles.has(s.client.Profile) {
-			s.offer(&b, row.offer)
+			s.offerCommand(&b, row.offer)
 		}
 	}
 	return b.String()
 }
 
-// offer adds a keyword with its parameters, if it applies now.
-func (s *session) offer(b *strings.Builder, keyword string) {
+func (s *session) offersExtension(e *extension) bool {
+	return e.profiles.has(s.client.Profile) && (!e.inTLS || s.tls.on)
+}
+
+func (e *extension) parameters(s *session) string {
+	if e.value == nil {
+		return ""
+	}
+	return e.value(s)
+}
+
+func (s *session) sizeOffer() string { return strconv.FormatInt(s.srv.limits.MessageSize, 10) }
+
+func (s *session) limitsOffer() string {
+	return "MAILMAX=" + strconv.Itoa(s.srv.limits.Transactions) + " RCPTMAX=" + strconv.Itoa(s.srv.limits.Recipients)
+}
+
+// offerCommand adds the keyword of a command, if it applies now.
+func (s *session) offerCommand(b *strings.Builder, keyword string) {
 	var parameters string
 	switch keyword {
-	case "SIZE":
-		parameters = strconv.FormatInt(s.srv.limits.MessageSize, 10)
-	case "LIMITS":
-		parameters = "MAILMAX=" + strconv.Itoa(s.srv.limits.Transactions) + " RCPTMAX=" + strconv.Itoa(s.srv.limits.Recipients)
 	case "STARTTLS":
 		if !s.offersTLS() {
 			return
@@ -112,6 +156,10 @@ func (s *session) offer(b *strings.Builder, keyword string) {
 			return
 		}
 	}
+	offer(b, keyword, parameters)
+}
+
+func offer(b *strings.Builder, keyword, parameters string) {
 	b.WriteByte('\n')
 	b.WriteString(keyword)
 	if parameters != "" {
@@ -122,9 +170,13 @@ func (s *session) offer(b *strings.Builder, keyword string) {
 
 func (s *session) offersTLS() bool { return s.srv.cfg.TLS != nil && !s.tls.on }
 
-// offered is the set of MAIL parameters that EHLO made possible.
-func (s *session) offered() smtp.Params {
-	all := smtp.ParamSize | smtp.ParamBody | smtp.ParamUTF8
+// offered is the set of parameters that EHLO made possible.
+func (s *session) offered() (all smtp.Params) {
+	for i := range s.srv.extensions {
+		if e := &s.srv.extensions[i]; s.offersExtension(e) {
+			all |= e.params
+		}
+	}
 	if s.srv.commands[smtp.AUTH].profiles.has(s.client.Profile) {
 		all |= smtp.ParamAuth
 	}

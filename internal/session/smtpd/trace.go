@@ -24,6 +24,8 @@ type stamp struct {
 	id     string
 	to     mail.Address // zero if there are several recipients
 	at     time.Time
+
+	priority string // RFC 6710 §7; "" if the client gave none
 }
 
 // with is the protocol keyword of RFC 3848 and RFC 6531 §4.3.
@@ -75,6 +77,9 @@ func appendReceived(dst []byte, s stamp) []byte {
 	if !s.to.IsZero() {
 		f.fold()
 		f.words("for", "<"+s.to.String()+">")
+	}
+	if s.priority != "" {
+		f.words("PRIORITY", s.priority)
 	}
 	if s.tls.on {
 		f.words("tls", tls.CipherSuiteName(s.tls.cipher))

@@ -3,7 +3,10 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"time"
 
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
 )
@@ -11,11 +14,14 @@ import (
 // transaction is what MAIL started, and what there is of its message.
 type transaction struct {
 	id         string
-	body       mail.Body
-	utf8       bool
+	mail       smtp.Mail
+	holdUntil  time.Time // zero if the message is not held
+	deliverBy  mail.DeliverBy
+	priority   int8
 	recipients []recipient
 	commands   int // RCPT commands
-	copies     int // accounts, before duplicates are dropped
+	copies     int // accounts and addresses elsewhere, before duplicates are dropped
+	spooled    int // rows that the queue would have, at most
 	content    *content
 	chunk      chunk
 }
@@ -23,7 +29,10 @@ type transaction struct {
 // recipient is one RCPT that was accepted.
 type recipient struct {
 	address  mail.Address
+	notify   mail.Notify
+	orcpt    string
 	accounts []mail.AccountID
+	onward   []route.Onward
 	looped   bool // a Delivered-To field says that it had this message before
 }
 
@@ -47,14 +56,18 @@ func (s *session) mail(ctx context.Context, cmd smtp.Command) smtp.Reply {
 	c := cmd.(smtp.Mail)
 	s.mails++
 	s.client.ReversePath = c.ReversePath
-	if r, cause := s.checkMail(ctx, c); !r.Positive() {
-		s.logRejection(r, "", cause)
+	r, cause := s.checkMail(ctx, c)
+	if r.Positive() {
+		r = s.extend(c)
+	}
+	if !r.Positive() {
+		s.reject(r, nil, cause)
 		s.reset()
 		return r
 	}
-	s.tx.body, s.tx.utf8 = c.Body, c.UTF8
+	s.tx.mail = c
 	s.state = mailed
-	return status(250, 2, 1, 0, "ok")
+	return r
 }
 
 func (s *session) checkMail(ctx context.Context, c smtp.Mail) (r smtp.Reply, cause error) {
@@ -98,32 +111,54 @@ func (s *session) rcpt(ctx context.Context, cmd smtp.Command) smtp.Reply {
 		to = s.srv.cfg.Postmaster
 	}
 	s.tx.commands++
-	switch {
-	case s.tx.commands > s.srv.limits.Recipients:
-		return status(452, 4, 5, 3, "too many recipients")
-	case c.NonASCII && !s.tx.utf8:
-		r := status(553, 5, 6, 7, "an address beyond ASCII needs SMTPUTF8")
-		s.logRejection(r, to.String(), nil)
-		return r
+	r, cause := s.checkRcpt(c)
+	if r.Positive() {
+		r, cause = s.route(ctx, to, c)
 	}
-	return s.route(ctx, to)
+	if !r.Positive() {
+		s.reject(r, []mail.Address{to}, cause)
+	}
+	return r
 }
 
-func (s *session) route(ctx context.Context, to mail.Address) smtp.Reply {
+func (s *session) checkRcpt(c smtp.Rcpt) (r smtp.Reply, cause error) {
+	switch {
+	case s.tx.commands > s.srv.limits.Recipients:
+		return tooManyRecipients(), nil
+	case c.Given&^s.offered() != 0:
+		return status(555, 5, 5, 4, "this parameter is not known here"), nil
+	case c.NonASCII && !s.tx.mail.UTF8:
+		return status(553, 5, 6, 7, "an address beyond ASCII needs SMTPUTF8"), nil
+	}
+	return smtp.Reply{Code: 250}, nil
+}
+
+func tooManyRecipients() smtp.Reply { return status(452, 4, 5, 3, "too many recipients") }
+
+func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp.Reply, error) {
 	routed, err := s.srv.cfg.Router.Route(ctx, &s.client, to)
-	if err == nil && len(routed.Accounts) == 0 {
-		err = errors.New("smtpd: the router found no account and no error")
+	copies := len(routed.Accounts) + len(routed.Onward)
+	if err == nil && copies == 0 && routed.Discard == "" {
+		err = errors.New("smtpd: the router found nowhere to go and no error")
 	}
 	if err != nil {
-		r := replyTo(err)
-		s.logRejection(r, to.String(), err)
-		return r
+		return replyTo(err), err
 	}
-	if s.tx.copies += len(routed.Accounts); s.tx.copies > s.srv.limits.Copies {
-		s.tx.copies -= len(routed.Accounts)
-		return status(452, 4, 5, 3, "too many recipients")
+	if len(routed.Accounts) > 0 && !s.tx.holdUntil.IsZero() {
+		return status(550, 5, 7, 1, "mail for mailboxes of this server cannot be held"), nil
 	}
-	s.tx.recipients = append(s.tx.recipients, recipient{address: to, accounts: routed.Accounts})
+	spooled := len(routed.Onward)
+	if c.Notify&mail.NotifySuccess != 0 {
+		spooled++ // We may be the ones to report.
+	}
+	if s.tx.copies+copies > s.srv.limits.Copies || s.tx.spooled+spooled > queue.MaxRecipients {
+		return tooManyRecipients(), nil
+	}
+	s.tx.copies += copies
+	s.tx.spooled += spooled
+	s.tx.recipients = append(s.tx.recipients, recipient{
+		address: to, notify: c.Notify, orcpt: c.ORCPT, accounts: routed.Accounts, onward: routed.Onward,
+	})
 	s.state = rcpted
-	return status(250, 2, 1, 5, "ok")
+	return status(250, 2, 1, 5, "ok"), nil
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -68,6 +69,13 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
+// Reset breaks the connection as an RST of TCP does: what the peer has not read
+// yet is lost, and all that either side tries fails.
+func (c *Conn) Reset() {
+	c.out.reset()
+	c.in.reset()
+}
+
 // LocalAddr is a *net.TCPAddr.
 func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
 
@@ -100,6 +108,7 @@ type stream struct {
 	noMore        bool // the writer closed: end of file after buf
 	unread        bool // the reader closed: writing fails
 	closed        bool // the writer's own end is closed
+	broken        bool // by Reset
 	readDeadline  deadline
 	writeDeadline deadline
 }
@@ -124,6 +133,8 @@ func (s *stream) read(p []byte) (int, error) {
 		switch {
 		case s.unread:
 			return 0, net.ErrClosed
+		case s.broken:
+			return 0, syscall.ECONNRESET
 		case s.readDeadline.passed():
 			return 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
@@ -147,6 +158,8 @@ func (s *stream) write(p []byte) (written int, err error) {
 		switch {
 		case s.closed || s.noMore:
 			return written, net.ErrClosed
+		case s.broken:
+			return written, syscall.ECONNRESET
 		case s.unread:
 			return written, io.ErrClosedPipe
 		case s.writeDeadline.passed():
@@ -167,6 +180,13 @@ func (s *stream) write(p []byte) (written int, err error) {
 func (s *stream) closeWrite() { s.set(&s.noMore) }
 func (s *stream) closeRead()  { s.set(&s.unread) }
 func (s *stream) closeLocal() { s.set(&s.closed) }
+
+func (s *stream) reset() {
+	s.set(&s.broken)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buf = nil
+}
 
 func (s *stream) set(flag *bool) {
 	s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,5 +137,23 @@ func TestListener(t *testing.T) {
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept after close: %v", err)
+	}
+}
+
+func TestResetLosesWhatWasNotRead(t *testing.T) {
+	client, server := Pipe(netip.AddrPort{}, netip.AddrPort{})
+	_, _ = server.Write([]byte("never read"))
+	server.Reset()
+	for _, end := range []*Conn{client, server} {
+		if n, err := end.Read(make([]byte, 10)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("read %d octets and %v", n, err)
+		}
+		if _, err := end.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("write: %v", err)
+		}
+	}
+	_ = client.Close()
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("read after close: %v", err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,8 +38,13 @@ const (
 
 // Dir is a folder of blob files. Safe for concurrent use.
 type Dir struct {
-	path string
-	rand io.Reader
+	path  string
+	rand  io.Reader
+	fetch func(name string, to io.Writer) error // see Elsewhere; nil for a folder of its own
+
+	mu      sync.Mutex
+	holds   int      // see Hold
+	removed []string // meanwhile
 }
 
 // Open makes the folder if need be and removes what earlier processes left
@@ -150,6 +156,9 @@ func (d *Dir) Open(name string) (*os.File, error) {
 	if !validName(name) {
 		return nil, mail.Errorf(mail.Invalid, "%q is not the name of a blob", name)
 	}
+	if d.fetch != nil {
+		return d.fetched(name)
+	}
 	f, err := os.Open(d.file(name))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, mail.Errorf(mail.NotFound, "the blob file %s is missing", d.file(name))
@@ -165,6 +174,13 @@ func (d *Dir) Remove(name string) error {
 	if !validName(name) {
 		return mail.Errorf(mail.Invalid, "%q is not the name of a blob", name)
 	}
+	if d.putOff(name) {
+		return nil
+	}
+	return d.remove(name)
+}
+
+func (d *Dir) remove(name string) error {
 	err := os.Remove(d.file(name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return failure("cannot remove a message file", err)

@@ -24,11 +24,19 @@ type Config struct {
 	Log             Log
 	TLS             TLS
 	Limits          Limits
+	DNS             DNS
+	Queue           Queue
+	Admin           Admin
 	Listeners       []Listener
 
 	// Open is set by Local only: plain logins on loopback are expected, and no
 	// rate limits apply.
 	Open bool
+	// Capture, if not zero, is the account that gets all mail for elsewhere: none
+	// leaves this machine. Set by Local only.
+	Capture mail.Address
+	// DeliverPort is the port of mail hosts where a route names none; 0 means 25.
+	DeliverPort uint16
 }
 
 // Log is the [log] table.
@@ -58,6 +66,48 @@ type Limits struct {
 	Recipients            int   // of one message
 	Connections           int   // at once, per listener
 	ConnectionsPerAddress int   // at once from one client address, per listener
+}
+
+// DNS is the [dns] table: who is asked for the hosts of other domains.
+type DNS struct {
+	Servers  []netip.AddrPort // recursive servers; none means those of the system
+	Trust    DNSTrust         // "" means the default, or what the system says
+	Timeout  time.Duration    // of the first try of a server; 0 means the default
+	Attempts int              // rounds through the servers; 0 means the default
+}
+
+// DNSTrust says which servers are believed when they call an answer validated.
+type DNSTrust string
+
+// The kinds of trust.
+const (
+	DNSTrustLoopback DNSTrust = "loopback" // those on this machine
+	DNSTrustAll      DNSTrust = "all"
+	DNSTrustNone     DNSTrust = "none"
+)
+
+// Bounds of the [dns] table.
+const (
+	maxDNSServers  = 8
+	maxDNSTimeout  = 15 * time.Second
+	maxDNSAttempts = 5
+)
+
+// Queue is the [queue] table: how mail for elsewhere is carried. Zero values
+// mean the defaults of the queue.
+type Queue struct {
+	Concurrency     int           // messages being carried at a time
+	SiteConcurrency int           // of them to one site
+	SiteRate        int           // messages a second to one site; 0 is no bound
+	Lifetime        time.Duration // after it, mail is returned
+	NoticeAfter     time.Duration // after it, the sender is told that mail is late; negative for never
+	History         time.Duration // for which settled mail is remembered
+}
+
+// Admin is the [admin] table. The administration itself is on a socket in the
+// data folder; Address is for what others may see of it.
+type Admin struct {
+	Address string // host:port of HTTP with /metrics; "" for none
 }
 
 // Protocol is what a listener speaks.

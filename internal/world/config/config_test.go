@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -63,6 +64,20 @@ level = "warn"
 format = "json"
 [limits]
 message_size = "64 KiB"
+[dns]
+servers = ["192.0.2.53", "[::1]:5353"]
+trust = "none"
+timeout = "3s"
+attempts = 1
+[queue]
+concurrency = 100
+site_concurrency = 5
+site_rate = 10
+lifetime = "2d"
+notice_after = "never"
+history = "90d"
+[admin]
+address = "127.0.0.1:2590"
 [[listener]]
 protocol = "smtp"
 profile = "lmtp"
@@ -81,10 +96,16 @@ tls = "implicit"
 	want.ShutdownTimeout = time.Minute
 	want.Log = Log{Level: 4, Format: obs.FormatJSON}
 	want.Limits.MessageSize = 64 << 10
+	want.DNS = DNS{
+		Servers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53"), netip.MustParseAddrPort("[::1]:5353")},
+		Trust:   DNSTrustNone, Timeout: 3 * time.Second, Attempts: 1,
+	}
+	want.Queue = Queue{Concurrency: 100, SiteConcurrency: 5, SiteRate: 10, Lifetime: 48 * time.Hour, NoticeAfter: -1, History: 90 * day}
+	want.Admin.Address = "127.0.0.1:2590"
 	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 5}}
 	want.Listeners = []Listener{
-		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 11},
-		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 15},
+		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 25},
+		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 29},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -71,6 +71,24 @@ func (t *table) text(key string, dst *string) {
 	}
 }
 
+// texts reads a list of at most limit strings.
+func (t *table) texts(key string, limit int) (list []string) {
+	values, _ := take[[]any](t, key, "a list of strings")
+	for _, v := range values {
+		s, ok := v.(string)
+		if !ok {
+			t.fault(key, "must be a list of strings")
+			return nil
+		}
+		list = append(list, s)
+	}
+	if len(list) > limit {
+		t.fault(key, "must have at most %d entries", limit)
+		return nil
+	}
+	return list
+}
+
 func (t *table) boolean(key string, dst *bool) {
 	if b, ok := take[bool](t, key, "true or false"); ok {
 		*dst = b
@@ -89,14 +107,14 @@ func (t *table) count(key string, dst *int, low, high int64) {
 }
 
 func (t *table) duration(key string, dst *time.Duration, low, high time.Duration) {
-	s, ok := take[string](t, key, `a string like "30s", "5m" or "2h"`)
+	s, ok := take[string](t, key, `a string like "30s", "5m", "2h" or "5d"`)
 	if !ok {
 		return
 	}
-	d, err := time.ParseDuration(s)
+	d, err := parseDuration(s)
 	switch {
 	case err != nil:
-		t.fault(key, `must be a duration like "30s", "5m" or "2h", not %q`, s)
+		t.fault(key, `must be a duration like "30s", "5m", "2h" or "5d", not %q`, s)
 	case d < low || d > high:
 		t.fault(key, "must be from %s to %s", shortDuration(low), shortDuration(high))
 	default:
@@ -106,6 +124,9 @@ func (t *table) duration(key string, dst *time.Duration, low, high time.Duration
 
 // shortDuration drops the zero units of Duration.String: 1h0m0s is 1h.
 func shortDuration(d time.Duration) string {
+	if d > 0 && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

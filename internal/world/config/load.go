@@ -85,6 +85,9 @@ func (t *table) config(c *Config) {
 	t.table("log", func(t *table) { t.log(&c.Log) })
 	t.table("tls", func(t *table) { t.boolean("self_signed", &c.TLS.SelfSigned) })
 	t.table("limits", func(t *table) { t.limits(&c.Limits) })
+	t.table("dns", func(t *table) { t.dns(&c.DNS) })
+	t.table("queue", func(t *table) { t.queue(&c.Queue) })
+	t.table("admin", func(t *table) { t.admin(&c.Admin) })
 	t.tables("certificate", func(t *table) {
 		cert := Certificate{Line: t.line("")}
 		t.required("cert", &cert.Cert)
@@ -117,6 +120,46 @@ func (t *table) limits(l *Limits) {
 	t.count("recipients", &l.Recipients, 100, 1000) // RFC 5321 §4.5.3.1.8: at least 100
 	t.count("connections", &l.Connections, 1, 1_000_000)
 	t.count("connections_per_address", &l.ConnectionsPerAddress, 1, 1_000_000)
+}
+
+func (t *table) dns(d *DNS) {
+	for _, s := range t.texts("servers", maxDNSServers) {
+		addr, err := ParseServer(s)
+		if err != nil {
+			t.fault("servers", `must be IP addresses, with a port if it is not 53, like "127.0.0.1" or "[::1]:5353", not %q`, s)
+			continue
+		}
+		d.Servers = append(d.Servers, addr)
+	}
+	choice(t, "trust", &d.Trust, DNSTrustLoopback, DNSTrustAll, DNSTrustNone)
+	t.duration("timeout", &d.Timeout, time.Second, maxDNSTimeout)
+	t.count("attempts", &d.Attempts, 1, maxDNSAttempts)
+}
+
+func (t *table) queue(q *Queue) {
+	t.count("concurrency", &q.Concurrency, 1, 10_000)
+	t.count("site_concurrency", &q.SiteConcurrency, 1, 1000)
+	t.count("site_rate", &q.SiteRate, 0, 1_000_000)
+	t.duration("lifetime", &q.Lifetime, time.Hour, 30*24*time.Hour)
+	t.noticeAfter(&q.NoticeAfter)
+	t.duration("history", &q.History, time.Hour, 3650*24*time.Hour)
+}
+
+// noticeAfter is a duration, or "never".
+func (t *table) noticeAfter(dst *time.Duration) {
+	if t.values["notice_after"] == "never" {
+		take[string](t, "notice_after", "")
+		*dst = -1
+		return
+	}
+	t.duration("notice_after", dst, time.Minute, 30*24*time.Hour)
+}
+
+func (t *table) admin(a *Admin) {
+	t.text("address", &a.Address)
+	if _, _, err := splitAddress(a.Address); a.Address != "" && err != nil {
+		t.fault("address", `must be an IP address and a port, like "127.0.0.1:2590", not %q`, a.Address)
+	}
 }
 
 func (t *table) listener() Listener {

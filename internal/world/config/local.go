@@ -18,6 +18,9 @@ const (
 	LocalData     string      = "local-data"
 )
 
+// LocalCapture is the local part of the account that gets mail for elsewhere.
+const LocalCapture = "captured"
+
 // LocalAccounts are the local parts of the accounts that Local begins with.
 func LocalAccounts() []string { return []string{"alice", "bob", "carol"} }
 
@@ -30,6 +33,8 @@ func Local(data string, offset int) Config {
 	c.Postmaster = mail.Address{Local: LocalAccounts()[0], Domain: LocalDomain}
 	c.Data = data
 	c.Open = true
+	c.Capture = mail.Address{Local: LocalCapture, Domain: LocalDomain}
+	c.Admin.Address = localPort(2590, offset)
 	c.TLS.SelfSigned = true
 	c.Log.Level = slog.LevelInfo
 	c.Limits.ConnectionsPerAddress = c.Limits.Connections

@@ -8,9 +8,13 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
-var errSize = errors.New("not a size")
+var (
+	errSize     = errors.New("not a size")
+	errDuration = errors.New("not a number of days")
+)
 
 // sizeUnits are the units of sizes, in octets, largest first.
 var sizeUnits = [...]struct {
@@ -32,6 +36,21 @@ func parseSize(s string) (int64, error) {
 		return n * u.octets, nil
 	}
 	return 0, errSize
+}
+
+const day = 24 * time.Hour
+
+// parseDuration reads a number of days, "5d", or what time.ParseDuration does.
+func parseDuration(s string) (time.Duration, error) {
+	digits, ok := strings.CutSuffix(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n > int64(math.MaxInt64/day) {
+		return 0, errDuration
+	}
+	return time.Duration(n) * day, nil
 }
 
 // formatSize is the shortest exact form of n that parseSize reads.
@@ -57,6 +76,18 @@ func splitAddress(s string) (host string, port int, err error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 16)
 	return host, int(n), err
+}
+
+// dnsPort is the port of name servers that are given without one.
+const dnsPort = 53
+
+// ParseServer reads the address of a name server: an IP address with a port, or
+// without one for 53.
+func ParseServer(s string) (netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(addr, dnsPort), nil
+	}
+	return netip.ParseAddrPort(s)
 }
 
 // maxDistance is how many typing errors nearest forgives.

@@ -28,9 +28,11 @@ func (r Refusal) String() string {
 
 // Stats counts the connections of a listener since it started.
 type Stats struct {
-	Open     int    // now
-	Accepted uint64 // that reached the handler or its TLS handshake
-	Refused  uint64 // by the limits
+	Open          int    // now
+	Accepted      uint64 // that reached the handler or its TLS handshake
+	Refused       uint64 // by the limits
+	OfAddress     uint64 // of Refused: TooManyFromAddress
+	BadHandshakes uint64 // of Accepted: the TLS handshake of ImplicitTLS failed
 }
 
 // connections is the set of open connections under Limits.
@@ -61,6 +63,9 @@ func (s *connections) add(c *Conn) Refusal {
 	}
 	if why != accepted {
 		s.stats.Refused++
+		if why == TooManyFromAddress {
+			s.stats.OfAddress++
+		}
 		return why
 	}
 	s.stats.Accepted++
@@ -79,6 +84,13 @@ func (s *connections) remove(c *Conn) {
 	if s.from[key]--; s.from[key] <= 0 {
 		delete(s.from, key)
 	}
+}
+
+// badHandshake counts a TLS handshake that failed.
+func (s *connections) badHandshake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.BadHandshakes++
 }
 
 // each calls f for every open connection. f must not block.

@@ -183,6 +183,7 @@ func (s *Server) run(ctx context.Context, c *Conn) {
 	defer s.finish(c)
 	if s.l.Mode == ImplicitTLS {
 		if err := c.Handshake(s.l.TLS, s.l.HandshakeTimeout); err != nil {
+			s.open.badHandshake()
 			s.log.Debug("TLS handshake failed", obs.KeyRemote, c.Remote(), obs.Err(err))
 			return
 		}

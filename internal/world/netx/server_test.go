@@ -171,7 +171,7 @@ func TestServerLimits(t *testing.T) {
 			}
 			clients[s.from] = c
 		}
-		if got, want := h.Stats(), (Stats{Open: 6, Accepted: 6, Refused: 5}); got != want {
+		if got, want := h.Stats(), (Stats{Open: 6, Accepted: 6, Refused: 5, OfAddress: 3}); got != want {
 			t.Errorf("Stats %+v, want %+v", got, want)
 		}
 		_ = clients["192.0.2.1:1"].Close()
@@ -373,6 +373,34 @@ func TestImplicitTLSOnTCP(t *testing.T) {
 	}
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBadHandshakesAreCounted: somebody who speaks no TLS on a port that is TLS
+// from the first octet.
+func TestBadHandshakesAreCounted(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	s := NewServer(Listener{Name: "imaps", Addr: "127.0.0.1:0", Mode: ImplicitTLS, TLS: certstest.New("mail.example.org").Server()},
+		echo, slog.New(slog.DiscardHandler))
+	if err := s.Listen(ctx); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = io.WriteString(c, "a LOGIN alice secret\r\n")
+	_, _ = io.Copy(io.Discard, c)
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if got, want := s.Stats(), (Stats{Accepted: 1, BadHandshakes: 1}); got != want {
+		t.Errorf("Stats %+v, want %+v", got, want)
 	}
 }
 

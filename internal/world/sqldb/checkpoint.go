@@ -9,6 +9,8 @@ import (
 func (db *DB) watchWAL() {
 	pages := db.walPages.Add(db.writer.pagesWritten())
 	switch {
+	case db.snapshots.Load() > 0: // The WAL cannot begin anew; whoever tries waits in vain.
+		db.walRetry = pages + db.walSoft*walFactor
 	case pages < db.walSoft:
 		db.walRetry = db.walSoft * walFactor
 	case pages >= db.walRetry:

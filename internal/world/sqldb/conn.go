@@ -1,56 +1,89 @@
 package sqldb
 
 import (
-	"context"
-	"database/sql/driver"
 	"fmt"
-	"io"
-	"net/url"
+	"unsafe"
 
-	"modernc.org/sqlite"
+	"modernc.org/libc"
+	_ "modernc.org/sqlite" // prepares the engine for the machine it runs on
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // conn is one connection and its prepared statements. Not safe for concurrent use.
 //
-// It speaks the driver interfaces of database/sql without that package's pool:
-// there is one writer and a fixed set of readers, and the reflection in the
-// pool's way costs as much as SQLite itself on statements this small.
+// It calls the engine itself, without a driver between: there is one writer and
+// a fixed set of readers, and what a driver does for each call costs as much as
+// SQLite does on statements this small.
 type conn struct {
-	driver driver.Conn
-	stmts  map[string]*stmt
+	tls   *libc.TLS
+	db    uintptr
+	stmts map[string]*stmt
 }
 
-// stmt is a prepared statement. While a result is being read it is busy and
-// cannot be executed again.
-type stmt struct {
-	driver interface {
-		driver.StmtExecContext
-		driver.StmtQueryContext
+func openConn(path, layer string, pragmas ...string) (*conn, error) {
+	c := &conn{tls: libc.NewTLS(), stmts: make(map[string]*stmt)}
+	if err := c.open(path, layer); err != nil {
+		c.close()
+		return nil, translate(err)
 	}
-	close  func() error
-	busy   bool
-	writes bool
+	for _, p := range pragmas {
+		if _, err := c.one("PRAGMA " + p); err != nil && err != ErrNoRows {
+			c.close()
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
-func openConn(path string, pragmas ...string) (*conn, error) {
-	q := url.Values{"_busy_timeout": {busyTimeout}, "_pragma": pragmas}
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}
-	connector, err := sqlite.NewConnector(u.String())
+func (c *conn) open(path, layer string) error {
+	name, err := libc.CString(path)
 	if err != nil {
-		return nil, translate(err)
+		return err
 	}
-	c, err := connector.Connect(context.Background())
-	if err != nil {
-		return nil, translate(err)
+	defer libc.Xfree(c.tls, name)
+	var vfs uintptr
+	if layer != "" {
+		if vfs, err = libc.CString(layer); err != nil {
+			return err
+		}
+		defer libc.Xfree(c.tls, vfs)
 	}
-	return &conn{driver: c, stmts: make(map[string]*stmt)}, nil
+	out := c.tls.Alloc(int(unsafe.Sizeof(c.db)))
+	defer c.tls.Free(int(unsafe.Sizeof(c.db)))
+	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, out, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_CREATE|
+		sqlite3.SQLITE_OPEN_NOMUTEX, vfs)
+	c.db = *at[uintptr](out)
+	if rc == sqlite3.SQLITE_OK {
+		rc = sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
+	}
+	if rc == sqlite3.SQLITE_OK {
+		rc = sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyTimeout)
+	}
+	return c.failed(rc)
+}
+
+// failed makes an error of a result code, nil of success.
+func (c *conn) failed(rc int32) error {
+	if rc == sqlite3.SQLITE_OK {
+		return nil
+	}
+	text := libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc))
+	if c.db != 0 {
+		if more := libc.GoString(sqlite3.Xsqlite3_errmsg(c.tls, c.db)); more != text {
+			text += ": " + more
+		}
+	}
+	return &engineError{code: int(rc), text: text}
 }
 
 // busyTimeout is how many milliseconds a connection waits for another. Only
 // restartWAL ever waits long: for readers, while nothing is written.
-const busyTimeout = "1000"
+const busyTimeout = 1000
 
-func openWriter(path string, maxSize int64) (*conn, error) {
+func openWriter(path string, maxSize, walPages int64) (*conn, error) {
+	if err := layWAL(); err != nil {
+		return nil, err
+	}
 	pragmas := []string{
 		fmt.Sprintf("page_size(%d)", pageSize),
 		"journal_mode(WAL)",
@@ -58,29 +91,32 @@ func openWriter(path string, maxSize int64) (*conn, error) {
 		"wal_autocheckpoint(0)",
 		"mmap_size(0)",
 		"temp_store(MEMORY)",
-		"journal_size_limit(0)",
+		fmt.Sprintf("journal_size_limit(%d)", 2*walPages*pageSize), // kept, to be overwritten
 		fmt.Sprintf("cache_size(-%d)", writerCacheKiB),
 	}
 	if maxSize > 0 {
 		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", maxSize/pageSize))
 	}
-	return openConn(path, pragmas...)
+	return openConn(path, walLayer, pragmas...)
 }
 
 func openReader(path string) (*conn, error) {
-	return openConn(path, "mmap_size(0)", "temp_store(MEMORY)", "query_only(1)",
+	return openConn(path, "", "mmap_size(0)", "temp_store(MEMORY)", "query_only(1)",
 		fmt.Sprintf("cache_size(-%d)", readerCacheKiB))
 }
 
 func openCheckpointer(path string) (*conn, error) {
-	return openConn(path, "synchronous(FULL)", "wal_autocheckpoint(0)", "mmap_size(0)", "cache_size(-64)")
+	return openConn(path, "", "synchronous(FULL)", "wal_autocheckpoint(0)", "mmap_size(0)", "cache_size(-64)")
 }
 
 func (c *conn) close() error {
 	for _, s := range c.stmts {
-		_ = s.close()
+		s.close()
 	}
-	return c.driver.Close()
+	rc := sqlite3.Xsqlite3_close_v2(c.tls, c.db)
+	err := c.failed(rc)
+	c.tls.Close()
+	return err
 }
 
 // prepare returns the statement for query, from the cache if it is free.
@@ -88,15 +124,10 @@ func (c *conn) prepare(query string) (*stmt, error) {
 	if s := c.stmts[query]; s != nil && !s.busy {
 		return s, nil
 	}
-	d, err := c.driver.Prepare(query)
+	s, err := c.newStmt(query)
 	if err != nil {
 		return nil, translate(err)
 	}
-	s := &stmt{close: d.Close, writes: !isSelect(query)}
-	s.driver = d.(interface {
-		driver.StmtExecContext
-		driver.StmtQueryContext
-	})
 	if c.stmts[query] == nil {
 		c.makeRoom()
 		c.stmts[query] = s
@@ -112,7 +143,7 @@ func (c *conn) makeRoom() {
 	}
 	for q, s := range c.stmts {
 		if !s.busy {
-			_ = s.close()
+			s.close()
 			delete(c.stmts, q)
 			return
 		}
@@ -123,19 +154,8 @@ func (c *conn) makeRoom() {
 func (c *conn) release(query string, s *stmt) {
 	s.busy = false
 	if c.stmts[query] != s {
-		_ = s.close()
+		s.close()
 	}
-}
-
-func isSelect(query string) bool {
-	for i := range len(query) {
-		switch query[i] {
-		case ' ', '\t', '\n':
-			continue
-		}
-		return query[i] == 'S' || query[i] == 's'
-	}
-	return false
 }
 
 // do runs a statement without arguments or results; it is cached.
@@ -144,42 +164,46 @@ func (c *conn) do(query string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.driver.ExecContext(context.Background(), nil)
+	err = s.run()
 	c.release(query, s)
 	return translate(err)
 }
 
 // one runs a query without arguments and returns its first row.
-func (c *conn) one(query string) ([]driver.Value, error) {
+func (c *conn) one(query string) ([]any, error) {
 	s, err := c.prepare(query)
 	if err != nil {
 		return nil, err
 	}
 	defer c.release(query, s)
-	rows, err := s.driver.QueryContext(context.Background(), nil)
+	defer s.reset()
+	more, err := s.step()
 	if err != nil {
 		return nil, translate(err)
 	}
-	defer rows.Close()
-	dest := make([]driver.Value, len(rows.Columns()))
-	if err := rows.Next(dest); err == io.EOF {
+	if !more {
 		return nil, ErrNoRows
-	} else if err != nil {
-		return nil, translate(err)
 	}
-	return dest, nil
+	row := make([]any, s.columns)
+	for i := range row {
+		row[i] = s.cell(i).any()
+	}
+	return row, nil
 }
+
+// changes is how many rows the last statement changed.
+func (c *conn) changes() int64 { return int64(sqlite3.Xsqlite3_changes64(c.tls, c.db)) }
+
+// lastID is the id of the last row inserted.
+func (c *conn) lastID() int64 { return int64(sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db)) }
 
 // pagesWritten counts the pages that this connection wrote to the WAL and
 // starts the count anew.
 func (c *conn) pagesWritten() int64 {
-	s, ok := c.driver.(sqlite.DBStatus)
-	if !ok {
+	out := c.tls.Alloc(8)
+	defer c.tls.Free(8)
+	if sqlite3.Xsqlite3_db_status(c.tls, c.db, sqlite3.SQLITE_DBSTATUS_CACHE_WRITE, out, out+4, 1) != sqlite3.SQLITE_OK {
 		return 0
 	}
-	n, _, err := s.Status(sqlite.DBStatusCacheWrite, true)
-	if err != nil {
-		return 0
-	}
-	return int64(n)
+	return int64(*at[int32](out))
 }

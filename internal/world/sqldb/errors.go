@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"yubin/internal/mail"
@@ -14,16 +13,26 @@ import (
 // NotFound, but its text is for nobody: say what was not found.
 var ErrNoRows = mail.Errorf(mail.NotFound, "no such row")
 
+// engineError is a failure as SQLite tells it.
+type engineError struct {
+	code int // extended
+	text string
+}
+
+func (e *engineError) Error() string { return fmt.Sprintf("%s (%d)", e.text, e.code) }
+
+var errNoLayer = mail.Errorf(mail.Internal, "SQLite does not take a layer for its WAL")
+
 // translate turns an error of the driver into a *mail.Error.
 func translate(err error) error {
-	var e *sqlite.Error
+	var e *engineError
 	switch {
 	case err == nil:
 		return nil
 	case !errors.As(err, &e):
 		return wrap(mail.Internal, "database failure", err)
 	}
-	switch e.Code() & 0xff {
+	switch e.code & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return wrap(mail.Unavailable, "the disk is full", err)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM:
@@ -33,7 +42,7 @@ func translate(err error) error {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return wrap(mail.Internal, "the database file is damaged", err)
 	}
-	switch e.Code() {
+	switch e.code {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
 		return wrap(mail.Exists, "such a row exists", err)
 	}
@@ -47,11 +56,11 @@ func wrap(kind mail.Kind, text string, err error) error {
 // spoils reports whether err leaves the transaction in doubt: SQLite may have
 // rolled it back by itself.
 func spoils(err error) bool {
-	var e *sqlite.Error
+	var e *engineError
 	if !errors.As(err, &e) {
 		return false
 	}
-	switch e.Code() & 0xff {
+	switch e.code & 0xff {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY,
 		sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY:
 		return true

@@ -1,13 +1,14 @@
 package sqldb
 
 import (
-	"database/sql/driver"
 	"fmt"
 	"reflect"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // assign puts a column's value into *dest.
-func assign(dest any, v driver.Value) error {
+func assign(dest any, v cell) error {
 	switch d := dest.(type) {
 	case *int64:
 		return assignInt(d, v)
@@ -34,7 +35,7 @@ func assign(dest any, v driver.Value) error {
 }
 
 // assignTo is assign for types made from the basic ones.
-func assignTo(d reflect.Value, v driver.Value) error {
+func assignTo(d reflect.Value, v cell) error {
 	switch d.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		var n int64
@@ -58,61 +59,42 @@ func assignTo(d reflect.Value, v driver.Value) error {
 		d.SetString(s)
 		return err
 	case reflect.Float64:
-		f, ok := v.(float64)
-		if !ok {
+		if v.kind != sqlite3.SQLITE_FLOAT {
 			return mismatch(v, "a float")
 		}
-		d.SetFloat(f)
+		d.SetFloat(v.f)
 		return nil
 	}
 	return fmt.Errorf("target type %s cannot be scanned into", d.Type())
 }
 
-func assignInt(d *int64, v driver.Value) error {
-	switch v := v.(type) {
-	case int64:
-		*d = v
-	case nil:
-		*d = 0
-	case bool:
-		*d = 0
-		if v {
-			*d = 1
-		}
-	default:
-		return mismatch(v, "an integer")
+func assignInt(d *int64, v cell) error {
+	switch v.kind {
+	case sqlite3.SQLITE_INTEGER, sqlite3.SQLITE_NULL:
+		*d = v.n
+		return nil
 	}
-	return nil
+	return mismatch(v, "an integer")
 }
 
-func assignString(d *string, v driver.Value) error {
-	switch v := v.(type) {
-	case string:
-		*d = v
-	case []byte:
-		*d = string(v)
-	case nil:
-		*d = ""
-	default:
-		return mismatch(v, "text")
+func assignString(d *string, v cell) error {
+	switch v.kind {
+	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB, sqlite3.SQLITE_NULL:
+		*d = string(v.octets)
+		return nil
 	}
-	return nil
+	return mismatch(v, "text")
 }
 
-func assignBytes(d *[]byte, v driver.Value) error {
-	switch v := v.(type) {
-	case []byte:
-		*d = v
-	case string:
-		*d = []byte(v)
-	case nil:
-		*d = nil
-	default:
-		return mismatch(v, "octets")
+func assignBytes(d *[]byte, v cell) error {
+	switch v.kind {
+	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB, sqlite3.SQLITE_NULL:
+		*d = append([]byte(nil), v.octets...)
+		return nil
 	}
-	return nil
+	return mismatch(v, "octets")
 }
 
-func mismatch(v driver.Value, want string) error {
-	return fmt.Errorf("value is %T, not %s", v, want)
+func mismatch(v cell, want string) error {
+	return fmt.Errorf("value is %T, not %s", v.any(), want)
 }

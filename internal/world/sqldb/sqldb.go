@@ -58,6 +58,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"yubin/internal/mail"
 )
@@ -83,6 +84,8 @@ type Options struct {
 	MaxSize int64        // octets the file may grow to, 0 for no bound: writes beyond it are Unavailable
 
 	WALPages int64 // pages of WAL at which Run checkpoints; 0 means DefaultWALPages
+
+	Observe func(Commit) // hears of every batch; must be quick; nil for none
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -110,6 +113,10 @@ type DB struct {
 	walPages     atomic.Int64 // pages written since the WAL was last empty, about
 	walRetry     int64        // leader only: pages at which to make room next
 	walSoft      int64        // Options.WALPages
+	snapshots    atomic.Int32 // being read, see Snapshot
+
+	observe func(Commit) // nil for none
+	syncing time.Time    // leader only: the last COMMIT began, if anybody observes
 }
 
 // Open opens or creates the database. It fails with kind Conflict if another
@@ -129,7 +136,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}),
-		walSoft: o.WALPages, walRetry: o.WALPages * walFactor}
+		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, observe: o.Observe}
 	db.idle.L = &db.mu
 	db.readers = make(chan *conn, o.Readers)
 	for range o.Readers {
@@ -147,7 +154,7 @@ func (db *DB) open(ctx context.Context, o Options) (err error) {
 	if err := checkHeader(o.Path); err != nil {
 		return err
 	}
-	if db.writer, err = openWriter(o.Path, o.MaxSize); err != nil {
+	if db.writer, err = openWriter(o.Path, o.MaxSize, o.WALPages); err != nil {
 		return damaged(o.Path, err)
 	}
 	db.tx.conn = db.writer

@@ -1,12 +1,7 @@
 package sqldb
 
 import (
-	"context"
-	"database/sql/driver"
 	"fmt"
-	"io"
-	"reflect"
-	"time"
 
 	"yubin/internal/mail"
 )
@@ -16,7 +11,6 @@ import (
 // slices and types made from them.
 type Tx struct {
 	conn   *conn
-	args   []driver.NamedValue
 	open   []*Rows // results not closed yet
 	hooks  []func()
 	wrote  bool
@@ -25,55 +19,54 @@ type Tx struct {
 
 // Exec runs a statement and returns how many rows it changed.
 func (t *Tx) Exec(query string, args ...any) (int64, error) {
-	res, err := t.exec(query, args)
-	if err != nil {
+	if err := t.exec(query, args); err != nil {
 		return 0, err
 	}
-	n, err := res.RowsAffected()
-	return n, translate(err)
+	return t.conn.changes(), nil
 }
 
 // Insert runs an INSERT into a table with an {id} column and returns the id.
 func (t *Tx) Insert(query string, args ...any) (int64, error) {
-	res, err := t.exec(query, args)
-	if err != nil {
+	if err := t.exec(query, args); err != nil {
 		return 0, err
 	}
-	id, err := res.LastInsertId()
-	return id, translate(err)
+	return t.conn.lastID(), nil
 }
 
 // InsertNew is Insert for an INSERT with ON CONFLICT DO NOTHING: inserted says
 // whether there was no conflict.
 func (t *Tx) InsertNew(query string, args ...any) (id int64, inserted bool, err error) {
-	res, err := t.exec(query, args)
-	if err != nil {
+	if err := t.exec(query, args); err != nil || t.conn.changes() == 0 {
 		return 0, false, err
 	}
-	n, err := res.RowsAffected()
-	if err != nil || n == 0 {
-		return 0, false, translate(err)
-	}
-	id, err = res.LastInsertId()
-	return id, true, translate(err)
+	return t.conn.lastID(), true, nil
 }
 
-func (t *Tx) exec(query string, args []any) (driver.Result, error) {
+func (t *Tx) exec(query string, args []any) error {
 	t.wrote = true
+	s, err := t.prepare(query, args)
+	if err != nil {
+		return err
+	}
+	err = s.run()
+	t.conn.release(query, s)
+	if err != nil {
+		return t.fail(query, err)
+	}
+	return nil
+}
+
+// prepare returns a statement that has its arguments.
+func (t *Tx) prepare(query string, args []any) (*stmt, error) {
 	s, err := t.conn.prepare(query)
 	if err != nil {
 		return nil, t.fail(query, err)
 	}
-	values, err := t.bind(args)
-	if err != nil {
-		return nil, t.fail(query, err)
+	if err := s.bind(args); err != nil {
+		t.conn.release(query, s)
+		return nil, t.fail(query, mail.Errorf(mail.Internal, "%w", err))
 	}
-	res, err := s.driver.ExecContext(context.Background(), values)
-	t.conn.release(query, s)
-	if err != nil {
-		return nil, t.fail(query, err)
-	}
-	return res, nil
+	return s, nil
 }
 
 // fail translates err and remembers whether it ends the transaction.
@@ -94,22 +87,19 @@ func (t *Tx) fail(query string, err error) error {
 // Query runs a query. The result must be closed before the closure returns and
 // before rows that it may still visit are changed.
 func (t *Tx) Query(query string, args ...any) (*Rows, error) {
-	s, err := t.conn.prepare(query)
+	s, err := t.prepare(query, args)
 	if err != nil {
-		return nil, t.fail(query, err)
+		return nil, err
 	}
 	t.wrote = t.wrote || s.writes
-	values, err := t.bind(args)
+	more, err := s.step()
 	if err != nil {
-		return nil, t.fail(query, err)
-	}
-	rows, err := s.driver.QueryContext(context.Background(), values)
-	if err != nil {
+		s.reset()
 		t.conn.release(query, s)
 		return nil, t.fail(query, err)
 	}
 	s.busy = true
-	r := &Rows{tx: t, query: query, stmt: s, driver: rows, values: make([]driver.Value, len(rows.Columns()))}
+	r := &Rows{tx: t, query: query, stmt: s, ahead: more, ended: !more}
 	t.open = append(t.open, r)
 	return r, nil
 }
@@ -158,39 +148,42 @@ type Rows struct {
 	tx     *Tx
 	query  string
 	stmt   *stmt
-	driver driver.Rows
-	values []driver.Value
+	ahead  bool // the statement stands on a row that Next has not given yet
+	ended  bool // there are no more
 	err    error
 	closed bool
 }
 
 // Next goes to the next row and says whether there is one.
 func (r *Rows) Next() bool {
-	if r.err != nil || r.closed {
+	switch {
+	case r.closed:
 		return false
+	case r.ahead:
+		r.ahead = false
+		return true
+	case !r.ended:
+		more, err := r.stmt.step()
+		if more {
+			return true
+		}
+		if err != nil {
+			r.err = r.tx.fail(r.query, err)
+		}
 	}
-	err := r.driver.Next(r.values)
-	if err == io.EOF {
-		r.Close()
-		return false
-	}
-	if err != nil {
-		r.err = r.tx.fail(r.query, err)
-		r.Close()
-		return false
-	}
-	return true
+	r.Close()
+	return false
 }
 
 // Scan copies the columns of the row into dest: pointers to booleans, integers,
 // strings, byte slices and types made from them. NULL gives the zero value.
 // Byte slices belong to the caller.
 func (r *Rows) Scan(dest ...any) error {
-	if len(dest) != len(r.values) {
-		return mail.Errorf(mail.Internal, "%d targets for %d columns of %q", len(dest), len(r.values), r.query)
+	if len(dest) != r.stmt.columns {
+		return mail.Errorf(mail.Internal, "%d targets for %d columns of %q", len(dest), r.stmt.columns, r.query)
 	}
 	for i, d := range dest {
-		if err := assign(d, r.values[i]); err != nil {
+		if err := assign(d, r.stmt.cell(i)); err != nil {
 			return mail.Errorf(mail.Internal, "column %d of %q: %w", i+1, r.query, err)
 		}
 	}
@@ -206,9 +199,7 @@ func (r *Rows) Close() {
 		return
 	}
 	r.closed = true
-	if err := r.driver.Close(); err != nil && r.err == nil {
-		r.err = r.tx.fail(r.query, err)
-	}
+	r.stmt.reset()
 	r.tx.conn.release(r.query, r.stmt)
 	for i, o := range r.tx.open {
 		if o == r {
@@ -216,55 +207,4 @@ func (r *Rows) Close() {
 			break
 		}
 	}
-}
-
-// bind converts args for the driver. The result is valid until the next call.
-func (t *Tx) bind(args []any) ([]driver.NamedValue, error) {
-	t.args = t.args[:0]
-	for i, a := range args {
-		v, err := value(a)
-		if err != nil {
-			return nil, mail.Errorf(mail.Internal, "argument $%d: %w", i+1, err)
-		}
-		t.args = append(t.args, driver.NamedValue{Ordinal: i + 1, Value: v})
-	}
-	return t.args, nil
-}
-
-func value(a any) (driver.Value, error) {
-	switch a := a.(type) {
-	case nil, int64, string, bool, float64:
-		return a, nil
-	case int:
-		return int64(a), nil
-	case []byte:
-		if a == nil {
-			return nil, nil
-		}
-		return a, nil
-	case time.Time:
-		return nil, fmt.Errorf("a time must be stored as an integer")
-	}
-	return valueOf(reflect.ValueOf(a))
-}
-
-// valueOf is value for types made from the basic ones.
-func valueOf(v reflect.Value) (driver.Value, error) {
-	switch v.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return v.Int(), nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return int64(v.Uint()), nil
-	case reflect.String:
-		return v.String(), nil
-	case reflect.Bool:
-		return v.Bool(), nil
-	case reflect.Float32, reflect.Float64:
-		return v.Float(), nil
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return value(v.Bytes())
-		}
-	}
-	return nil, fmt.Errorf("type %s cannot be stored", v.Type())
 }

@@ -136,6 +136,7 @@ func (db *DB) handOn() {
 
 // run brings a batch to its end: each has its error, and what succeeded is durable.
 func (db *DB) run(batch []*write) {
+	begun := db.stopwatch()
 	for _, guarded := range []bool{false, true} {
 		again, err := db.attempt(batch, guarded)
 		if again {
@@ -148,6 +149,7 @@ func (db *DB) run(batch []*write) {
 				w.err = err
 			}
 		}
+		db.tell(begun, len(batch), err)
 		break
 	}
 	db.afterCommit(batch)
@@ -173,6 +175,7 @@ func (db *DB) attempt(batch []*write, guarded bool) (again bool, err error) {
 			return len(batch) > 1, nil
 		}
 	}
+	db.syncing = db.stopwatch()
 	return false, db.writer.do("COMMIT")
 }
 

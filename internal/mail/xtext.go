@@ -1,4 +1,4 @@
-package dsn
+package mail
 
 import (
 	"strconv"
@@ -21,7 +21,7 @@ func AppendXtext(dst []byte, s string) []byte {
 }
 
 // ParseXtext decodes xtext. False if s is not xtext.
-func ParseXtext(s string) (string, bool) {
+func ParseXtext[T string | []byte](s T) (string, bool) {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -65,13 +65,13 @@ func AppendUnitext(dst []byte, s string, ascii bool) []byte {
 			dst = append(dst, byte(r))
 			continue
 		}
-		dst = appendEscape(dst, r)
+		dst = AppendEmbedded(dst, r)
 	}
 	return dst
 }
 
-// appendEscape appends r as EmbeddedUnicodeChar.
-func appendEscape(dst []byte, r rune) []byte {
+// AppendEmbedded appends r as EmbeddedUnicodeChar.
+func AppendEmbedded(dst []byte, r rune) []byte {
 	dst = append(dst, `\x{`...)
 	dst = append(dst, strings.ToUpper(strconv.FormatInt(int64(r), 16))...)
 	return append(dst, '}')
@@ -84,7 +84,7 @@ func ParseUnitext(s string) (string, bool) {
 	for len(s) > 0 {
 		r, n := utf8.DecodeRuneInString(s)
 		if r == '\\' {
-			r, n = cutEscape(s)
+			r, n = CutEmbedded(s)
 		} else if r == utf8.RuneError && n == 1 || r < 0x80 && !isQchar(byte(r)) {
 			return "", false
 		}
@@ -97,10 +97,10 @@ func ParseUnitext(s string) (string, bool) {
 	return out.String(), true
 }
 
-// cutEscape reads an EmbeddedUnicodeChar: HEXPOINT without the controls is one
+// CutEmbedded reads an EmbeddedUnicodeChar: HEXPOINT without the controls is one
 // of the five characters that need it, or anything beyond ASCII. n is 0 if it
 // is none.
-func cutEscape(s string) (r rune, n int) {
+func CutEmbedded(s string) (r rune, n int) {
 	digits, ok := strings.CutPrefix(s, `\x{`)
 	end := strings.IndexByte(digits, '}')
 	if !ok || end < 2 || end > 6 || digits[0] == '+' || digits[0] == '-' {

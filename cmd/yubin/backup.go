@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"yubin/internal/engine/backup"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/depot"
+)
+
+type backupCmd struct {
+	Make   backupMakeCmd   `cmd:"" default:"withargs" help:"Make a snapshot: yubin backup DIR."`
+	List   backupListCmd   `cmd:"" help:"List the snapshots."`
+	Verify backupVerifyCmd `cmd:"" help:"Read everything back and verify it."`
+	Prune  backupPruneCmd  `cmd:"" help:"Remove old snapshots and what only they need."`
+}
+
+type backupMakeCmd struct {
+	place
+	Dir string `arg:"" type:"path" help:"The folder of the snapshots; made if it is not there. The server writes it."`
+}
+
+// Run has the server make a snapshot, or makes it if none runs.
+func (c *backupMakeCmd) Run(e *env) error {
+	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+		p := newProgress(e, time.Now)
+		s, err := client.Backup(ctx, c.Dir, p.showOctets)
+		p.end()
+		if err != nil {
+			return err
+		}
+		if err := e.did(s, "snapshot %s: %s, of which %s are new in %s; %s", s.ID, octets(s.Octets()), octets(s.Written), c.Dir,
+			s.Took.Round(time.Millisecond)); err != nil {
+			return err
+		}
+		return tellFaults(e, s)
+	})
+}
+
+// tellFaults fails if the store lacked something: the snapshot lacks it too.
+func tellFaults(e *env, s backup.Snapshot) error {
+	for _, f := range s.Faults {
+		fmt.Fprintln(e.stderr, "yubin:", f)
+	}
+	if len(s.Faults) > 0 {
+		return fmt.Errorf("the snapshot was made, but %d files are not as they should be; see yubin check", len(s.Faults))
+	}
+	return nil
+}
+
+// showOctets tells how far a backup is.
+func (p *progress) showOctets(at backup.Progress) {
+	p.tell(func(running time.Duration) string {
+		share := 100.0
+		if at.Total > 0 {
+			share = 100 * float64(at.Done) / float64(at.Total)
+		}
+		text := fmt.Sprintf("%s: %s of %s, %.0f%%", at.Phase, octets(at.Done), octets(at.Total), share)
+		if at.Written > 0 {
+			text += fmt.Sprintf(", %s new", octets(at.Written))
+		}
+		return text
+	})
+}
+
+type backupListCmd struct {
+	Dir string `arg:"" type:"path" help:"The folder of the snapshots."`
+}
+
+func (c *backupListCmd) Run(e *env) error {
+	d, err := depot.Open(depot.Options{Path: c.Dir})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	list, damaged, err := backup.Snapshots(d)
+	if err != nil {
+		return err
+	}
+	err = e.show(list, func(w io.Writer) {
+		t := table{{"SNAPSHOT", "MADE", "SIZE", "NEW", "FILES"}}
+		for _, s := range list {
+			t.add(s.ID, s.Time.Local().Format(time.DateTime), octets(s.Octets()), octets(s.Written), fmt.Sprint(s.Files.Count+1))
+		}
+		t.write(w)
+	})
+	for _, text := range damaged {
+		fmt.Fprintln(e.stderr, "yubin:", text)
+	}
+	if err == nil && len(damaged) > 0 {
+		return errSilent
+	}
+	return err
+}
+
+type backupVerifyCmd struct {
+	Dir      string `arg:"" type:"path" help:"The folder of the snapshots."`
+	Snapshot string `help:"Only this one: its name, or how it begins." placeholder:"ID"`
+	Each     bool   `help:"Rebuild and check the database of every snapshot, not only of the newest."`
+	Scratch  string `help:"A folder with room for the database; else one in DIR." type:"existingdir" placeholder:"FOLDER"`
+}
+
+// Run tells each problem as it is found and fails if there was one.
+func (c *backupVerifyCmd) Run(e *env) error {
+	d, err := depot.Open(depot.Options{Path: c.Dir})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	p := newProgress(e, time.Now)
+	v, err := backup.Verify(e.ctx, d, backup.Verification{
+		Options:  backup.Options{Now: time.Now, Version: e.versionText(), Progress: p.showOctets},
+		Snapshot: c.Snapshot, Each: c.Each, Scratch: c.Scratch,
+		Report: func(problem string) {
+			p.clear()
+			_ = e.did(admin.Finding{Problem: problem}, "%s", problem)
+		},
+	})
+	p.end()
+	switch {
+	case err != nil:
+		return err
+	case v.Problems > 0:
+		return fmt.Errorf("the backup has %d problems", v.Problems)
+	}
+	return e.did(v, "the backup is good: %d snapshots, %d objects of %s; %d databases rebuilt and checked", v.Snapshots, v.Objects,
+		octets(v.Octets), v.Opened)
+}
+
+type backupPruneCmd struct {
+	Dir  string `arg:"" type:"path" help:"The folder of the snapshots."`
+	Keep int    `required:"" help:"How many snapshots to keep, the newest." placeholder:"N"`
+}
+
+func (c *backupPruneCmd) Run(e *env) error {
+	d, err := depot.Open(depot.Options{Path: c.Dir, Write: true})
+	if err != nil {
+		return err
+	}
+	p, err := backup.Prune(d, c.Keep)
+	if err = errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	return e.did(p, "%d snapshots removed, %d kept, %s freed", len(p.Removed), p.Kept, octets(p.Freed))
+}

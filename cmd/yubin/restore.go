@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"yubin/internal/engine/backup"
+	"yubin/internal/mail"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/depot"
+)
+
+type restoreCmd struct {
+	place
+	Dir      string `arg:"" type:"path" help:"The folder of the snapshots."`
+	Snapshot string `help:"Which snapshot: its name, or how it begins; else the newest." placeholder:"ID"`
+
+	To           string `help:"Make a new data folder here of all that the snapshot has." type:"path" placeholder:"DATA" xor:"what" required:""`
+	ReleaseQueue bool   `help:"With --to: send the mail that waited to be sent, although it has probably been sent since."`
+
+	Account   string `help:"Put mail of this account back into the server's." placeholder:"ADDRESS" xor:"what" required:""`
+	Mailbox   string `help:"Only this mailbox."`
+	MessageID string `help:"Only this message." placeholder:"ID"`
+	UID       uint32 `name:"uid" help:"Only this message of --mailbox." placeholder:"N"`
+	Into      string `help:"The mailbox to put it into; else one named after the day of the snapshot." placeholder:"MAILBOX"`
+	Scratch   string `help:"A folder with room for the database of the snapshot; else one in DIR." type:"existingdir" placeholder:"FOLDER"`
+}
+
+func (c *restoreCmd) Run(e *env) error {
+	part := c.Mailbox != "" || c.MessageID != "" || c.UID != 0 || c.Into != "" || c.Scratch != ""
+	switch {
+	case c.To != "" && part:
+		return usagef("--to restores everything; --mailbox, --message-id, --uid, --into and --scratch go with --account")
+	case c.To != "":
+		return c.all(e)
+	case c.ReleaseQueue:
+		return usagef("--release-queue goes with --to")
+	}
+	return c.some(e)
+}
+
+// all makes a data folder.
+func (c *restoreCmd) all(e *env) error {
+	d, err := depot.Open(depot.Options{Path: c.Dir})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	s, err := backup.Find(d, c.Snapshot)
+	if err != nil {
+		return err
+	}
+	p := newProgress(e, time.Now)
+	r, err := backup.Restore(e.ctx, d, s, c.To, c.ReleaseQueue, backup.Options{Now: time.Now, Version: e.versionText(), Progress: p.showOctets})
+	p.end()
+	if err != nil {
+		return err
+	}
+	return c.told(e, r)
+}
+
+// told says what was restored; what the store lacked already is a failure.
+func (c *restoreCmd) told(e *env, r backup.Restored) error {
+	err := e.show(r, func(w io.Writer) {
+		fmt.Fprintf(w, "snapshot %s restored to %s: %d files, %s, verified\n", r.Snapshot, c.To, r.Files, octets(r.Octets))
+		if r.Held > 0 {
+			fmt.Fprintf(w, "%d deliveries that waited to be sent are on hold, as they have probably been sent since;\n"+
+				"look at them with yubin queue list, then release or drop them\n", r.Held)
+		}
+	})
+	for _, problem := range r.Problems {
+		fmt.Fprintln(e.stderr, "yubin:", problem)
+	}
+	if err == nil && len(r.Problems) > 0 {
+		return fmt.Errorf("what was restored has %d problems, which it had when the snapshot was made", len(r.Problems))
+	}
+	return err
+}
+
+// some puts messages back.
+func (c *restoreCmd) some(e *env) error {
+	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+		p := newProgress(e, time.Now)
+		out, err := client.PutBack(ctx, admin.PutBack{
+			Folder: c.Dir, Snapshot: c.Snapshot, Account: c.Account, Mailbox: c.Mailbox, MessageID: c.MessageID,
+			UID: mail.UID(c.UID), Into: c.Into, Scratch: c.Scratch,
+		}, p.showOctets)
+		p.end()
+		if err != nil {
+			return err
+		}
+		return tellReturned(e, out)
+	})
+}
+
+func tellReturned(e *env, out admin.Returned) error {
+	failed := 0
+	err := e.show(out, func(w io.Writer) {
+		for _, m := range out.Mailboxes {
+			fmt.Fprintf(w, "%s: %d messages put into %s", m.From, m.Restored, m.Into)
+			if m.There > 0 {
+				fmt.Fprintf(w, ", %d were there", m.There)
+			}
+			fmt.Fprintln(w)
+		}
+	})
+	for _, m := range out.Mailboxes {
+		failed += m.Failed
+		for _, problem := range m.Problems {
+			fmt.Fprintf(e.stderr, "yubin: %s: %s\n", m.From, problem)
+		}
+	}
+	if failed > 0 {
+		err = errors.Join(err, fmt.Errorf("%d messages could not be put back", failed))
+	}
+	return err
+}

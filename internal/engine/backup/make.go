@@ -1,0 +1,345 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/world/blob"
+	"yubin/internal/world/depot"
+	"yubin/internal/world/sqldb"
+)
+
+// Source is what is backed up.
+type Source struct {
+	Folder     string // the data folder
+	DB         *sqldb.DB
+	Blobs      *blob.Dir
+	BlobFolder string   // its name in Folder
+	Skip       []string // names in Folder that a new data folder has of its own
+}
+
+// Options say how to work.
+type Options struct {
+	Now      func() time.Time
+	Version  string         // of this program, for people
+	Progress func(Progress) // is called often and must be quick; nil for none
+}
+
+// Check tells before anything is written that folder cannot hold the backup of
+// source: one must not be in the other.
+func Check(folder string, source Source) error {
+	if !filepath.IsAbs(folder) {
+		return mail.Errorf(mail.Invalid, "the path of a backup must be absolute")
+	}
+	a, b := realPath(folder), realPath(source.Folder)
+	if within(a, b) || within(b, a) {
+		return mail.Errorf(mail.Invalid, "the backup %s and the data folder %s must not be in each other; choose another disk if you can", folder, source.Folder)
+	}
+	return nil
+}
+
+// realPath resolves links as far as the path is there.
+func realPath(path string) string {
+	path = filepath.Clean(path)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(path); parent != path {
+		return filepath.Join(realPath(parent), filepath.Base(path))
+	}
+	return path
+}
+
+func within(path, folder string) bool {
+	rest, err := filepath.Rel(folder, path)
+	return err == nil && (rest == "." || filepath.IsLocal(rest))
+}
+
+// Make makes a snapshot of source in d. If it fails, d has no new snapshot, and
+// what was written already need not be written again.
+func Make(ctx context.Context, d *depot.Depot, source Source, o Options) (Snapshot, error) {
+	m := &maker{ctx: ctx, d: d, source: source, o: o, started: o.Now()}
+	m.list.put = m.put
+	m.snap = Snapshot{Format: format, Version: o.Version, Base: filepath.Base(source.DB.Path()), BlobFolder: source.BlobFolder}
+	release := source.Blobs.Hold()
+	err := m.run()
+	if e := release(); err == nil && e != nil {
+		err = e
+	}
+	return m.snap, err
+}
+
+// maker is one Make.
+type maker struct {
+	ctx     context.Context
+	d       *depot.Depot
+	source  Source
+	o       Options
+	started time.Time
+	snap    Snapshot
+	list    listWriter
+	files   []namedFile // large messages of the snapshot
+	at      Progress
+	buf     []byte
+}
+
+type namedFile struct {
+	name string
+	size int64
+}
+
+func (m *maker) run() error {
+	if err := m.source.DB.Snapshot(m.ctx, m.database); err != nil {
+		return err
+	}
+	m.at.Phase = "messages"
+	if err := m.messages(); err != nil {
+		return err
+	}
+	m.at.Phase = "files"
+	if err := m.others(); err != nil {
+		return err
+	}
+	return m.save()
+}
+
+// put keeps a piece.
+func (m *maker) put(piece []byte) (depot.Hash, error) {
+	if err := m.ctx.Err(); err != nil {
+		return depot.Hash{}, err
+	}
+	h, n, err := m.d.Put(piece)
+	m.at.Written += n
+	return h, err
+}
+
+func (m *maker) done(n int64) {
+	m.at.Done += n
+	if m.o.Progress != nil {
+		m.o.Progress(m.at)
+	}
+}
+
+// database copies the pages of one moment.
+func (m *maker) database(s *sqldb.Snapshot) error {
+	m.snap.Time = m.o.Now().UTC()
+	m.at = Progress{Phase: "database", Total: s.Pages * sqldb.PageSize}
+	err := store.Files(s.Tx, func(name string, size int64) error {
+		m.files = append(m.files, namedFile{name, size})
+		m.at.Total += size
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	w := &streamWriter{put: m.put, out: Stream{Piece: pieceSize}}
+	for first := int64(0); first < s.Pages; first += pagePiece {
+		n := min(pagePiece, s.Pages-first)
+		if m.buf, err = s.Read(m.buf[:0], n); err != nil {
+			return err
+		}
+		if err := w.add(m.buf); err != nil {
+			return err
+		}
+		m.done(n * sqldb.PageSize)
+	}
+	err = w.close()
+	m.snap.Database = w.out
+	return err
+}
+
+// messages copies the files that the snapshot names. Those that the snapshot
+// before has are not read again: they never change.
+func (m *maker) messages() error {
+	before, stop := iter.Pull(m.before())
+	defer stop()
+	old, more := before()
+	for _, f := range m.files {
+		path := m.source.BlobFolder + "/" + f.name[:2] + "/" + f.name
+		for more && old.Path < path {
+			old, more = before()
+		}
+		if more && old.Path == path && old.Size == f.size && m.hasAll(old) {
+			if err := m.list.add(old); err != nil {
+				return err
+			}
+			m.done(f.size)
+			continue
+		}
+		if err := m.message(path, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// before yields the large messages of the newest snapshot, as far as it can be
+// read: what is not known is copied.
+func (m *maker) before() iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		last, err := Find(m.d, "")
+		if err != nil {
+			return
+		}
+		for e, err := range entries(m.d, last.Files) {
+			if err != nil || !strings.HasPrefix(e.Path, m.source.BlobFolder+"/") || !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+func (m *maker) hasAll(e entry) bool {
+	for _, h := range e.Pieces {
+		if !m.d.Has(h) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *maker) message(path string, f namedFile) error {
+	in, err := m.source.Blobs.Open(f.name)
+	if err != nil && mail.KindOf(err) == mail.NotFound {
+		m.fault("%s is missing in the store", path)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	e, err := m.copy(path, in)
+	if err != nil {
+		return err
+	}
+	if e.Size != f.size {
+		m.fault("%s has %d octets of %d in the store", path, e.Size, f.size)
+	}
+	return m.list.add(e)
+}
+
+func (m *maker) fault(format string, args ...any) {
+	if len(m.snap.Faults) < MaxFaults {
+		m.snap.Faults = append(m.snap.Faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// copy keeps a file as it is now.
+func (m *maker) copy(path string, in io.Reader) (e entry, err error) {
+	e.Path = path
+	m.buf = slices.Grow(m.buf[:0], filePiece)
+	for {
+		n, err := io.ReadFull(in, m.buf[:filePiece])
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return e, &mail.Error{Kind: mail.Unavailable, Text: "cannot read " + path + " of the data folder", Err: err}
+		}
+		if n > 0 {
+			h, putErr := m.put(m.buf[:n])
+			if putErr != nil {
+				return e, putErr
+			}
+			e.Pieces = append(e.Pieces, h)
+			e.Size += int64(n)
+			m.done(int64(n))
+		}
+		if e.Size > MaxFile {
+			return e, mail.Errorf(mail.TooLarge, "%s has over %d octets", path, int64(MaxFile))
+		}
+		if err != nil {
+			return e, nil
+		}
+	}
+}
+
+// others copies what else stands in the data folder.
+func (m *maker) others() error {
+	root := m.source.Folder
+	return filepath.WalkDir(root, func(path string, f fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // It went meanwhile.
+		}
+		if err != nil {
+			return &mail.Error{Kind: mail.Unavailable, Text: "cannot read the data folder", Err: err}
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil || name == "." {
+			return err
+		}
+		if m.skips(name) {
+			if f.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		return m.other(path, filepath.ToSlash(name), f)
+	})
+}
+
+// skips reports whether a name in the data folder is not copied as a file.
+func (m *maker) skips(name string) bool {
+	base := m.snap.Base
+	return name == m.source.BlobFolder || slices.Contains(m.source.Skip, name) ||
+		name == base || name == base+"-wal" || name == base+"-shm" || name == base+".lock"
+}
+
+func (m *maker) other(path, name string, f fs.DirEntry) error {
+	switch {
+	case f.Type()&fs.ModeSymlink != 0:
+		m.fault("%s is a link and was left out", name)
+		return nil
+	case !f.Type().IsRegular():
+		return nil // A folder, whose files follow, or a socket.
+	}
+	in, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &mail.Error{Kind: mail.Unavailable, Text: "cannot read " + name + " of the data folder", Err: err}
+	}
+	defer in.Close()
+	if info, err := in.Stat(); err == nil {
+		m.at.Total += info.Size()
+	}
+	e, err := m.copy(name, in)
+	if err != nil {
+		return err
+	}
+	return m.list.add(e)
+}
+
+// save writes the record, when all else is durable.
+func (m *maker) save() error {
+	if err := m.list.close(); err != nil {
+		return err
+	}
+	m.snap.Files = m.list.out
+	m.snap.Written = m.at.Written
+	m.snap.Took = m.o.Now().Sub(m.started)
+	for n := 1; ; n++ {
+		m.snap.ID = m.snap.Time.Format(idTime)
+		if n > 1 {
+			m.snap.ID += fmt.Sprintf("-%d", n)
+		}
+		text, err := json.Marshal(m.snap)
+		if err != nil {
+			return err
+		}
+		err = m.d.Save(m.snap.ID, append(text, '\n'))
+		if err == nil || mail.KindOf(err) != mail.Exists {
+			return err
+		}
+	}
+}

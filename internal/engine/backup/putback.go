@@ -1,0 +1,308 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/message"
+	"yubin/internal/world/depot"
+)
+
+// headerMax is how much of a message is looked through for its Message-ID.
+const headerMax = 256 << 10
+
+// Wanted says which messages of a snapshot to put back, and where.
+type Wanted struct {
+	Address   mail.Address     // whose, in the snapshot
+	Mailbox   mail.MailboxName // only this one; "" for all
+	MessageID string           // only those; with or without angle brackets
+	UID       mail.UID         // only this one, of Mailbox
+	Into      mail.MailboxName // the mailbox, or what all go below; "" for one named after the day of the snapshot
+	Scratch   string           // folder for the database of the snapshot; "" for one in the depot
+}
+
+// PutBack is what became of one mailbox.
+type PutBack struct {
+	From     string   `json:"from"`
+	Into     string   `json:"into"`
+	Restored int      `json:"restored"`
+	There    int      `json:"there"` // were in Into already
+	Failed   int      `json:"failed"`
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Mailboxes is where messages are put back.
+type Mailboxes interface {
+	Mailbox(context.Context, mail.AccountID, mail.MailboxName) (store.Mailbox, error)
+	CreateMailbox(context.Context, mail.AccountID, mail.MailboxName, mail.Role) (store.Mailbox, error)
+	Subscribe(context.Context, mail.AccountID, mail.MailboxName, bool) error
+	BlobIDs(context.Context, mail.MailboxID) (map[mail.UID]mail.BlobID, error)
+	NewIncoming() *store.Incoming
+	Deliver(context.Context, *store.Incoming, []store.Filing) ([]store.Filed, error)
+}
+
+// Return puts messages of a snapshot back into an account that lives, with
+// their flags, keywords and dates, under new UIDs and without \Deleted. A
+// message that the mailbox has already is left out, so doing it again doubles
+// nothing. What cannot be read is told and left out. NotFound if nothing is as
+// wanted.
+func Return(ctx context.Context, d *depot.Depot, s Snapshot, to Mailboxes, account mail.AccountID, w Wanted, o Options) ([]PutBack, error) {
+	if err := w.check(); err != nil {
+		return nil, err
+	}
+	im, err := openImage(ctx, d, s, w.Scratch, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := &putter{ctx: ctx, im: im, to: to, account: account, w: w, o: o, day: s.Time.UTC()}
+	list, err := p.all()
+	return list, errors.Join(err, im.close())
+}
+
+func (w Wanted) check() error {
+	switch {
+	case w.UID != 0 && w.Mailbox == "":
+		return mail.Errorf(mail.Invalid, "a UID needs the mailbox that it is of")
+	case w.UID != 0 && w.MessageID != "":
+		return mail.Errorf(mail.Invalid, "say a UID or a Message-ID, not both")
+	}
+	return nil
+}
+
+// putter is one Return.
+type putter struct {
+	ctx     context.Context
+	im      *image
+	to      Mailboxes
+	account mail.AccountID
+	w       Wanted
+	o       Options
+	day     time.Time
+	at      Progress
+}
+
+func (p *putter) all() (list []PutBack, err error) {
+	boxes, err := p.boxes()
+	if err != nil {
+		return nil, err
+	}
+	p.at = Progress{Phase: "messages"}
+	for _, b := range boxes {
+		p.at.Total += b.Size
+	}
+	found := 0
+	for _, b := range boxes {
+		one, err := p.mailbox(b)
+		if n := one.Restored + one.There + one.Failed; n > 0 {
+			list = append(list, one)
+			found += n
+		}
+		if err != nil {
+			return list, err
+		}
+	}
+	if found == 0 {
+		return nil, mail.Errorf(mail.NotFound, "the snapshot has no such message")
+	}
+	return list, nil
+}
+
+// boxes are the mailboxes of the snapshot to look in.
+func (p *putter) boxes() ([]store.Mailbox, error) {
+	a, err := p.im.directory.Account(p.ctx, p.w.Address)
+	if err != nil && mail.KindOf(err) == mail.NotFound {
+		return nil, mail.Errorf(mail.NotFound, "the snapshot has no account %s", p.w.Address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.w.Mailbox == "" {
+		return p.im.store.Mailboxes(p.ctx, a.ID)
+	}
+	b, err := p.im.store.Mailbox(p.ctx, a.ID, p.w.Mailbox)
+	if err != nil && mail.KindOf(err) == mail.NotFound {
+		return nil, mail.Errorf(mail.NotFound, "%s has no mailbox %s in the snapshot", p.w.Address, p.w.Mailbox)
+	}
+	return []store.Mailbox{b}, err
+}
+
+// into is where the messages of a mailbox go.
+func (p *putter) into(from mail.MailboxName) (mail.MailboxName, error) {
+	name := string(p.w.Into)
+	switch {
+	case name == "":
+		name = "Restored " + p.day.Format(time.DateOnly) + mail.MailboxSeparator + string(from)
+	case p.w.Mailbox == "":
+		name += mail.MailboxSeparator + string(from)
+	}
+	return mail.ParseMailboxName(name)
+}
+
+// destination is a mailbox that messages go to, made with the first of them.
+type destination struct {
+	name mail.MailboxName
+	id   mail.MailboxID
+	has  map[mail.BlobID]int // how often it holds which octets
+}
+
+func (p *putter) destination(name mail.MailboxName) (*destination, error) {
+	d := &destination{name: name, has: make(map[mail.BlobID]int)}
+	b, err := p.to.Mailbox(p.ctx, p.account, name)
+	if err != nil && mail.KindOf(err) == mail.NotFound {
+		return d, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.id = b.ID
+	ids, err := p.to.BlobIDs(p.ctx, b.ID)
+	for _, id := range ids {
+		d.has[id]++
+	}
+	return d, err
+}
+
+// make makes the mailbox if it is not there, and lets clients see it.
+func (p *putter) make(d *destination) error {
+	if d.id != 0 {
+		return nil
+	}
+	b, err := p.to.CreateMailbox(p.ctx, p.account, d.name, "")
+	if err != nil {
+		return err
+	}
+	d.id = b.ID
+	return p.to.Subscribe(p.ctx, p.account, d.name, true)
+}
+
+func (p *putter) mailbox(b store.Mailbox) (done PutBack, err error) {
+	done.From = string(b.Name)
+	name, err := p.into(b.Name)
+	if err != nil {
+		return done, err
+	}
+	done.Into = string(name)
+	view, err := p.im.store.View(p.ctx, b.ID)
+	if err != nil {
+		return done, err
+	}
+	ids, err := p.im.store.BlobIDs(p.ctx, b.ID)
+	if err != nil {
+		return done, err
+	}
+	dest, err := p.destination(name)
+	if err != nil {
+		return done, err
+	}
+	for _, e := range view.All() {
+		if p.w.UID != 0 && e.UID != p.w.UID {
+			continue
+		}
+		if err := p.message(b, e, ids[e.UID], dest, &done); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// message puts one message back, if it is wanted and not there. An error is one
+// of where it goes; that it cannot be read is only noted.
+func (p *putter) message(b store.Mailbox, e store.Entry, id mail.BlobID, dest *destination, done *PutBack) error {
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	if p.w.MessageID == "" && dest.has[id] > 0 {
+		dest.has[id]--
+		done.There++
+		return nil
+	}
+	row, err := readRow(p.ctx, p.im.store, b.ID, e.UID)
+	if err != nil {
+		done.fail(e.UID, err)
+		return nil
+	}
+	defer row.Content.Close()
+	defer p.progress(row.Size)
+	if p.w.MessageID != "" {
+		switch is, err := hasMessageID(row.Content, p.w.MessageID); {
+		case err != nil:
+			done.fail(e.UID, err)
+			return nil
+		case !is:
+			return nil
+		case dest.has[id] > 0:
+			dest.has[id]--
+			done.There++
+			return nil
+		}
+	}
+	return p.deliver(row, dest, done)
+}
+
+func (p *putter) progress(n int64) {
+	p.at.Done += n
+	if p.o.Progress != nil {
+		p.o.Progress(p.at)
+	}
+}
+
+func (d *PutBack) fail(uid mail.UID, err error) {
+	d.Failed++
+	if len(d.Problems) < MaxFaults {
+		d.Problems = append(d.Problems, fmt.Sprintf("UID %d cannot be read: %v", uid, err))
+	}
+}
+
+func (p *putter) deliver(row store.Row, dest *destination, done *PutBack) error {
+	in := p.to.NewIncoming()
+	defer in.Close()
+	to := sink{in: in}
+	if _, err := row.Content.WriteReceived(&to); err != nil {
+		if to.err != nil {
+			return to.err
+		}
+		done.fail(row.UID, err)
+		return nil
+	}
+	if err := p.make(dest); err != nil {
+		return err
+	}
+	_, err := p.to.Deliver(p.ctx, in, []store.Filing{{
+		Account: p.account, Mailbox: dest.id, Trace: row.Content.Trace(),
+		Flags: row.Flags &^ mail.Deleted, Keywords: row.Keywords, Received: row.Received,
+	}})
+	if err == nil {
+		done.Restored++
+	}
+	return err
+}
+
+// sink tells a failure to write, which ends all, from one to read.
+type sink struct {
+	in  *store.Incoming
+	err error
+}
+
+func (b *sink) Write(octets []byte) (n int, err error) {
+	n, b.err = b.in.Write(octets)
+	return n, b.err
+}
+
+// hasMessageID reports whether a message has a Message-ID.
+func hasMessageID(c *store.Content, id string) (bool, error) {
+	head := make([]byte, min(headerMax, c.Size()))
+	if _, err := c.ReadAt(head, 0); err != nil {
+		return false, err
+	}
+	return message.Parse(head).MessageID == bare(id), nil
+}
+
+// bare takes the angle brackets off.
+func bare(id string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(id), "<"), ">")
+}

@@ -1,0 +1,161 @@
+package backup
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"yubin/internal/engine/queue"
+	"yubin/internal/mail"
+	"yubin/internal/world/blob"
+	"yubin/internal/world/datadir"
+	"yubin/internal/world/depot"
+)
+
+// Restored says what became of a Restore.
+type Restored struct {
+	Snapshot string   `json:"snapshot"`
+	Files    int      `json:"files"` // the database included
+	Octets   int64    `json:"octets"`
+	Held     int      `json:"held"`               // deliveries put on hold
+	Problems []string `json:"problems,omitempty"` // that the store had already
+}
+
+// Restore makes a data folder of a snapshot at path, which must not exist or be
+// empty. Every object is verified on the way. Mail that waits to be sent is put
+// on hold, unless sending says to send it again. A Restore that was cut short
+// leaves a folder that no server takes, and can be begun anew.
+func Restore(ctx context.Context, d *depot.Depot, s Snapshot, path string, sending bool, o Options) (r Restored, err error) {
+	if err := Check(d.Path(), Source{Folder: path}); err != nil {
+		return r, err
+	}
+	to, err := datadir.Fill(path)
+	if err != nil {
+		return r, mail.Errorf(mail.Conflict, "%w", err)
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	w := &restorer{ctx: ctx, d: d, to: to, o: o, at: Progress{Phase: "restore", Total: s.Octets()}, folders: map[string]bool{}}
+	if err := w.all(s); err != nil {
+		return r, err
+	}
+	r = Restored{Snapshot: s.ID, Files: s.Files.Count + 1, Octets: s.Octets()}
+	if err := settle(ctx, to, s, sending, o, &r); err != nil {
+		return r, err
+	}
+	return r, to.Done()
+}
+
+// restorer writes the files of a snapshot.
+type restorer struct {
+	ctx     context.Context
+	d       *depot.Depot
+	to      *datadir.Filling
+	o       Options
+	at      Progress
+	folders map[string]bool
+}
+
+func (w *restorer) wrote(n int64) error {
+	w.at.Done += n
+	if w.o.Progress != nil {
+		w.o.Progress(w.at)
+	}
+	return w.ctx.Err()
+}
+
+func (w *restorer) all(s Snapshot) error {
+	for e, err := range entries(w.d, s.Files) {
+		if err == nil {
+			err = w.file(e)
+		}
+		if err != nil {
+			return refuse(s, err)
+		}
+	}
+	f, err := w.create(s.Base)
+	if err == nil {
+		err = copyStream(w.d, s.Database, f, w.wrote, func(_ int64, err error) error { return err })
+		err = errors.Join(err, finish(f))
+	}
+	if err != nil {
+		return refuse(s, err)
+	}
+	return w.syncFolders()
+}
+
+// refuse says what a damaged snapshot means for who restores it.
+func refuse(s Snapshot, err error) error {
+	var known *mail.Error
+	switch bad := (*depot.Damaged)(nil); {
+	case errors.As(err, &bad):
+		return &mail.Error{Kind: mail.Conflict, Err: err, Text: fmt.Sprintf(
+			"snapshot %s is damaged and was not restored: %v. yubin backup verify says what is left; another snapshot may be whole", s.ID, bad)}
+	case errors.As(err, &known), errors.Is(err, context.Canceled):
+		return err
+	}
+	return &mail.Error{Kind: mail.Unavailable, Text: fmt.Sprintf("the data folder cannot be written: %v", err), Err: err}
+}
+
+func (w *restorer) file(e entry) error {
+	if !filepath.IsLocal(filepath.FromSlash(e.Path)) {
+		return &depot.Damaged{Why: fmt.Sprintf("%q is no name of a file in a data folder", e.Path)}
+	}
+	f, err := w.create(filepath.FromSlash(e.Path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyFile(w.d, e, f, w.wrote), finish(f))
+}
+
+func (w *restorer) create(name string) (*os.File, error) {
+	path := w.to.Path(name)
+	for at := filepath.Dir(path); !w.folders[at] && len(at) >= len(w.to.Path("")); at = filepath.Dir(at) {
+		w.folders[at] = true
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+func finish(f *os.File) error { return errors.Join(f.Sync(), f.Close()) }
+
+func (w *restorer) syncFolders() error {
+	for path := range w.folders {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle opens what was restored, verifies it, and sees to it that no mail is
+// sent twice.
+func settle(ctx context.Context, to *datadir.Filling, s Snapshot, sending bool, o Options, r *Restored) error {
+	blobs, err := blob.Open(to.Path(s.BlobFolder), rand.Reader)
+	if err != nil {
+		return err
+	}
+	e, err := openEngines(ctx, to.Path(s.Base), blobs, o.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	err = e.check(ctx, false, func(p string) {
+		if len(r.Problems) < MaxFaults {
+			r.Problems = append(r.Problems, p)
+		}
+	})
+	if err == nil && e.queued && !sending {
+		note := "restored from the backup of " + s.Time.UTC().Format("2006-01-02 15:04:05 UTC")
+		r.Held, err = e.queue.Hold(ctx, queue.Filter{}, note, nil)
+	}
+	return errors.Join(err, e.close())
+}

@@ -1,0 +1,171 @@
+package route
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Routes lists all routes by name, with their passwords.
+func (r *Router) Routes() []Route {
+	all := r.tables.Load().list()
+	list := make([]Route, len(all))
+	for i, e := range all {
+		list[i] = e.clone()
+	}
+	return list
+}
+
+// Lookup returns one route. Errors: NotFound.
+func (r *Router) Lookup(name string) (Route, error) {
+	if e := r.tables.Load().routes[name]; e != nil {
+		return e.clone(), nil
+	}
+	return Route{}, unknownRoute(name)
+}
+
+func unknownRoute(name string) error {
+	return mail.Errorf(mail.NotFound, "there is no route %s", name)
+}
+
+// SetRoute makes a route, or changes the one of that name to be like e. A
+// password that is empty stays as it is if the user does. It returns the route
+// as it is kept. Errors: Invalid; Exists if another route has one of the
+// patterns; TooLarge.
+func (r *Router) SetRoute(ctx context.Context, e Route) (Route, error) {
+	var made Route
+	err := r.change(ctx, func(tx *sqldb.Tx, now *tables) error {
+		made = e.clone()
+		made.keepPassword(now.routes[e.Name])
+		if err := made.clean(); err != nil {
+			return err
+		}
+		if err := now.admits(&made); err != nil {
+			return err
+		}
+		if err := remove(tx, made.Name); err != nil {
+			return err
+		}
+		return insert(tx, &made)
+	})
+	return made, err
+}
+
+// keepPassword takes the password of old, if there is one to take.
+func (r *Route) keepPassword(old *Route) {
+	if old != nil && old.Auth != nil && r.Auth != nil && r.Auth.Password == "" && r.Auth.User == old.Auth.User {
+		r.Auth.Password = old.Auth.Password
+	}
+}
+
+// admits checks e against all other routes.
+func (t *tables) admits(e *Route) error {
+	for _, side := range []struct {
+		has  map[Pattern]*Route
+		want []Pattern
+	}{{t.to, e.To}, {t.from, e.From}} {
+		for _, p := range side.want {
+			if other := side.has[p]; other != nil && other.Name != e.Name {
+				return mail.Errorf(mail.Exists, "route %s matches %s already; a pattern belongs to one route", other.Name, p)
+			}
+		}
+	}
+	routes, patterns := len(t.routes)+1, len(t.to)+len(t.from)+len(e.To)+len(e.From)
+	if old := t.routes[e.Name]; old != nil {
+		routes, patterns = routes-1, patterns-len(old.To)-len(old.From)
+	}
+	if routes > MaxRoutes || patterns > MaxPatterns {
+		return mail.Errorf(mail.TooLarge, "there may be at most %d routes with %d patterns", MaxRoutes, MaxPatterns)
+	}
+	return nil
+}
+
+// RemoveRoute deletes a route. Mail that an operator sent by it waits until it
+// is sent by another. Errors: NotFound.
+func (r *Router) RemoveRoute(ctx context.Context, name string) error {
+	return r.change(ctx, func(tx *sqldb.Tx, now *tables) error {
+		if now.routes[name] == nil {
+			return unknownRoute(name)
+		}
+		return remove(tx, name)
+	})
+}
+
+// TrustedNetworks lists the networks whose clients may send to anywhere.
+func (r *Router) TrustedNetworks() []netip.Prefix { return slices.Clone(r.tables.Load().networks) }
+
+// Trust lets the clients in a network send to anywhere without logging in.
+// Errors: Invalid, Exists, TooLarge.
+func (r *Router) Trust(ctx context.Context, p netip.Prefix) error {
+	if err := checkNetwork(p); err != nil {
+		return err
+	}
+	return r.change(ctx, func(tx *sqldb.Tx, now *tables) error {
+		switch {
+		case slices.Contains(now.networks, p):
+			return mail.Errorf(mail.Exists, "network %s is trusted already", p)
+		case len(now.networks) == MaxNetworks:
+			return mail.Errorf(mail.TooLarge, "at most %d networks may be trusted", MaxNetworks)
+		}
+		_, err := tx.Exec(`INSERT INTO route_network (network) VALUES ($1)`, p.String())
+		return err
+	})
+}
+
+// Untrust undoes Trust. Errors: NotFound.
+func (r *Router) Untrust(ctx context.Context, p netip.Prefix) error {
+	return r.change(ctx, func(tx *sqldb.Tx, now *tables) error {
+		if !slices.Contains(now.networks, p) {
+			return mail.Errorf(mail.NotFound, "network %s is not trusted", p)
+		}
+		_, err := tx.Exec(`DELETE FROM route_network WHERE network = $1`, p.String())
+		return err
+	})
+}
+
+// change runs fn on the tables as they are and shows them as it leaves them,
+// when that is durable.
+func (r *Router) change(ctx context.Context, fn func(tx *sqldb.Tx, now *tables) error) error {
+	return r.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+		now, err := load(tx)
+		if err != nil {
+			return err
+		}
+		if err := fn(tx, now); err != nil {
+			return err
+		}
+		next, err := load(tx)
+		if err != nil {
+			return err
+		}
+		tx.OnCommit(func() { r.tables.Store(next) })
+		return nil
+	})
+}
+
+// Check verifies every invariant of the rows, online, and reports each that
+// does not hold. The error is one of reading.
+func (r *Router) Check(ctx context.Context, report func(problem string)) error {
+	return r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		t, err := load(tx)
+		if err != nil {
+			report("route: the tables cannot be read: " + err.Error())
+			return nil
+		}
+		for _, e := range t.list() {
+			c := e.clone()
+			if err := c.clean(); err != nil {
+				report("route: " + err.Error())
+			}
+		}
+		for _, p := range t.networks {
+			if err := checkNetwork(p); err != nil {
+				report("route: " + err.Error())
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"io"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// Files calls fn for each file of octets that the rows of tx name, sorted by
+// name, with its size.
+func Files(tx *sqldb.Tx, fn func(name string, size int64) error) error {
+	rows, err := tx.Query(`SELECT file, size FROM blob WHERE file IS NOT NULL ORDER BY file`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var size int64
+		if err := rows.Scan(&name, &size); err != nil {
+			return err
+		}
+		if err := fn(name, size); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// BlobIDs returns which octets each message of a mailbox has, its trace not
+// counted: what is needed to tell that two mailboxes hold the same.
+func (s *Store) BlobIDs(ctx context.Context, mailbox mail.MailboxID) (ids map[mail.UID]mail.BlobID, err error) {
+	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
+		ids = make(map[mail.UID]mail.BlobID)
+		rows, err := tx.Query(`SELECT m.uid, b.sha256 FROM membership m JOIN blob b ON b.id = m.blob WHERE m.mailbox = $1`, mailbox)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var uid mail.UID
+			var sum []byte
+			if err := rows.Scan(&uid, &sum); err != nil {
+				return err
+			}
+			if len(sum) != len(mail.BlobID{}) {
+				return s.internal("mailbox %d UID %d: its octets have no name", mailbox, uid)
+			}
+			ids[uid] = mail.BlobID(sum)
+		}
+		return rows.Err()
+	})
+	return ids, err
+}
+
+// Trace returns the fields that stand before what was received, for Filing.
+// They are not to be changed.
+func (c *Content) Trace() []byte { return c.prefix }
+
+// WriteReceived is WriteTo without the trace.
+func (c *Content) WriteReceived(w io.Writer) (int64, error) {
+	received := *c
+	received.prefix = nil
+	return received.WriteTo(w)
+}

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"yubin/internal/engine/backup"
+	"yubin/internal/mail"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/blob"
+	"yubin/internal/world/datadir"
+	"yubin/internal/world/depot"
+)
+
+// backups are the backups of a Store.
+type backups struct {
+	s     *Store
+	d     Deps
+	blobs *blob.Dir
+}
+
+func (b backups) source() backup.Source {
+	return backup.Source{Folder: b.s.folder.Path(""), DB: b.s.db, Blobs: b.blobs, BlobFolder: blobFolder,
+		Skip: append(datadir.Own(), admin.SocketName)}
+}
+
+func (b backups) options(progress func(backup.Progress)) backup.Options {
+	return backup.Options{Now: b.d.Now, Version: b.d.Version, Progress: progress}
+}
+
+// Backup makes a snapshot in folder, which it makes if need be.
+func (b backups) Backup(ctx context.Context, folder string, progress func(backup.Progress)) (s backup.Snapshot, err error) {
+	if err := backup.Check(folder, b.source()); err != nil {
+		return s, err
+	}
+	d, err := depot.Open(depot.Options{Path: folder, Write: true, Make: true})
+	if err != nil {
+		return s, err
+	}
+	s, err = backup.Make(ctx, d, b.source(), b.options(progress))
+	return s, errors.Join(err, d.Close())
+}
+
+// PutBack puts messages of a snapshot in folder into an account.
+func (b backups) PutBack(ctx context.Context, folder, snapshot string, w backup.Wanted, progress func(backup.Progress)) (out admin.Returned, err error) {
+	if err := backup.Check(folder, b.source()); err != nil {
+		return out, err
+	}
+	account, err := b.s.directory.Account(ctx, w.Address)
+	if err != nil && mail.KindOf(err) == mail.NotFound {
+		return out, mail.Errorf(mail.NotFound, "there is no account %s here to put mail into; make it first", w.Address)
+	}
+	if err != nil {
+		return out, err
+	}
+	d, err := depot.Open(depot.Options{Path: folder})
+	if err != nil {
+		return out, err
+	}
+	s, err := backup.Find(d, snapshot)
+	if err == nil {
+		out.Snapshot = s.ID
+		out.Mailboxes, err = backup.Return(ctx, d, s, b.s.mail, account.ID, w, b.options(progress))
+	}
+	return out, errors.Join(err, d.Close())
+}

@@ -1,0 +1,107 @@
+package metrics
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"yubin/internal/engine/queue"
+	"yubin/internal/world/netx"
+	"yubin/internal/world/sqldb"
+)
+
+// Queue is the queue as it is looked at.
+type Queue interface {
+	Count(context.Context, queue.Filter) (queue.Counts, error)
+	Sites() []queue.SiteStatus
+}
+
+// Listener is an open listener.
+type Listener struct {
+	Protocol string // "imap"
+	Service  string // "imaps"
+	netx.Stats
+}
+
+// Sources are what is looked at when somebody asks. What is nil is left out.
+type Sources struct {
+	Queue     Queue
+	Listeners func() []Listener
+	Sizes     func() (sqldb.Sizes, error)
+	Folder    string // the data folder, for the room on its disk; "" for none
+}
+
+// Watch sets what is looked at.
+func (m *Metrics) Watch(s Sources) { m.sources.Store(&s) }
+
+// What is asked for at a scrape.
+var (
+	openDesc = desc("yubin_connections_open", "Connections that are open now.", "service", "protocol")
+	connDesc = desc("yubin_connections_total", "Connections that were accepted.", "service", "protocol")
+	overDesc = desc("yubin_connections_refused_total", "Connections that were refused because of a limit.", "service", "protocol", "limit")
+	tlsDesc  = desc("yubin_tls_handshakes_failed_total", "Connections that ended in their TLS handshake.", "service", "protocol")
+	sizeDesc = desc("yubin_store_bytes", "Octets of the files of the database.", "file")
+	roomDesc = desc("yubin_disk_free_bytes", "Octets that may still be written on the disk of the data folder.")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func count(out chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+// watched collects connections and sizes.
+type watched struct{ m *Metrics }
+
+func (w watched) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc} {
+		out <- d
+	}
+}
+
+func (w watched) Collect(out chan<- prometheus.Metric) {
+	from := w.m.sources.Load()
+	if from.Listeners != nil {
+		collectListeners(out, from.Listeners())
+	}
+	if from.Sizes != nil {
+		if sizes, err := from.Sizes(); err == nil {
+			gauge(out, sizeDesc, float64(sizes.Database), "database")
+			gauge(out, sizeDesc, float64(sizes.WAL), "wal")
+		}
+	}
+	if from.Folder != "" {
+		if free, ok := freeOctets(from.Folder); ok {
+			gauge(out, roomDesc, float64(free))
+		}
+	}
+}
+
+// collectListeners sums up the listeners of a service: it may have several.
+func collectListeners(out chan<- prometheus.Metric, list []Listener) {
+	sums := map[[2]string]netx.Stats{}
+	for _, l := range list {
+		key := [2]string{l.Service, l.Protocol}
+		s := sums[key]
+		s.Open += l.Open
+		s.Accepted += l.Accepted
+		s.Refused += l.Refused
+		s.OfAddress += l.OfAddress
+		s.BadHandshakes += l.BadHandshakes
+		sums[key] = s
+	}
+	for key, s := range sums {
+		service, protocol := key[0], key[1]
+		gauge(out, openDesc, float64(s.Open), service, protocol)
+		count(out, connDesc, s.Accepted, service, protocol)
+		count(out, overDesc, s.Refused-s.OfAddress, service, protocol, "total")
+		count(out, overDesc, s.OfAddress, service, protocol, "address")
+		count(out, tlsDesc, s.BadHandshakes, service, protocol)
+	}
+}

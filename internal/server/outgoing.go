@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	randv2 "math/rand/v2"
+	"sync"
+	"time"
+
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/report"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
+	"yubin/internal/mail"
+	"yubin/internal/session/courier"
+	"yubin/internal/session/smtpc"
+	"yubin/internal/world/config"
+	"yubin/internal/world/netx"
+	"yubin/internal/world/resolver"
+)
+
+// tlsSessions is how many TLS sessions with other hosts are kept for
+// resumption.
+const tlsSessions = 1000
+
+// postmaster is the local part of the address that reports come from.
+const postmaster = "postmaster"
+
+// outgoing is what carries mail to other hosts: the schedule, and the couriers
+// that it sends.
+type outgoing struct {
+	resolver *resolver.Resolver
+	router   *route.Router
+	spool    *spool.Spool
+	queue    *queue.Queue
+	courier  *courier.Courier // nil if mail is captured
+	self     *ourselves
+}
+
+// openOutgoing opens the queue and what it needs over the engines of s.
+func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) error {
+	out := &s.outgoing
+	up, err := upstream(cfg.DNS)
+	if err != nil {
+		return err
+	}
+	if out.resolver, err = resolver.New(resolver.Options{Upstream: up, Now: d.Now}); err != nil {
+		return err
+	}
+	out.self = newOurselves(cfg, d.Now)
+	if out.router, err = route.Open(ctx, s.routeOptions(cfg, d)); err != nil {
+		return err
+	}
+	if out.spool, err = spool.Open(ctx, spool.Options{DB: s.db, Store: s.mail}); err != nil {
+		return err
+	}
+	out.queue, err = queue.Open(ctx, s.queueOptions(cfg, d))
+	return err
+}
+
+func (s *Store) routeOptions(cfg config.Config, d Deps) route.Options {
+	return route.Options{DB: s.db, Directory: s.directory, Hostname: cfg.Hostname, Now: d.Now, Log: d.Log,
+		Ourselves: s.outgoing.self, Port: cfg.DeliverPort, Captured: cfg.Capture}
+}
+
+func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
+	out := &s.outgoing
+	grace := min(cfg.ShutdownTimeout, queue.DefaultGrace)
+	return queue.Options{
+		DB: s.db, Store: s.mail, Spool: out.spool,
+		Courier: s.carrier(cfg, d),
+		Router:  hops{out.router, cfg.DeliverPort},
+		Reporter: report.New(report.Config{
+			Hostname: cfg.Hostname, Postmaster: mail.Address{Local: postmaster, Domain: cfg.Hostname},
+			Router: out.router, Languages: s.directory, Now: d.Now, NewID: rand.Text,
+		}),
+		Now: d.Now, Rand: randv2.Float64, Log: d.Log,
+		Name: string(cfg.Hostname), Alone: true,
+		Limits: queueLimits(cfg.Queue), Schedule: schedule(cfg.Queue).schedule(), Grace: grace,
+	}
+}
+
+// carrier is who carries: couriers, or the capture of localserve.
+func (s *Store) carrier(cfg config.Config, d Deps) queue.Courier {
+	if !cfg.Capture.IsZero() {
+		return &capture{store: s.mail, directory: s.directory, to: cfg.Capture, now: d.Now}
+	}
+	talk := smtpc.Config{TLS: &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions)}, Now: d.Now}
+	s.outgoing.courier = courier.New(courier.Config{
+		Name:      cfg.Hostname,
+		Resolver:  s.outgoing.resolver,
+		Dialer:    netx.Dialer{},
+		Converse:  func(c *netx.Conn) courier.Conversation { return smtpc.New(c, talk) },
+		Ourselves: s.outgoing.self,
+		Shuffle:   randv2.Shuffle,
+		Now:       d.Now,
+		Log:       d.Log,
+	})
+	return s.outgoing.courier
+}
+
+// run carries mail until ctx is done.
+func (o *outgoing) run(ctx context.Context) error {
+	var g sync.WaitGroup
+	courierCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	if o.courier != nil {
+		g.Go(func() { _ = o.courier.Run(courierCtx) })
+	}
+	err := o.queue.Run(ctx)
+	stop()
+	g.Wait()
+	return err
+}
+
+// change applies what a running queue can change.
+func (o *outgoing) change(cfg config.Config) error {
+	o.queue.SetLimits(queueLimits(cfg.Queue))
+	up, err := upstream(cfg.DNS)
+	if err != nil {
+		return err
+	}
+	return o.resolver.Use(up)
+}
+
+// upstream is who is asked for names: those of c, else the system's.
+func upstream(c config.DNS) (resolver.Upstream, error) {
+	up, err := resolver.SystemUpstream()
+	if err != nil {
+		return up, err
+	}
+	if len(c.Servers) > 0 {
+		up = resolver.Upstream{Servers: c.Servers}
+	}
+	if c.Timeout > 0 {
+		up.Timeout = c.Timeout
+	}
+	if c.Attempts > 0 {
+		up.Attempts = c.Attempts
+	}
+	switch c.Trust {
+	case config.DNSTrustLoopback:
+		up.Trust = resolver.TrustLoopback
+	case config.DNSTrustAll:
+		up.Trust = resolver.TrustAll
+	case config.DNSTrustNone:
+		up.Trust = resolver.TrustNone
+	}
+	return up, nil
+}
+
+func queueLimits(c config.Queue) queue.Limits {
+	return queue.Limits{Total: c.Concurrency, Site: queue.Limit{Concurrency: c.SiteConcurrency, PerSecond: float64(c.SiteRate)}}
+}
+
+func schedule(c config.Queue) timing { return timing{c.Lifetime, c.NoticeAfter, c.History} }
+
+// timing is what of a queue.Schedule is configured.
+type timing struct{ lifetime, noticeAfter, history time.Duration }
+
+func (t timing) schedule() queue.Schedule {
+	return queue.Schedule{Lifetime: t.lifetime, NoticeAfter: t.noticeAfter, History: t.history}
+}
+
+// hops is the router as the queue asks it.
+type hops struct {
+	router *route.Router
+	port   uint16 // of hosts for which a route names none; 0 is the usual one
+}
+
+// NextHop says where a recipient's mail goes as the tables stand now.
+func (h hops) NextHop(ctx context.Context, q queue.Question) (queue.Hop, error) {
+	hop, name, err := h.router.NextHop(ctx, route.Question{
+		Recipient: q.Recipient, Sender: q.Sender, Account: q.Account, Via: q.Via,
+	})
+	return queue.Hop{NextHop: h.at(hop), Route: name}, err
+}
+
+// at gives a hop without a port ours.
+func (h hops) at(hop mail.NextHop) mail.NextHop {
+	if hop.Port == 0 && hop.Kind != mail.HopLMTP {
+		hop.Port = h.port
+	}
+	return hop
+}
+
+// addressMemory is how long the addresses of this host are remembered.
+const addressMemory = time.Minute

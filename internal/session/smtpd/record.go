@@ -1,0 +1,73 @@
+package smtpd
+
+import (
+	"yubin/internal/engine/journal"
+	"yubin/internal/mail"
+	"yubin/internal/proto/smtp"
+)
+
+// reject tells the log and the journal of a refused sender, recipient or
+// message: to is nobody, one, or all.
+func (s *session) reject(r smtp.Reply, to []mail.Address, cause error) {
+	var one string
+	if len(to) == 1 {
+		one = to[0].String()
+	}
+	s.logRejection(r, one, cause)
+	if s.srv.cfg.Record == nil {
+		return
+	}
+	e := s.entry(journal.Refused, r)
+	e.Recipients = to
+	if m := s.tx.content; m != nil {
+		e.Transaction, e.Size, e.Took, e.MessageID = s.tx.id, m.size, e.At.Sub(m.started), s.messageID()
+	}
+	s.srv.cfg.Record(e)
+}
+
+// recordAccepted tells the log and the journal of an accepted message.
+func (s *session) recordAccepted(a acceptance, r smtp.Reply) {
+	took := s.srv.cfg.Now().Sub(s.tx.content.started)
+	s.logAccepted(a, took)
+	if s.srv.cfg.Record == nil {
+		return
+	}
+	e := s.entry(journal.Accepted, r)
+	e.Transaction, e.Size, e.Took, e.MessageID, e.Item = s.tx.id, a.size, took, s.messageID(), a.item
+	for _, rcpt := range s.tx.recipients {
+		if !rcpt.looped {
+			e.Recipients = append(e.Recipients, rcpt.address)
+		}
+	}
+	for i, f := range a.filed {
+		e.Filed = append(e.Filed, journal.Filed{Account: a.filings[i].Account, Mailbox: f.Mailbox, UID: f.UID})
+	}
+	s.srv.cfg.Record(e)
+}
+
+// entry is what all entries of a session have in common.
+func (s *session) entry(kind journal.Kind, r smtp.Reply) journal.Entry {
+	return journal.Entry{
+		At:          s.srv.cfg.Now(),
+		Kind:        kind,
+		Service:     s.client.Profile.String(),
+		Session:     s.id,
+		Remote:      s.client.Remote,
+		Hello:       s.client.Hello,
+		TLS:         s.tls.version(),
+		User:        s.client.Principal.Address.String(),
+		ReversePath: s.client.ReversePath,
+		Code:        r.Code,
+		Enhanced:    r.Enhanced.String(),
+		Text:        r.Text,
+	}
+}
+
+// messageID is that of the header, or the one that we gave the message.
+func (s *session) messageID() string {
+	m := s.tx.content
+	if m.head.id == "" {
+		return m.givenID
+	}
+	return m.head.id
+}

@@ -1,0 +1,57 @@
+package depot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"yubin/internal/mail"
+)
+
+// take takes the lock. Who only reads a folder that cannot be written, a
+// read-only disk, does without it: nobody else can write there either.
+func (d *Depot) take(write bool) error {
+	name := filepath.Join(d.path, lockName)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil && !write {
+		if f, err = os.Open(name); err != nil {
+			return nil
+		}
+	}
+	if err != nil {
+		return d.failure("cannot lock", err)
+	}
+	how := syscall.LOCK_SH
+	if write {
+		how = syscall.LOCK_EX
+	}
+	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errors.Join(mail.Errorf(mail.Conflict, "another yubin uses %s; wait for it to end", d.path), f.Close())
+	}
+	if err != nil {
+		return errors.Join(d.failure("cannot lock", err), f.Close())
+	}
+	d.lock = f
+	return nil
+}
+
+// failure makes an error of kind Unavailable in the system's own words; a full
+// disk is named.
+func (d *Depot) failure(what string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &mail.Error{Kind: mail.Unavailable, Err: err,
+			Text: fmt.Sprintf("the disk of %s is full; make room and run this again: what was written already is kept", d.path)}
+	}
+	cause := err
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		cause = p.Err
+	}
+	if l := (*os.LinkError)(nil); errors.As(err, &l) {
+		cause = l.Err
+	}
+	return &mail.Error{Kind: mail.Unavailable, Text: fmt.Sprintf("%s %s: %v", what, d.path, cause), Err: err}
+}
