@@ -101,12 +101,13 @@ type backupVerifyCmd struct {
 	Dir      string `arg:"" type:"path" help:"The folder of the snapshots."`
 	Snapshot string `help:"Only this one: its name, or how it begins." placeholder:"ID"`
 	Each     bool   `help:"Rebuild and check the database of every snapshot, not only of the newest."`
+	Repair   bool   `help:"Forget objects that are damaged, so that the next backup stores them anew if the server still has them."`
 	Scratch  string `help:"A folder with room for the database; else one in DIR." type:"existingdir" placeholder:"FOLDER"`
 }
 
 // Run tells each problem as it is found and fails if there was one.
 func (c *backupVerifyCmd) Run(e *env) error {
-	d, err := depot.Open(depot.Options{Path: c.Dir})
+	d, err := depot.Open(depot.Options{Path: c.Dir, Write: c.Repair})
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (c *backupVerifyCmd) Run(e *env) error {
 	p := newProgress(e, time.Now)
 	v, err := backup.Verify(e.ctx, d, backup.Verification{
 		Options:  backup.Options{Now: time.Now, Version: e.versionText(), Progress: p.showOctets},
-		Snapshot: c.Snapshot, Each: c.Each, Scratch: c.Scratch,
+		Snapshot: c.Snapshot, Each: c.Each, Repair: c.Repair, Scratch: c.Scratch,
 		Report: func(problem string) {
 			p.clear()
 			_ = e.did(admin.Finding{Problem: problem}, "%s", problem)
@@ -124,6 +125,8 @@ func (c *backupVerifyCmd) Run(e *env) error {
 	switch {
 	case err != nil:
 		return err
+	case v.Forgotten > 0:
+		return fmt.Errorf("the backup has %d problems; %d damaged objects or packs are forgotten: make a backup, then verify again", v.Problems, v.Forgotten)
 	case v.Problems > 0:
 		return fmt.Errorf("the backup has %d problems", v.Problems)
 	}

@@ -74,11 +74,16 @@ const (
 	HopMX    HopKind = iota // SMTP to the mail exchangers of Domain
 	HopHosts                // SMTP to Hosts, in order
 	HopLMTP                 // LMTP (RFC 2033) to Hosts, in order
+	HopLocal                // into mailboxes of this server, for mail that had to wait
 )
 
-var hopKindNames = [...]string{"mx", "smtp", "lmtp"}
+var hopKindNames = [...]string{"mx", "smtp", "lmtp", "local"}
 
 func (k HopKind) String() string { return hopKindNames[k] }
+
+// Final reports whether the hop files mail in mailboxes, and does not carry it
+// on.
+func (k HopKind) Final() bool { return k == HopLMTP || k == HopLocal }
 
 // TLSPolicy is what a route asks of a connection.
 type TLSPolicy uint8

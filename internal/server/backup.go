@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"yubin/internal/engine/backup"
 	"yubin/internal/mail"
@@ -14,9 +15,10 @@ import (
 
 // backups are the backups of a Store.
 type backups struct {
-	s     *Store
-	d     Deps
-	blobs *blob.Dir
+	s      *Store
+	d      Deps
+	blobs  *blob.Dir
+	making *sync.Mutex // held while a snapshot is made: one at a time, it takes a reader of the database
 }
 
 func (b backups) source() backup.Source {
@@ -33,6 +35,10 @@ func (b backups) Backup(ctx context.Context, folder string, progress func(backup
 	if err := backup.Check(folder, b.source()); err != nil {
 		return s, err
 	}
+	if !b.making.TryLock() {
+		return s, mail.Errorf(mail.Conflict, "a backup is being made already; wait for it to end")
+	}
+	defer b.making.Unlock()
 	d, err := depot.Open(depot.Options{Path: folder, Write: true, Make: true})
 	if err != nil {
 		return s, err

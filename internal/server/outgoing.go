@@ -45,7 +45,7 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 	if err != nil {
 		return err
 	}
-	if out.resolver, err = resolver.New(resolver.Options{Upstream: up, Now: d.Now}); err != nil {
+	if out.resolver, err = resolver.New(resolver.Options{Upstream: up, Now: d.Now, Observe: s.metrics.Lookup}); err != nil {
 		return err
 	}
 	out.self = newOurselves(cfg, d.Now)
@@ -75,14 +75,19 @@ func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
 			Hostname: cfg.Hostname, Postmaster: mail.Address{Local: postmaster, Domain: cfg.Hostname},
 			Router: out.router, Languages: s.directory, Now: d.Now, NewID: rand.Text,
 		}),
-		Now: d.Now, Rand: randv2.Float64, Log: d.Log,
+		Now: d.Now, Rand: randv2.Float64, Log: d.Log, Observe: s.metrics.Queue,
 		Name: string(cfg.Hostname), Alone: true,
 		Limits: queueLimits(cfg.Queue), Schedule: schedule(cfg.Queue).schedule(), Grace: grace,
 	}
 }
 
-// carrier is who carries: couriers, or the capture of localserve.
+// carrier is who carries: couriers, or the capture of localserve, and for what
+// is at home here the store.
 func (s *Store) carrier(cfg config.Config, d Deps) queue.Courier {
+	return &homeward{store: s, host: cfg.Hostname, now: d.Now, others: s.outward(cfg, d)}
+}
+
+func (s *Store) outward(cfg config.Config, d Deps) queue.Courier {
 	if !cfg.Capture.IsZero() {
 		return &capture{store: s.mail, directory: s.directory, to: cfg.Capture, now: d.Now}
 	}
@@ -178,7 +183,7 @@ func (h hops) NextHop(ctx context.Context, q queue.Question) (queue.Hop, error) 
 
 // at gives a hop without a port ours.
 func (h hops) at(hop mail.NextHop) mail.NextHop {
-	if hop.Port == 0 && hop.Kind != mail.HopLMTP {
+	if hop.Port == 0 && !hop.Kind.Final() {
 		hop.Port = h.port
 	}
 	return hop

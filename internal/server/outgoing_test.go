@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"yubin/internal/engine/queue"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/dsn"
@@ -210,10 +213,97 @@ func TestCaptured(t *testing.T) {
 	checkAll(t, s)
 }
 
+// TestRemembered: what came in and what was refused is in the metrics and in
+// the journal.
+func TestRemembered(t *testing.T) {
+	c := local(t)
+	s, stop := start(t, c)
+	send(t, listenerOf(s, c, "smtp"), "remembered")
+	p := dial(t, listenerOf(s, c, "smtp"))
+	p.say("", "220 ")
+	p.say("EHLO client.test", "250 ")
+	p.say("MAIL FROM:<x@example.org>", "250 ")
+	p.say("RCPT TO:<nobody@yubin.test>", "550 5.1.1 ")
+	metrics := get(t, "http://"+s.web.Addr().String()+"/metrics")
+	for _, want := range []string{`yubin_messages_accepted_total{service="smtp"} 1`, `yubin_refusals_total{reason="5.1",service="smtp"} 1`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %s in\n%s", want, metrics)
+		}
+	}
+	if got := get(t, "http://"+s.web.Addr().String()+"/v1/status"); !strings.Contains(got, "404") {
+		t.Errorf("administration over TCP: %s", got)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	st, err := OpenStore(t.Context(), c.Data, deps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	found, err := st.journal.Find(t.Context(), "x@example.org", time.Time{}, 10)
+	if err != nil || len(found) != 2 || found[0].Code != 550 || len(found[1].Filed) != 1 {
+		t.Errorf("journal: %+v, %v", found, err)
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Status + "\n" + string(b)
+}
+
 func checkAll(t *testing.T, s *Server) {
 	t.Helper()
 	all := checked{s.store.mail, s.store.db, s.store.directory, &s.store.outgoing}
 	if err := all.CheckDeep(t.Context(), func(problem string) { t.Error(problem) }); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestHeldHere: mail for a mailbox of ours that its sender has held for a time
+// (RFC 4865), and what an operator releases before.
+func TestHeldHere(t *testing.T) {
+	c := local(t)
+	s, stop := start(t, c)
+	defer stop()
+	client := admin.InProcess(s.Admin())
+	if _, err := client.AddAlias(t.Context(), admin.Alias{Address: "team@yubin.test", Targets: []string{"bob@yubin.test", "x@far.example"}}); err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, listenerOf(s, c, "submission"))
+	p.say("", "220 ")
+	p.say("EHLO client.test", "250 ")
+	p.say("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00bob@yubin.test\x00secret")), "235 ")
+	p.say("MAIL FROM:<bob@yubin.test> HOLDFOR=86400", "250 ")
+	p.say("RCPT TO:<bob@yubin.test> NOTIFY=SUCCESS", "250 ")
+	p.say("RCPT TO:<team@yubin.test> NOTIFY=NEVER", "250 ")
+	p.say("DATA", "354 ")
+	p.say("Subject: later\r\n\r\nHello.\r\n.", "250 ")
+	counted, err := s.store.outgoing.queue.Count(t.Context(), queue.Filter{})
+	if err != nil || counted.Waiting != 2 {
+		t.Fatalf("waiting: %+v, %v", counted, err)
+	}
+	there := arrival(t, s, "bob@yubin.test")
+	if _, err := s.store.outgoing.queue.Release(t.Context(), queue.Filter{}, "now", nil); err != nil {
+		t.Fatal(err)
+	}
+	got := there()
+	for _, want := range []string{"Subject: later", "Return-Path: <bob@yubin.test>", "Delivered-To: bob@yubin.test"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Count(got, "Received:") != 1 {
+		t.Errorf("Received fields of\n%s", got)
+	}
+	checkAll(t, s)
 }

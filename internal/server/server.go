@@ -39,14 +39,21 @@ type Deps struct {
 	Notify  *obs.Notifier // the service manager; nil for none
 }
 
-// adminTimeout bounds reading the head of a request.
-const adminTimeout = 10 * time.Second
+// adminTimeout bounds reading the head of a request, webTimeout the answer to
+// one on admin.address and the wait for the next, and maxWebHeader the octets
+// of its head.
+const (
+	adminTimeout = 10 * time.Second
+	webTimeout   = time.Minute
+	maxWebHeader = 16 << 10
+)
 
 // Server is a whole yubin.
 type Server struct {
 	deps  Deps
 	store *Store
 	admin net.Listener
+	web   net.Listener // of admin.address; nil for none
 
 	// What new connections get; a reload replaces it.
 	services atomic.Pointer[services]
@@ -86,6 +93,10 @@ func (s *Server) open(ctx context.Context) error {
 			return err
 		}
 		s.listeners = append(s.listeners, opened)
+	}
+	s.watch()
+	if err := s.listenWeb(ctx); err != nil {
+		return err
 	}
 	var err error
 	s.admin, err = admin.Listen(s.cfg.Data)
@@ -239,6 +250,9 @@ func (s *Server) runBackground(ctx context.Context) error {
 	var g sync.WaitGroup
 	var err error
 	g.Go(func() { err = s.store.run(ctx) })
+	if s.web != nil {
+		g.Go(func() { s.serveWeb(ctx) })
+	}
 	g.Go(func() {
 		if err := web.Serve(s.admin); !errors.Is(err, http.ErrServerClosed) {
 			s.fail(fmt.Errorf("administration: %w", err))
@@ -274,8 +288,10 @@ func (s *Server) Close() error {
 	for _, l := range listeners {
 		_ = l.server.Close() // Closed already if it served.
 	}
-	if s.admin != nil {
-		_ = s.admin.Close()
+	for _, l := range []net.Listener{s.admin, s.web} {
+		if l != nil {
+			_ = l.Close()
+		}
 	}
 	return s.store.Close()
 }

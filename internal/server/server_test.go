@@ -23,6 +23,7 @@ func local(t *testing.T) config.Config {
 	for i := range c.Listeners {
 		c.Listeners[i].Address = "127.0.0.1:0"
 	}
+	c.Admin.Address = "127.0.0.1:0"
 	return c
 }
 

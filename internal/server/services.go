@@ -87,7 +87,7 @@ func smtpProfile(p config.Profile) smtpd.Profile {
 
 // login returns who checks the passwords of a client at from.
 func (s *Server) login(from netip.Addr) sasl.Authenticator {
-	return &authenticator{directory: s.store.directory, guests: &s.store.guests, from: from}
+	return &authenticator{store: s.store, from: from}
 }
 
 func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
@@ -106,6 +106,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Router:             router{hops{s.store.outgoing.router, c.DeliverPort}},
 		Identities:         s.store.directory,
 		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.outgoing.queue.Accept),
+		Record:             s.store.record,
 		Log:                s.deps.Log,
 		Now:                s.deps.Now,
 		NewID:              rand.Text,

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/journal"
 	"yubin/internal/engine/notify"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/server/admin"
+	"yubin/internal/server/metrics"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/config"
 	"yubin/internal/world/datadir"
@@ -24,6 +26,8 @@ const (
 	databaseFile = "yubin.db"
 	blobFolder   = "blobs"
 	tlsFolder    = "tls"
+
+	journalFolder = "journal"
 )
 
 // lockWait is how long to wait for a data folder that is in use: commands that
@@ -39,6 +43,8 @@ type Store struct {
 	hub       *notify.Hub
 	directory *directory.Directory
 	outgoing  outgoing
+	journal   *journal.Journal
+	metrics   *metrics.Metrics
 	guests    guests
 	admin     *admin.Handler
 }
@@ -62,25 +68,13 @@ func openStore(ctx context.Context, cfg config.Config, wait time.Duration, d Dep
 }
 
 func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
-	db, err := sqldb.Open(ctx, sqldb.Options{Path: s.folder.Path(databaseFile), Log: d.Log})
-	if err != nil {
-		return err
-	}
-	s.db = db
-	blobs, err := blob.Open(s.folder.Path(blobFolder), rand.Reader)
-	if err != nil {
-		return err
-	}
-	s.hub = new(notify.Hub)
-	s.mail, err = store.Open(ctx, store.Options{
-		DB: db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
-		Holders: []store.Holder{spool.Held},
-	})
+	s.metrics = metrics.New(metrics.Options{Version: d.Version, Now: d.Now, Log: d.Log})
+	blobs, err := s.openMail(ctx, d)
 	if err != nil {
 		return err
 	}
 	s.directory, err = directory.Open(ctx, directory.Options{
-		DB: db, Accounts: s.mail, Now: d.Now, Log: d.Log,
+		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
 		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
 	})
 	if err != nil {
@@ -89,14 +83,47 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err := s.openOutgoing(ctx, cfg, d); err != nil {
 		return err
 	}
-	s.admin = admin.New(admin.Config{
+	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
+	if err != nil {
+		return err
+	}
+	s.admin = s.newAdmin(blobs, d)
+	return nil
+}
+
+// openMail opens the database and the mail in it.
+func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err error) {
+	s.db, err = sqldb.Open(ctx, sqldb.Options{Path: s.folder.Path(databaseFile), Log: d.Log, Observe: s.metrics.Commit})
+	if err != nil {
+		return nil, err
+	}
+	if blobs, err = blob.Open(s.folder.Path(blobFolder), rand.Reader); err != nil {
+		return nil, err
+	}
+	s.hub = new(notify.Hub)
+	s.mail, err = store.Open(ctx, store.Options{
+		DB: s.db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
+		Holders: []store.Holder{spool.Held},
+	})
+	return blobs, err
+}
+
+func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
+	return admin.New(admin.Config{
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
 		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
+		Queue: s.outgoing.queue, Journal: s.journal,
 		Store:   checked{s.mail, s.db, s.directory, &s.outgoing},
-		Backups: backups{s, d, blobs},
+		Backups: backups{s, d, blobs, new(sync.Mutex)},
+		Metrics: s.metrics.Handler(),
 		Status:  admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 	})
-	return nil
+}
+
+// record remembers what happened at the door, and counts it.
+func (s *Store) record(e journal.Entry) {
+	s.metrics.Record(e)
+	s.journal.Add(e)
 }
 
 // Admin is the administration of the store.
@@ -108,6 +135,8 @@ func (s *Store) run(ctx context.Context) error {
 	var dbErr, mailErr error
 	g.Go(func() { dbErr = s.db.Run(ctx) })
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
+	g.Go(func() { s.journal.Run(ctx) })
+	g.Go(func() { s.metrics.Run(ctx) })
 	g.Wait()
 	err := errors.Join(dbErr, mailErr)
 	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {

@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -121,6 +122,36 @@ func TestDamagedAnywhere(t *testing.T) {
 	}
 }
 
+// TestRepair: what is damaged is forgotten and stored anew by the next backup;
+// the old snapshot is whole again too.
+func TestRepair(t *testing.T) {
+	h := newHouse(t)
+	a := h.account("alice")
+	h.fill(a, 30, 1)
+	path := filepath.Join(t.TempDir(), "backup")
+	h.backup(path, nil)
+	pack := onePack(t, path)
+	info, err := os.Stat(pack)
+	must(t, err)
+	for _, at := range []int64{info.Size() / 4, info.Size() / 2} {
+		flip(t, pack, at)
+	}
+	d := openDepot(t, path, nil)
+	v, err := backup.Verify(ctx, d, backup.Verification{Options: h.options(nil), Repair: true, Report: func(string) {}})
+	must(t, err)
+	if v.Problems == 0 || v.Forgotten != 2 {
+		t.Errorf("verified: %+v", v)
+	}
+	must(t, d.Close())
+	if found := verify(t, h, path); !strings.Contains(strings.Join(found, "\n"), "it is missing") {
+		t.Errorf("before the next backup: %q", found)
+	}
+	h.backup(path, nil)
+	if found := verify(t, h, path); len(found) > 0 {
+		t.Errorf("after the next backup: %q", found)
+	}
+}
+
 // TestDamagedPack: a pack that is cut short or gone is told, a backup on top of
 // it heals what the store still has, and a damaged record is named.
 func TestDamagedPack(t *testing.T) {
@@ -138,7 +169,13 @@ func TestDamagedPack(t *testing.T) {
 			t.Errorf("with %d octets left: %.300s", left, all)
 		}
 	}
-	must(t, os.Remove(pack))
+	d := openDepot(t, path, nil)
+	v, err := backup.Verify(ctx, d, backup.Verification{Options: h.options(nil), Repair: true, Report: func(string) {}})
+	must(t, err)
+	must(t, d.Close())
+	if _, err := os.Stat(pack); v.Forgotten != 1 || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("repair forgot %d; the pack: %v", v.Forgotten, err)
+	}
 	if all := strings.Join(verify(t, h, path), "\n"); !strings.Contains(all, "is missing") {
 		t.Errorf("without the pack: %.300s", all)
 	}

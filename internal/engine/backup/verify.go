@@ -16,6 +16,7 @@ import (
 type Verification struct {
 	Options
 	Snapshot string               // only this one; "" for all
+	Repair   bool                 // forget damaged objects, so that the next backup stores them anew; the depot is open to write
 	Each     bool                 // open the database of every snapshot, not of the newest alone
 	Scratch  string               // folder for the database of a snapshot; "" for one in the depot
 	Report   func(problem string) // hears of each problem
@@ -28,6 +29,7 @@ type Verified struct {
 	Objects   int   `json:"objects"`
 	Octets    int64 `json:"octets"` // of the objects
 	Problems  int   `json:"problems"`
+	Forgotten int   `json:"forgotten,omitempty"` // damaged objects, and packs that cannot be read
 }
 
 // Verify reads every object of the depot and compares it with its checksum,
@@ -53,7 +55,12 @@ func Verify(ctx context.Context, d *depot.Depot, o Verification) (Verified, erro
 			return v.sum, err
 		}
 	}
-	return v.sum, nil
+	v.sum.Forgotten = len(v.bad) + len(d.Faults())
+	if !o.Repair || v.sum.Forgotten == 0 {
+		v.sum.Forgotten = 0
+		return v.sum, nil
+	}
+	return v.sum, d.Forget(func(h depot.Hash) bool { return v.bad[h] != nil })
 }
 
 // verifier is one Verify.

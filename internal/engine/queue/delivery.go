@@ -58,7 +58,7 @@ type Delivery struct {
 	Parked    bool         // put off because of its site
 	Noticed   bool         // the sender was told of the delay
 	Last      mail.Attempt // At is zero before the first
-	final     bool         // Last came from LMTP: into a mailbox, not onward
+	final     bool         // Last was into a mailbox, not onward
 }
 
 // lane orders deliveries at one site: mail of high priority first, then what is

@@ -253,7 +253,7 @@ func (j *job) transaction(ctx context.Context, q *Queue) mail.Transaction {
 // settlements pairs what was carried with results. Who has none was not tried.
 func (j *job) settlements(results []mail.Result) (list []settlement) {
 	for i, d := range j.carry {
-		s := settlement{d: d, final: j.hop.Kind == mail.HopLMTP}
+		s := settlement{d: d, final: j.hop.Kind.Final()}
 		if i < len(results) && results[i].Outcome != 0 && len(results[i].Attempts) > 0 {
 			s.result = results[i]
 		}

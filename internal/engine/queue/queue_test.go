@@ -168,6 +168,26 @@ func TestOneReport(t *testing.T) {
 	})
 }
 
+// TestNothingToWaitFor: when the last of a message is delivered, those who were
+// refused before are reported at once.
+func TestNothingToWaitFor(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.answer = byLocal
+		h.during = func(hop mail.NextHop, _ mail.Transaction) {
+			if hop.Domain == "slow.test" {
+				time.Sleep(2 * time.Second)
+			}
+		}
+		h.run()
+		h.send("one", from("s@a.test"), to("no@b.test", "no@c.test", "ok@slow.test"))
+		h.pass(time.Second)
+		h.want("reports", h.told(), []string{})
+		h.pass(2 * time.Second)
+		h.want("reports", h.told(), []string{"failed no@b.test, failed no@c.test"})
+		h.want("left", h.count(Filter{}).Total(), 0)
+	})
+}
+
 func (h *house) observations(k ObservationKind) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 type settlement struct {
 	d      Delivery
 	result mail.Result
-	final  bool // by LMTP
+	final  bool // into a mailbox
 	over   bool // its time is over, without an attempt
 }
 
@@ -220,10 +220,23 @@ func formatLast(d decision) string {
 func (q *Queue) conclude(tx *sqldb.Tx, id spool.ItemID, now time.Time) error {
 	var left bool
 	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE item = $1)`, id).Scan(&left)
-	if err != nil || left {
+	if err != nil {
 		return err
 	}
+	if left {
+		return q.hasten(tx, id, now)
+	}
 	return q.o.Spool.Settle(tx, id, now)
+}
+
+// hasten makes the report of an item due if there is nothing left to wait for.
+func (q *Queue) hasten(tx *sqldb.Tx, id spool.ItemID, now time.Time) error {
+	n, err := tx.Exec(`UPDATE queue_delivery SET report_at = $2 WHERE item = $1 AND state = $3 AND report_at > $2
+		AND NOT EXISTS (SELECT 1 FROM queue_delivery WHERE item = $1 AND state <> $3)`, id, millis(now), Owed)
+	if err == nil && n > 0 {
+		tx.OnCommit(func() { q.reportBy(now) })
+	}
+	return err
 }
 
 // observe tells the scheduler and the metrics what was settled.

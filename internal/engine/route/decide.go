@@ -153,6 +153,8 @@ func (r *Router) NextHop(ctx context.Context, q Question) (hop mail.NextHop, rou
 	switch {
 	case err != nil:
 		return mail.NextHop{}, c.name(), err
+	case c.kept:
+		return mail.NextHop{Kind: mail.HopLocal}, "", nil
 	case c.Route == nil:
 		return plain(q.Recipient), "", nil
 	case c.Action == Reject:
@@ -188,8 +190,7 @@ func (r *Router) onward(ctx context.Context, t *tables, q Question) (choice, err
 			return c, nil
 		}
 	}
-	return choice{}, mail.Errorf(mail.Unavailable, "%s was accepted for another server, but %s is kept here by now and no route names it",
-		q.Recipient, q.Recipient.Domain)
+	return choice{kept: true}, nil
 }
 
 // via is the route that an operator chose.

@@ -41,8 +41,9 @@
 // stand at each attempt, whatever they were at RCPT, and asks nobody whether
 // they may: mail that was accepted is carried. A route that rejects or discards
 // by then fails it, and the sender is told: nothing in the queue is dropped
-// without a word. Where the operator has left mail without a way (a route that
-// was chosen for it is gone, or the domain is kept here by now) it waits.
+// without a word. Where the operator has left mail without a way, as the route that
+// was chosen for it is gone, it waits. What is at home here, as it was held for a
+// time or its domain became ours, is filed.
 //
 // # Rows
 //

@@ -24,6 +24,8 @@ const (
 // hop tells how the queue would carry mail by h.
 func (x *explainer) hop(ctx context.Context, h mail.NextHop) {
 	switch {
+	case h.Kind == mail.HopLocal:
+		x.say("result", "filed in mailboxes here")
 	case h.Kind != mail.HopMX:
 		x.say("next hop", "%s to %s", protocolOf(h), hostList(h.Hosts))
 		x.named(ctx, h)

@@ -41,14 +41,15 @@ func (t *tables) at(p probe) *Route {
 // choice is a route and where it was found; the zero value is none.
 type choice struct {
 	*Route
-	by probe
+	by   probe
+	kept bool // no route, for the domain is ours: it goes into mailboxes here
 }
 
 // choose finds the route for mail to a foreign address.
 func (t *tables) choose(to mail.Address, from mail.ReversePath) choice {
 	for _, p := range probes(to, from) {
 		if r := t.at(p); r != nil {
-			return choice{r, p}
+			return choice{Route: r, by: p}
 		}
 	}
 	return choice{}
@@ -62,7 +63,7 @@ func (t *tables) chooseLocal(to mail.Address, unknown bool) choice {
 	}
 	for _, p := range probes(to, mail.ReversePath{}) {
 		if r := t.at(p); r != nil && p.place <= byDomain && r.Unknown == unknown {
-			return choice{r, p}
+			return choice{Route: r, by: p}
 		}
 	}
 	return choice{}
@@ -77,7 +78,7 @@ func (t *tables) relayer(to mail.Address) choice {
 			continue
 		}
 		if r.Relay {
-			return choice{r, p}
+			return choice{Route: r, by: p}
 		}
 		if p.place != byRecipient {
 			break

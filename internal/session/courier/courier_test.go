@@ -37,7 +37,7 @@ func play(t *testing.T, scenes []scene) {
 				if s.prep != nil {
 					s.prep(w)
 				}
-				m := message("b")
+				m := post("b")
 				if s.change != nil {
 					s.change(&m)
 				}
@@ -125,7 +125,7 @@ func TestEqualPreferencesAreShuffled(t *testing.T) {
 		first := map[string]int{}
 		for range 50 {
 			w.dialed = nil
-			_ = c.Carry(t.Context(), mx("same.example"), message("b"))
+			_ = c.Carry(t.Context(), mx("same.example"), post("b"))
 			first[w.dialed[0]]++
 			if len(w.dialed) != 2 {
 				t.Fatalf("dialed %v", w.dialed)
@@ -211,6 +211,21 @@ func TestExtensions(t *testing.T) {
 			hosts:  map[string][]string{"192.0.2.1": {strings.ReplaceAll(takes, "C~ MAIL.*", "C: MAIL FROM:<a@client.example>")}},
 			change: func(m *mail.Transaction) { m.Body, m.UTF8 = mail.Body8BitMIME, true },
 			want:   "delivered; 192.0.2.1 answer 250 2.0.0"},
+		{name: "declared SMTPUTF8, only its body is 8-bit", hop: mx("implicit.example"),
+			hosts: map[string][]string{"192.0.2.1": {strings.NewReplacer("S: 250 PIPELINING", "S: 250-PIPELINING\nS: 250 8BITMIME",
+				"C~ MAIL.*", "C: MAIL FROM:<a@client.example> BODY=8BITMIME", "C. 21", "C. 83").Replace(takes)}},
+			change: func(m *mail.Transaction) {
+				*m = withContent(*m, "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX-A: a\r\n\r\nü\r\n--b--\r\n")
+				m.Body, m.UTF8 = mail.Body8BitMIME, true
+			},
+			want: "delivered; 192.0.2.1 answer 250 2.0.0"},
+		{name: "the header of a part is in UTF-8", hop: mx("implicit.example"),
+			hosts: map[string][]string{"192.0.2.1": {strings.ReplaceAll(bare, "S: 250 x", "S: 250-x\nS: 250 8BITMIME")}},
+			change: func(m *mail.Transaction) {
+				*m = withContent(*m, "Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX-A: ü\r\n\r\na\r\n--b--\r\n")
+				m.Body, m.UTF8 = mail.Body8BitMIME, true
+			},
+			want: "failed; 192.0.2.1 mail 5.6.9 failed"},
 		{name: "binary", hop: mx("implicit.example"), hosts: map[string][]string{"192.0.2.1": {bare}},
 			change: func(m *mail.Transaction) { m.Body = mail.BodyBinaryMIME },
 			want:   "failed; 192.0.2.1 mail 5.6.3 failed"},
@@ -286,7 +301,7 @@ func TestAttemptTellsOfTLS(t *testing.T) {
 		w := newWorld(t)
 		w.host("192.0.2.1", strings.Replace(inTLS, "S: 250 2.0.0 taken", "wait 7s\nS: 250-2.0.0 taken\nS: 250 2.0.0 gladly", 1))
 		start := time.Now()
-		a := w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), message("b"))[0].Decisive()
+		a := w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), post("b"))[0].Decisive()
 		want := mail.Attempt{
 			At: start, Took: 7 * time.Second, Host: "mx1.example.net", Remote: netip.MustParseAddrPort("192.0.2.1:25"), TLS: a.TLS,
 			Verified: true, Phase: mail.PhaseAnswer, Code: 250, Enhanced: "2.0.0", Text: "taken\ngladly", Outcome: mail.Delivered,
@@ -308,7 +323,7 @@ func TestRecipients(t *testing.T) {
 				"C~ MAIL.*\nC~ RCPT.*<e@.*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC. 21\nclose")
 		w.host("192.0.2.2", takes)
 		var got []string
-		for _, r := range w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), message("b", "c", "d", "e")) {
+		for _, r := range w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), post("b", "c", "d", "e")) {
 			got = append(got, tell(r))
 		}
 		want := []string{"delivered; 192.0.2.1 answer 250 2.0.0", "failed; 192.0.2.1 rcpt 550 5.1.1 failed",
@@ -326,7 +341,7 @@ func TestOnlyTheUnanswered(t *testing.T) {
 		w.host("192.0.2.1", "S: 220 x\nC~ EHLO.*\nS: 250 x\nC~ MAIL.*\nS: 250 ok\nC~ RCPT.*<b@.*\nS: 550 5.1.1 who\nC~ RCPT.*<c@.*\nS: 250 ok\nC~ RCPT.*<d@.*\nclose")
 		w.host("192.0.2.2", hello+"C~ MAIL.*\nC~ RCPT.*<c@.*\nC~ RCPT.*<d@.*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC. 21\nS: 250 2.0.0 ok\nhold")
 		var got []string
-		for _, r := range w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), message("b", "c", "d")) {
+		for _, r := range w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), post("b", "c", "d")) {
 			got = append(got, tell(r))
 		}
 		const second = "delivered; 192.0.2.1 rcpt 4.4.2 deferred; 192.0.2.2 answer 250 2.0.0"
@@ -344,7 +359,7 @@ func TestLimits(t *testing.T) {
 		w.host("192.0.2.1", "S: 220 x\nC~ EHLO.*\nS: 250-x\nS: 250-PIPELINING\nS: 250 LIMITS RCPTMAX=1 MAILMAX=2\n"+one+"S: 250 ok\n"+one+"S: 250 ok\n"+bye,
 			"S: 220 x\nC~ EHLO.*\nS: 250-x\nS: 250-PIPELINING\nS: 250 LIMITS RCPTMAX=1 MAILMAX=2\n"+one+"S: 250 ok\n"+one+"S: 250 ok\n"+bye,
 			"S: 220 x\nC~ EHLO.*\nS: 250-x\nS: 250-PIPELINING\nS: 250 LIMITS RCPTMAX=1 MAILMAX=2\n"+one+"S: 250 ok\nhold")
-		for i, r := range w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), message("b", "c", "d", "e", "f")) {
+		for i, r := range w.courier(IdleLimits{}).Carry(t.Context(), mx("example.net"), post("b", "c", "d", "e", "f")) {
 			if r.Outcome != mail.Delivered || len(r.Attempts) != 1 {
 				t.Errorf("recipient %d: %s", i, tell(r))
 			}
@@ -366,12 +381,12 @@ func TestAttemptIsBounded(t *testing.T) {
 			}
 			w.host(fmt.Sprintf("198.51.100.%d", i+1), "S: 554 no")
 		}
-		r := w.courier(IdleLimits{}).Carry(t.Context(), mx("many.example"), message("b"))[0]
+		r := w.courier(IdleLimits{}).Carry(t.Context(), mx("many.example"), post("b"))[0]
 		if r.Outcome != mail.Deferred || len(w.dialed) != MaxSessions || r.Decisive().Enhanced != "4.4.1" {
 			t.Errorf("%d dialed, %s", len(w.dialed), tell(r))
 		}
 		w.dialed, w.hosts = nil, map[string][]string{}
-		r = w.courier(IdleLimits{}).Carry(t.Context(), mx("many.example"), message("b"))[0]
+		r = w.courier(IdleLimits{}).Carry(t.Context(), mx("many.example"), post("b"))[0]
 		if r.Outcome != mail.Deferred || len(w.dialed) != MaxAddresses {
 			t.Errorf("%d dialed, %s", len(w.dialed), tell(r))
 		}
@@ -387,7 +402,7 @@ func TestHostsAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r := w.courier(IdleLimits{}).Carry(t.Context(), mx("void.example"), message("b"))[0]
+		r := w.courier(IdleLimits{}).Carry(t.Context(), mx("void.example"), post("b"))[0]
 		if lookups := len(w.dns.Lookups()); r.Outcome != mail.Deferred || lookups != 1+2*MaxHosts {
 			t.Errorf("%d lookups, %s", lookups, tell(r))
 		}
@@ -405,7 +420,7 @@ func TestCarryEndsWithItsContext(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				start := time.Now()
-				r := w.courier(IdleLimits{}).Carry(ctx, mx("example.net"), message("b"))[0]
+				r := w.courier(IdleLimits{}).Carry(ctx, mx("example.net"), post("b"))[0]
 				if r.Outcome != mail.Deferred || len(w.dialed) != 1 || time.Since(start) != time.Second {
 					t.Errorf("after %v: %s", time.Since(start), tell(r))
 				}
@@ -419,7 +434,7 @@ func TestCarryEndsWithItsContext(t *testing.T) {
 		w := newWorld(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if r := w.courier(IdleLimits{}).Carry(ctx, mx("example.net"), message("b"))[0]; r.Outcome != mail.Deferred || len(r.Attempts) == 0 || len(w.dialed) > 0 {
+		if r := w.courier(IdleLimits{}).Carry(ctx, mx("example.net"), post("b"))[0]; r.Outcome != mail.Deferred || len(r.Attempts) == 0 || len(w.dialed) > 0 {
 			t.Errorf("%s, dialed %v", tell(r), w.dialed)
 		}
 	})

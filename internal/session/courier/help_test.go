@@ -161,7 +161,7 @@ func (w *world) courier(limits IdleLimits) *Courier {
 const letter = "Subject: x\r\n\r\nHello\r\n"
 
 // message is a Transaction to recipients, which are local parts.
-func message(to ...string) mail.Transaction {
+func post(to ...string) mail.Transaction {
 	t := mail.Transaction{}
 	t.ReversePath = mail.ReversePath{Local: "a", Domain: "client.example"}
 	for _, local := range to {

@@ -16,7 +16,7 @@ const again = one + "S: 250 2.0.0 again\n"
 // carry sends one message and wants it delivered.
 func carry(t *testing.T, c *Courier, hop mail.NextHop) mail.Result {
 	t.Helper()
-	r := c.Carry(t.Context(), hop, message("b"))[0]
+	r := c.Carry(t.Context(), hop, post("b"))[0]
 	if r.Outcome != mail.Delivered {
 		t.Errorf("%s", tell(r))
 	}
@@ -78,7 +78,7 @@ func TestReuse(t *testing.T) {
 		}, 2},
 		{"after a refusal, with RSET", IdleLimits{}, []string{hello + strings.Replace(one, "S: 354 go\nC. 21\n", "S: 554 5.7.1 no\n", 1) + "C: RSET\nC~ MAIL.*\nC~ RCPT.*\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC. 21\nS: 250 ok\n" + bye},
 			func(t *testing.T, w *world, c *Courier) {
-				if r := c.Carry(t.Context(), relay, message("b"))[0]; r.Outcome != mail.Failed {
+				if r := c.Carry(t.Context(), relay, post("b"))[0]; r.Outcome != mail.Failed {
 					t.Error(tell(r))
 				}
 				carry(t, c, relay)

@@ -157,7 +157,7 @@ func TestToOurOwnServer(t *testing.T) {
 	for range hands {
 		wg.Go(func() {
 			for text := range work {
-				m := withContent(message("b", "nobody", "c", "full"), text)
+				m := withContent(post("b", "nobody", "c", "full"), text)
 				m.UTF8, m.Body = true, mail.Body8BitMIME
 				got := c.Carry(t.Context(), hop, m)
 				if want := []mail.Outcome{mail.Delivered, mail.Failed, mail.Delivered, mail.Deferred}; fmt.Sprint(outcomes(got)) != fmt.Sprint(want) {
@@ -201,7 +201,7 @@ func TestToOurOwnLMTP(t *testing.T) {
 	o := &office{}
 	port, _ := o.serve(t, smtpd.LMTP)
 	hop := mail.NextHop{Kind: mail.HopLMTP, Hosts: []mail.HostPort{{Host: "[127.0.0.1]", Port: port}}}
-	got := realCourier(t).Carry(t.Context(), hop, message("b", "nobody", "c"))
+	got := realCourier(t).Carry(t.Context(), hop, post("b", "nobody", "c"))
 	if want := []mail.Outcome{mail.Delivered, mail.Failed, mail.Delivered}; fmt.Sprint(outcomes(got)) != fmt.Sprint(want) {
 		t.Errorf("%v: %s", outcomes(got), tell(got[0]))
 	}
@@ -217,7 +217,7 @@ func TestToOurOwnSubmission(t *testing.T) {
 		"wrong":  "deferred; 127.0.0.1 auth 535 5.7.8 deferred",
 	} {
 		hop.Auth = &mail.Credentials{User: "user@example.net", Password: password}
-		if got := tell(c.Carry(t.Context(), hop, message("b"))[0]); got != want {
+		if got := tell(c.Carry(t.Context(), hop, post("b"))[0]); got != want {
 			t.Errorf("%s: %s", password, got)
 		}
 	}

@@ -1,6 +1,7 @@
 package smtpc
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // takes says what a message needs that the host does not offer, if anything.
-func (c *Client) takes(t mail.Outgoing) *trouble {
+func (c *Client) takes(t mail.Transaction) *trouble {
 	has := c.offers.has
 	lacks := func(code, text string) *trouble { return &trouble{kind: mail.Lacking, code: code, text: text} }
 	switch {
@@ -22,15 +23,21 @@ func (c *Client) takes(t mail.Outgoing) *trouble {
 		return lacks("5.6.3", "the message has 8-bit octets, which the host does not take")
 	case mail.Address(t.ReversePath).NeedsUTF8() && !has(extSMTPUTF8):
 		return lacks("5.6.7", "the address of the sender needs SMTPUTF8, which the host does not offer")
+	case t.UTF8 && !has(extSMTPUTF8) && !slices.ContainsFunc(t.Recipients, isASCII):
+		return lacks("5.6.7", noUTF8Recipient)
 	case t.UTF8 && !has(extSMTPUTF8):
 		return lacks("5.6.9", "the message has a header in UTF-8, which the host does not take")
-	case c.demandsTLS(t) && !(has(extRequireTLS) && c.verified):
+	case c.demandsTLS(t.Outgoing) && !(has(extRequireTLS) && c.verified):
 		return lacks("5.7.30", "the message may only go to hosts that offer REQUIRETLS")
 	case t.DeliverBy.Return && !c.inTime(t.DeliverBy):
 		return lacks("5.4.7", "the host does not promise to deliver in the time that the sender set")
 	}
 	return nil
 }
+
+const noUTF8Recipient = "the address needs SMTPUTF8, which the host does not offer"
+
+func isASCII(r mail.OutgoingRecipient) bool { return !r.Address.NeedsUTF8() }
 
 // demandsTLS reports whether t must not leave by another host than one of
 // REQUIRETLS. A report should keep to it, but is not to get lost for it (RFC

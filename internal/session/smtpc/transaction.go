@@ -18,7 +18,7 @@ import (
 func (c *Client) Send(ctx context.Context, t mail.Transaction) []mail.Answer {
 	defer c.begin(ctx)()
 	tx := &transaction{c: c, Transaction: t, answers: make([]mail.Answer, len(t.Recipients))}
-	if why := c.takes(t.Outgoing); why != nil {
+	if why := c.takes(t); why != nil {
 		tx.all(c.fail(mail.PhaseMail, why))
 		return tx.answers
 	}
@@ -87,7 +87,7 @@ func (tx *transaction) choose() {
 		switch {
 		case r.Address.NeedsUTF8() && !o.has(extSMTPUTF8):
 			tx.answers[i] = tx.c.fail(mail.PhaseRcpt, &trouble{kind: mail.Lacking, code: "5.6.7",
-				text: "the address needs SMTPUTF8, which the host does not offer"})
+				text: noUTF8Recipient})
 		case o.rcptMax > 0 && len(tx.chosen) >= o.rcptMax:
 		case tx.c.allows(r.Address.Domain):
 			tx.utf8 = tx.utf8 || r.Address.NeedsUTF8()

@@ -37,6 +37,12 @@ func (s *session) onward() []queue.Recipient {
 	return list
 }
 
+// heldHere is the way of mail for an address of ours that is to wait: the queue
+// has it until then (RFC 4865).
+func heldHere(to mail.Address) route.Routed {
+	return route.Routed{Onward: []route.Onward{{Address: to, Hop: mail.NextHop{Kind: mail.HopLocal}}}}
+}
+
 // several reports whether r is an alias with more than one address behind it.
 func (r *recipient) several() bool { return len(r.accounts)+len(r.onward) > 1 }
 

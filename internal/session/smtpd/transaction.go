@@ -145,7 +145,7 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 		return replyTo(err), err
 	}
 	if len(routed.Accounts) > 0 && !s.tx.holdUntil.IsZero() {
-		return status(550, 5, 7, 1, "mail for mailboxes of this server cannot be held"), nil
+		routed, copies = heldHere(to), 1
 	}
 	spooled := len(routed.Onward)
 	if c.Notify&mail.NotifySuccess != 0 {

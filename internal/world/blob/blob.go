@@ -54,6 +54,9 @@ func Open(path string, rand io.Reader) (*Dir, error) {
 	if err := os.MkdirAll(filepath.Join(path, tempDir), 0o700); err != nil {
 		return nil, failure("cannot make the folder for blobs", err)
 	}
+	if err := errors.Join(syncDir(path), syncDir(filepath.Dir(filepath.Clean(path)))); err != nil {
+		return nil, err
+	}
 	left, err := os.ReadDir(filepath.Join(path, tempDir))
 	if err != nil {
 		return nil, failure("cannot read the folder of blobs", err)

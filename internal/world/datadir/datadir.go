@@ -150,10 +150,29 @@ func mark(path string) error {
 	if _, err := f.Readdirnames(1); err != io.EOF {
 		return notOurs(path)
 	}
-	if err := os.WriteFile(filepath.Join(path, markerFile), []byte(markerText), 0o600); err != nil {
+	if err := writeMarker(filepath.Join(path, markerFile)); err != nil {
 		return fmt.Errorf("data folder %s cannot be written: %w", path, cause(err))
 	}
-	return errors.Join(f.Sync(), tighten(path))
+	return errors.Join(f.Sync(), syncFolder(filepath.Dir(filepath.Clean(path))), tighten(path))
+}
+
+// writeMarker is durable but for the name of the file.
+func writeMarker(name string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(markerText)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func tighten(path string) error {

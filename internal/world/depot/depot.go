@@ -124,7 +124,7 @@ type Depot struct {
 	lock   *os.File // nil if the folder cannot be written
 	packs  []*pack
 	places map[Hash]place
-	faults []string // packs that could not be read
+	broken []brokenPack
 
 	open    *packWriter // of what is being put
 	encoder *zstd.Encoder
@@ -281,9 +281,17 @@ func (d *Depot) clearTemp() error {
 	return nil
 }
 
+// brokenPack is a pack that cannot be read at all.
+type brokenPack struct{ path, why string }
+
 // Faults tells which packs cannot be read at all. Their objects are as if not
 // there, and are put anew by whoever has them.
-func (d *Depot) Faults() []string { return d.faults }
+func (d *Depot) Faults() (list []string) {
+	for _, b := range d.broken {
+		list = append(list, b.path+": "+b.why)
+	}
+	return list
+}
 
 // Temp makes a folder for files that are nobody's after Close of the process
 // that made it: a depot opened to write removes it. The caller removes it too.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"yubin/internal/mail"
 )
@@ -181,6 +182,30 @@ func (d *Depot) Keep(wanted func(Hash) bool) (freed int64, err error) {
 		after += p.length
 	}
 	return before - after, nil
+}
+
+// Forget writes the packs that have one of the objects anew without them, so
+// that they are as if never put, and removes the packs that cannot be read.
+func (d *Depot) Forget(unwanted func(Hash) bool) error {
+	var old []*pack
+	for _, p := range d.packs {
+		if slices.ContainsFunc(p.hashes, unwanted) {
+			old = append(old, p)
+		}
+	}
+	for _, p := range old {
+		if err := d.repack(p, func(h Hash) bool { return !unwanted(h) }); err != nil {
+			return err
+		}
+	}
+	if err := d.Flush(); err != nil {
+		return err
+	}
+	for _, b := range d.broken {
+		old = append(old, &pack{path: b.path})
+	}
+	d.broken = nil
+	return d.removePacks(old)
 }
 
 // live is how many octets of a pack are wanted.

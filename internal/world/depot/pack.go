@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -40,7 +39,7 @@ func (d *Depot) loadPack(name string) error {
 	p := &pack{path: filepath.Join(d.path, packFolder, name)}
 	table, err := p.readTable()
 	if bad := (*badPack)(nil); errors.As(err, &bad) {
-		d.faults = append(d.faults, fmt.Sprintf("%s: %s", p.path, bad.why))
+		d.broken = append(d.broken, brokenPack{p.path, bad.why})
 		return nil
 	}
 	if err != nil {
@@ -50,7 +49,7 @@ func (d *Depot) loadPack(name string) error {
 		h, at := parseEntry(table)
 		at.pack = p
 		if uint64(at.offset)+uint64(at.kept) > uint64(p.length) || at.size > MaxObject {
-			d.faults = append(d.faults, p.path+": its table is not right")
+			d.broken = append(d.broken, brokenPack{p.path, "its table is not right"})
 			return nil
 		}
 		p.hashes = append(p.hashes, h)

@@ -18,7 +18,8 @@ import (
 const sumHead = "sha256 "
 
 // Save keeps a record under a new name, durably, after all that was put.
-// Exists if there is one of the name. text ends with a line feed.
+// Exists if there is one of the name, TooLarge if there are MaxRecords. text
+// ends with a line feed.
 func (d *Depot) Save(name string, text []byte) error {
 	if !validName(name) || len(text) > MaxRecord {
 		return mail.Errorf(mail.Internal, "the record %q cannot be kept", name)
@@ -26,6 +27,11 @@ func (d *Depot) Save(name string, text []byte) error {
 	path := d.record(name)
 	if _, err := os.Lstat(path); err == nil {
 		return mail.Errorf(mail.Exists, "%s has a record %s already", d.path, name)
+	}
+	if names, err := d.Records(); err != nil {
+		return err
+	} else if len(names) >= MaxRecords {
+		return mail.Errorf(mail.TooLarge, "%s has %d snapshots, which is the limit; prune it", d.path, len(names))
 	}
 	if err := d.Flush(); err != nil {
 		return err
@@ -64,9 +70,6 @@ func (d *Depot) Records() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(d.path, recordFolder))
 	if err != nil {
 		return nil, d.failure("cannot read", err)
-	}
-	if len(entries) > MaxRecords {
-		return nil, mail.Errorf(mail.TooLarge, "%s has over %d snapshots; prune it with the version that made them", d.path, MaxRecords)
 	}
 	var names []string
 	for _, e := range entries {

@@ -59,7 +59,19 @@ func (c *conn) open(path, layer string) error {
 	if rc == sqlite3.SQLITE_OK {
 		rc = sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyTimeout)
 	}
+	if rc == sqlite3.SQLITE_OK {
+		rc = c.keepPlans()
+	}
 	return c.failed(rc)
+}
+
+// keepPlans has the planner not look at arguments. Otherwise it looks whenever
+// a query has a join, and plans it anew at each execution.
+func (c *conn) keepPlans() int32 {
+	const size = 32
+	list := c.tls.Alloc(size)
+	defer c.tls.Free(size)
+	return sqlite3.Xsqlite3_db_config(c.tls, c.db, sqlite3.SQLITE_DBCONFIG_ENABLE_QPSG, libc.VaList(list, int32(1), uintptr(0)))
 }
 
 // failed makes an error of a result code, nil of success.

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"yubin/internal/server/metrics"
+)
+
+// listenWeb binds admin.address, if there is one.
+func (s *Server) listenWeb(ctx context.Context) error {
+	if s.cfg.Admin.Address == "" {
+		return nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Admin.Address)
+	if err != nil {
+		return fmt.Errorf("admin.address cannot listen on %s: %w", s.cfg.Admin.Address, err)
+	}
+	s.web = l
+	return nil
+}
+
+// serveWeb shows the metrics, and nothing else: anybody who can reach the
+// address may look.
+func (s *Server) serveWeb(ctx context.Context) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.store.metrics.Handler())
+	web := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: adminTimeout,
+		ReadTimeout:       adminTimeout,
+		WriteTimeout:      webTimeout,
+		IdleTimeout:       webTimeout,
+		MaxHeaderBytes:    maxWebHeader,
+		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelWarn),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = web.Close() })
+	defer stop()
+	if err := web.Serve(s.web); !errors.Is(err, http.ErrServerClosed) {
+		s.fail(fmt.Errorf("admin.address: %w", err))
+	}
+}
+
+// watch says what the metrics look at.
+func (s *Server) watch() {
+	s.store.metrics.Watch(metrics.Sources{
+		Queue: s.store.outgoing.queue, Sizes: s.store.db.Sizes, Folder: s.cfg.Data, Listeners: s.connections,
+	})
+}
+
+func (s *Server) connections() []metrics.Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]metrics.Listener, len(s.listeners))
+	for i, l := range s.listeners {
+		list[i] = metrics.Listener{Protocol: string(l.config.Protocol), Service: l.config.Service(), Stats: l.server.Stats()}
+	}
+	return list
+}

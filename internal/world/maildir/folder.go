@@ -1,0 +1,163 @@
+package maildir
+
+import (
+	"bufio"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"yubin/internal/mail"
+)
+
+// File is a message in a folder.
+type File struct {
+	Base     string   // what never changes of its name
+	UID      mail.UID // 0 if the folder does not number it
+	Flags    mail.Flags
+	Keywords []string
+	Received time.Time // when the file was written
+	Size     int64     // octets of the file
+	name     string    // below the folder: "cur/..."
+}
+
+// Listing is the messages of a folder: those with UIDs first, in their order,
+// then the others, oldest first.
+type Listing struct {
+	UIDList
+	Files []File
+}
+
+// List reads the folder at path.
+func List(path string) (l Listing, err error) {
+	if l.UIDList, err = readUIDList(path); err != nil {
+		return l, err
+	}
+	keywords, err := readKeywords(path)
+	if err != nil {
+		return l, err
+	}
+	seen := make(map[string]int)
+	for _, sub := range [...]string{"new", "cur"} { // In this order, as messages move.
+		if err := l.add(path, sub, keywords, seen); err != nil {
+			return l, err
+		}
+	}
+	slices.SortFunc(l.Files, compareFiles)
+	return l, nil
+}
+
+func (l *Listing) add(path, sub string, keywords []string, seen map[string]int) error {
+	entries, err := os.ReadDir(filepath.Join(path, sub))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() && e.Type()&fs.ModeSymlink == 0 {
+			continue
+		}
+		f := File{name: sub + "/" + e.Name()}
+		var letters string
+		f.Base, letters = splitName(e.Name())
+		f.Flags, f.Keywords = readLetters(letters, keywords)
+		f.UID = l.UIDs[f.Base]
+		if info, err := os.Stat(filepath.Join(path, f.name)); err == nil {
+			f.Received, f.Size = info.ModTime(), info.Size()
+		}
+		if i, twice := seen[f.Base]; twice {
+			l.Files[i] = f // It moved from new to cur meanwhile.
+			continue
+		}
+		seen[f.Base] = len(l.Files)
+		l.Files = append(l.Files, f)
+	}
+	return nil
+}
+
+func compareFiles(a, b File) int {
+	switch {
+	case a.UID != b.UID && a.UID != 0 && b.UID != 0:
+		return int(int64(a.UID) - int64(b.UID))
+	case a.UID != b.UID && a.UID != 0:
+		return -1
+	case a.UID != b.UID:
+		return 1
+	}
+	if n := a.Received.Compare(b.Received); n != 0 {
+		return n
+	}
+	return strings.Compare(a.Base, b.Base)
+}
+
+func readUIDList(path string) (UIDList, error) {
+	f, err := os.Open(filepath.Join(path, uidListFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return UIDList{}, nil
+	}
+	if err != nil {
+		return UIDList{}, err
+	}
+	defer f.Close()
+	return ParseUIDList(f)
+}
+
+// readKeywords reads dovecot-keywords: a line "0 $Junk" for each letter.
+func readKeywords(path string) (names []string, err error) {
+	err = eachLine(filepath.Join(path, keywordsFile), func(line string) {
+		number, name, ok := strings.Cut(line, " ")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil || n < 0 || n >= MaxKeywords || len(name) > MaxKeywordName {
+			return
+		}
+		for len(names) <= n {
+			names = append(names, "")
+		}
+		names[n] = name
+	})
+	return names, err
+}
+
+// eachLine calls fn for each line of a file; a file that is not there has none.
+func eachLine(path string, fn func(string)) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewScanner(f)
+	in.Buffer(nil, MaxListLine)
+	for in.Scan() {
+		fn(in.Text())
+	}
+	return in.Err()
+}
+
+// Open opens a message of the folder at path, under the name that it has by now.
+func Open(path string, f File) (*os.File, error) {
+	file, err := os.Open(filepath.Join(path, f.name))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return file, err
+	}
+	for _, sub := range [...]string{"new", "cur"} {
+		entries, readErr := os.ReadDir(filepath.Join(path, sub))
+		if readErr != nil {
+			continue
+		}
+		for _, e := range entries {
+			if base, _ := splitName(e.Name()); base == f.Base {
+				return os.Open(filepath.Join(path, sub, e.Name()))
+			}
+		}
+	}
+	return nil, err
+}
+
+// Name is the path of the file below its folder, as it was listed.
+func (f File) Name() string { return f.name }

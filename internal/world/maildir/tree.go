@@ -1,0 +1,224 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"yubin/internal/mail"
+)
+
+// Folder is a folder of a Maildir.
+type Folder struct {
+	Levels     []string // its name; none is the INBOX
+	Path       string
+	Subscribed bool
+}
+
+// Tree is the folders of a Maildir, the INBOX first.
+type Tree struct {
+	Folders  []Folder
+	Problems []string // folders that cannot be read
+}
+
+// Read finds the folders of the Maildir at root, of either layout. NotFound if
+// there is none.
+func Read(root string, c Codec) (t Tree, err error) {
+	subscribed, err := readSubscriptions(root, c)
+	if err != nil {
+		return t, err
+	}
+	w := walker{codec: c, tree: &t, subscribed: subscribed}
+	switch {
+	case isMaildir(root):
+		w.take(nil, root)
+	case isMaildir(filepath.Join(root, "Maildir")): // A home folder.
+		return t, notMaildir(root)
+	}
+	if err := w.walk(root, nil); err != nil {
+		return t, err
+	}
+	if len(t.Folders) == 0 {
+		return t, notMaildir(root)
+	}
+	slices.SortStableFunc(t.Folders, func(a, b Folder) int { return slices.Compare(a.Levels, b.Levels) })
+	return t, nil
+}
+
+// notMaildir says why root is none, and where one is.
+func notMaildir(root string) error {
+	if _, err := os.Stat(root); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return mail.Errorf(mail.NotFound, "there is no folder %s", root)
+		}
+		return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", root, err)
+	}
+	for _, sub := range [...]string{"Maildir", "mail"} {
+		if isMaildir(filepath.Join(root, sub)) {
+			return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur; did you mean %s?", root, filepath.Join(root, sub))
+		}
+	}
+	return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur", root)
+}
+
+func isMaildir(path string) bool {
+	for _, sub := range [...]string{"cur", "new"} {
+		if info, err := os.Stat(filepath.Join(path, sub)); err == nil && info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// walker collects folders.
+type walker struct {
+	codec      Codec
+	tree       *Tree
+	subscribed map[string]bool
+}
+
+func (w *walker) take(levels []string, path string) {
+	name := strings.Join(levels, "\x00")
+	if levels == nil {
+		name = string(mail.Inbox)
+	}
+	w.tree.Folders = append(w.tree.Folders, Folder{Levels: levels, Path: path, Subscribed: w.subscribed[name]})
+}
+
+// own are folders below a folder that are not folders of mail.
+var own = []string{"cur", "new", "tmp"}
+
+func (w *walker) walk(dir string, above []string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && len(above) > 0 {
+		w.problem("%s cannot be read: %v", dir, err)
+		return nil
+	}
+	if err != nil {
+		return notMaildir(dir)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if info, err := os.Stat(path); err != nil || !info.IsDir() || slices.Contains(own, e.Name()) {
+			continue
+		}
+		if err := w.entry(e.Name(), path, above); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry takes a folder in a folder: ".Work.Plans" of the root has all levels in
+// its name, any other is one level.
+func (w *walker) entry(name, path string, above []string) error {
+	if len(above) >= MaxDepth || len(w.tree.Folders) >= MaxFolders {
+		return mail.Errorf(mail.TooLarge, "a Maildir has at most %d folders, %d deep", MaxFolders, MaxDepth)
+	}
+	if dotted, ok := strings.CutPrefix(name, "."); ok {
+		if len(above) > 0 || !isMaildir(path) {
+			return nil // Not mail: .cache and the like.
+		}
+		if levels, ok := w.decode(strings.Split(dotted, ".")); ok {
+			w.take(levels, path)
+			return nil
+		}
+		w.problem("%s has a name that cannot be read", path)
+		return nil
+	}
+	level, ok := w.decode([]string{name})
+	if !ok {
+		if isMaildir(path) {
+			w.problem("%s has a name that cannot be read", path)
+		}
+		return nil
+	}
+	levels := append(slices.Clone(above), level...)
+	if isMaildir(path) {
+		w.take(levels, path)
+	}
+	return w.walk(path, levels)
+}
+
+func (w *walker) decode(levels []string) (names []string, ok bool) {
+	for _, l := range levels {
+		name, ok := w.codec.Decode([]byte(l))
+		if !ok || name == "" {
+			return nil, false
+		}
+		names = append(names, name)
+	}
+	return names, true
+}
+
+func (w *walker) problem(format string, args ...any) {
+	w.tree.Problems = append(w.tree.Problems, fmt.Sprintf(format, args...))
+}
+
+// readSubscriptions reads the names of subscribed folders, levels joined by NUL:
+// a name on a line, or after "V\t2" its levels with tabs between them.
+func readSubscriptions(root string, c Codec) (map[string]bool, error) {
+	names := make(map[string]bool)
+	separator := ""
+	number := 0
+	err := eachLine(filepath.Join(root, subscriptionFile), func(line string) {
+		number++
+		if number == 1 && line == "V\t2" {
+			separator = "\t"
+			return
+		}
+		if line == "" || len(names) >= MaxFolders {
+			return
+		}
+		addSubscription(names, line, separator, c)
+	})
+	return names, err
+}
+
+func addSubscription(names map[string]bool, line, separator string, c Codec) {
+	if separator == "" { // Of the old form nobody knows the separator: take both.
+		separator = "."
+		if strings.Contains(line, "/") {
+			separator = "/"
+		}
+	}
+	var levels []string
+	for l := range strings.SplitSeq(line, separator) {
+		if separator == "\t" {
+			l = unescapeTabs(l)
+		}
+		name, ok := c.Decode([]byte(l))
+		if !ok {
+			return
+		}
+		levels = append(levels, name)
+	}
+	names[strings.Join(levels, "\x00")] = true
+}
+
+// tabEscapes is how Dovecot writes what would end a field.
+var tabEscapes = [...][2]string{{"\x01" + "1", "\x01"}, {"\x010", "\x00"}, {"\x01t", "\t"}, {"\x01r", "\r"}, {"\x01n", "\n"}}
+
+func unescapeTabs(s string) string {
+	if !strings.Contains(s, "\x01") {
+		return s
+	}
+	var b strings.Builder
+next:
+	for i := 0; i < len(s); {
+		for _, e := range tabEscapes {
+			if strings.HasPrefix(s[i:], e[0]) {
+				b.WriteString(e[1])
+				i += 2
+				continue next
+			}
+		}
+		b.WriteByte(s[i])
+		i++
+	}
+	return b.String()
+}

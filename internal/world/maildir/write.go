@@ -1,0 +1,277 @@
+package maildir
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"yubin/internal/mail"
+)
+
+// Layout is how folders stand in the file system.
+type Layout uint8
+
+// The layouts.
+const (
+	PlusPlus Layout = iota // ".Work.Plans" beside each other
+	Nested                 // Work/Plans in each other; Dovecot's LAYOUT=fs
+)
+
+// Writer writes one Maildir.
+type Writer struct {
+	root   string
+	layout Layout
+	codec  Codec
+}
+
+// Create makes a Maildir at root, or goes on with one that a Writer made.
+// Conflict if a mail server uses the folder.
+func Create(root string, layout Layout, c Codec) (*Writer, error) {
+	if used, err := filepath.Glob(filepath.Join(root, "dovecot.*")); err != nil || len(used) > 0 {
+		return nil, mail.Errorf(mail.Conflict, "%s is in use by Dovecot: it has %s; choose another folder", root,
+			filepath.Base(strings.Join(used[:min(1, len(used))], "")))
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, failure("cannot make a folder", err)
+	}
+	return &Writer{root, layout, c}, nil
+}
+
+func failure(text string, err error) error {
+	return &mail.Error{Kind: mail.Unavailable, Text: text + ": " + err.Error(), Err: err}
+}
+
+// Message is one to be written.
+type Message struct {
+	UID      mail.UID
+	Flags    mail.Flags
+	Keywords []string
+	Received time.Time
+}
+
+// Box is a folder being written. Not safe for concurrent use.
+type Box struct {
+	path     string
+	validity mail.UIDValidity
+	have     map[string]string // base without sizes: the name in cur
+	names    []string          // keywords with a letter
+	lines    []string          // of the list of UIDs
+	kept     map[string]bool   // names in cur that stay
+	Left     map[string]bool   // keywords that found no letter
+}
+
+// Folder makes the folder called levels, none for the INBOX, or goes on with it.
+// Invalid if a level cannot be the name of a folder in this layout.
+func (w *Writer) Folder(levels []string, v mail.UIDValidity) (*Box, error) {
+	path, err := w.path(levels)
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range own {
+		if err := os.MkdirAll(filepath.Join(path, sub), 0o700); err != nil {
+			return nil, failure("cannot make a folder", err)
+		}
+	}
+	if len(levels) > 0 && w.layout == PlusPlus {
+		if err := os.WriteFile(filepath.Join(path, folderMark), nil, 0o600); err != nil {
+			return nil, failure("cannot write a file", err)
+		}
+	}
+	b := &Box{path: path, validity: v, have: make(map[string]string), kept: make(map[string]bool), Left: make(map[string]bool)}
+	if b.names, err = readKeywords(path); err != nil {
+		return nil, failure("cannot read "+keywordsFile, err)
+	}
+	entries, err := os.ReadDir(filepath.Join(path, "cur"))
+	if err != nil {
+		return nil, failure("cannot read a folder", err)
+	}
+	for _, e := range entries {
+		base, _ := splitName(e.Name())
+		stem, sizes, _ := strings.Cut(base, ",")
+		if info, err := e.Info(); err == nil && strings.HasPrefix(sizes, fmt.Sprintf("S=%d,", info.Size())) {
+			b.have[stem] = e.Name() // One that a crash left short is written anew.
+		}
+	}
+	return b, nil
+}
+
+func (w *Writer) path(levels []string) (string, error) {
+	encoded := make([]string, len(levels))
+	for i, l := range levels {
+		encoded[i] = w.codec.Encode(l)
+		switch {
+		case w.layout == PlusPlus && strings.Contains(encoded[i], "."):
+			return "", mail.Errorf(mail.Invalid, "%q has a dot, which parts levels in Maildir++; choose the nested layout", l)
+		case w.layout == Nested && (strings.HasPrefix(encoded[i], ".") || slices.Contains(own, encoded[i])),
+			strings.ContainsAny(encoded[i], "/\x00"), len(encoded[i]) > 255, i == 0 && encoded[i] == subscriptionFile:
+			return "", mail.Errorf(mail.Invalid, "%q cannot be the name of a folder", l)
+		}
+	}
+	switch {
+	case len(levels) == 0:
+		return w.root, nil
+	case w.layout == Nested:
+		return filepath.Join(append([]string{w.root}, encoded...)...), nil
+	}
+	name := "." + strings.Join(encoded, ".")
+	if len(name) > 255 {
+		return "", mail.Errorf(mail.Invalid, "the name %q is too long for a Maildir", strings.Join(levels, mail.MailboxSeparator))
+	}
+	return filepath.Join(w.root, name), nil
+}
+
+// stem is the part of a file's name that says which message it is.
+func (b *Box) stem(m Message) string {
+	return fmt.Sprintf("%d.U%dV%d.yubin", m.Received.Unix(), m.UID, b.validity)
+}
+
+// Add writes a message, which write gives with CRLF, or only brings the flags up
+// to date if the folder has it. UIDs must ascend. An error of write is returned
+// as it is, and the message is left out.
+func (b *Box) Add(m Message, write func(io.Writer) error) (written bool, err error) {
+	text, left := letters(m.Flags, m.Keywords, &b.names)
+	for _, k := range left {
+		b.Left[k] = true
+	}
+	stem := b.stem(m)
+	old, there := b.have[stem]
+	base, _ := splitName(old)
+	if !there {
+		if base, err = b.write(stem, m, write); err != nil {
+			return false, err
+		}
+		old = base + ":2,"
+	}
+	name := base + ":2," + text
+	if name != old {
+		if err := os.Rename(filepath.Join(b.path, "cur", old), filepath.Join(b.path, "cur", name)); err != nil {
+			return false, failure("cannot rename a message file", err)
+		}
+	}
+	b.kept[name] = true
+	b.lines = append(b.lines, fmt.Sprintf("%d :%s\n", m.UID, name))
+	return !there, nil
+}
+
+// write puts the octets into cur without flags and returns the name before ":".
+func (b *Box) write(stem string, m Message, write func(io.Writer) error) (base string, err error) {
+	tmp := filepath.Join(b.path, "tmp", stem)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return "", failure("cannot write a message file", err)
+	}
+	size, virtual, err := fill(f, write)
+	if closeErr := f.Close(); err == nil && closeErr != nil {
+		err = failure("cannot write a message file", closeErr)
+	}
+	if err == nil {
+		err = os.Chtimes(tmp, m.Received, m.Received)
+	}
+	base = fmt.Sprintf("%s,S=%d,W=%d", stem, size, virtual)
+	if err == nil {
+		err = os.Rename(tmp, filepath.Join(b.path, "cur", base+":2,"))
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+	return base, err
+}
+
+// fill writes a message with LF, or as it is if LF would lose something.
+func fill(f *os.File, write func(io.Writer) error) (size, virtual int64, err error) {
+	for _, exact := range [...]bool{false, true} {
+		out := &counter{w: bufio.NewWriterSize(f, 64<<10)}
+		in := &counter{w: out}
+		lf := &LF{W: out}
+		if !exact {
+			in.w = lf
+		}
+		if err := write(in); err != nil {
+			return 0, 0, err
+		}
+		if err := errors.Join(lf.Close(), out.w.(*bufio.Writer).Flush()); err != nil {
+			return 0, 0, failure("cannot write a message file", err)
+		}
+		if lf.Exact() {
+			return out.n, in.n, nil
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return 0, 0, failure("cannot write a message file", err)
+		}
+		if err := f.Truncate(0); err != nil {
+			return 0, 0, failure("cannot write a message file", err)
+		}
+	}
+	return 0, 0, mail.Errorf(mail.Internal, "a message has changed while it was read")
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Close writes the list of UIDs and keywords, and removes what an earlier export
+// wrote and the mailbox has no longer. Next is the UID that comes next.
+func (b *Box) Close(next mail.UID) error {
+	for _, name := range b.have {
+		if strings.Contains(name, ".yubin,") && !b.kept[name] && !b.renamed(name) {
+			if err := os.Remove(filepath.Join(b.path, "cur", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return failure("cannot remove a message file", err)
+			}
+		}
+	}
+	var keywords strings.Builder
+	for i, k := range b.names {
+		fmt.Fprintf(&keywords, "%d %s\n", i, k)
+	}
+	if err := replace(filepath.Join(b.path, keywordsFile), keywords.String()); err != nil {
+		return err
+	}
+	head := fmt.Sprintf("3 V%d N%d\n", b.validity, next)
+	return replace(filepath.Join(b.path, uidListFile), head+strings.Join(b.lines, ""))
+}
+
+// renamed reports whether a file has another name by now.
+func (b *Box) renamed(name string) bool {
+	_, err := os.Lstat(filepath.Join(b.path, "cur", name))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// replace writes a file all at once.
+func replace(path, text string) error {
+	tmp := path + ".tmp"
+	err := os.WriteFile(tmp, []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return failure("cannot write "+filepath.Base(path), err)
+	}
+	return nil
+}
+
+// Subscribe writes which folders are subscribed.
+func (w *Writer) Subscribe(folders [][]string) error {
+	text := "V\t2\n\n"
+	for _, levels := range folders {
+		var encoded []string
+		for _, l := range levels {
+			encoded = append(encoded, w.codec.Encode(l))
+		}
+		text += strings.Join(encoded, "\t") + "\n"
+	}
+	return replace(filepath.Join(w.root, subscriptionFile), text)
+}
