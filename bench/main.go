@@ -1,43 +1,32 @@
-// Bench puts load on a mail server by SMTP, LMTP, IMAP and POP3 and prints what
-// it measured: messages a second, the 50th and 99th percentile of the time of
-// one, and the memory of the server.
+// Bench measures yubin beside Debian's Postfix and Dovecot, OpenSMTPD and Exim:
+// the same load on each in turn, in the same run on the same machine, several
+// rounds. It prints tables and writes them to bench/RESULTS.md.
 //
-//	go run ./bench all                 builds yubin, starts it, runs every row
-//	go run ./bench smtp --address ...  one load on a server that runs already
+//	go run ./bench run                             everything
+//	go run ./bench run --rows accept,imap --quick  some of it, with less in each
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 
 	"github.com/alecthomas/kong"
 )
 
-// target is the server under load.
-type target struct {
-	Host     string `default:"127.0.0.1" help:"Where the server listens; loopback only."`
-	Accounts int    `default:"3" help:"How many accounts mail is spread over: alice, bob, carol, then load0004 and on."`
-	Domain   string `default:"yubin.test"`
-	Password string `default:"yubin-local"`
-	PID      int    `help:"The server's process, to read its memory."`
-}
-
-// cli is the command line.
 type cli struct {
-	All  allCmd  `cmd:"" help:"Build yubin, start it on a scratch folder, run every row, print a table."`
-	SMTP smtpCmd `cmd:"" help:"Deliver messages by SMTP."`
-	LMTP lmtpCmd `cmd:"" help:"Deliver messages by LMTP."`
-	IMAP imapCmd `cmd:"" help:"Read a mailbox by IMAP."`
-	POP3 pop3Cmd `cmd:"" help:"Read a maildrop by POP3."`
-
-	Restart restartCmd `cmd:"" help:"Fill a store and measure how long a start takes."`
+	Run runCmd `cmd:"" help:"Measure and write the results."`
 }
 
 func main() {
 	var c cli
-	ctx := kong.Parse(&c, kong.Name("bench"), kong.UsageOnError(),
-		kong.Description("Puts load on a mail server and prints what it measured."))
-	if err := ctx.Run(); err != nil {
+	k := kong.Parse(&c, kong.Name("bench"), kong.UsageOnError(), kong.Description("Measures yubin beside other mail servers."))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	k.BindTo(ctx, (*context.Context)(nil))
+	err := k.Run()
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
