@@ -113,10 +113,11 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
 		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
 		Queue: s.outgoing.queue, Journal: s.journal,
-		Store:   checked{s.mail, s.db, s.directory, &s.outgoing},
-		Backups: backups{s, d, blobs, new(sync.Mutex)},
-		Metrics: s.metrics.Handler(),
-		Status:  admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
+		Store:     checked{s.mail, s.db, s.directory, &s.outgoing},
+		Transfers: newTransfers(s, d),
+		Backups:   backups{s, d, blobs, new(sync.Mutex)},
+		Metrics:   s.metrics.Handler(),
+		Status:    admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 	})
 }
 

@@ -84,7 +84,7 @@ func TestAdoptNumberingRefuses(t *testing.T) {
 		}
 	}
 	adopt(inbox.ID, 0, false)
-	adopt(inbox.ID, 1<<32-1, false) // None would be left for later.
+	adopt(inbox.ID, 1<<32-1, false)           // None would be left for later.
 	adopt(inbox.ID, drafts.UIDValidity, true) // Drafts never had a message: it gets another.
 	if h.box(a, "Drafts").UIDValidity == drafts.UIDValidity {
 		t.Error("two mailboxes have a UIDVALIDITY")

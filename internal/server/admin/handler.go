@@ -50,19 +50,20 @@ type Store interface {
 
 // Config is what a Handler is made of.
 type Config struct {
-	Domains  Domains
-	Accounts Accounts
-	Aliases  Aliases
-	Routes   Routes
-	Networks Networks
-	Resolver dns.Resolver // for the explanation of routes
-	Store    Store
-	Backups  Backups
-	Queue    Queue   // nil for none
-	Journal  Journal // nil for none
-	Status   Status
-	Metrics  http.Handler // GET /metrics; nil for none
-	Log      *slog.Logger
+	Domains   Domains
+	Accounts  Accounts
+	Aliases   Aliases
+	Routes    Routes
+	Networks  Networks
+	Resolver  dns.Resolver // for the explanation of routes
+	Store     Store
+	Backups   Backups
+	Transfers Transfers // nil for none
+	Queue     Queue     // nil for none
+	Journal   Journal   // nil for none
+	Status    Status
+	Metrics   http.Handler // GET /metrics; nil for none
+	Log       *slog.Logger
 }
 
 // Handler serves the API.
@@ -103,6 +104,7 @@ func New(c Config) *Handler {
 	h.mux.HandleFunc("POST /v1/backup", h.backup)
 	h.mux.HandleFunc("POST /v1/restore", h.putBack)
 	h.queueRoutes()
+	h.transfers()
 	h.profiles()
 	if c.Metrics != nil {
 		h.mux.Handle("GET /metrics", c.Metrics)

@@ -24,13 +24,12 @@ func (s *session) list(_ context.Context, cmd pop3.Command) (answer, error) {
 	return s.scan(cmd, func(dst []byte, m *message) []byte { return strconv.AppendInt(dst, m.size, 10) })
 }
 
-// uidl is UIDL (RFC 1939 §7).
+// uidl is UIDL (RFC 1939 §7): UID and UIDVALIDITY, eight hexadecimal digits
+// each. It is what Dovecot makes unless told otherwise, so who moves from there
+// and leaves mail on the server fetches nothing twice.
 func (s *session) uidl(_ context.Context, cmd pop3.Command) (answer, error) {
-	validity := uint64(s.drop.mailbox.UIDValidity)
-	return s.scan(cmd, func(dst []byte, m *message) []byte {
-		dst = append(strconv.AppendUint(dst, validity, 10), '.')
-		return strconv.AppendUint(dst, uint64(m.uid), 10)
-	})
+	validity := s.drop.mailbox.UIDValidity
+	return s.scan(cmd, func(dst []byte, m *message) []byte { return fmt.Appendf(dst, "%08x%08x", m.uid, validity) })
 }
 
 // scan is one line for the message of cmd, or for each if it names none: the

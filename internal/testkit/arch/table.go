@@ -57,6 +57,7 @@ var tiers = []tier{
 		own: map[string][]string{
 			"smtpd":        {"internal/proto/smtp"},
 			"smtpc":        {"internal/proto/smtp"},
+			"imapc":        {"internal/proto/imap"},
 			"imapd":        {"internal/proto/imap"},
 			"pop3d":        {"internal/proto/pop3"},
 			"managesieved": {"internal/proto/managesieve"},

@@ -48,7 +48,7 @@ func TestNames(t *testing.T) {
 	}
 	names := []string{"Junk"}
 	text, left := letters(mail.Seen|mail.Draft, []string{"work", "$forwarded", "junk"}, &names)
-	if text != "DPSab" || len(left) != 0 || fmt.Sprint(names) != "[Junk work]" {
+	if text != "DPSabc" || len(left) != 0 || fmt.Sprint(names) != "[Junk work $forwarded]" {
 		t.Errorf("%s %v %v", text, left, names)
 	}
 }

@@ -30,10 +30,10 @@ func splitName(name string) (base, letters string) {
 func readLetters(letters string, names []string) (f mail.Flags, keywords []string) {
 	for i := range len(letters) {
 		c := letters[i]
-		if n := int(c) - 'a'; c >= 'a' && n < len(names) && names[n] != "" {
+		if n := int(c) - 'a'; c >= 'a' && n < len(names) && names[n] != "" && !slices.Contains(keywords, names[n]) {
 			keywords = append(keywords, names[n])
 		}
-		if c == 'P' {
+		if c == 'P' && !slices.Contains(keywords, forwarded) {
 			keywords = append(keywords, forwarded)
 		}
 		for _, l := range flagLetters {
@@ -56,8 +56,7 @@ func letters(f mail.Flags, keywords []string, names *[]string) (text string, lef
 	}
 	for _, k := range keywords {
 		if strings.EqualFold(k, forwarded) {
-			upper = append(upper, 'P')
-			continue
+			upper = append(upper, 'P') // Dovecot does not know it: it gets a letter too.
 		}
 		n := slices.IndexFunc(*names, func(o string) bool { return strings.EqualFold(o, k) })
 		if n < 0 && len(*names) < MaxKeywords {

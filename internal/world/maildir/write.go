@@ -132,6 +132,9 @@ func (b *Box) stem(m Message) string {
 	return fmt.Sprintf("%d.U%dV%d.yubin", m.Received.Unix(), m.UID, b.validity)
 }
 
+// Has reports whether the folder has the octets of a message.
+func (b *Box) Has(m Message) bool { return b.have[b.stem(m)] != "" }
+
 // Add writes a message, which write gives with CRLF, or only brings the flags up
 // to date if the folder has it. UIDs must ascend. An error of write is returned
 // as it is, and the message is left out.

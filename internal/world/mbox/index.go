@@ -49,7 +49,7 @@ func Index(r io.ReaderAt, size int64) (f File, err error) {
 	if err != io.EOF {
 		return f, err
 	}
-	x.finish(x.at)
+	x.finish(x.size)
 	if !x.begun && size > 0 {
 		return f, mail.Errorf(mail.Invalid, "it is no mbox: it does not begin with a From line")
 	}
@@ -91,9 +91,11 @@ type indexer struct {
 	skip    bool   // the field that goes on is not the message's
 	open    string // a field of the file that goes on
 	length  int64  // Content-Length, -1 for none
+	body    int64  // where the body begins, once the header ended
 	until   int64  // the message goes on to here at least
 	blank   bool   // the line before was empty
 	blankAt int64  // where it began
+	held    []byte // that line, while it may be what parts two messages
 	twice   map[string]int
 }
 
@@ -103,16 +105,15 @@ func (x *indexer) line() error {
 	text, err := x.in.ReadSlice('\n')
 	whole := !errors.Is(err, bufio.ErrBufferFull)
 	x.at += int64(len(text))
-	if at, ok := fromDate(bytes.TrimRight(text, "\r\n")); ok && whole && x.blank && start >= x.until {
+	if at, ok := fromDate(bytes.TrimRight(text, "\r\n")); ok && whole && x.mayBegin(start) {
 		x.begin(start, at)
 	} else if x.begun && len(text) > 0 {
 		x.content(text, start)
 	}
-	x.blank = whole && len(bytes.TrimRight(text, "\r\n")) == 0
-	if x.blank {
-		x.blankAt = start
+	if len(text) > 0 {
+		x.blank, x.blankAt = len(bytes.TrimRight(text, "\r\n")) == 0, start
 	}
-	for !whole && errors.Is(err, bufio.ErrBufferFull) { // The rest of a very long line.
+	for errors.Is(err, bufio.ErrBufferFull) { // The rest of a very long line.
 		text, err = x.in.ReadSlice('\n')
 		x.at += int64(len(text))
 		x.hash.Write(text)
@@ -126,15 +127,17 @@ func (x *indexer) line() error {
 	return err
 }
 
+// mayBegin reports whether a message can begin in this line.
+func (x *indexer) mayBegin(start int64) bool {
+	return start >= x.until && (x.blank || start == x.until)
+}
+
 // begin starts a message behind a "From " line.
 func (x *indexer) begin(start int64, at time.Time) {
-	if x.begun {
-		x.finish(x.blankAt)
-	}
+	x.finish(start)
 	*x = indexer{r: x.r, size: x.size, in: x.in, at: x.at, hash: x.hash, file: x.file, twice: x.twice,
 		begun: true, header: true, length: -1, m: Message{Offset: x.at, Received: at}}
 	x.hash.Reset()
-	_ = start
 }
 
 func (x *indexer) content(text []byte, start int64) {
@@ -142,13 +145,13 @@ func (x *indexer) content(text []byte, start int64) {
 		if start < x.until && bytes.HasPrefix(text, []byte("From ")) {
 			x.m.raw = true
 		}
-		x.hash.Write(text)
+		x.hashBody(text, start)
 		return
 	}
 	line := string(bytes.TrimRight(text, "\r\n"))
 	if line == "" {
 		x.closeField()
-		x.header = false
+		x.header, x.body = false, x.at
 		x.trust()
 	} else if line[0] != ' ' && line[0] != '\t' {
 		x.closeField()
@@ -163,6 +166,17 @@ func (x *indexer) content(text []byte, start int64) {
 	if !x.skip || line == "" {
 		x.hash.Write(text)
 	}
+}
+
+// hashBody holds the last empty line back: another message may follow it.
+func (x *indexer) hashBody(text []byte, start int64) {
+	x.hash.Write(x.held)
+	x.held = nil
+	if len(bytes.TrimRight(text, "\r\n")) == 0 && start >= x.until {
+		x.held = bytes.Clone(text)
+		return
+	}
+	x.hash.Write(text)
 }
 
 // closeField reads a field of the file.
@@ -201,16 +215,17 @@ func (x *indexer) trust() {
 	}
 }
 
-// finish ends the message at end, which is behind its last line.
+// finish ends the message before end, where another one or nothing begins; the
+// empty line there is not its own.
 func (x *indexer) finish(end int64) {
 	if !x.begun {
 		return
 	}
 	x.closeField()
 	m := x.m
-	m.End = max(m.Offset, end)
-	if x.at == x.size && end == x.at && x.blank && x.blankAt > m.Offset && !x.header && x.blankAt >= x.until {
-		m.End = x.blankAt // The empty line at the end of the file.
+	m.End = end
+	if x.held != nil {
+		m.End = x.blankAt
 	}
 	if m.validity != 0 && x.file.UIDValidity == 0 {
 		x.file.UIDValidity, x.file.UIDNext = m.validity, m.next

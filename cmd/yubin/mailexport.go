@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"yubin/internal/server/admin"
+)
+
+type exportCmd struct {
+	Maildir exportMaildirCmd `cmd:"" help:"Write mail as a Maildir that Dovecot and others read."`
+	Mbox    exportMboxCmd    `cmd:"" help:"Write mail as mbox files, one for each mailbox."`
+}
+
+// giving is what all exports have.
+type giving struct {
+	place
+	Dir     string   `arg:"" type:"path" help:"The folder; made if it is not there. The server writes it."`
+	Account string   `help:"Only this account, directly into DIR; else all, into DIR/DOMAIN/NAME." placeholder:"ADDRESS"`
+	Mailbox []string `help:"Only this mailbox; can be said more than once." placeholder:"MAILBOX" sep:"none"`
+}
+
+type exportMaildirCmd struct {
+	giving
+	Layout string `help:"maildir++ (folders named .Work.Plans) or fs (folders in folders; Dovecot's LAYOUT=fs)." enum:"maildir++,fs" default:"maildir++"`
+}
+
+// Run writes Maildirs.
+func (c *exportMaildirCmd) Run(e *env) error {
+	return e.exportMail(c.giving, admin.ExportMail{Kind: "maildir", Layout: c.Layout})
+}
+
+type exportMboxCmd struct{ giving }
+
+// Run writes mbox files.
+func (c *exportMboxCmd) Run(e *env) error {
+	return e.exportMail(c.giving, admin.ExportMail{Kind: "mbox"})
+}
+
+func (e *env) exportMail(g giving, out admin.ExportMail) error {
+	out.Mailboxes = g.Mailbox
+	return e.admin(g.place, func(ctx context.Context, client *admin.Client) error {
+		list, err := g.exports(ctx, client, out)
+		if err != nil {
+			return err
+		}
+		failed := false
+		for _, x := range list {
+			show := newProgress(e, time.Now)
+			report, err := client.ExportMail(ctx, x, show.showTransfer(x.Account))
+			show.end()
+			if e.tellTransfer(x.Account, "written", report, err, false) {
+				failed = true
+			}
+			if ctx.Err() != nil {
+				return errors.New("stopped; run it again to go on")
+			}
+		}
+		if failed {
+			return errSilent
+		}
+		return nil
+	})
+}
+
+// exports are the export of one account, or those of all.
+func (g giving) exports(ctx context.Context, client *admin.Client, out admin.ExportMail) (list []admin.ExportMail, err error) {
+	if g.Account != "" {
+		out.Account, out.Folder = g.Account, g.Dir
+		return []admin.ExportMail{out}, nil
+	}
+	accounts, err := client.Accounts(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range accounts {
+		local, domain, _ := strings.Cut(a.Address, "@")
+		if strings.Contains(local, "/") || strings.HasPrefix(local, ".") {
+			return nil, fmt.Errorf("the address %q cannot be in a path; export it with --account", a.Address)
+		}
+		out.Account, out.Folder = a.Address, filepath.Join(g.Dir, domain, local)
+		list = append(list, out)
+	}
+	return list, nil
+}

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"yubin/internal/engine/transfer"
+	"yubin/internal/mail"
+	"yubin/internal/server/admin"
+)
+
+type importCmd struct {
+	Maildir importMaildirCmd `cmd:"" help:"Take the mail of a Maildir: of Dovecot, Courier, Postfix and others."`
+	Mbox    importMboxCmd    `cmd:"" help:"Take the mail of mbox files: of c-client, Dovecot, mutt, Thunderbird and others."`
+	Imap    importIMAPCmd    `cmd:"" help:"Take the mail that somebody has on another server, by IMAP."`
+	Forget  importForgetCmd  `cmd:"" help:"Forget what was imported into an account: when all has moved."`
+}
+
+// taking is what all imports have.
+type taking struct {
+	place
+	Rename     map[string]string `help:"Where a folder goes, if not where its name says." placeholder:"FOLDER=MAILBOX"`
+	Skip       []string          `help:"Leave this folder; can be said more than once." placeholder:"FOLDER" sep:"none"`
+	RemoveGone bool              `help:"What was taken before and is gone there since goes here too, unless its flags were changed here. It can be restored for a week."`
+}
+
+// several says whose mail is taken, if it is that of many.
+type several struct {
+	All string `help:"Of all accounts; %u stands for the address, %n for what is before the @, %d for the domain." placeholder:"TEMPLATE" xor:"whose"`
+	Map string `help:"Of the accounts in this CSV file." type:"existingfile" placeholder:"FILE" xor:"whose"`
+}
+
+// fill puts an address into a template.
+func fill(template, address string) string {
+	local, domain := address, ""
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		local, domain = address[:i], address[i+1:]
+	}
+	return strings.NewReplacer("%u", address, "%n", local, "%d", domain, "%%", "%").Replace(template)
+}
+
+type importMaildirCmd struct {
+	taking
+	several
+	Address string `arg:"" optional:"" help:"Whose mail it becomes."`
+	Dir     string `arg:"" optional:"" help:"The Maildir. The server reads it."`
+	Running bool   `help:"The old server still runs: leave what it has not numbered yet for the next import."`
+}
+
+// Run takes one Maildir, or those of many.
+func (c *importMaildirCmd) Run(e *env) error {
+	if (c.All != "" || c.Map != "") == (c.Dir != "") {
+		return usagef("say ADDRESS and DIR, or --all, or --map")
+	}
+	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]admin.ImportMail, error) {
+		switch {
+		case c.Map != "":
+			return readMap(c.Map, []string{"address", "path"}, func(cell map[string]string) (admin.ImportMail, error) {
+				return c.one(cell["address"], cell["path"])
+			})
+		case c.All != "":
+			return allAccounts(ctx, client, func(address string) (admin.ImportMail, error) {
+				local, domain, _ := strings.Cut(address, "@")
+				if strings.ContainsAny(local+domain, "/\x00") || strings.HasPrefix(local, ".") {
+					return admin.ImportMail{}, fmt.Errorf("the address %q cannot be in a path", address)
+				}
+				return c.one(address, fill(c.All, address))
+			})
+		}
+		in, err := c.one(c.Address, c.Dir)
+		return []admin.ImportMail{in}, err
+	})
+}
+
+func (c *importMaildirCmd) one(address, dir string) (admin.ImportMail, error) {
+	path, err := filepath.Abs(dir)
+	return admin.ImportMail{Account: address, Kind: "maildir", Paths: []string{path}, Rename: c.Rename, Skip: c.Skip,
+		Running: c.Running, RemoveGone: c.RemoveGone}, err
+}
+
+type importMboxCmd struct {
+	taking
+	Address string   `arg:"" help:"Whose mail it becomes."`
+	Paths   []string `arg:"" type:"path" help:"mbox files, or folders of them. The server reads them."`
+	Mailbox string   `help:"The mailbox for the only file; else it is called as the file." placeholder:"MAILBOX"`
+	Quoting string   `help:"How lines that begin with From were kept apart: ${enum}." enum:"mboxrd,mboxo,none" default:"mboxrd"`
+}
+
+// Run takes files.
+func (c *importMboxCmd) Run(e *env) error {
+	if c.Mailbox != "" && len(c.Paths) > 1 {
+		return usagef("--mailbox goes with one file")
+	}
+	return e.importMail(c.place, func(context.Context, *admin.Client) ([]admin.ImportMail, error) {
+		return []admin.ImportMail{{Account: c.Address, Kind: "mbox", Paths: c.Paths, Mailbox: c.Mailbox, Quoting: c.Quoting,
+			Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone}}, nil
+	})
+}
+
+type importIMAPCmd struct {
+	taking
+	Address string `arg:"" optional:"" help:"Whose mail it becomes."`
+	From    string `required:"" help:"The other server." placeholder:"HOST[:PORT]"`
+	All     bool   `help:"Of all accounts; --user and --authzid are templates then, as is usual for master users: --user '%u*master'." xor:"whose"`
+	Map     string `help:"Of the accounts in this CSV file with the columns address, user and password." type:"existingfile" placeholder:"FILE" xor:"whose"`
+
+	User    string `help:"Who logs in there; else ADDRESS. %u, %n and %d stand for the address and its halves." default:"%u" placeholder:"USER"`
+	Authzid string `help:"Whose mail to take, if --user is a master user who logs in as himself." placeholder:"USER"`
+	withPassword
+	TLS      string `name:"tls" help:"tls (port 993), starttls (port 143), or none, which is for this machine itself." enum:",tls,starttls,none" default:""`
+	Insecure bool   `help:"Take any certificate; only from this machine itself."`
+	Views    bool   `help:"Also mailboxes that only show mail of others, as Gmail's All Mail."`
+}
+
+// Run takes the mail of one person, or of many.
+func (c *importIMAPCmd) Run(e *env) error {
+	if (c.All || c.Map != "") == (c.Address != "") {
+		return usagef("say ADDRESS, or --all, or --map")
+	}
+	if c.PasswordStdin == (c.Map != "") {
+		return usagef("the password comes with --password-stdin, or from the file of --map")
+	}
+	password := ""
+	if c.PasswordStdin {
+		var err error
+		if password, err = c.read(e); err != nil {
+			return err
+		}
+	}
+	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]admin.ImportMail, error) {
+		switch {
+		case c.Map != "":
+			return readMap(c.Map, []string{"address", "user", "password"}, func(cell map[string]string) (admin.ImportMail, error) {
+				return c.one(cell["address"], cell["user"], cell["password"])
+			})
+		case c.All:
+			return allAccounts(ctx, client, func(address string) (admin.ImportMail, error) {
+				return c.one(address, fill(c.User, address), password)
+			})
+		}
+		in, err := c.one(c.Address, fill(c.User, c.Address), password)
+		return []admin.ImportMail{in}, err
+	})
+}
+
+// one says how to take the mail of one person.
+func (c *importIMAPCmd) one(address, user, password string) (admin.ImportMail, error) {
+	r := admin.RemoteIMAP{Host: c.From, Security: c.TLS, Insecure: c.Insecure, User: user, Password: password, Views: c.Views,
+		AuthzID: fill(c.Authzid, address)}
+	if host, port, err := net.SplitHostPort(c.From); err == nil {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return admin.ImportMail{}, usagef("%s has no port between 1 and 65535", c.From)
+		}
+		r.Host, r.Port = host, uint16(n)
+	}
+	if r.Security == "" {
+		r.Security = "tls"
+		if r.Port == 143 {
+			r.Security = "starttls"
+		}
+	}
+	if r.Port == 0 {
+		r.Port = 143
+		if r.Security == "tls" {
+			r.Port = 993
+		}
+	}
+	return admin.ImportMail{Account: address, Kind: "imap", IMAP: &r, Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone}, nil
+}
+
+// readMap reads a CSV file whose head line names the columns.
+func readMap(file string, columns []string, one func(map[string]string) (admin.ImportMail, error)) (list []admin.ImportMail, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	in := csv.NewReader(f)
+	in.TrimLeadingSpace = true
+	head, err := in.Read()
+	if err != nil {
+		return nil, fmt.Errorf("%s: the head line: %w", file, err)
+	}
+	for _, c := range columns {
+		if !slices.Contains(head, c) {
+			return nil, fmt.Errorf("%s: the head line must name the columns %s", file, strings.Join(columns, ", "))
+		}
+	}
+	for {
+		row, err := in.Read()
+		if err == io.EOF {
+			return list, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		cell := make(map[string]string)
+		for i, name := range head {
+			cell[name] = row[i]
+		}
+		m, err := one(cell)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+}
+
+func allAccounts(ctx context.Context, client *admin.Client, one func(address string) (admin.ImportMail, error)) (list []admin.ImportMail, err error) {
+	accounts, err := client.Accounts(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range accounts {
+		m, err := one(a.Address)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// transferred is what is told of one account.
+type transferred struct {
+	Account string `json:"account"`
+	transfer.Report
+	Error string `json:"error,omitempty"`
+}
+
+// importMail runs imports one after another. One that fails does not stop the
+// others.
+func (e *env) importMail(p place, plan func(context.Context, *admin.Client) ([]admin.ImportMail, error)) error {
+	return e.admin(p, func(ctx context.Context, client *admin.Client) error {
+		list, err := plan(ctx, client)
+		if err != nil {
+			return err
+		}
+		failed := false
+		for _, in := range list {
+			show := newProgress(e, time.Now)
+			report, err := client.ImportMail(ctx, in, show.showTransfer(in.Account))
+			show.end()
+			none := len(list) > 1 && err != nil && mail.KindOf(err) == mail.NotFound
+			if e.tellTransfer(in.Account, "taken", report, err, none) {
+				failed = true
+			}
+			if ctx.Err() != nil {
+				return errors.New("stopped; run it again to go on")
+			}
+		}
+		if failed {
+			return errSilent
+		}
+		return nil
+	})
+}
+
+// tellTransfer tells a report, and whether something failed. none says that an
+// error is only that there is no mail.
+func (e *env) tellTransfer(account, did string, r transfer.Report, err error, none bool) (failed bool) {
+	t := transferred{Account: account, Report: r}
+	if err != nil {
+		t.Error = err.Error()
+	}
+	_ = e.show(t, func(w io.Writer) {
+		if err == nil {
+			fmt.Fprintf(w, "%s: %s\n", account, summary(did, r))
+		}
+	})
+	if !e.json {
+		for _, n := range r.Notes {
+			fmt.Fprintf(e.stderr, "yubin: %s: note: %s\n", account, n)
+		}
+		for _, f := range r.Failures {
+			fmt.Fprintf(e.stderr, "yubin: %s: %s\n", account, failureText(f))
+		}
+		if more := r.Failed - len(r.Failures); more > 0 {
+			fmt.Fprintf(e.stderr, "yubin: %s: and %d more\n", account, more)
+		}
+		if err != nil {
+			fmt.Fprintf(e.stderr, "yubin: %s: %v\n", account, err)
+		}
+	}
+	return r.Failed > 0 || err != nil && !none
+}
+
+func failureText(f transfer.Failure) string {
+	if f.Message == "" {
+		return fmt.Sprintf("%s: %s", f.Folder, f.Reason)
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Folder, f.Message, f.Reason)
+}
+
+// summary is a report in a line.
+func summary(did string, r transfer.Report) string {
+	text := fmt.Sprintf("%d folders, %d messages %s (%s), %d were there", r.Folders, r.Taken, did, octets(r.Octets), r.There)
+	for _, more := range []struct {
+		n    int
+		what string
+	}{{r.Updated, "got other flags"}, {r.Removed, "removed"}, {r.Waiting, "wait for the next import"}, {r.Failed, "failed"}} {
+		if more.n > 0 {
+			text += fmt.Sprintf(", %d %s", more.n, more.what)
+		}
+	}
+	return text
+}
+
+// showTransfer tells how far an import or export is.
+func (p *progress) showTransfer(account string) func(transfer.Progress) {
+	return func(at transfer.Progress) {
+		p.tell(func(running time.Duration) string {
+			return fmt.Sprintf("%s: folder %d of %d, %s: %d messages, %s, %.0f a second", account, min(at.Folders+1, at.Of), at.Of,
+				at.Folder, at.Messages, octets(at.Octets), float64(at.Messages)/running.Seconds())
+		})
+	}
+}
+
+type importForgetCmd struct {
+	place
+	Address string `arg:"" help:"Whose."`
+}
+
+// Run makes the server forget.
+func (c *importForgetCmd) Run(e *env) error {
+	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+		out, err := client.ForgetImports(ctx, c.Address)
+		if err != nil {
+			return err
+		}
+		return e.did(out, "%d messages are remembered no longer; the mail stays", out.Messages)
+	})
+}

@@ -1,0 +1,130 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/maildir"
+)
+
+// Maildir is a Maildir as a Source.
+type Maildir struct {
+	Root  string
+	Codec maildir.Codec
+	paths map[string]string // by Folder.Origin
+}
+
+// maildirReaders is how many files are read at a time.
+const maildirReaders = 4
+
+// Kind implements Source.
+func (d *Maildir) Kind() string { return "maildir" }
+
+// Parallel implements Source.
+func (d *Maildir) Parallel() int { return maildirReaders }
+
+// Folders implements Source.
+func (d *Maildir) Folders(context.Context) (list []Folder, problems []string, err error) {
+	tree, err := maildir.Read(d.Root, d.Codec)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.paths = make(map[string]string)
+	for _, f := range tree.Folders {
+		levels := f.Levels
+		if len(levels) == 0 {
+			levels = []string{string(mail.Inbox)}
+		}
+		name, origin := strings.Join(levels, mail.MailboxSeparator), strings.Join(levels, "\x1f")
+		if d.paths[origin] != "" {
+			tree.Problems = append(tree.Problems, f.Path+" has a name that another folder has")
+			continue
+		}
+		d.paths[origin] = f.Path
+		list = append(list, Folder{Levels: levels, Source: name, Origin: origin, Subscribed: f.Subscribed})
+	}
+	return list, tree.Problems, nil
+}
+
+// Open implements Source.
+func (d *Maildir) Open(_ context.Context, f Folder) (Mailbox, error) {
+	return openMaildir(d.paths[f.Origin])
+}
+
+func openMaildir(path string) (*maildirBox, error) {
+	l, err := maildir.List(path)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	b := &maildirBox{path: path, listing: l, files: make(map[string]maildir.File, len(l.Files))}
+	for _, f := range l.Files {
+		b.files[f.Base] = f
+	}
+	return b, nil
+}
+
+// unreadable makes an error of the file system one about a folder or message.
+func unreadable(err error) error {
+	var known *mail.Error
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.As(err, &path):
+		return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", filepath.Base(path.Path), path.Err)
+	}
+	return mail.Errorf(mail.Forbidden, "it cannot be read: %w", err)
+}
+
+type maildirBox struct {
+	path    string
+	listing maildir.Listing
+	files   map[string]maildir.File
+}
+
+func (b *maildirBox) Numbering() (mail.UIDValidity, mail.UID) {
+	return b.listing.UIDValidity, b.listing.UIDNext
+}
+
+func (b *maildirBox) Messages(context.Context) ([]Message, error) {
+	list := make([]Message, len(b.listing.Files))
+	for i, f := range b.listing.Files {
+		list[i] = Message{Key: f.Base, UID: f.UID, Flags: f.Flags, Keywords: f.Keywords, Received: f.Received, Size: f.Size, Where: f.Name()}
+	}
+	return list, nil
+}
+
+func (b *maildirBox) Read(ctx context.Context, list []Message, each func(int, func(io.Writer) error) error) error {
+	for i, m := range list {
+		f, err := maildir.Open(b.path, b.files[m.Key])
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // Deleted meanwhile.
+		}
+		if err := each(i, func(w io.Writer) error { return copyFile(w, f, err) }); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// copyFile writes a file with CRLF and closes it; err is why it is not open.
+func copyFile(w io.Writer, f *os.File, err error) error {
+	if err != nil {
+		return unreadable(err)
+	}
+	defer f.Close()
+	buf := make([]byte, 32<<10)
+	_, err = io.CopyBuffer(struct{ io.Writer }{&maildir.CRLF{W: w}}, struct{ io.Reader }{f}, buf)
+	if err != nil {
+		return unreadable(err)
+	}
+	return nil
+}
+
+func (b *maildirBox) Close() error { return nil }

@@ -1,0 +1,247 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"yubin/internal/engine/transfer"
+	"yubin/internal/mail"
+	"yubin/internal/proto/imap"
+	"yubin/internal/server/admin"
+	"yubin/internal/session/imapc"
+	"yubin/internal/world/maildir"
+	"yubin/internal/world/mbox"
+	"yubin/internal/world/netx"
+)
+
+// transfers bring mail into a Store and out of it.
+type transfers struct {
+	s *Store
+	d Deps
+
+	mu   sync.Mutex
+	busy map[mail.AccountID]bool // an import runs
+}
+
+func newTransfers(s *Store, d Deps) *transfers {
+	return &transfers{s: s, d: d, busy: make(map[mail.AccountID]bool)}
+}
+
+// folderNames are the names of folders as Dovecot writes them.
+func folderNames() maildir.Codec {
+	return maildir.Codec{
+		Decode: func(b []byte) (string, bool) { return imap.ParseMailbox(b, false) },
+		Encode: func(s string) string { return string(imap.AppendMailbox(nil, s, false)) },
+	}
+}
+
+func (t *transfers) account(ctx context.Context, address string) (mail.AccountID, error) {
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return 0, err
+	}
+	found, err := t.s.directory.Account(ctx, a)
+	return found.ID, err
+}
+
+// take lets one import at a time into an account.
+func (t *transfers) take(id mail.AccountID) (release func(), err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy[id] {
+		return nil, mail.Errorf(mail.Conflict, "an import into this account is running")
+	}
+	t.busy[id] = true
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.busy, id)
+	}, nil
+}
+
+// ImportMail implements admin.Transfers.
+func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, progress func(transfer.Progress)) (r transfer.Report, err error) {
+	plan := transfer.Plan{Skip: in.Skip, Running: in.Running, RemoveGone: in.RemoveGone, Rename: make(map[string]mail.MailboxName)}
+	if plan.Account, err = t.account(ctx, in.Account); err != nil {
+		return r, err
+	}
+	for from, to := range in.Rename {
+		if plan.Rename[from], err = mail.ParseMailboxName(to); err != nil {
+			return r, err
+		}
+	}
+	release, err := t.take(plan.Account)
+	if err != nil {
+		return r, err
+	}
+	defer release()
+	engine, err := transfer.Open(ctx, t.s.db, t.s.mail)
+	if err != nil {
+		return r, err
+	}
+	from, done, err := t.source(ctx, in)
+	if err != nil {
+		return r, err
+	}
+	defer done()
+	return engine.Import(ctx, from, plan, progress)
+}
+
+// source opens what mail is taken from.
+func (t *transfers) source(ctx context.Context, in admin.ImportMail) (from transfer.Source, done func(), err error) {
+	done = func() {}
+	if in.Kind == "imap" {
+		if in.IMAP == nil {
+			return nil, nil, mail.Errorf(mail.Invalid, "say which server to take the mail from")
+		}
+		return t.remote(ctx, *in.IMAP)
+	}
+	for _, p := range in.Paths {
+		if !filepath.IsAbs(p) {
+			return nil, nil, mail.Errorf(mail.Invalid, "%s is not an absolute path", p)
+		}
+	}
+	switch {
+	case in.Kind == "maildir" && len(in.Paths) == 1:
+		return &transfer.Maildir{Root: in.Paths[0], Codec: folderNames()}, done, nil
+	case in.Kind == "mbox" && len(in.Paths) > 0:
+		quoting, err := quotingNamed(in.Quoting)
+		return &transfer.Mbox{Paths: in.Paths, Mailbox: in.Mailbox, Quoting: quoting}, done, err
+	}
+	return nil, nil, mail.Errorf(mail.Invalid, "mail is taken from a maildir, from mbox files, or by imap")
+}
+
+func quotingNamed(name string) (mbox.Quoting, error) {
+	switch name {
+	case "", "mboxrd":
+		return mbox.QuotingRD, nil
+	case "mboxo":
+		return mbox.QuotingO, nil
+	case "none":
+		return mbox.QuotingNone, nil
+	}
+	return 0, mail.Errorf(mail.Invalid, "quoting is mboxrd, mboxo or none")
+}
+
+// remote logs in to another server.
+func (t *transfers) remote(ctx context.Context, r admin.RemoteIMAP) (transfer.Source, func(), error) {
+	security, err := securityNamed(r.Security)
+	if err != nil {
+		return nil, nil, err
+	}
+	dialer := net.Dialer{Timeout: netx.ConnectTimeout}
+	raw, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))))
+	if err != nil {
+		return nil, nil, &mail.Error{Kind: mail.Unavailable, Text: "the other server cannot be reached: " + dialReason(err), Err: err}
+	}
+	conn := netx.NewOutgoing(raw)
+	if r.Insecure && !conn.Loopback() {
+		_ = conn.Close()
+		return nil, nil, mail.Errorf(mail.Forbidden, "certificates are left unverified only for this machine itself")
+	}
+	c, err := imapc.Open(ctx, conn, imapc.Config{
+		Security: security, Now: t.d.Now,
+		TLS: &tls.Config{ServerName: r.Host, InsecureSkipVerify: r.Insecure, MinVersion: tls.VersionTLS12},
+	}, imapc.Login{User: r.User, AuthzID: r.AuthzID, Password: r.Password})
+	if err != nil {
+		return nil, nil, err
+	}
+	name := r.User
+	if r.AuthzID != "" {
+		name = r.AuthzID
+	}
+	return &imapc.Source{Client: c, Name: strings.ToLower(name + "@" + r.Host), Views: r.Views}, c.Close, nil
+}
+
+// dialReason is an error of Dial without addresses of ours.
+func dialReason(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
+
+func securityNamed(name string) (imapc.Security, error) {
+	switch name {
+	case "tls":
+		return imapc.ImplicitTLS, nil
+	case "starttls":
+		return imapc.StartTLS, nil
+	case "none":
+		return imapc.Plain, nil
+	}
+	return 0, mail.Errorf(mail.Invalid, "security is tls, starttls or none")
+}
+
+// ExportMail implements admin.Transfers.
+func (t *transfers) ExportMail(ctx context.Context, in admin.ExportMail, progress func(transfer.Progress)) (r transfer.Report, err error) {
+	account, err := t.account(ctx, in.Account)
+	if err != nil {
+		return r, err
+	}
+	var only []mail.MailboxName
+	for _, m := range in.Mailboxes {
+		name, err := mail.ParseMailboxName(m)
+		if err != nil {
+			return r, err
+		}
+		only = append(only, name)
+	}
+	to, err := t.target(in)
+	if err != nil {
+		return r, err
+	}
+	engine, err := transfer.Open(ctx, t.s.db, t.s.mail)
+	if err != nil {
+		return r, err
+	}
+	return engine.Export(ctx, account, only, to, progress)
+}
+
+func (t *transfers) target(in admin.ExportMail) (transfer.Target, error) {
+	layout := maildir.PlusPlus
+	if in.Layout == "fs" {
+		layout = maildir.Nested
+	}
+	switch {
+	case !filepath.IsAbs(in.Folder):
+		return nil, mail.Errorf(mail.Invalid, "%q is not an absolute path", in.Folder)
+	case t.inside(in.Folder):
+		return nil, mail.Errorf(mail.Invalid, "%s is in the data folder", in.Folder)
+	case in.Kind == "maildir":
+		return transfer.NewMaildir(in.Folder, layout, folderNames())
+	case in.Kind == "mbox":
+		return transfer.NewMbox(in.Folder)
+	}
+	return nil, mail.Errorf(mail.Invalid, "mail is exported to a maildir or to mbox files")
+}
+
+// inside reports whether a folder is in the data folder.
+func (t *transfers) inside(folder string) bool {
+	data, err := filepath.Abs(t.s.folder.Path(""))
+	if err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(data, folder)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// ForgetImports implements admin.Transfers.
+func (t *transfers) ForgetImports(ctx context.Context, address mail.Address) (int64, error) {
+	account, err := t.account(ctx, address.String())
+	if err != nil {
+		return 0, err
+	}
+	engine, err := transfer.Open(ctx, t.s.db, t.s.mail)
+	if err != nil {
+		return 0, err
+	}
+	return engine.Forget(ctx, account)
+}
