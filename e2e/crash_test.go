@@ -41,7 +41,7 @@ func TestCrash(t *testing.T) {
 	s.check()
 	s.stop()
 	s.check()
-	t.Logf("%d kills: %d deliveries and %d IMAP commands acknowledged, all kept", rounds, l.delivered, l.commands)
+	t.Logf("ledger: %d kills: %d deliveries and %d IMAP commands acknowledged, all kept", rounds, l.delivered, l.commands)
 }
 
 // crashOnce puts load on the server, kills it in the midst and starts it again.

@@ -16,13 +16,14 @@ import (
 // startOnSmallDisk starts a server whose data folder is a file system of its
 // own of mib MiB, in a mount namespace that goes away with it. room is a path
 // to it that the test can reach.
-func startOnSmallDisk(t *testing.T, mib int) (s *server, room string) {
+func startOnSmallDisk(t *testing.T, mib int, flags ...string) (s *server, room string) {
 	t.Helper()
 	s = &server{t: t, data: filepath.Join(t.TempDir(), "data"), offset: freeOffset(t), log: &lockedBuffer{}}
 	if err := os.Mkdir(s.data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("mount -t tmpfs -o size=%dm none %[2]s && exec %[3]s localserve --data %[2]s/yubin --listen-offset %[4]d", mib, s.data, binary, s.offset)
+	script := fmt.Sprintf("mount -t tmpfs -o size=%dm none %[2]s && exec %[3]s localserve --data %[2]s/yubin --listen-offset %[4]d %[5]s",
+		mib, s.data, binary, s.offset, strings.Join(flags, " "))
 	unshare := []string{"--mount", "sh", "-c", script}
 	if os.Getuid() != 0 {
 		unshare = append([]string{"--user", "--map-root-user"}, unshare...)
@@ -68,6 +69,10 @@ func TestFullDisk(t *testing.T) {
 	if found != len(acknowledged) {
 		t.Errorf("%d messages are there of %d acknowledged", found, len(acknowledged))
 	}
+	if out, err := s.inside("check"); err != nil {
+		t.Errorf("yubin check: %v\n%s", err, out)
+	}
+	t.Logf("ledger: full disk: %d messages acknowledged, all kept", found)
 }
 
 // fillDisk delivers until 452 comes for small messages and for large ones.

@@ -7,5 +7,9 @@
 // own in a mount namespace: nothing of the machine is read for its
 // configuration, and nothing written. They need root.
 //
+// The tests in faults_*_test.go make the world around it fail, and each ends with
+// a line of what was put in and found again, and with `yubin check`. Short here;
+// `make test-long` (YUBIN_LONG) runs them for as long as it takes to be sure.
+//
 // All need programs from Debian; `make test` sees to it that these are there.
 package e2e

@@ -61,6 +61,7 @@ type server struct {
 	t      testing.TB
 	data   string
 	offset int
+	flags  []string // more of them
 	cmd    *exec.Cmd
 	log    *lockedBuffer
 }
@@ -84,9 +85,9 @@ func (b *lockedBuffer) String() string {
 }
 
 // startServer starts a server on a new data folder and stops it with the test.
-func startServer(t testing.TB) *server {
+func startServer(t testing.TB, flags ...string) *server {
 	t.Helper()
-	s := &server{t: t, data: filepath.Join(t.TempDir(), "data"), offset: freeOffset(t), log: &lockedBuffer{}}
+	s := &server{t: t, data: filepath.Join(t.TempDir(), "data"), offset: freeOffset(t), flags: flags, log: &lockedBuffer{}}
 	s.start()
 	t.Cleanup(func() {
 		s.stop()
@@ -129,7 +130,8 @@ func (s *server) address(p int) string { return "127.0.0.1:" + strconv.Itoa(s.po
 // start runs the binary and waits until the last of its ports is open.
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, "localserve", "--data", s.data, "--listen-offset", strconv.Itoa(s.offset))
+	args := []string{"localserve", "--data", s.data, "--listen-offset", strconv.Itoa(s.offset)}
+	s.cmd = exec.Command(binary, append(args, s.flags...)...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)

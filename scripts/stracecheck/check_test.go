@@ -194,7 +194,7 @@ func TestParse(t *testing.T) {
 	}
 	var got strings.Builder
 	for _, c := range calls {
-		fmt.Fprintf(&got, "%d-%d %s %s %q %d\n", c.begin, c.end, c.name, c.on, c.strings, c.result)
+		fmt.Fprintf(&got, "%d-%d %s %s %q %d\n", c.Begin, c.End, c.Name, c.On, c.Strings, c.Result)
 	}
 	want := `1-1 read /a b ["x\"\\\n\t\x00\x019\x7f\xff"] 10
 4-4 fsync /d [] -1
@@ -243,7 +243,7 @@ func TestPieces(t *testing.T) {
 		var w wal
 		for at := 0; at < len(octets); at += size {
 			piece := octets[at:min(at+size, len(octets))]
-			c := call{name: "pwrite64", strings: []string{piece}, offset: int64(at), result: int64(len(piece)), begin: at, end: at + len(piece)}
+			c := call{Name: "pwrite64", Strings: []string{piece}, Last: int64(at), Result: int64(len(piece)), Begin: at, End: at + len(piece)}
 			if err := w.write(c); err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +252,7 @@ func TestPieces(t *testing.T) {
 			t.Errorf("pieces of %d: %d frames", size, len(w.frames))
 			continue
 		}
-		if end := w.frames[0].end; end < walHead+frameSize || end >= walHead+frameSize+size {
+		if end := w.frames[0].End; end < walHead+frameSize || end >= walHead+frameSize+size {
 			t.Errorf("pieces of %d: the first frame is whole at %d", size, end)
 		}
 	}

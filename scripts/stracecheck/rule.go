@@ -39,10 +39,10 @@ func newHouse(calls []call) (*house, error) {
 	h, w := &house{calls: calls}, wal{}
 	for _, c := range calls {
 		switch {
-		case c.result < 0:
-		case c.name == "fsync" || c.name == "fdatasync":
+		case c.Result < 0:
+		case c.Name == "fsync" || c.Name == "fdatasync":
 			h.syncs = append(h.syncs, c)
-		case isWAL(c.on) && strings.Contains(c.name, "write"):
+		case isWAL(c.On) && strings.Contains(c.Name, "write"):
 			if err := w.write(c); err != nil {
 				return nil, err
 			}
@@ -66,7 +66,7 @@ func (h *house) check(promises []promise) (wrong []string) {
 		}
 		at[p.conn] = next
 		if err := h.kept(p, answer); err != nil {
-			wrong = append(wrong, fmt.Sprintf("%s: %q (line %d) although %v", p.name, p.words, answer.begin, err))
+			wrong = append(wrong, fmt.Sprintf("%s: %q (line %d) although %v", p.name, p.words, answer.Begin, err))
 		}
 	}
 	return wrong
@@ -79,10 +79,10 @@ type place struct{ call, octet int }
 func (h *house) find(p promise, from place) (answer call, next place, ok bool) {
 	for i := from.call; i < len(h.calls); i++ {
 		c := h.calls[i]
-		if !p.kind.in(c.name) || !strings.Contains(c.on, p.conn+"]") {
+		if !p.kind.in(c.Name) || !strings.Contains(c.On, p.conn+"]") {
 			continue
 		}
-		text, skip := c.data(), 0
+		text, skip := c.Data(), 0
 		if i == from.call {
 			skip = min(from.octet, len(text))
 		}
@@ -110,7 +110,7 @@ func (h *house) kept(p promise, answer call) error {
 		return h.removed(answer)
 	}
 	at := slices.IndexFunc(h.frames, func(f frame) bool { return strings.Contains(f.page, p.token) })
-	if at < 0 || !h.frames[at].before(answer) {
+	if at < 0 || !h.frames[at].Before(answer) {
 		return fmt.Errorf("the WAL did not have the message")
 	}
 	if p.kind == large {
@@ -119,8 +119,8 @@ func (h *house) kept(p promise, answer call) error {
 		}
 	}
 	end := slices.IndexFunc(h.frames[at:], func(f frame) bool { return f.commit })
-	if end < 0 || !h.frames[at+end].before(answer) {
-		return fmt.Errorf("the transaction with the message (line %d) was not committed", h.frames[at].begin)
+	if end < 0 || !h.frames[at+end].Before(answer) {
+		return fmt.Errorf("the transaction with the message (line %d) was not committed", h.frames[at].Begin)
 	}
 	return h.synced(h.frames[at+end].call, answer)
 }
@@ -130,13 +130,13 @@ func (h *house) kept(p promise, answer call) error {
 func (h *house) changed(answer call) error {
 	var asked call
 	for _, c := range h.calls {
-		if c.name == "read" && c.on == answer.on && c.result > 0 && c.before(answer) {
+		if c.Name == "read" && c.On == answer.On && c.Result > 0 && c.Before(answer) {
 			asked = c
 		}
 	}
 	commits := 0
 	for _, f := range h.frames {
-		if !f.commit || !asked.before(f.call) || f.begin > answer.begin {
+		if !f.commit || !asked.Before(f.call) || f.Begin > answer.Begin {
 			continue
 		}
 		commits++
@@ -145,7 +145,7 @@ func (h *house) changed(answer call) error {
 		}
 	}
 	if commits == 0 {
-		return fmt.Errorf("nothing was committed since it was asked for (line %d)", asked.end)
+		return fmt.Errorf("nothing was committed since it was asked for (line %d)", asked.End)
 	}
 	return nil
 }
@@ -153,9 +153,9 @@ func (h *house) changed(answer call) error {
 // removed wants a commit, and its sync, after the next hop has said that it has
 // the message: until then it is ours.
 func (h *house) removed(heard call) error {
-	end := call{begin: math.MaxInt}
+	end := call{Begin: math.MaxInt}
 	for _, f := range h.frames {
-		if f.commit && heard.before(f.call) {
+		if f.commit && heard.Before(f.call) {
 			return h.synced(f.call, end)
 		}
 	}
@@ -166,11 +166,11 @@ func (h *house) removed(heard call) error {
 // when limit was entered.
 func (h *house) synced(written, limit call) error {
 	for _, s := range h.syncs {
-		if s.on == written.on && written.before(s) && s.before(limit) {
+		if s.On == written.On && written.Before(s) && s.Before(limit) {
 			return nil
 		}
 	}
-	return fmt.Errorf("what was written to %s (line %d) was not synced", path.Base(written.on), written.end)
+	return fmt.Errorf("what was written to %s (line %d) was not synced", path.Base(written.On), written.End)
 }
 
 // filed wants the file of a large message and its folder synced before row was
@@ -178,15 +178,15 @@ func (h *house) synced(written, limit call) error {
 func (h *house) filed(token string, row call) error {
 	var last call
 	for _, c := range h.calls {
-		if c.name == "write" && strings.Contains(c.on, "/blobs/tmp/") && (c.on == last.on || strings.Contains(c.data(), token)) && c.before(row) {
+		if c.Name == "write" && strings.Contains(c.On, "/blobs/tmp/") && (c.On == last.On || strings.Contains(c.Data(), token)) && c.Before(row) {
 			last = c
 		}
 	}
-	if last.on == "" {
+	if last.On == "" {
 		return fmt.Errorf("no file has the message")
 	}
-	moved, to := h.renamed(last.on)
-	if !last.before(moved) || !moved.before(row) {
+	moved, to := h.renamed(last.On)
+	if !last.Before(moved) || !moved.Before(row) {
 		return fmt.Errorf("the file of the message has no name yet")
 	}
 	if err := h.synced(last, moved); err != nil {
@@ -204,15 +204,15 @@ func (h *house) filed(token string, row call) error {
 
 // folderSynced wants the folder synced between two calls.
 func (h *house) folderSynced(folder string, after, before call) error {
-	after.on = folder
+	after.On = folder
 	return h.synced(after, before)
 }
 
 // renamed finds the call that moved a file, and where to.
 func (h *house) renamed(file string) (call, string) {
 	for _, c := range h.calls {
-		if strings.HasPrefix(c.name, "rename") && c.result == 0 && len(c.strings) == 2 && sameFile(c.strings[0], file) {
-			return c, c.strings[1]
+		if strings.HasPrefix(c.Name, "rename") && c.Result == 0 && len(c.Strings) == 2 && sameFile(c.Strings[0], file) {
+			return c, c.Strings[1]
 		}
 	}
 	return call{}, ""
@@ -221,7 +221,7 @@ func (h *house) renamed(file string) (call, string) {
 // made finds the call that made a folder.
 func (h *house) made(folder string) (call, bool) {
 	for _, c := range h.calls {
-		if strings.HasPrefix(c.name, "mkdir") && c.result == 0 && len(c.strings) == 1 && sameFile(c.strings[0], folder) {
+		if strings.HasPrefix(c.Name, "mkdir") && c.Result == 0 && len(c.Strings) == 1 && sameFile(c.Strings[0], folder) {
 			return c, true
 		}
 	}

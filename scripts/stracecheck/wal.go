@@ -33,16 +33,16 @@ type wal struct {
 }
 
 func (w *wal) write(c call) error {
-	data := c.data()
+	data := c.Data()
 	switch {
-	case c.name != "pwrite64":
-		return fmt.Errorf("the WAL is written with %s; this checker knows pwrite64 only", c.name)
-	case int64(len(data)) < c.result:
-		return fmt.Errorf("line %d: strace kept %d of %d octets; this checker needs all", c.begin, len(data), c.result)
-	case c.offset < 0 || c.offset+c.result > maxWAL:
-		return fmt.Errorf("line %d: the WAL is written at %d", c.begin, c.offset)
+	case c.Name != "pwrite64":
+		return fmt.Errorf("the WAL is written with %s; this checker knows pwrite64 only", c.Name)
+	case int64(len(data)) < c.Result:
+		return fmt.Errorf("line %d: strace kept %d of %d octets; this checker needs all", c.Begin, len(data), c.Result)
+	case c.Last < 0 || c.Last+c.Result > maxWAL:
+		return fmt.Errorf("line %d: the WAL is written at %d", c.Begin, c.Last)
 	}
-	start, end := int(c.offset), int(c.offset+max(c.result, 0))
+	start, end := int(c.Last), int(c.Last+max(c.Result, 0))
 	if end > len(w.octets) {
 		w.octets = append(w.octets, make([]byte, end-len(w.octets))...)
 	}

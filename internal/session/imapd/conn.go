@@ -96,7 +96,10 @@ func (s *session) perform(ctx context.Context, cmd *imap.Command) (status, error
 		return st, err
 	}
 	if syncErr := s.sync(ctx, verb.MayExpunge); syncErr != nil && err == nil {
-		return st, syncErr
+		if fatal(syncErr) {
+			return st, syncErr
+		}
+		s.logFailure(cmd.Name, syncErr) // What the command did is done; the news can come with the next one.
 	}
 	return st, err
 }

@@ -350,3 +350,36 @@ func drain(t testing.TB, c net.Conn, end string) {
 		tail = tail[max(0, len(tail)-len(end)):]
 	}
 }
+
+// A command that is done is answered OK, although its news cannot be had just
+// then: who heard NO would send the message once more.
+func TestNewsFails(t *testing.T) {
+	stingy := &noRecent{}
+	h := newHouse(t, func(c *Config) { stingy.Messages, c.Messages = c.Messages, stingy })
+	h.deliver(mail.Inbox, simple("one"), 0)
+	c := h.client(t, "A")
+	c.run("SELECT INBOX")
+	stingy.off.Store(true)
+	if got := c.run("APPEND INBOX {6+}\r\na: b\r\n"); !strings.HasPrefix(got, "OK") {
+		t.Errorf("APPEND was done, and the client hears %q", got)
+	}
+	stingy.off.Store(false)
+	c.log = nil
+	c.run("NOOP")
+	if log := strings.Join(c.log, "\n"); !strings.Contains(log, "* 2 EXISTS") || !strings.Contains(log, "* 2 RECENT") {
+		t.Errorf("the news has not come later:\n%s", log)
+	}
+}
+
+// noRecent is a store that cannot be written to for \Recent.
+type noRecent struct {
+	Messages
+	off atomic.Bool
+}
+
+func (n *noRecent) TakeRecent(ctx context.Context, id mail.MailboxID) (mail.UID, error) {
+	if n.off.Load() {
+		return 0, mail.Errorf(mail.Unavailable, "the disk is full")
+	}
+	return n.Messages.TakeRecent(ctx, id)
+}

@@ -54,6 +54,7 @@ const (
 	longestBackoff  = time.Second
 	refusalTimeout  = time.Second // to write a refusal; the send buffer of a new socket is empty
 	refusalLogEvery = 5 * time.Second
+	troubleLogEvery = 5 * time.Second
 	abortGrace      = 5 * time.Second // for handlers to notice that their socket is closed
 )
 
@@ -234,14 +235,19 @@ func waitFor(done <-chan struct{}, d time.Duration) bool {
 }
 
 // acceptTrouble is a run of failing accepts: out of file descriptors, mostly.
-// It is logged when it begins and when it is over, however long it takes.
+// It is logged when it begins and when it is over, however long it takes. Where
+// connections that end let others in one by one, runs follow each other fast;
+// then one in a troubleLogEvery is logged.
 type acceptTrouble struct {
 	failures int
 	backoff  time.Duration
+	told     time.Time // of the last run that is in the log
+	loud     bool      // this one is
 }
 
 func (a *acceptTrouble) wait(ctx context.Context, log *slog.Logger, err error) {
-	if a.failures++; a.failures == 1 {
+	if a.failures++; a.failures == 1 && time.Since(a.told) >= troubleLogEvery {
+		a.told, a.loud = time.Now(), true
 		log.Error("cannot accept connections; trying on. If it says \"too many open files\", raise the limit (LimitNOFILE= in systemd, ulimit -n)", obs.Err(err))
 	}
 	a.backoff = min(max(2*a.backoff, firstBackoff), longestBackoff)
@@ -249,8 +255,8 @@ func (a *acceptTrouble) wait(ctx context.Context, log *slog.Logger, err error) {
 }
 
 func (a *acceptTrouble) over(log *slog.Logger) {
-	if a.failures > 0 {
+	if a.loud {
 		log.Info("accepting connections again", obs.KeyCount, a.failures)
-		*a = acceptTrouble{}
 	}
+	*a = acceptTrouble{told: a.told}
 }

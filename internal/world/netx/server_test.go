@@ -313,6 +313,28 @@ func TestServerOutlivesEMFILE(t *testing.T) {
 	})
 }
 
+// TestAcceptTroubleIsNoFlood: where each connection that ends lets one in, runs
+// of failures follow each other, and the log hears of one in a while.
+func TestAcceptTroubleIsNoFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said := &logBuffer{}
+		log := slog.New(slog.NewTextHandler(said, nil))
+		var a acceptTrouble
+		for range 3 {
+			for range 100 {
+				a.wait(t.Context(), log, syscall.EMFILE)
+				a.over(log)
+			}
+			<-time.After(troubleLogEvery)
+		}
+		for _, line := range []string{"cannot accept connections", "accepting connections again"} {
+			if n := strings.Count(said.String(), line); n != 3 {
+				t.Errorf("%q is in the log %d times, want 3", line, n)
+			}
+		}
+	})
+}
+
 func TestServerStopsDuringEMFILE(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
