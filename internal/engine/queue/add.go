@@ -32,6 +32,12 @@ func (r Recipient) done() bool { return r.Filed || r.Expanded }
 // if it is zero. The queue knows of it as soon as it is durable. Errors are of
 // kind Invalid or TooLarge.
 func (q *Queue) Add(tx *sqldb.Tx, it spool.Item, to []Recipient) (spool.ItemID, error) {
+	return q.add(tx, it, to, nil)
+}
+
+// add is Add. With octets, the size of the item and what comes before them are
+// known too.
+func (q *Queue) add(tx *sqldb.Tx, it spool.Item, to []Recipient, known *octets) (spool.ItemID, error) {
 	if len(to) == 0 || len(to) > MaxRecipients {
 		return 0, mail.Errorf(mail.TooLarge, "a message is spooled for 1 to %d recipients", MaxRecipients)
 	}
@@ -58,7 +64,7 @@ func (q *Queue) Add(tx *sqldb.Tx, it spool.Item, to []Recipient) (spool.ItemID, 
 			return 0, err
 		}
 	}
-	tx.OnCommit(func() { q.announce(it, to, due, reportAt) })
+	tx.OnCommit(func() { q.announce(it, to, due, reportAt, known) })
 	return it.ID, nil
 }
 
@@ -119,7 +125,7 @@ func (r Recipient) siteName() string {
 
 // announce puts what was just committed before the scheduler. What finds no
 // room there is found in the database later.
-func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time) {
+func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time, known *octets) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
@@ -136,6 +142,11 @@ func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time)
 			q.board.add(key{it.ID, r.siteName()}, laneOf(it.Priority, 0), senderKey(it), now)
 		}
 		q.o.Observe(Observation{Kind: ObservedSpooled, Site: r.siteName()})
+	}
+	if known != nil && q.o.Alone && !due.After(now) {
+		for k, f := range known.fresh(it, to, due) {
+			q.board.remember(k, f)
+		}
 	}
 	q.poke()
 }
@@ -156,10 +167,14 @@ func (q *Queue) Accept(ctx context.Context, in *store.Incoming, filings []store.
 		filed, err := q.o.Store.Deliver(ctx, in, filings)
 		return filed, 0, err
 	}
+	known, err := octetsOf(in)
+	if err != nil {
+		return nil, 0, err
+	}
 	var id spool.ItemID
 	filed, err := q.o.Store.DeliverAlso(ctx, in, filings, func(tx *sqldb.Tx, ref store.BlobRef) (err error) {
 		it.Blob = ref
-		id, err = q.Add(tx, it, to)
+		id, err = q.add(tx, it, to, known)
 		return err
 	})
 	return filed, id, err

@@ -16,9 +16,11 @@ type key struct {
 // entry is a key that is due, in memory: whoever picks it reads the rows.
 type entry struct {
 	key
-	lane   lane
-	sender string
-	busy   bool // being carried
+	lane     lane
+	sender   string
+	busy     bool   // being carried, or its outcome being settled
+	answered bool   // of a busy one: its site has room for the next
+	fresh    *fresh // what its rows say, or nil
 }
 
 // board is what is due and in memory, and who may go next. It is pure: no lock,
@@ -36,6 +38,10 @@ type board struct {
 	entries map[key]*entry
 	queued  int // entries that are not busy
 	busy    int
+	settled int          // of busy: those that are answered
+	unkept  int          // outcomes that the database does not take
+	fresh   int          // octets of what entries know of their rows
+	gone    map[key]bool // what was done since the database began to be read; nil if it is not
 
 	urgent, ring *list.List // of *site
 	resting      map[*site]bool
@@ -117,6 +123,22 @@ func (b *board) add(k key, l lane, sender string, now time.Time) admission {
 	return admitted
 }
 
+// remember has the entry of k know its rows, if there is room for that.
+func (b *board) remember(k key, f *fresh) {
+	if e := b.entries[k]; e != nil && !e.busy && b.fresh+f.size() <= maxFresh {
+		e.fresh = f
+		b.fresh += f.size()
+	}
+}
+
+// unremember has e read its rows again.
+func (b *board) unremember(e *entry) {
+	if e.fresh != nil {
+		b.fresh -= e.fresh.size()
+		e.fresh = nil
+	}
+}
+
 // makeRoom finds room for one of sender in a lane, if need be at the cost of
 // the sender with most, or of the site with most.
 func (b *board) makeRoom(s *site, l lane, sender string) bool {
@@ -175,6 +197,7 @@ func (b *board) want(s *site, l lane) {
 // drop forgets an entry that is in no lane any more.
 func (b *board) drop(s *site, e *entry) {
 	delete(b.entries, e.key)
+	b.unremember(e)
 	s.queued--
 	b.queued--
 }
@@ -224,7 +247,7 @@ func (b *board) rouse(now time.Time) {
 // pick returns what is to be carried next, or nil. It is busy until done.
 func (b *board) pick(now time.Time) *entry {
 	b.rouse(now)
-	if b.stopped || b.busy >= b.limits.Total {
+	if b.stopped || b.unkept > 0 || b.settled >= maxSettling || b.busy >= b.limits.Total {
 		return nil
 	}
 	for _, ring := range []*list.List{b.urgent, b.ring} {
@@ -248,14 +271,28 @@ func (b *board) pick(now time.Time) *entry {
 	return nil
 }
 
-// done ends the carrying of e.
-func (b *board) done(e *entry, f finding, now time.Time, rnd float64) {
+// answer gives the place of e at its site to the next.
+func (b *board) answer(e *entry, f finding, now time.Time, rnd float64) {
 	s := b.site(e.site)
-	delete(b.entries, e.key)
+	e.answered = true
+	b.settled++
 	s.busy--
-	b.busy--
 	s.ended(f, now, rnd)
 	b.consider(s, now)
+}
+
+// done ends the carrying of e.
+func (b *board) done(e *entry, f finding, now time.Time, rnd float64) {
+	if !e.answered {
+		b.answer(e, f, now, rnd)
+	}
+	delete(b.entries, e.key)
+	if b.gone != nil {
+		b.gone[e.key] = true
+	}
+	b.unremember(e)
+	b.settled--
+	b.busy--
 }
 
 // forget drops the sites about which there is nothing to remember.

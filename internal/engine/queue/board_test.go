@@ -190,7 +190,7 @@ func TestProbesGetRarer(t *testing.T) {
 	d.put("b", laneFresh, "x")
 	s := d.site("b")
 	var waits []time.Duration
-	for range 8 {
+	for range 9 {
 		e := d.pick(d.now)
 		if e == nil {
 			t.Fatalf("no probe at %v, %v", d.now, s.probeAt)

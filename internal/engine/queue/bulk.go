@@ -18,6 +18,7 @@ type change struct {
 	settle bool // the delivery may be the last of its item
 	revive bool // its site is to be asked anew
 	check  func(Listed) error
+	always bool // also what is being carried
 }
 
 // bulk changes what f chooses, in slices: each is found in a snapshot, so that
@@ -55,9 +56,18 @@ func (q *Queue) bulk(ctx context.Context, f Filter, c change, p Progress) (chang
 
 func (q *Queue) changeSlice(ctx context.Context, page []Listed, c change) (n int, err error) {
 	now := q.o.Now()
+	frozen := q.newFrozen()
+	defer frozen.thaw()
 	err = q.db.Write(ctx, func(tx *sqldb.Tx) error {
 		n = 0
 		for _, l := range page {
+			free, err := frozen.freezeOne(tx, l.DeliveryID)
+			if err != nil {
+				return err
+			}
+			if !free && !c.always {
+				continue
+			}
 			did, err := q.changeOne(tx, l, c, now)
 			if err != nil {
 				return err
@@ -96,7 +106,7 @@ func (q *Queue) changeOne(tx *sqldb.Tx, l Listed, c change, now time.Time) (bool
 		_, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2`, l.Item, l.N)
 	}
 	if err == nil && c.settle {
-		err = q.conclude(tx, l.Item, now)
+		err = q.conclude(tx, l.Item, 0, now)
 	}
 	return true, err
 }

@@ -25,10 +25,11 @@ type job struct {
 	moved   []Delivery   // their site is another one by now
 	parked  []Delivery   // their site or route is paused
 	more    bool         // there may be more rows than one job takes
+	open    mail.Opener  // the message, if it is in memory
 }
 
 // dispatch brings entries from the board to their end: it reads their rows,
-// asks for their routes, claims them all in one commit, and then carries each.
+// asks for their routes, claims them all, and then carries each.
 func (q *Queue) dispatch(ctx context.Context, batch []*entry) {
 	jobs, err := q.prepare(ctx, batch)
 	if err == nil {
@@ -44,7 +45,7 @@ func (q *Queue) dispatch(ctx context.Context, batch []*entry) {
 	}
 	for i := range jobs {
 		j := &jobs[i]
-		q.jobs.Go(func() { q.finish(j.entry, q.do(ctx, j), j.again()) })
+		q.jobs.Go(func() { q.do(ctx, j) })
 	}
 }
 
@@ -70,15 +71,36 @@ func (j *job) again() *entry {
 func (q *Queue) prepare(ctx context.Context, batch []*entry) ([]job, error) {
 	now := q.o.Now()
 	jobs := make([]job, len(batch))
-	err := q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
-		for i, e := range batch {
-			j := &jobs[i]
-			*j = job{entry: e}
-			var err error
+	var unread []*job
+	for i, e := range batch {
+		j := &jobs[i]
+		j.entry = e
+		if e.fresh != nil {
+			e.fresh.take(j)
+		} else {
+			unread = append(unread, j)
+		}
+	}
+	if err := q.read(ctx, unread, now); err != nil {
+		return nil, err
+	}
+	for i := range jobs {
+		q.route(ctx, &jobs[i], now)
+	}
+	return jobs, nil
+}
+
+// read reads what is due of the entries of jobs.
+func (q *Queue) read(ctx context.Context, jobs []*job, now time.Time) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	return q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) (err error) {
+		for _, j := range jobs {
 			j.due, err = deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 ORDER BY d.n LIMIT $5`,
-				e.item, e.site, Waiting, millis(now), jobRecipients)
+				j.entry.item, j.entry.site, Waiting, millis(now), jobRecipients)
 			if err == nil && len(j.due) > 0 {
-				j.item, err = q.o.Spool.Item(tx, e.item)
+				j.item, err = q.o.Spool.Item(tx, j.entry.item)
 			}
 			if err != nil {
 				return err
@@ -87,13 +109,6 @@ func (q *Queue) prepare(ctx context.Context, batch []*entry) ([]job, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range jobs {
-		q.route(ctx, &jobs[i], now)
-	}
-	return jobs, nil
 }
 
 // route sorts the rows of a job by what is to become of them.
@@ -157,8 +172,12 @@ func refusal(d Delivery, now time.Time, err error) settlement {
 }
 
 // claim marks the rows of jobs as ours, in one commit. What is not there any
-// more as it was read drops out of its job.
+// more as it was read drops out of its job. Who is alone has claimed by being
+// busy, see freeze, and only writes what goes elsewhere.
 func (q *Queue) claim(jobs []job) error {
+	if q.o.Alone && !slices.ContainsFunc(jobs, func(j job) bool { return len(j.moved)+len(j.parked) > 0 }) {
+		return nil
+	}
 	now := q.o.Now()
 	var claimed [][]Delivery
 	var refused [][]settlement
@@ -220,13 +239,17 @@ func (q *Queue) claimJob(tx *sqldb.Tx, j *job, now time.Time) (carry []Delivery,
 }
 
 func (q *Queue) claimOne(tx *sqldb.Tx, d Delivery) (bool, error) {
+	if q.o.Alone {
+		return true, nil
+	}
 	n, err := tx.Exec(`UPDATE queue_delivery SET state = $1, owner = $2 WHERE item = $3 AND n = $4 AND state = $5 AND site = $6`,
 		Active, q.owner, d.Item, d.N, Waiting, d.Site)
 	return n == 1, err
 }
 
-// do carries a claimed job and settles it.
-func (q *Queue) do(ctx context.Context, j *job) finding {
+// do carries a claimed job and settles it. A host that answered has room for
+// the next message while this one is settled.
+func (q *Queue) do(ctx context.Context, j *job) {
 	list, f := j.refused, finding{}
 	if len(j.carry) > 0 {
 		if late := !j.item.DeliverBy.At.IsZero() && q.late(j.item, q.o.Now()); late {
@@ -236,14 +259,20 @@ func (q *Queue) do(ctx context.Context, j *job) finding {
 		f = findingOf(ctx, results)
 		list = append(slices.Clone(list), j.settlements(results)...)
 	}
+	if f.verdict == alive {
+		q.answered(j.entry, f)
+	}
 	if len(list) > 0 {
 		q.settle(ctx, j.item, list)
 	}
-	return f
+	q.finish(j.entry, f, j.again())
 }
 
 func (j *job) transaction(ctx context.Context, q *Queue) mail.Transaction {
-	t := mail.Transaction{Outgoing: j.item.Outgoing, Content: q.opener(ctx, j.item)}
+	t := mail.Transaction{Outgoing: j.item.Outgoing, Content: j.open}
+	if t.Content == nil {
+		t.Content = q.opener(ctx, j.item)
+	}
 	for _, d := range j.carry {
 		t.Recipients = append(t.Recipients, d.OutgoingRecipient)
 	}

@@ -13,6 +13,8 @@
 //	active   state 3, due, owner            as it is: what the    a restart, or another node when the
 //	                                        remote answered is    owner's lease ends: it waits again
 //	                                        not known
+//	active,  as waiting or held             as it is: it waits,   the scheduler of the next process
+//	if alone                                or is held
 //	owed     state 4, report_at, last       as it is              the reports' round
 //	settled  none; events; the item's last  all of it             sweep, after Schedule.History
 //	         one settles the item
@@ -21,7 +23,11 @@
 //
 //   - Add: none to waiting, in the commit that takes custody of the message; none
 //     to owed for those that need only a report of success.
-//   - claim: waiting to active, many in one commit, before the courier begins.
+//   - claim: waiting to active, many in one commit, before the courier begins. Who
+//     has the database alone claims in memory: an entry of the board is busy from
+//     before its rows are read until its outcome is durable, and whoever else is to
+//     change rows freezes them first, see freeze. After a crash its rows wait, as
+//     they would after a takeover.
 //   - settle: active to waiting, owed or settled, after the courier has the
 //     answer. If it was the last recipient that anybody waits for, the report to
 //     the sender is spooled or filed in the same commit, and owed is skipped.
@@ -34,11 +40,18 @@
 // settled is never asked for again; what a crash leaves active is sent once
 // more, and that is a duplicate only if the answer was lost with the process.
 //
+// A host that has answered is given its next message while the answer is being
+// settled, with the next commit. At most 64 answers wait for that at a time; if
+// the database does not take one, nothing else is begun.
+//
 // # Memory
 //
 // The rows are the queue; memory holds a window of what is due, see board and
 // scanner. What is new is put there by the commit that makes it durable and
 // read by nobody before it is claimed. A million waiting deliveries are rows.
+//
+// Of mail that was accepted a moment ago the rows and the octets are in memory
+// too, up to 8 MiB, so that nothing is read to carry it.
 //
 // # Sites
 //

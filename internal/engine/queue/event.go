@@ -72,6 +72,10 @@ func (q *Queue) story(tx *sqldb.Tx, id spool.ItemID) (s Story, err error) {
 	if s.Deliveries, err = ofItem(tx, id); err != nil {
 		return s, err
 	}
+	carried := q.carried()
+	for i := range s.Deliveries {
+		carried.mark(&s.Deliveries[i])
+	}
 	s.Events, err = events(tx, id)
 	return s, err
 }

@@ -36,7 +36,8 @@ func (f Filter) ofMessage() bool {
 // where is the filter in SQL over queue_delivery d and, if it is ofMessage,
 // spool_item i. Arguments are numbered from the end of args. If byKey is set, no
 // term tempts the database away from the primary key.
-func (f Filter) where(now time.Time, byKey bool, args []any) (string, []any) {
+func (f Filter) where(c carried, byKey bool, args []any) (string, []any) {
+	now := c.now
 	var terms []string
 	add := func(term string, arg any) {
 		args = append(args, arg)
@@ -49,7 +50,9 @@ func (f Filter) where(now time.Time, byKey bool, args []any) (string, []any) {
 		add("d.n = $%d", f.N)
 	}
 	if f.State != 0 {
-		add("d.state = $%d", f.State)
+		var term string
+		term, args = c.term(f.State, args)
+		terms = append(terms, term)
 	}
 	if !f.Sender.IsZero() {
 		add("lower(i.sender) = $%d", foldASCII(f.Sender.String()))
@@ -111,13 +114,14 @@ func foldASCII(s string) string {
 // has an index is found at once: an item, a site; for anything else the rows are
 // looked through, a million in about a second.
 func (q *Queue) List(ctx context.Context, f Filter, after DeliveryID, limit int) (page []Listed, err error) {
+	carried := q.carried()
 	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
 		page = nil
 		crowd, err := crowded(tx, f.Site)
 		if err != nil {
 			return err
 		}
-		where, args := f.where(q.o.Now(), crowd, []any{after.Item, after.N, min(max(limit, 1), MaxList)})
+		where, args := f.where(carried, crowd, []any{after.Item, after.N, min(max(limit, 1), MaxList)})
 		rows, err := tx.Query(`SELECT `+deliveryColumns+`, i.sender, i.size, i.arrived, i.expire
 			FROM queue_delivery d JOIN spool_item i ON i.id = d.item
 			WHERE (d.item, d.n) > ($1, $2) AND `+where+` ORDER BY d.item, d.n LIMIT $3`, args...)
@@ -130,6 +134,7 @@ func (q *Queue) List(ctx context.Context, f Filter, after DeliveryID, limit int)
 			if err != nil {
 				return err
 			}
+			carried.mark(&l.Delivery)
 			page = append(page, l)
 		}
 		return rows.Err()
@@ -175,7 +180,10 @@ func (c Counts) Total() int { return c.Waiting + c.Held + c.Active + c.Owed }
 // Count sums up what f chooses. It looks at every row, a million in about a
 // second.
 func (q *Queue) Count(ctx context.Context, f Filter) (c Counts, err error) {
-	where, args := f.where(q.o.Now(), false, nil)
+	carried := q.carried()
+	where, args := f.where(carried, false, nil)
+	waiting, args := carried.term(Waiting, args)
+	active, args := carried.term(Active, args)
 	// Without the first term a join may go along another index, at random.
 	from := `queue_delivery d WHERE (d.item, d.n) > (0, 0) AND `
 	if f.ofMessage() {
@@ -183,8 +191,8 @@ func (q *Queue) Count(ctx context.Context, f Filter) (c Counts, err error) {
 	}
 	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
 		var first spool.ItemID
-		err := tx.QueryRow(`SELECT count(*) FILTER (WHERE d.state = 1), count(*) FILTER (WHERE d.state = 2),
-			count(*) FILTER (WHERE d.state = 3), count(*) FILTER (WHERE d.state = 4),
+		err := tx.QueryRow(`SELECT count(*) FILTER (WHERE `+waiting+`), count(*) FILTER (WHERE d.state = 2),
+			count(*) FILTER (WHERE `+active+`), count(*) FILTER (WHERE d.state = 4),
 			count(*) FILTER (WHERE d.parked > 0), coalesce(min(d.item), 0) FROM `+from+where, args...).
 			Scan(&c.Waiting, &c.Held, &c.Active, &c.Owed, &c.Parked, &first)
 		if err != nil || first == 0 {
@@ -206,14 +214,14 @@ type Progress func(changed int)
 // Hold keeps waiting deliveries, and those being carried if this attempt does
 // not settle them, until they are released. They do not expire meanwhile.
 func (q *Queue) Hold(ctx context.Context, f Filter, note string, p Progress) (int, error) {
-	return q.bulk(ctx, f, change{kind: EventHold, note: note, query: `UPDATE queue_delivery SET state = 2, due = 0, parked = 0
+	return q.bulk(ctx, f, change{kind: EventHold, note: note, always: true, query: `UPDATE queue_delivery SET state = 2, due = 0, parked = 0
 		WHERE item = $1 AND n = $2 AND state IN (1, 3) AND $3 > 0`}, p)
 }
 
 // Release makes held deliveries wait for an attempt now, and also those that
 // their sender had held for a time.
 func (q *Queue) Release(ctx context.Context, f Filter, note string, p Progress) (int, error) {
-	return q.bulk(ctx, f, change{kind: EventRelease, note: note, query: `UPDATE queue_delivery SET
+	return q.bulk(ctx, f, change{kind: EventRelease, note: note, always: true, query: `UPDATE queue_delivery SET
 		state = CASE owner WHEN 0 THEN 1 ELSE 3 END, due = $3, parked = 0
 		WHERE item = $1 AND n = $2 AND (state = 2 OR state = 1 AND due > $3 AND attempts = 0)`}, p)
 }

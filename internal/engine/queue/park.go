@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"yubin/internal/mail"
@@ -26,9 +27,14 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 	var over, late []job
 	parked := 0
 	var soonest time.Time
+	frozen := q.newFrozen()
+	defer frozen.thaw()
 	err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
 		over, late, parked, soonest = nil, nil, 0, time.Time{}
 		for _, k := range keys {
+			if !frozen.freeze(k) {
+				continue
+			}
 			j := job{entry: &entry{key: k}}
 			rows, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 LIMIT $5`,
 				k.item, k.site, Waiting, millis(now), jobRecipients)
@@ -51,7 +57,7 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 			parked += len(rows) - len(j.refused)
 			if len(j.refused) > 0 {
 				over = append(over, j)
-			} else if q.late(j.item, now) {
+			} else if q.late(j.item, now) && slices.ContainsFunc(rows, mayBeNoticed) {
 				late = append(late, j)
 			}
 		}
@@ -103,6 +109,9 @@ func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time)
 	}
 	return soonest, nil
 }
+
+// mayBeNoticed reports whether the sender of d may have to hear of its delay.
+func mayBeNoticed(d Delivery) bool { return !d.Noticed && wantsDelay(d.Notify) }
 
 // siteDown stands for an attempt that is not made because its site is down.
 func (q *Queue) siteDown(name string, now time.Time) mail.Attempt {

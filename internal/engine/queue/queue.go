@@ -17,10 +17,12 @@ const (
 	MaxRecipients = 1000 // of one item
 	MaxWindow     = 8192 // pairs of item and site in memory
 	siteWindow    = 512  // of them for one lane of one site
+	feedStep      = 256  // rows looked at for one lane of a site that had no room
 	jobRecipients = 100  // one transaction with a next hop (RFC 5321 §4.5.3.1.8)
 	claimBatch    = 32   // jobs claimed in one commit
 	scanStep      = 1024 // index rows looked at in one snapshot
 	bulkSlice     = 500  // rows changed in one transaction
+	maxSettling   = 64   // jobs that are answered and not settled: no more are begun
 	maxNote       = 1000 // octets of an operator's remark
 	MaxORCPT      = 600  // octets of an original recipient, decoded; 500 encoded is the RFC's limit
 )
@@ -63,7 +65,7 @@ type Limits struct {
 const (
 	DefaultTotal       = 200
 	DefaultConcurrency = 20
-	firstConcurrency   = 2 // of a site not known
+	firstConcurrency   = 5 // of a site not known
 )
 
 // Courier carries one message to some recipients at one next hop and says what
@@ -178,7 +180,8 @@ type Queue struct {
 	board     *board
 	pauses    pauses
 	scan      scanner
-	owner     int64 // our number among the lease holders
+	frozen    map[key]int // what others than jobs are changing, by how many
+	owner     int64       // our number among the lease holders
 	jobs      sync.WaitGroup
 	reportAt  time.Time // owed reports are looked for
 	reporting bool
@@ -191,7 +194,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err := o.DB.Migrate(ctx, "queue", schema()); err != nil {
 		return nil, err
 	}
-	q := &Queue{o: o, db: o.DB, kick: make(chan struct{}, 1), board: newBoard(o.Limits)}
+	q := &Queue{o: o, db: o.DB, kick: make(chan struct{}, 1), board: newBoard(o.Limits), frozen: map[key]int{}}
 	return q, q.loadPauses(ctx)
 }
 

@@ -99,7 +99,7 @@ func (q *Queue) clearOwed(tx *sqldb.Tx, id spool.ItemID, told []Told, now time.T
 			return errChanged
 		}
 	}
-	return q.conclude(tx, id, now)
+	return q.conclude(tx, id, 0, now)
 }
 
 // reportBy has owed reports looked for at a time.

@@ -33,6 +33,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		now := q.o.Now()
 		err := q.beat(ctx, now, &beat)
 		if err == nil {
+			q.send()
 			err = q.refill(ctx)
 		}
 		if err == nil {
@@ -205,6 +206,10 @@ func (q *Queue) send() {
 			if e == nil {
 				break
 			}
+			if q.frozen[e.key] > 0 { // Whoever changes it has it looked for again.
+				q.board.done(e, finding{}, now, 0)
+				continue
+			}
 			batch = append(batch, e)
 		}
 		if len(batch) == 0 {
@@ -233,6 +238,14 @@ func (q *Queue) wait(now time.Time) time.Duration {
 		soonest(q.reportAt)
 	}
 	return wait
+}
+
+// answered lets the site of an entry have its next message.
+func (q *Queue) answered(e *entry, f finding) {
+	q.mu.Lock()
+	q.board.answer(e, f, q.o.Now(), q.o.Rand())
+	q.mu.Unlock()
+	q.poke()
 }
 
 // finish ends the job of an entry.

@@ -142,6 +142,7 @@ func (q *Queue) refill(ctx context.Context) error {
 
 // look reads a step of the index, and what is due next if that reaches now.
 func (q *Queue) look(ctx context.Context, at cursor, now time.Time) (found []candidate, next int64, err error) {
+	q.reading()
 	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
 		found, err = candidates(tx, `SELECT due, item, n, site, lane FROM queue_delivery
 			WHERE due > 0 AND due <= $1 AND (due, item, n) > ($2, $3, $4) ORDER BY due, item, n LIMIT $5`,
@@ -190,15 +191,23 @@ func (q *Queue) admit(found []candidate, now time.Time) (added int, off []key) {
 	return added, off
 }
 
+// reading has the board remember what is done from now on.
+func (q *Queue) reading() {
+	q.mu.Lock()
+	q.board.gone = map[key]bool{}
+	q.mu.Unlock()
+}
+
 // unknown returns, one for each key, what is not in memory yet.
 func (q *Queue) unknown(found []candidate) (fresh []candidate) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer func() { q.board.gone = nil }()
 	seen := map[key]bool{}
 	for _, c := range found {
 		k := key{c.item, c.site}
-		if seen[k] || q.board.entries[k] != nil {
-			continue
+		if seen[k] || q.board.entries[k] != nil || q.board.gone[k] {
+			continue // What is done may still be due in the snapshot.
 		}
 		seen[k] = true
 		if s := q.board.sites[c.site]; s != nil && s.lanes[c.lane].len >= siteWindow && s.more[c.lane] {
@@ -247,7 +256,7 @@ func (q *Queue) hungry() (list []want) {
 			continue
 		}
 		for l := range s.more {
-			if s.more[l] && s.lanes[l].len < siteWindow/2 && q.board.queued < MaxWindow-siteWindow {
+			if s.more[l] && s.lanes[l].len < siteWindow/8 && q.board.queued < MaxWindow-siteWindow {
 				list = append(list, want{s, s.name, lane(l), s.from[l]})
 			}
 		}
@@ -263,11 +272,12 @@ func (q *Queue) feed(ctx context.Context, w want, now time.Time) (err error) {
 		w.site.more[w.lane] = false // Whoever finds no room from here on sets it again.
 	}
 	q.mu.Unlock()
+	q.reading()
 	var found []candidate
 	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
 		found, err = candidates(tx, `SELECT due, item, n, site, lane FROM queue_delivery
 			WHERE site = $1 AND lane = $2 AND due > 0 AND due <= $3 AND (due, item, n) > ($4, $5, $6)
-			ORDER BY due, item, n LIMIT $7`, w.name, w.lane, millis(now), w.from.due, w.from.item, w.from.n, siteWindow)
+			ORDER BY due, item, n LIMIT $7`, w.name, w.lane, millis(now), w.from.due, w.from.item, w.from.n, feedStep)
 		return err
 	})
 	if err != nil {
@@ -278,7 +288,7 @@ func (q *Queue) feed(ctx context.Context, w want, now time.Time) (err error) {
 	}
 	_, off := q.admit(found, now)
 	q.mu.Lock()
-	if len(found) == siteWindow {
+	if len(found) == feedStep {
 		w.site.from[w.lane] = found[len(found)-1].cursor
 		q.board.want(w.site, w.lane)
 	} else {

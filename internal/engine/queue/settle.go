@@ -2,9 +2,11 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"yubin/internal/engine/spool"
+	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -82,12 +84,24 @@ func (q *Queue) settle(ctx context.Context, it spool.Item, list []settlement) {
 		if ctx.Err() != nil {
 			return // We are told to end: who comes after us takes over and sends it again.
 		}
+		if tries == 1 {
+			q.unkept(1) // Nothing more is begun whose outcome could not be kept either.
+			defer q.unkept(-1)
+		}
 		q.sleepJob(ctx, troubleWait)
 	}
 	q.observe(it, decisions)
-	if q.late(it, now) {
+	mayNotice := func(d decision) bool { return d.fate != again || mayBeNoticed(d.d) }
+	if q.late(it, now) && slices.ContainsFunc(decisions, mayNotice) {
 		q.notice(ctx, it)
 	}
+}
+
+func (q *Queue) unkept(n int) {
+	q.mu.Lock()
+	q.board.unkept += n
+	q.mu.Unlock()
+	q.poke()
 }
 
 func (q *Queue) settleOnce(ctx context.Context, it spool.Item, list []decision, now time.Time) error {
@@ -112,7 +126,7 @@ func (q *Queue) settleOnce(ctx context.Context, it spool.Item, list []decision, 
 		if err := q.apply(tx, list, now, reportAt); err != nil {
 			return err
 		}
-		return q.conclude(tx, it.ID, now)
+		return q.conclude(tx, it.ID, it.Blob, now)
 	})
 	if err == nil && len(told) > 0 {
 		q.reportBy(reportAt)
@@ -193,17 +207,25 @@ func (q *Queue) applyOne(tx *sqldb.Tx, d decision, reportAt time.Time) (ours boo
 			due = CASE state WHEN $1 THEN 0 ELSE $3 END, attempts = attempts + $4, deferrals = deferrals + $4,
 			lane = CASE lane WHEN $5 THEN $6 ELSE lane END, parked = 0, owner = 0, last = $7
 			WHERE item = $8 AND n = $9 AND owner = $10`,
-			Held, Waiting, millis(d.due), tried, laneFresh, l, formatLast(d), id.Item, id.N, q.owner)
+			Held, Waiting, millis(d.due), tried, laneFresh, l, formatLast(d), id.Item, id.N, q.holder())
 	case d.fate == owed:
 		n, err = tx.Exec(`UPDATE queue_delivery SET state = $1, due = 0, report_at = $2, attempts = attempts + $3, parked = 0,
 			owner = 0, last = $4 WHERE item = $5 AND n = $6 AND (owner = $7 OR $8 AND state <> $1)`,
-			Owed, millis(reportAt), tried, formatLast(d), id.Item, id.N, q.owner, d.result.Outcome == mail.Delivered)
+			Owed, millis(reportAt), tried, formatLast(d), id.Item, id.N, q.holder(), d.result.Outcome == mail.Delivered)
 	case d.result.Outcome == mail.Delivered:
 		n, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND state <> $3`, id.Item, id.N, Owed)
 	default:
-		n, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND owner = $3`, id.Item, id.N, q.owner)
+		n, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND owner = $3`, id.Item, id.N, q.holder())
 	}
 	return n == 1, err
+}
+
+// holder is who stands in the rows that we carry: nobody if we are alone.
+func (q *Queue) holder() int64 {
+	if q.o.Alone {
+		return 0
+	}
+	return q.owner
 }
 
 // tried is 1 if an attempt was made.
@@ -216,17 +238,19 @@ func formatLast(d decision) string {
 	return formatRecord(d.last, d.final)
 }
 
-// conclude settles an item of which no row is left.
-func (q *Queue) conclude(tx *sqldb.Tx, id spool.ItemID, now time.Time) error {
-	var left bool
-	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE item = $1)`, id).Scan(&left)
-	if err != nil {
+// conclude settles an item of which no row is left. Its blob is zero if it is
+// not known.
+func (q *Queue) conclude(tx *sqldb.Tx, id spool.ItemID, blob store.BlobRef, now time.Time) error {
+	var carried, left bool
+	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE item = $1 AND state <> $2),
+		EXISTS (SELECT 1 FROM queue_delivery WHERE item = $1)`, id, Owed).Scan(&carried, &left)
+	switch {
+	case err != nil || carried:
 		return err
-	}
-	if left {
+	case left:
 		return q.hasten(tx, id, now)
 	}
-	return q.o.Spool.Settle(tx, id, now)
+	return q.o.Spool.Settle(tx, id, blob, now)
 }
 
 // hasten makes the report of an item due if there is nothing left to wait for.

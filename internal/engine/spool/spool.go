@@ -207,18 +207,20 @@ func ParseReversePath(s string) (mail.ReversePath, error) {
 	return mail.ReversePath(a), nil
 }
 
-// Settle ends the custody of an item: the octets are released. One that is
-// settled already stays as it is.
-func (s *Spool) Settle(tx *sqldb.Tx, id ItemID, at time.Time) error {
-	var blob store.BlobRef
-	err := tx.QueryRow(`SELECT blob FROM spool_item WHERE id = $1 AND settled = 0`, id).Scan(&blob)
-	if err == sqldb.ErrNoRows {
-		return nil
+// Settle ends the custody of an item: the octets, blob, are released. One that
+// is settled already stays as it is. A blob of zero is looked up.
+func (s *Spool) Settle(tx *sqldb.Tx, id ItemID, blob store.BlobRef, at time.Time) error {
+	if blob == 0 {
+		err := tx.QueryRow(`SELECT blob FROM spool_item WHERE id = $1 AND settled = 0`, id).Scan(&blob)
+		if err == sqldb.ErrNoRows {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(`UPDATE spool_item SET blob = 0, trace = NULL, settled = $2 WHERE id = $1`, id, millis(at)); err != nil {
+	n, err := tx.Exec(`UPDATE spool_item SET blob = 0, trace = NULL, settled = $3 WHERE id = $1 AND blob = $2`, id, blob, millis(at))
+	if err != nil || n == 0 {
 		return err
 	}
 	return s.o.Store.ReleaseBlob(tx, blob)

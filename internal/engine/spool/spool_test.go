@@ -145,8 +145,8 @@ func TestSettleAndForget(t *testing.T) {
 		if _, err := h.item(id); err != nil {
 			t.Fatal(err)
 		}
-		h.write(func(tx *sqldb.Tx) error { return h.Settle(tx, id, at.Add(time.Duration(i)*time.Hour)) })
-		h.write(func(tx *sqldb.Tx) error { return h.Settle(tx, id, at.AddDate(1, 0, 0)) }) // It stays as it is.
+		h.write(func(tx *sqldb.Tx) error { return h.Settle(tx, id, 0, at.Add(time.Duration(i)*time.Hour)) })
+		h.write(func(tx *sqldb.Tx) error { return h.Settle(tx, id, 0, at.AddDate(1, 0, 0)) }) // It stays as it is.
 		h.check(nil)
 	}
 	it, err := h.item(ids[1])
@@ -224,7 +224,7 @@ func TestHoldBlob(t *testing.T) {
 	it, err := h.item(id)
 	h.must(err)
 	h.write(func(tx *sqldb.Tx) error { return h.store.HoldBlob(tx, it.Blob) })
-	h.write(func(tx *sqldb.Tx) error { return h.Settle(tx, id, it.Arrived) })
+	h.write(func(tx *sqldb.Tx) error { return h.Settle(tx, id, 0, it.Arrived) })
 	c, err := h.store.OpenBlob(ctx, it.Blob, nil)
 	h.must(err)
 	c.Close()

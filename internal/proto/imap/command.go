@@ -187,7 +187,7 @@ type SearchKey struct {
 type SearchOp uint8
 
 // The search operators. ANSWERED, UNSEEN and their like are HasFlag under Not
-// where needed; FROM, TO, SUBJECT and their like are Header.
+// where needed.
 const (
 	SearchAll SearchOp = iota
 	SearchAnd
@@ -200,6 +200,7 @@ const (
 	SearchRecent
 	SearchNew // RECENT UNSEEN
 	SearchHeader
+	SearchEnvelope // FROM, TO, CC, BCC and SUBJECT: of Field in the envelope
 	SearchBody
 	SearchText
 	SearchBefore // internal date

@@ -17,14 +17,15 @@ type Writer interface {
 const keepScratch = 2 << 10
 
 // Encoder writes responses. Each method writes one whole response, but for
-// Fetch. The first error of the Writer sticks; Err returns it and later calls
+// Fetch; between Gather and Scatter they may be written later. The first error of the Writer sticks; Err returns it and later calls
 // do nothing. Texts, codes and tags must be free of CR and LF; in texts and
 // codes they are replaced by spaces.
 type Encoder struct {
-	w    Writer
-	b    []byte // what was not written yet
-	utf8 bool
-	err  error
+	w      Writer
+	b      []byte // what was not written yet
+	gather int    // octets to gather before they are written; 0: a response is written when it ends
+	utf8   bool
+	err    error
 }
 
 // NewEncoder returns an encoder for a session before ENABLE.
@@ -134,8 +135,26 @@ func (e *Encoder) ID(fields ...Field) {
 	e.crlf()
 }
 
+// Gather makes the encoder write in large pieces, as many responses as fit into
+// buf at a time, until Scatter. What literals hold is gathered too.
+func (e *Encoder) Gather(buf []byte) {
+	e.flush()
+	e.b, e.gather = buf[:0], cap(buf)
+}
+
+// Scatter writes what was gathered and forgets the buffer given to Gather.
+func (e *Encoder) Scatter() {
+	e.gather = 0
+	e.flush()
+	e.b = nil
+}
+
 // Write passes octets of a literal through, after what was announced.
 func (e *Encoder) Write(p []byte) (int, error) {
+	if len(e.b)+len(p) <= e.gather && e.err == nil {
+		e.b = append(e.b, p...)
+		return len(p), nil
+	}
 	e.flush()
 	if e.err != nil {
 		return 0, e.err
@@ -145,10 +164,12 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// crlf ends a response and writes it.
+// crlf ends a response and writes it, unless more is to be gathered.
 func (e *Encoder) crlf() {
 	e.b = append(e.b, '\r', '\n')
-	e.flush()
+	if len(e.b) >= e.gather-keepScratch {
+		e.flush()
+	}
 }
 
 // flush writes what was gathered. A buffer grown large is not kept.
@@ -156,7 +177,7 @@ func (e *Encoder) flush() {
 	if len(e.b) > 0 && e.err == nil {
 		_, e.err = e.w.Write(e.b)
 	}
-	if cap(e.b) > 2*keepScratch {
+	if cap(e.b) > max(e.gather, 2*keepScratch) {
 		e.b = nil
 	}
 	e.b = e.b[:0]
@@ -164,7 +185,7 @@ func (e *Encoder) flush() {
 
 // spill writes what was gathered of a long response if it is much.
 func (e *Encoder) spill() {
-	if len(e.b) >= keepScratch {
+	if len(e.b) >= max(e.gather-keepScratch, keepScratch) {
 		e.flush()
 	}
 }

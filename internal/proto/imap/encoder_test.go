@@ -209,3 +209,45 @@ func TestEncoderErrorSticks(t *testing.T) {
 		t.Errorf("err %v after %d calls", e.Err(), w.calls)
 	}
 }
+
+// pieces notes what each Write brings.
+type pieces []string
+
+func (p *pieces) Write(b []byte) (int, error) {
+	*p = append(*p, string(b))
+	return len(b), nil
+}
+
+func (p *pieces) WriteString(s string) (int, error) { return p.Write([]byte(s)) }
+
+// What is gathered is the same as what is not, in fewer pieces.
+func TestGather(t *testing.T) {
+	say := func(e *Encoder) {
+		for i := range 200 {
+			f := e.Fetch(uint32(i + 1))
+			f.UID(mail.UID(i))
+			f.Literal(FetchItem{Kind: FetchBody}, int64(50*i), false)
+			_, _ = e.Write(bytes.Repeat([]byte{'x'}, 50*i))
+			f.Envelope(bytes.Repeat([]byte{'e'}, 40*i))
+			f.End()
+		}
+	}
+	var apart, together pieces
+	say(NewEncoder(&apart))
+	e := NewEncoder(&together)
+	e.Exists(7)
+	before := len(together)
+	e.Gather(make([]byte, 0, 64<<10))
+	say(e)
+	e.Scatter()
+	if got := strings.Join(together[before:], ""); got != strings.Join(apart, "") {
+		t.Error("gathering changes what is written")
+	}
+	if few := len(strings.Join(apart, ""))/(32<<10) + 2; len(together) > few {
+		t.Errorf("%d pieces, want at most %d", len(together), few)
+	}
+	e.Exists(8)
+	if got := together[len(together)-1]; got != "* 8 EXISTS\r\n" {
+		t.Errorf("after Scatter: %q", got)
+	}
+}

@@ -1,6 +1,9 @@
 package imap
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Append appends the set as a client writes it; nothing for the empty set.
 func (s NumSet) Append(dst []byte) []byte {
@@ -136,6 +139,8 @@ func (k SearchKey) append(dst []byte) []byte {
 		return k.Set.Append(dst)
 	case SearchUID:
 		return k.Set.Append(append(dst, "UID "...))
+	case SearchEnvelope:
+		return appendAString(append(append(dst, strings.ToUpper(k.Field)...), ' '), k.Text)
 	case SearchHasFlag:
 		return append(dst, k.flagName()...)
 	}

@@ -154,7 +154,7 @@ func (p *parser) namedKey(name string) SearchKey {
 	switch name {
 	case "FROM", "TO", "CC", "BCC", "SUBJECT":
 		p.sp()
-		return SearchKey{Op: SearchHeader, Field: name[:1] + strings.ToLower(name[1:]), Text: p.searchText()}
+		return SearchKey{Op: SearchEnvelope, Field: name[:1] + strings.ToLower(name[1:]), Text: p.searchText()}
 	case "HEADER":
 		p.sp()
 		field := p.astring()

@@ -11,8 +11,8 @@ import (
 
 // IdleLimits bound the sessions that are kept for the next message.
 type IdleLimits struct {
-	Total    int           // sessions, 64
-	PerHost  int           // sessions, 4
+	Total    int           // sessions, 256
+	PerHost  int           // sessions, 20
 	Time     time.Duration // that one waits for the next message, 15 s
 	Age      time.Duration // of one at its last message, 5 min
 	Messages int           // by one, 100
@@ -22,7 +22,7 @@ func (l IdleLimits) withDefaults() IdleLimits {
 	for _, f := range []struct {
 		at *int
 		is int
-	}{{&l.Total, 64}, {&l.PerHost, 4}, {&l.Messages, 100}} {
+	}{{&l.Total, 256}, {&l.PerHost, 20}, {&l.Messages, 100}} {
 		if *f.at == 0 {
 			*f.at = f.is
 		}

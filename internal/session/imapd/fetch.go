@@ -12,6 +12,13 @@ import (
 // may give fewer, by their size.
 const fetchBatch = 256
 
+// FETCH of more messages than gatherFrom writes in pieces of about gatherSize
+// octets.
+const (
+	gatherFrom = 8
+	gatherSize = 64 << 10
+)
+
 // fetch is FETCH and UID FETCH (RFC 9051 §6.4.5).
 func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) {
 	args := cmd.Args.(*imap.Fetch)
@@ -20,6 +27,12 @@ func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) 
 		return bad("there is no message with that number")
 	}
 	f := newFetcher(s, args.Items, cmd.UID)
+	if ps.count() > gatherFrom {
+		buf := s.srv.gather.Get().(*[gatherSize]byte)
+		s.out.Gather(buf[:])
+		defer s.srv.gather.Put(buf)
+		defer s.out.Scatter()
+	}
 	if f.cheap {
 		f.fromView(ps)
 		return ok("done")
@@ -50,7 +63,7 @@ func newFetcher(s *session, items []imap.FetchItem, byUID bool) *fetcher {
 	f := &fetcher{s: s, items: items, cheap: true, byUID: byUID}
 	uid := false
 	for _, it := range items {
-		f.need |= needOf(it.Kind)
+		f.need |= needOf(it)
 		f.seen = f.seen || !it.Peek && !s.box.readOnly
 		switch it.Kind {
 		case imap.FetchFlags:
@@ -68,14 +81,20 @@ func newFetcher(s *session, items []imap.FetchItem, byUID bool) *fetcher {
 }
 
 // needOf says what the store must read for an item.
-func needOf(kind imap.FetchKind) store.Need {
-	switch kind {
+func needOf(it imap.FetchItem) store.Need {
+	switch it.Kind {
 	case imap.FetchEnvelope:
 		return store.NeedEnvelope
 	case imap.FetchBodyStructure, imap.FetchBodyStructureBasic:
 		return store.NeedBodyStructure
-	case imap.FetchBody, imap.FetchBinary, imap.FetchBinarySize,
-		imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
+	case imap.FetchRFC822:
+		return store.NeedContent
+	case imap.FetchBody:
+		if isWhole(it.Section) {
+			return store.NeedContent
+		}
+		return store.NeedParts | store.NeedContent
+	case imap.FetchBinary, imap.FetchBinarySize, imap.FetchRFC822Header, imap.FetchRFC822Text:
 		return store.NeedParts | store.NeedContent
 	}
 	return 0
@@ -99,20 +118,6 @@ func (f *fetcher) fromView(ps spans) {
 		w.End()
 		f.s.fetched++
 	}
-}
-
-// all answers batch by batch.
-func (f *fetcher) all(ctx context.Context, ps spans) error {
-	uids := make([]mail.UID, 0, fetchBatch)
-	for _, e := range f.s.box.entries(ps) {
-		if uids = append(uids, e.UID); len(uids) == fetchBatch {
-			if err := f.batch(ctx, uids); err != nil {
-				return err
-			}
-			uids = uids[:0]
-		}
-	}
-	return f.batch(ctx, uids)
 }
 
 // batch answers for uids. If the store gives no rows because one message is

@@ -52,9 +52,13 @@ func (m *fetchedMessage) item(it imap.FetchItem) error {
 // that has begun cannot be taken back. False leaves the message out; the
 // fetcher notes why.
 func (m *fetchedMessage) ready() bool {
+	if m.f.need&store.NeedContent != 0 && m.row.Content == nil {
+		m.f.unreadable = true
+		return false
+	}
 	if m.f.need&store.NeedParts != 0 {
 		root, err := message.DecodeStructure(m.row.Parts)
-		if err != nil || m.row.Content == nil {
+		if err != nil {
 			m.f.unreadable = true
 			return false
 		}
@@ -79,6 +83,7 @@ func (m *fetchedMessage) body(it imap.FetchItem) error {
 	}
 	part, off, end := locate(m.root, section, m.row.Size)
 	switch {
+	case isWhole(section):
 	case part == nil:
 		m.w.Nil(it)
 		return nil
@@ -86,8 +91,19 @@ func (m *fetchedMessage) body(it imap.FetchItem) error {
 		return m.fields(it, off, end)
 	}
 	off, end = cut(it.Partial, off, end)
-	return m.stream(it, io.NewSectionReader(m.row.Content, off, end-off), end-off, false)
+	m.w.Literal(it, end-off, false)
+	if err := m.row.Content.WriteRange(m.f.s.out, off, end); err != nil {
+		if m.f.s.out.Err() == nil {
+			m.f.s.logFailure("FETCH", err)
+		}
+		return errBroken
+	}
+	return nil
 }
+
+// isWhole reports whether a section is all of the message, for which nobody
+// needs to know its parts.
+func isWhole(s imap.Section) bool { return len(s.Path) == 0 && s.Text == imap.SectionAll }
 
 // stream writes size octets of r as the literal of it.
 func (m *fetchedMessage) stream(it imap.FetchItem, r io.Reader, size int64, hasNUL bool) error {

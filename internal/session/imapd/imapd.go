@@ -49,11 +49,13 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/proto/imap"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/world/netx"
 )
@@ -137,8 +139,11 @@ type Listener struct {
 
 // Server serves IMAP connections.
 type Server struct {
-	cfg  Config
-	push pusher
+	cfg    Config
+	push   pusher
+	search *search.Source
+	gather sync.Pool     // of *[gatherSize]byte, for FETCH
+	ahead  chan struct{} // has an element for each FETCH that reads ahead
 }
 
 // New returns a server; it starts nothing.
@@ -146,7 +151,12 @@ func New(cfg Config) *Server {
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = DefaultMaxMessage
 	}
-	return &Server{cfg: cfg}
+	return &Server{
+		cfg:    cfg,
+		search: search.NewSource(cfg.Messages, imap.DecodeEnvelope, search.DefaultMemory),
+		gather: sync.Pool{New: func() any { return new([gatherSize]byte) }},
+		ahead:  make(chan struct{}, maxAhead),
+	}
 }
 
 // Serve runs one connection to its end; the caller closes it. Once ctx is done

@@ -136,3 +136,31 @@ func anyGone(b *selected, ps spans, now *store.View) bool {
 	}
 	return false
 }
+
+// batches yields the UIDs at ps, at most n at a time. Each slice belongs to who
+// gets it.
+func (b *selected) batches(ps spans, n int) iter.Seq[[]mail.UID] {
+	return func(yield func([]mail.UID) bool) {
+		left := ps.count()
+		uids := make([]mail.UID, 0, min(n, left))
+		for _, e := range b.entries(ps) {
+			if uids = append(uids, e.UID); len(uids) < min(n, left) {
+				continue
+			}
+			left -= len(uids)
+			if !yield(uids) {
+				return
+			}
+			uids = make([]mail.UID, 0, min(n, left))
+		}
+	}
+}
+
+// count returns how many positions ps has.
+func (ps spans) count() int {
+	n := 0
+	for _, p := range ps {
+		n += p.last - p.first + 1
+	}
+	return n
+}

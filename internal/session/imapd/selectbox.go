@@ -94,7 +94,7 @@ func (s *session) peekRecent(ctx context.Context) (*store.View, error) {
 
 // describe writes the untagged responses of SELECT.
 func (s *session) describe(b *selected, row *store.Mailbox) {
-	names, unseen := survey(b.view)
+	names := flagNames(b.view)
 	s.out.Flags(names...)
 	permanent := append(slices.Clone(names), `\*`)
 	if b.readOnly {
@@ -104,7 +104,7 @@ func (s *session) describe(b *selected, row *store.Mailbox) {
 	s.out.Exists(uint32(b.view.Len()))
 	if !s.rev2 {
 		s.out.Recent(b.countRecent())
-		if unseen > 0 {
+		if unseen := b.view.FirstWithout(mail.Seen); unseen > 0 {
 			s.out.Status("", imap.OK, imap.CodeUnseen(mail.SeqNum(unseen)), "first unseen")
 		}
 	}
@@ -112,30 +112,20 @@ func (s *session) describe(b *selected, row *store.Mailbox) {
 	s.out.Status("", imap.OK, imap.CodeUIDNext(row.UIDNext), "next UID")
 }
 
-// survey returns the names of the flags that apply in a mailbox and the
-// position of the first message without \Seen, 0 if there is none.
-func survey(v *store.View) (names []string, unseen int) {
-	used := map[mail.Keywords]bool{}
-	for seq, e := range v.All() {
-		if unseen == 0 && e.Flags&mail.Seen == 0 {
-			unseen = seq
-		}
-		if e.Keywords != "" && !used[e.Keywords] && len(used) < maxFlagNames {
-			used[e.Keywords] = true
-		}
-	}
-	names = (mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.Draft).AppendNames(nil)
+// flagNames returns the names of the flags that apply in a mailbox.
+func flagNames(v *store.View) []string {
+	names := (mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.Draft).AppendNames(nil)
 	system := len(names)
 	names = append(names, knownKeywords()...)
-	for k := range used {
+	for _, k := range v.KeywordSets() {
 		for _, n := range k.Names() {
-			if !slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) && len(names) < maxFlagNames {
+			if len(names) < maxFlagNames && !slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) {
 				names = append(names, n)
 			}
 		}
 	}
 	slices.Sort(names[system:])
-	return names, unseen
+	return names
 }
 
 // closeCommand is CLOSE (RFC 9051 §6.4.1).

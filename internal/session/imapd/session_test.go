@@ -228,7 +228,7 @@ func TestDamagedMessage(t *testing.T) {
 		t.Error(log)
 	}
 	c.log = nil
-	c.run("SEARCH SUBJECT number")
+	c.run("SEARCH TEXT number")
 	if log := strings.Join(c.log, "\n"); !strings.Contains(log, "* SEARCH 1 3") {
 		t.Error(log)
 	}

@@ -1,0 +1,95 @@
+package queue
+
+import (
+	"bytes"
+	"io"
+	"iter"
+	"time"
+
+	"yubin/internal/engine/spool"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+)
+
+// Sizes of what is kept in memory of mail that was accepted a moment ago, so
+// that it is carried without being read again.
+const (
+	maxFresh       = 8 << 20  // octets, of all
+	maxFreshOctets = 64 << 10 // of one message; a larger one is read
+	freshRow       = 500      // about what a row and its part of an item take
+)
+
+// octets are those of a message that is being accepted.
+type octets struct {
+	size int64
+	all  []byte // or nil, if they are too many
+}
+
+func octetsOf(in *store.Incoming) (*octets, error) {
+	o := &octets{size: in.Size()}
+	if o.size > maxFreshOctets {
+		return o, nil
+	}
+	c, err := in.Content()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	o.all = make([]byte, o.size)
+	if _, err := io.ReadFull(io.NewSectionReader(c, 0, o.size), o.all); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// fresh is what the rows of an entry said when they were committed. Nobody has
+// changed them since: whoever is to change them makes the entry forget it.
+type fresh struct {
+	item   spool.Item
+	due    []Delivery
+	octets []byte // without the trace; nil if they are to be read
+}
+
+func (f *fresh) size() int { return len(f.octets) + freshRow*len(f.due) }
+
+// fresh gives what is to be known of each key of an item that was just
+// committed, as it would be read.
+func (o *octets) fresh(it spool.Item, to []Recipient, due time.Time) iter.Seq2[key, *fresh] {
+	it.Size = o.size + int64(len(it.Trace))
+	for _, t := range []*time.Time{&it.Arrived, &it.HoldUntil, &it.Expire, &it.DeliverBy.At, &due} {
+		*t = fromMillis(millis(*t))
+	}
+	all := map[key]*fresh{}
+	for i, r := range to {
+		if r.done() {
+			continue
+		}
+		k := key{it.ID, r.siteName()}
+		if all[k] == nil {
+			all[k] = &fresh{item: it, octets: o.all}
+		}
+		all[k].due = append(all[k].due, Delivery{DeliveryID: DeliveryID{it.ID, i + 1}, OutgoingRecipient: r.OutgoingRecipient,
+			Site: k.site, Via: r.Via, State: Waiting, Due: due})
+	}
+	return func(yield func(key, *fresh) bool) {
+		for k, f := range all {
+			if !yield(k, f) {
+				return
+			}
+		}
+	}
+}
+
+// open opens the message.
+func (f *fresh) open() (io.ReadCloser, error) {
+	return io.NopCloser(io.MultiReader(bytes.NewReader(f.item.Trace), bytes.NewReader(f.octets))), nil
+}
+
+// take is the job of an entry whose rows are known.
+func (f *fresh) take(j *job) {
+	n := min(len(f.due), jobRecipients)
+	j.item, j.due, j.more = f.item, f.due[:n:n], n == jobRecipients
+	if f.octets != nil {
+		j.open = mail.Opener(f.open)
+	}
+}
