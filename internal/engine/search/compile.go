@@ -16,7 +16,14 @@ func Compile(c Criteria) *Program {
 func (p *Program) compile(c Criteria, f *folder) node {
 	n := node{Criteria: c, cost: ownCost(c.Op)}
 	p.rows = p.rows || n.cost == costRow
+	p.envelopes = p.envelopes || n.cost == costEnvelope
 	switch c.Op {
+	case Before, On, Since, SentBefore, SentOn, SentSince:
+		n.day = dayOf(c.Day)
+	case Envelope:
+		n.folded = f.foldString(c.Text)
+		n.octets = []byte(n.folded)
+		n.part, _ = partOf(c.Field)
 	case Header:
 		n.folded = f.foldString(c.Text)
 	case Body, Text:
@@ -46,7 +53,9 @@ func ownCost(op Op) cost {
 	switch op {
 	case Before, On, Since, Larger, Smaller:
 		return costRow
-	case Header, SentBefore, SentOn, SentSince:
+	case Envelope, SentBefore, SentOn, SentSince:
+		return costEnvelope
+	case Header:
 		return costHeader
 	case Body, Text:
 		return costText

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"strings"
-	"time"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/message"
@@ -66,14 +65,11 @@ func (o *octets) hasField(name, folded string, f *folder) bool {
 	return false
 }
 
-// sent returns the date of the Date field.
-func (o *octets) sent() (time.Time, bool) {
-	for field := range message.Fields(o.headerBlock()) {
-		if strings.EqualFold(field.Name, "Date") {
-			return message.ParseDate(string(field.Value))
-		}
-	}
-	return time.Time{}, false
+// facts are those of the envelope that the header makes.
+func (o *octets) facts(row *store.Row, f *folder) facts {
+	known := factsOf(row)
+	known.describe(message.Parse(o.headerBlock()).Envelope, f)
+	return known
 }
 
 // match shows m the texts of the message until it has found all.

@@ -16,10 +16,18 @@
 // images, are not looked at (RFC 9051 §6.4.4 allows that); HTML is searched as
 // it is written, tags included.
 //
+// Envelope looks at a field as the envelope has it (RFC 9051 §6.4.4 says so of
+// FROM, TO, CC, BCC and SUBJECT): of repeated fields the first, of addresses
+// "Name <local@domain>" each, with ", " between them, so without comments and
+// quotes. A field without an address is one that is not there, and matches
+// nothing. SentBefore and its like look at the envelope's date.
+//
 // Cost: keys are evaluated cheapest first, and only for messages that cheaper
 // keys left undecided. Flags and UIDs need no database, sizes and dates only
-// the membership row, header and text keys the octets, which are streamed:
-// memory does not grow with the message. Content that cannot be read counts as
+// the membership row, envelope keys the envelope that the store keeps, header
+// and text keys the octets, which are streamed: memory does not grow with the
+// message. What envelopes say is kept in memory, folded, within the bound given
+// to NewSource: nothing of it can change as long as a UID lives. Content that cannot be read counts as
 // a message that matches nothing; it never fails the search.
 package search
 
@@ -42,6 +50,7 @@ const (
 	HasFlag              // all of Flag are set
 	HasKeyword           // Keyword is set
 	Header               // a field called Field contains Text
+	Envelope             // the first field called Field, one of those EnvelopeField knows, contains Text
 	Body                 // the body contains Text
 	Text                 // header or body contains Text
 	Before               // received before Day
@@ -70,20 +79,22 @@ type Criteria struct {
 
 // Program is Criteria made ready to run; safe for use by several goroutines.
 type Program struct {
-	root  node
-	texts []needle // every distinct Body and Text key
-	cost  cost     // the dearest key
-	rows  bool     // a key needs the membership row and no more
+	root      node
+	texts     []needle // every distinct Body and Text key
+	cost      cost     // the dearest key
+	rows      bool     // a key needs the membership row and no more
+	envelopes bool     // a key needs the envelope and no more
 }
 
 // cost orders keys by what they must read.
 type cost uint8
 
 const (
-	costEntry  cost = iota // the view's entry
-	costRow                // the membership row
-	costHeader             // the header octets
-	costText               // all octets
+	costEntry    cost = iota // the view's entry
+	costRow                  // the membership row
+	costEnvelope             // the envelope
+	costHeader               // the header octets
+	costText                 // all octets
 )
 
 // node is a compiled Criteria; the keys of And and Or are in order of cost.
@@ -91,7 +102,10 @@ type node struct {
 	Criteria
 	cost   cost
 	keys   []node
-	folded string // Header: Text folded
+	folded string // Header, Envelope: Text folded
+	octets []byte // Envelope: the same
+	part   part   // Envelope: Field
+	day    day    // Before to SentSince: Day
 	text   int    // Body, Text: index into Program.texts
 }
 

@@ -20,6 +20,7 @@ type folder struct {
 	pending []byte
 	partial []byte // the start of a character, at most three octets
 	scratch []byte
+	raw     []byte // for who gathers what is to be folded
 }
 
 func newFolder() *folder { return &folder{caser: cases.Fold()} }

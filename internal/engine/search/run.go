@@ -1,28 +1,47 @@
 package search
 
 import (
+	"bytes"
 	"context"
 	"iter"
-	"time"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 // batch is how many entries are looked at before their rows are asked for.
-const batch = 512
+const batch = 1024
 
 // Rows reads stored messages, as store.Store does.
 type Rows interface {
 	Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error)
 }
 
+// Source is where a Program finds messages; safe for use by several goroutines.
+type Source struct {
+	rows   Rows
+	decode func([]byte) (*message.Envelope, error)
+	cache  *cache
+}
+
+// DefaultMemory is a good bound for NewSource, in octets: some 300,000 messages.
+const DefaultMemory = 64 << 20
+
+// NewSource returns a source of what rows reads. decode reads Row.Envelope;
+// where it fails, and if it is nil, envelopes are made from the octets. About
+// memory octets may be taken to remember what envelopes say; 0 remembers nothing.
+func NewSource(rows Rows, decode func([]byte) (*message.Envelope, error), memory int64) *Source {
+	return &Source{rows: rows, decode: decode, cache: newCache(memory)}
+}
+
 // Run yields, in order, those of entries, which are of mailbox id, that p
 // matches, by the number they came with. A message that is gone by the time it
-// is read does not match. The error is of ctx or of rows.
-func (p *Program) Run(ctx context.Context, rows Rows, id mail.MailboxID, entries iter.Seq2[int, store.Entry],
+// is read does not match, unless what it is searched for is remembered. The
+// error is of ctx or of reading.
+func (p *Program) Run(ctx context.Context, src *Source, id mail.MailboxID, entries iter.Seq2[int, store.Entry],
 	found func(seq int, e store.Entry)) error {
-	r := &run{program: p, rows: rows, mailbox: id, found: found}
+	r := &run{program: p, src: src, mailbox: id, found: found}
 	for seq, e := range entries {
 		r.add(seq, e)
 		if len(r.items) == batch {
@@ -37,11 +56,12 @@ func (p *Program) Run(ctx context.Context, rows Rows, id mail.MailboxID, entries
 // run is one evaluation of a program.
 type run struct {
 	program *Program
-	rows    Rows
+	src     *Source
 	mailbox mail.MailboxID
 	found   func(int, store.Entry)
 	items   []item
 	uids    []mail.UID
+	learnt  []learnt // to be remembered
 	matcher *matcher // made when the first text is looked for
 	folder  *folder  // of header fields
 }
@@ -74,16 +94,30 @@ func (r *run) add(seq int, e store.Entry) {
 
 // settle decides all items and reports those that match.
 func (r *run) settle(ctx context.Context) error {
+	if r.program.rows || r.program.envelopes {
+		r.recall()
+	}
 	if r.program.rows {
 		if err := r.pass(ctx, 0); err != nil {
 			return err
 		}
 	}
-	if r.program.cost >= costHeader {
-		if err := r.pass(ctx, store.NeedParts|store.NeedContent); err != nil {
+	if r.program.envelopes {
+		if err := r.pass(ctx, store.NeedEnvelope); err != nil {
 			return err
 		}
 	}
+	if r.program.cost >= costEnvelope {
+		need := store.NeedParts | store.NeedContent
+		if r.program.envelopes {
+			need |= store.NeedEnvelope
+		}
+		if err := r.pass(ctx, need); err != nil {
+			return err
+		}
+	}
+	r.src.cache.add(r.mailbox, r.learnt)
+	r.learnt = r.learnt[:0]
 	for _, it := range r.items {
 		if it.verdict == yes {
 			r.found(it.seq, it.entry)
@@ -91,6 +125,22 @@ func (r *run) settle(ctx context.Context) error {
 	}
 	r.items = r.items[:0]
 	return ctx.Err()
+}
+
+// recall evaluates the undecided items of which the facts are remembered.
+func (r *run) recall() {
+	r.src.cache.each(r.mailbox, func(look func(mail.UID) (facts, bool)) {
+		for i := range r.items {
+			it := &r.items[i]
+			if it.verdict != unknown {
+				continue
+			}
+			if known, ok := look(it.entry.UID); ok {
+				s := subject{entry: it.entry, facts: &known, run: r}
+				it.verdict = r.program.root.eval(&s)
+			}
+		}
+	})
 }
 
 // pass reads what need says of the undecided items and evaluates them again.
@@ -108,7 +158,7 @@ func (r *run) pass(ctx context.Context, need store.Need) error {
 // one message is damaged, they are read one by one without it.
 func (r *run) read(ctx context.Context, uids []mail.UID, need store.Need) error {
 	for len(uids) > 0 {
-		rows, more, err := r.rows.Rows(ctx, r.mailbox, uids, need)
+		rows, more, err := r.src.rows.Rows(ctx, r.mailbox, uids, need)
 		done := len(uids) - more
 		switch {
 		case err == nil && done > 0:
@@ -138,7 +188,8 @@ func (r *run) judge(ctx context.Context, rows []store.Row) error {
 			i++
 		}
 		if i < len(r.items) && r.items[i].entry.UID == row.UID && ctx.Err() == nil {
-			s := subject{entry: r.items[i].entry, row: row, run: r, ctx: ctx}
+			known := r.learn(row)
+			s := subject{entry: r.items[i].entry, row: row, facts: &known, run: r, ctx: ctx}
 			r.items[i].verdict = s.judge()
 		}
 		if row.Content != nil {
@@ -146,6 +197,23 @@ func (r *run) judge(ctx context.Context, rows []store.Row) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// learn returns the facts in a row, and has those of an envelope remembered.
+func (r *run) learn(row *store.Row) facts {
+	known := factsOf(row)
+	if r.src.decode == nil || len(row.Envelope) == 0 {
+		return known
+	}
+	e, err := r.src.decode(row.Envelope)
+	if err != nil {
+		return known
+	}
+	known.describe(e, r.headerFolder())
+	if r.src.cache.wants(&known) {
+		r.learnt = append(r.learnt, learnt{row.UID, known})
+	}
+	return known
 }
 
 // verdict is the value of a node in three-valued logic.
@@ -168,6 +236,7 @@ func verdictOf(b bool) verdict {
 type subject struct {
 	entry  store.Entry
 	row    *store.Row // nil until it is read
+	facts  *facts     // likewise, or remembered
 	run    *run
 	ctx    context.Context
 	opened *octets // nil until the octets are looked at
@@ -219,15 +288,34 @@ func (n *node) eval(s *subject) verdict {
 	case costEntry:
 		return verdictOf(n.matchEntry(&s.entry))
 	case costRow:
-		if s.row == nil {
+		if s.facts == nil {
 			return unknown
 		}
-		return verdictOf(n.matchRow(s.row))
+		return verdictOf(n.matchRow(s.facts))
+	case costEnvelope:
+		if !s.described() {
+			return unknown
+		}
+		return verdictOf(n.matchEnvelope(s.facts))
 	}
 	if s.row == nil || s.row.Content == nil {
 		return unknown
 	}
 	return verdictOf(n.matchContent(s))
+}
+
+// described reports whether the envelope's facts are known, or can be made.
+func (s *subject) described() bool {
+	switch {
+	case s.facts == nil:
+		return false
+	case !s.facts.whole && s.row != nil && s.row.Content != nil:
+		if o := s.open(); !o.broken {
+			*s.facts = o.facts(s.row, s.run.headerFolder())
+		}
+		return true
+	}
+	return s.facts.whole
 }
 
 // evalAll evaluates until a key has the value that decides: no for And, yes
@@ -265,43 +353,40 @@ func (n *node) matchEntry(e *store.Entry) bool {
 	return e.Keywords.Has(n.Keyword)
 }
 
-func (n *node) matchRow(row *store.Row) bool {
+func (n *node) matchRow(f *facts) bool {
 	switch n.Op {
 	case Before:
-		return compareDay(row.Received, n.Day) < 0
+		return f.received < n.day
 	case On:
-		return compareDay(row.Received, n.Day) == 0
+		return f.received == n.day
 	case Since:
-		return compareDay(row.Received, n.Day) >= 0
+		return f.received >= n.day
 	case Larger:
-		return row.Size > n.Size
+		return f.size > n.Size
 	}
-	return row.Size < n.Size
+	return f.size < n.Size
 }
 
-func (n *node) matchContent(s *subject) bool {
-	switch n.Op {
-	case Header:
-		return s.open().hasField(n.Field, n.folded, s.run.headerFolder())
-	case Body, Text:
-		return s.hasText(n.text)
-	}
-	sent, ok := s.open().sent()
-	if !ok {
+func (n *node) matchEnvelope(f *facts) bool {
+	switch {
+	case n.Op == Envelope:
+		text, there := f.part(n.part)
+		return there && bytes.Contains(text, n.octets)
+	case f.sent == noDay:
 		return false
 	}
 	switch n.Op {
 	case SentBefore:
-		return compareDay(sent, n.Day) < 0
+		return f.sent < n.day
 	case SentOn:
-		return compareDay(sent, n.Day) == 0
+		return f.sent == n.day
 	}
-	return compareDay(sent, n.Day) >= 0
+	return f.sent >= n.day
 }
 
-// compareDay compares the days as they are written, whatever their zones.
-func compareDay(a, b time.Time) int {
-	ay, am, ad := a.Date()
-	by, bm, bd := b.Date()
-	return (ay*400 + int(am)*32 + ad) - (by*400 + int(bm)*32 + bd)
+func (n *node) matchContent(s *subject) bool {
+	if n.Op == Header {
+		return s.open().hasField(n.Field, n.folded, s.run.headerFolder())
+	}
+	return s.hasText(n.text)
 }

@@ -179,12 +179,14 @@ func (o *office) matches(c Criteria, e store.Entry) bool {
 	return true
 }
 
+func (o *office) source() *Source { return NewSource(o, nil, 0) }
+
 func (o *office) search(ctx context.Context, c Criteria) (seqs []int, err error) {
 	v, err := o.View(ctx, o.id)
 	if err != nil {
 		return nil, err
 	}
-	err = Compile(c).Run(ctx, o, o.id, v.All(), func(seq int, _ store.Entry) { seqs = append(seqs, seq) })
+	err = Compile(c).Run(ctx, o.source(), o.id, v.All(), func(seq int, _ store.Entry) { seqs = append(seqs, seq) })
 	return seqs, err
 }
 
@@ -255,13 +257,13 @@ func TestReadsNoMoreThanItMust(t *testing.T) {
 		{"size before text", Criteria{Op: And, Keys: []Criteria{text, {Op: Larger, Size: 1 << 20}}}, v.Len(), 0},
 	} {
 		counted := &reads{office: o}
-		must(t, Compile(c.criteria).Run(t.Context(), counted, o.id, v.All(), func(int, store.Entry) {}))
+		must(t, Compile(c.criteria).Run(t.Context(), NewSource(counted, nil, 0), o.id, v.All(), func(int, store.Entry) {}))
 		if counted.rows != c.rows || counted.content != c.content {
 			t.Errorf("%s: %d rows, %d with content; want %d, %d", c.name, counted.rows, counted.content, c.rows, c.content)
 		}
 	}
 	broken := &reads{office: o, fail: mail.Errorf(mail.Unavailable, "gone")}
-	if err := Compile(text).Run(t.Context(), broken, o.id, v.All(), func(int, store.Entry) {}); mail.KindOf(err) != mail.Unavailable {
+	if err := Compile(text).Run(t.Context(), NewSource(broken, nil, 0), o.id, v.All(), func(int, store.Entry) {}); mail.KindOf(err) != mail.Unavailable {
 		t.Errorf("a store that fails: %v", err)
 	}
 }
@@ -274,7 +276,7 @@ func TestCancel(t *testing.T) {
 	v, err := o.View(ctx, o.id)
 	must(t, err)
 	seen := 0
-	err = Compile(Criteria{Op: Body, Text: "a"}).Run(ctx, o, o.id, v.All(), func(int, store.Entry) {
+	err = Compile(Criteria{Op: Body, Text: "a"}).Run(ctx, o.source(), o.id, v.All(), func(int, store.Entry) {
 		if seen++; seen == 5 {
 			cancel()
 		}
@@ -294,7 +296,7 @@ func TestGoneMessages(t *testing.T) {
 	_, err = o.ExpungeAny(t.Context(), o.id, mail.UIDs(2))
 	must(t, err)
 	var got []string
-	must(t, Compile(Criteria{Op: Larger, Size: 1}).Run(t.Context(), o, o.id, v.All(), func(seq int, e store.Entry) {
+	must(t, Compile(Criteria{Op: Larger, Size: 1}).Run(t.Context(), o.source(), o.id, v.All(), func(seq int, e store.Entry) {
 		got = append(got, fmt.Sprint(seq, e.UID))
 	}))
 	if want := "[1 1 3 3 4 4]"; fmt.Sprint(got) != want {

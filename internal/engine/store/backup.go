@@ -34,23 +34,18 @@ func Files(tx *sqldb.Tx, fn func(name string, size int64) error) error {
 func (s *Store) BlobIDs(ctx context.Context, mailbox mail.MailboxID) (ids map[mail.UID]mail.BlobID, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
 		ids = make(map[mail.UID]mail.BlobID)
-		rows, err := tx.Query(`SELECT m.uid, b.sha256 FROM membership m JOIN blob b ON b.id = m.blob WHERE m.mailbox = $1`, mailbox)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var uid mail.UID
+		return eachMember(tx, mailbox, allUIDs(), func(m *member) error {
 			var sum []byte
-			if err := rows.Scan(&uid, &sum); err != nil {
+			err := tx.QueryRow(`SELECT sha256 FROM blob WHERE id = $1`, m.blob).Scan(&sum)
+			if err != nil && err != sqldb.ErrNoRows {
 				return err
 			}
 			if len(sum) != len(mail.BlobID{}) {
-				return s.internal("mailbox %d UID %d: its octets have no name", mailbox, uid)
+				return s.internal("mailbox %d UID %d: its octets have no name", mailbox, m.UID)
 			}
-			ids[uid] = mail.BlobID(sum)
-		}
-		return rows.Err()
+			ids[m.UID] = mail.BlobID(sum)
+			return nil
+		})
 	})
 	return ids, err
 }

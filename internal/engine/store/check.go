@@ -95,7 +95,7 @@ func (c *checker) accounts() error {
 			if box == 0 {
 				break
 			}
-			if err := c.run(mailboxRules(), account, box); err != nil {
+			if err := c.mailbox(account, box); err != nil {
 				return err
 			}
 		}
@@ -130,31 +130,14 @@ func accountRules() []rule {
 	}
 }
 
-// mailboxRules have $1 for the account and $2 for the mailbox.
-func mailboxRules() []rule {
-	return []rule{
-		{"counters differ from the rows", `SELECT 'mailbox ' || t.mailbox FROM tally t WHERE t.account = $1 AND t.mailbox = $2
-			AND EXISTS (SELECT 1 FROM (SELECT count(*) AS m, count(*) FILTER (WHERE flags & 1 = 0) AS u, count(*) FILTER (WHERE flags & 8 <> 0) AS d,
-				coalesce(sum(size), 0) AS s FROM membership WHERE mailbox = $2)
-				WHERE m <> t.messages OR u <> t.unseen OR d <> t.deleted OR s <> t.size)`},
-		{"UID or ModSeq beyond its mailbox", `SELECT 'mailbox ' || t.mailbox FROM tally t WHERE t.account = $1 AND t.mailbox = $2
-			AND (t.recent > t.uidnext OR t.uidnext <= (SELECT max(uid) FROM membership WHERE mailbox = $2)
-			OR t.modseq < (SELECT max(modseq) FROM membership WHERE mailbox = $2)
-			OR t.uidnext <= (SELECT max(uid) FROM tombstone WHERE mailbox = $2)
-			OR t.modseq < (SELECT max(modseq) FROM tombstone WHERE mailbox = $2))`},
-		{"message without its email", `SELECT 'mailbox ' || m.mailbox || ' UID ' || m.uid FROM membership m
-			LEFT JOIN email e ON e.id = m.email WHERE m.mailbox = $2 AND (e.id IS NULL OR e.account <> $1 OR e.blob <> m.blob
-			OR e.size <> m.size OR e.received <> m.received OR e.zone <> m.zone)`},
-		{"expunged and still there", `SELECT 'mailbox ' || m.mailbox || ' UID ' || m.uid FROM tombstone x
-			JOIN membership m ON m.mailbox = x.mailbox AND m.uid = x.uid WHERE x.mailbox = $2`},
-	}
-}
-
 // strays finds rows whose owner is gone.
 func (c *checker) strays() error {
-	for _, table := range []string{"membership", "tombstone"} {
+	for table, query := range map[string]string{
+		"membership": `SELECT min(place) >> 32 FROM membership WHERE place >= ($1 + 1) << 32`,
+		"tombstone":  `SELECT min(mailbox) FROM tombstone WHERE mailbox > $1`,
+	} {
 		for box := mail.MailboxID(0); ; {
-			err := c.one(&box, `SELECT min(mailbox) FROM `+table+` WHERE mailbox > $1`, box)
+			err := c.one(&box, query, box)
 			if err != nil {
 				return err
 			}
@@ -183,6 +166,10 @@ func (c *checker) views() error {
 	for _, id := range c.s.views.loaded() {
 		fresh, _, err := c.s.readView(c.ctx, id)
 		if mail.KindOf(err) == mail.NotFound && err != nil {
+			continue
+		}
+		if mail.KindOf(err) == mail.Internal && err != nil {
+			c.problem("view cannot be read: mailbox %d: %v", id, err)
 			continue
 		}
 		if err != nil {

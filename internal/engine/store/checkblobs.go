@@ -32,7 +32,7 @@ func (c *checker) emails() error {
 }
 
 func (c *checker) emailWindow(tx *sqldb.Tx, first, end int64) error {
-	members, err := c.tallyWindow(tx, `SELECT email FROM membership WHERE email >= $1 AND email < $2`, first, end)
+	members, err := tallyMembers(c.ctx, tx, first, end)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,28 @@ func (c *Content) readBody(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// WriteRange writes the octets from off to end, which must be within the
+// message. Short content is written without being copied; no checksum is looked
+// at.
+func (c *Content) WriteRange(w io.Writer, off, end int64) error {
+	trace := int64(len(c.prefix))
+	if off < min(trace, end) {
+		if _, err := w.Write(c.prefix[off:min(trace, end)]); err != nil {
+			return err
+		}
+		off = trace
+	}
+	if off >= end {
+		return nil
+	}
+	if c.file == nil && end-trace <= int64(len(c.octets)) {
+		_, err := w.Write(c.octets[off-trace : end-trace])
+		return err
+	}
+	_, err := io.CopyN(w, io.NewSectionReader(c, off, end-off), end-off)
+	return err
+}
+
 // copyBuffer is how much of a file WriteTo holds in memory.
 const copyBuffer = 32 << 10
 

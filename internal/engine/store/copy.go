@@ -58,7 +58,7 @@ func (s *Store) transfer(tx *sqldb.Tx, from mail.MailboxID, set mail.UIDSet, to 
 	if err != nil {
 		return c, 0, err
 	}
-	found, next, err := selectMembers(tx, from, set, limit)
+	found, next, err := l.collect(source, set, limit)
 	if err != nil {
 		return c, 0, err
 	}
@@ -67,20 +67,36 @@ func (s *Store) transfer(tx *sqldb.Tx, from mail.MailboxID, set mail.UIDSet, to 
 		return c, 0, err
 	}
 	c = Copied{UIDValidity: dest.uidvalidity}
+	saved := s.now().Unix()
 	for i, m := range found {
-		e := m.Entry
-		e.UID, e.ModSeq = first+mail.UID(i), l.modseq
 		c.Source = append(c.Source, m.UID)
-		c.Dest = append(c.Dest, e.UID)
-		l.added(dest, e, m.size)
-		if limit > 0 {
-			l.removed(source, m.UID, m.Flags, m.size)
-		}
+		m.UID, m.ModSeq, m.saved = first+mail.UID(i), l.modseq, saved
+		c.Dest = append(c.Dest, m.UID)
+		l.added(dest, m)
 	}
-	if err := l.transferRuns(from, to, found, first, limit > 0); err != nil {
+	if limit > 0 {
+		err = l.bury(from, c.Source)
+	} else {
+		err = addCopies(tx, found)
+	}
+	if err != nil {
 		return c, 0, err
 	}
 	return c, next, l.close()
+}
+
+// collect reads the members of a set, or with a limit takes at most so many out
+// of their mailbox; next is the UID to go on from, or 0.
+func (l *ledger) collect(source *tally, set mail.UIDSet, limit int) (found []member, next mail.UID, err error) {
+	next, err = revise(l.tx, source.id, set, limit, func(m *member) (verdict, error) {
+		found = append(found, *m)
+		if limit == 0 {
+			return same, nil
+		}
+		l.removed(source, m)
+		return gone, nil
+	})
+	return found, next, err
 }
 
 // sameAccount returns the counters of a destination.
@@ -96,24 +112,35 @@ func (s *Store) sameAccount(l *ledger, to mail.MailboxID) (*tally, error) {
 	return nil, err
 }
 
-// transferRuns writes the rows: a few statements for each run of neighbours.
-func (l *ledger) transferRuns(from, to mail.MailboxID, found []member, first mail.UID, move bool) error {
-	for _, r := range runs(found) {
-		_, err := l.tx.Exec(`INSERT INTO membership
-			(mailbox, uid, email, blob, modseq, flags, keywords, saved, received, zone, size)
-			SELECT $1, $2 + row_number() OVER (ORDER BY uid), email, blob, $3, flags, keywords, $4, received, zone, size
-			FROM membership WHERE mailbox = $5 AND uid BETWEEN $6 AND $7`,
-			to, int64(first)-1+int64(r.start), l.modseq, l.s.now().Unix(), from, r.First, r.Last)
-		if err != nil {
-			return err
+// emailRun are members whose emails are neighbours, so that one statement
+// reaches them all, and only them.
+type emailRun struct {
+	first, last mail.EmailID
+	members     []member
+}
+
+// emailRuns cuts a list where the emails are no neighbours or the members are
+// not alike.
+func emailRuns(list []member, alike func(a, b *member) bool) []emailRun {
+	var runs []emailRun
+	for i := range list {
+		m := &list[i]
+		if n := len(runs); n > 0 && m.email == runs[n-1].last+1 && alike(&list[i-1], m) {
+			r := &runs[n-1]
+			r.last = m.email
+			r.members = list[i-len(r.members) : i+1]
+			continue
 		}
-		if move {
-			err = l.bury(from, r.UIDRange)
-		} else {
-			_, err = l.tx.Exec(`INSERT INTO copies (email, members) SELECT email, 2 FROM membership
-				WHERE mailbox = $1 AND uid BETWEEN $2 AND $3
-				ON CONFLICT (email) DO UPDATE SET members = copies.members + 1`, from, r.First, r.Last)
-		}
+		runs = append(runs, emailRun{m.email, m.email, list[i : i+1]})
+	}
+	return runs
+}
+
+// addCopies counts one more membership of each one's email.
+func addCopies(tx *sqldb.Tx, list []member) error {
+	for _, r := range emailRuns(list, func(a, b *member) bool { return true }) {
+		_, err := tx.Exec(`INSERT INTO copies (email, members) SELECT id, 2 FROM email WHERE id BETWEEN $1 AND $2
+			ON CONFLICT (email) DO UPDATE SET members = copies.members + 1`, r.first, r.last)
 		if err != nil {
 			return err
 		}
@@ -121,14 +148,14 @@ func (l *ledger) transferRuns(from, to mail.MailboxID, found []member, first mai
 	return nil
 }
 
-// bury removes the memberships of a range and leaves tombstones.
-func (l *ledger) bury(id mail.MailboxID, r mail.UIDRange) error {
-	_, err := l.tx.Exec(`INSERT INTO tombstone (mailbox, modseq, uid, email)
-		SELECT mailbox, $1, uid, email FROM membership WHERE mailbox = $2 AND uid BETWEEN $3 AND $4`,
-		l.modseq, id, r.First, r.Last)
-	if err != nil {
-		return err
+// bury leaves tombstones of members that are gone.
+func (l *ledger) bury(id mail.MailboxID, uids []mail.UID) error {
+	for _, r := range mail.UIDs(uids...) {
+		_, err := l.tx.Exec(`INSERT INTO tombstone (mailbox, modseq, uid, last) VALUES ($1, $2, $3, $4)`,
+			int64(id), int64(l.modseq), int64(r.First), int64(r.Last))
+		if err != nil {
+			return err
+		}
 	}
-	_, err = l.tx.Exec(`DELETE FROM membership WHERE mailbox = $1 AND uid BETWEEN $2 AND $3`, id, r.First, r.Last)
-	return err
+	return nil
 }

@@ -196,7 +196,8 @@ func (d *delivery) file(l *ledger, k int) error {
 		return err
 	}
 	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
-	return d.insertMembership(l, box, d.filed[i], d.to[i])
+	l.added(box, d.member(d.filed[i], d.to[i]))
+	return nil
 }
 
 func (d *delivery) destination(l *ledger, f Filing) (*tally, error) {
@@ -224,15 +225,13 @@ func (d *delivery) insertEmail(l *ledger, f Filing) (mail.EmailID, error) {
 	return mail.EmailID(id), keepThread(l.tx, l.account, d.refs, mail.EmailID(id), thread)
 }
 
-func (d *delivery) insertMembership(l *ledger, box *tally, filed Filed, f Filing) error {
-	size := d.in.size + int64(len(f.Trace))
-	_, err := l.tx.Exec(`INSERT INTO membership
-		(mailbox, uid, email, blob, modseq, flags, keywords, saved, received, zone, size)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		int64(box.id), int64(filed.UID), int64(filed.Email), d.blob, int64(l.modseq), int64(f.Flags), string(f.Keywords),
-		d.saved, f.Received.Unix(), zone(f.Received), size)
-	l.added(box, Entry{UID: filed.UID, Flags: f.Flags, ModSeq: l.modseq, Keywords: f.Keywords}, size)
-	return err
+// member makes the membership of a filing.
+func (d *delivery) member(filed Filed, f Filing) member {
+	return member{
+		Entry: Entry{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, Keywords: f.Keywords},
+		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)),
+		received: f.Received.Unix(), zone: zone(f.Received), saved: d.saved,
+	}
 }
 
 // addMember counts one more membership of an email.

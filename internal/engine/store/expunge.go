@@ -66,88 +66,95 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 	if err != nil {
 		return nil, err
 	}
-	all, _, err := selectMembers(tx, id, set, 0)
+	var found []member
+	var removed []mail.UID
+	_, err = revise(tx, id, set, 0, func(m *member) (verdict, error) {
+		if m.Flags&flags != flags {
+			return same, nil
+		}
+		found = append(found, *m)
+		removed = append(removed, m.UID)
+		l.removed(box, m)
+		return gone, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	found := all[:0]
-	var removed []mail.UID
-	spared := false
-	for _, m := range all {
-		if m.Flags&flags != flags {
-			spared = true
-			continue
-		}
-		m.follows = m.follows && !spared
-		spared = false
-		found = append(found, m)
-		removed = append(removed, m.UID)
-		l.removed(box, m.UID, m.Flags, m.size)
+	if err := releaseEmails(tx, l.account, id, found, s.now().Unix()); err != nil {
+		return nil, err
 	}
-	for _, r := range runs(found) {
-		if err := releaseEmails(tx, id, r.UIDRange, s.now().Unix()); err != nil {
-			return nil, err
-		}
-		if err := l.bury(id, r.UIDRange); err != nil {
-			return nil, err
-		}
+	if err := l.bury(id, removed); err != nil {
+		return nil, err
 	}
 	return removed, l.close()
 }
 
-// releaseEmails takes the memberships of a range off their emails, which are
-// expunged at a time with their last one. The memberships are still there.
-func releaseEmails(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, at int64) error {
-	_, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
-		SELECT $1, m.email, e.account, m.mailbox, m.flags, m.keywords FROM membership m JOIN email e ON e.id = m.email
-		WHERE m.mailbox = $2 AND m.uid BETWEEN $3 AND $4 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.email = m.email)`,
-		at, id, r.First, r.Last)
-	if err != nil {
-		return err
-	}
-	shared, err := sharedMembers(tx, id, r)
-	if err != nil {
-		return err
-	}
-	for _, m := range shared {
-		if err := releaseCopy(tx, id, m, at); err != nil {
+// releaseEmails takes memberships that are gone from a mailbox off their emails,
+// which are expunged at a time with their last one.
+func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) error {
+	alike := func(a, b *member) bool { return a.Flags == b.Flags && a.Keywords == b.Keywords }
+	for _, r := range emailRuns(list, alike) {
+		n, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
+			SELECT $1, e.id, $2, $3, $4, $5 FROM email e
+			WHERE e.id BETWEEN $6 AND $7 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.email = e.id)`, at, int64(account),
+			int64(id), int64(r.members[0].Flags), string(r.members[0].Keywords), int64(r.first), int64(r.last))
+		if err != nil {
+			return err
+		}
+		if n == int64(len(r.members)) {
+			continue
+		}
+		if err := releaseCopies(tx, account, id, r, at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sharedMembers finds the members whose email had several memberships once.
-func sharedMembers(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange) ([]member, error) {
-	rows, err := tx.Query(`SELECT m.uid, m.email FROM membership m JOIN copies c ON c.email = m.email
-		WHERE m.mailbox = $1 AND m.uid BETWEEN $2 AND $3`, id, r.First, r.Last)
+// releaseCopies is releaseEmails for those of a run that have, or had, several
+// memberships.
+func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r emailRun, at int64) error {
+	shared, err := selectIDs(tx, `SELECT email FROM copies WHERE email BETWEEN $1 AND $2`, int64(r.first), int64(r.last))
+	if err != nil {
+		return err
+	}
+	for _, email := range shared {
+		m := &r.members[email-int64(r.first)]
+		if err := releaseCopy(tx, account, id, m, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func selectIDs(tx *sqldb.Tx, query string, args ...any) ([]int64, error) {
+	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var shared []member
+	var list []int64
 	for rows.Next() {
-		var m member
-		if err := rows.Scan(&m.UID, &m.email); err != nil {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		shared = append(shared, m)
+		list = append(list, id)
 	}
-	return shared, rows.Err()
+	return list, rows.Err()
 }
 
-func releaseCopy(tx *sqldb.Tx, id mail.MailboxID, m member, at int64) error {
+func releaseCopy(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, m *member, at int64) error {
 	var left int
-	err := tx.QueryRow(`UPDATE copies SET members = members - 1 WHERE email = $1 RETURNING members`, m.email).Scan(&left)
+	err := tx.QueryRow(`UPDATE copies SET members = members - 1 WHERE email = $1 RETURNING members`, int64(m.email)).Scan(&left)
 	if err != nil || left > 0 {
 		return err
 	}
-	if _, err := tx.Exec(`DELETE FROM copies WHERE email = $1`, m.email); err != nil {
+	if _, err := tx.Exec(`DELETE FROM copies WHERE email = $1`, int64(m.email)); err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
-		SELECT $1, m.email, e.account, m.mailbox, m.flags, m.keywords FROM membership m JOIN email e ON e.id = m.email
-		WHERE m.mailbox = $2 AND m.uid = $3`, at, id, m.UID)
+	_, err = tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords) VALUES ($1, $2, $3, $4, $5, $6)`,
+		at, int64(m.email), int64(account), int64(id), int64(m.Flags), string(m.Keywords))
 	return err
 }
 
@@ -158,21 +165,27 @@ func (s *Store) Vanished(ctx context.Context, id mail.MailboxID, since mail.ModS
 		if err := mustExist(tx, id); err != nil {
 			return err
 		}
-		rows, err := tx.Query(`SELECT uid FROM tombstone WHERE mailbox = $1 AND modseq > $2`, id, since)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var u mail.UID
-			if err := rows.Scan(&u); err != nil {
-				return err
-			}
-			set.Add(u)
-		}
-		return rows.Err()
+		set, err = tombstones(tx, id, since)
+		return err
 	})
 	return set, err
+}
+
+// tombstones reads the UIDs expunged after since.
+func tombstones(tx *sqldb.Tx, id mail.MailboxID, since mail.ModSeq) (set mail.UIDSet, err error) {
+	rows, err := tx.Query(`SELECT uid, last FROM tombstone WHERE mailbox = $1 AND modseq > $2`, int64(id), int64(since))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r mail.UIDRange
+		if err := rows.Scan(&r.First, &r.Last); err != nil {
+			return nil, err
+		}
+		set.AddRange(r.First, r.Last)
+	}
+	return set, rows.Err()
 }
 
 func mustExist(tx *sqldb.Tx, id mail.MailboxID) error {

@@ -34,27 +34,22 @@ func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch Fl
 	if err != nil {
 		return nil, 0, err
 	}
-	found, next, err := selectMembers(tx, id, set, flagSlice)
-	if err != nil {
-		return nil, 0, err
-	}
-	entries := make([]Entry, len(found))
-	var run flagRun
-	for i, m := range found {
+	var entries []Entry
+	next, err := revise(tx, id, set, flagSlice, func(m *member) (verdict, error) {
+		old := m.Flags
 		e, changed, err := ch.apply(m.Entry)
-		if err != nil {
-			return nil, 0, err
-		}
-		if changed {
+		if changed && err == nil {
 			e.ModSeq = l.modseq
-			l.reflagged(box, m.Flags, e)
+			l.reflagged(box, old, e)
+			m.Entry = e
 		}
-		if err := run.add(tx, id, e, changed, m.follows); err != nil {
-			return nil, 0, err
+		entries = append(entries, e)
+		if changed {
+			return altered, err
 		}
-		entries[i] = e
-	}
-	if err := run.flush(tx, id); err != nil {
+		return same, err
+	})
+	if err != nil {
 		return nil, 0, err
 	}
 	return entries, next, l.close()
@@ -79,36 +74,4 @@ func (ch FlagChange) apply(e Entry) (Entry, bool, error) {
 		e.Flags, e.Keywords = ch.Flags, ch.Keywords
 	}
 	return e, e != old, err
-}
-
-// flagRun gathers neighbours that come to have the same flags, so that one
-// statement writes them: between them there is no other row.
-type flagRun struct {
-	first, last mail.UID // 0: empty
-	like        Entry
-}
-
-func (r *flagRun) add(tx *sqldb.Tx, id mail.MailboxID, e Entry, changed, follows bool) error {
-	fits := changed && follows && r.first != 0 && e.Flags == r.like.Flags && e.Keywords == r.like.Keywords
-	if fits {
-		r.last = e.UID
-		return nil
-	}
-	if err := r.flush(tx, id); err != nil {
-		return err
-	}
-	if changed {
-		*r = flagRun{e.UID, e.UID, e}
-	}
-	return nil
-}
-
-func (r *flagRun) flush(tx *sqldb.Tx, id mail.MailboxID) error {
-	if r.first == 0 {
-		return nil
-	}
-	_, err := tx.Exec(`UPDATE membership SET flags = $1, keywords = $2, modseq = $3
-		WHERE mailbox = $4 AND uid BETWEEN $5 AND $6`, r.like.Flags, r.like.Keywords, r.like.ModSeq, id, r.first, r.last)
-	*r = flagRun{}
-	return err
 }

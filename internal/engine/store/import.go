@@ -98,7 +98,8 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 	}
 	filed := Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
 	im.filed = append(im.filed, filed)
-	return d.insertMembership(l, box, filed, f)
+	l.added(box, d.member(filed, f))
+	return nil
 }
 
 // skipTo makes uid the next one of the mailbox, if it is not 0.

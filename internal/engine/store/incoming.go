@@ -74,6 +74,7 @@ func (in *Incoming) spill() (err error) {
 		if in.file, err = in.s.blobs.Create(); err != nil {
 			return err
 		}
+		in.s.arriving.Store(in.file.Name(), true)
 	}
 	_, err = in.file.Write(in.buf)
 	in.buf = in.buf[:0]
@@ -132,7 +133,11 @@ func (in *Incoming) Close() {
 		bufferPool.Put((*[InlineMax]byte)(in.buf[:InlineMax]))
 		in.buf = nil
 	}
-	if in.file == nil || in.taken {
+	if in.file == nil {
+		return
+	}
+	defer in.s.arriving.Delete(in.file.Name())
+	if in.taken {
 		return
 	}
 	if in.name == "" {

@@ -18,6 +18,7 @@ type tally struct {
 	deleted     int64
 	size        int64
 	changes     []change
+	arrivals    []member // to be filed, ascending
 }
 
 const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size`
@@ -145,16 +146,17 @@ func (b *tally) takeUIDs(n int) (mail.UID, error) {
 	return mail.UID(first), nil
 }
 
-// added counts a message that b has now.
-func (l *ledger) added(b *tally, e Entry, size int64) {
-	l.count(b, e.Flags, size, 1)
-	b.changes = append(b.changes, change{Entry: e})
+// added counts a message that b has now; close files it behind all others.
+func (l *ledger) added(b *tally, m member) {
+	l.count(b, m.Flags, m.size, 1)
+	b.changes = append(b.changes, change{Entry: m.Entry})
+	b.arrivals = append(b.arrivals, m)
 }
 
 // removed counts a message that b has no longer.
-func (l *ledger) removed(b *tally, uid mail.UID, flags mail.Flags, size int64) {
-	l.count(b, flags, size, -1)
-	b.changes = append(b.changes, change{Entry: Entry{UID: uid, ModSeq: l.modseq}, gone: true})
+func (l *ledger) removed(b *tally, m *member) {
+	l.count(b, m.Flags, m.size, -1)
+	b.changes = append(b.changes, change{Entry: Entry{UID: m.UID, ModSeq: l.modseq}, gone: true})
 }
 
 // reflagged counts a message whose flags were old.
@@ -165,23 +167,27 @@ func (l *ledger) reflagged(b *tally, old mail.Flags, e Entry) {
 }
 
 func (l *ledger) count(b *tally, f mail.Flags, size, sign int64) {
-	for _, t := range [2]*tally{b, &l.total} {
-		t.messages += sign
-		t.size += sign * size
-		if f&mail.Seen == 0 {
-			t.unseen += sign
-		}
-		if f&mail.Deleted != 0 {
-			t.deleted += sign
-		}
+	b.count(f, size, sign)
+	l.total.count(f, size, sign)
+}
+
+// count adds a message with sign 1, takes it away with -1.
+func (t *tally) count(f mail.Flags, size, sign int64) {
+	t.messages += sign
+	t.size += sign * size
+	if f&mail.Seen == 0 {
+		t.unseen += sign
+	}
+	if f&mail.Deleted != 0 {
+		t.deleted += sign
 	}
 }
 
 // touch stamps b as changed even if no message of it is.
 func (b *tally) touch(modseq mail.ModSeq) { b.modseq = modseq }
 
-// close writes the counters, if anything changed, and announces the change
-// when it is committed.
+// close writes what arrived and the counters, if anything changed, and
+// announces the change when it is committed.
 func (l *ledger) close() error {
 	changed := l.listed
 	for _, b := range l.boxes {
@@ -192,7 +198,7 @@ func (l *ledger) close() error {
 			continue
 		}
 		changed = true
-		if err := l.write(b); err != nil {
+		if err := l.file(b); err != nil {
 			return err
 		}
 	}
@@ -205,6 +211,17 @@ func (l *ledger) close() error {
 	}
 	l.tx.OnCommit(l.announce)
 	return nil
+}
+
+// file writes what arrived in b, and its counters.
+func (l *ledger) file(b *tally) error {
+	if len(b.arrivals) > 0 {
+		if err := addMembers(l.tx, b.id, b.arrivals); err != nil {
+			return err
+		}
+		b.arrivals = nil
+	}
+	return l.write(b)
 }
 
 func (l *ledger) write(b *tally) error {

@@ -5,37 +5,9 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// member is what a change needs to know of a membership.
-type member struct {
-	Entry
-	email   mail.EmailID
-	size    int64
-	follows bool // no other message of the mailbox is between the one before in the list and this
-}
-
-// run is a range of UIDs in which every message belongs to an operation: those
-// from start on of what was found.
-type run struct {
-	mail.UIDRange
-	start int
-}
-
-// runs puts neighbours together.
-func runs(found []member) []run {
-	var list []run
-	for i, m := range found {
-		if n := len(list); n > 0 && m.follows {
-			list[n-1].Last = m.UID
-			continue
-		}
-		list = append(list, run{mail.UIDRange{First: m.UID, Last: m.UID}, i})
-	}
-	return list
-}
-
 // spanGap is how many UIDs two ranges may be apart to be read by one query that
 // skips what is between.
-const spanGap = 32
+const spanGap = 64
 
 // span is a range of UIDs to read, and the members of the set in it.
 type span struct {
@@ -58,6 +30,14 @@ func spans(set mail.UIDSet) []span {
 	return list
 }
 
+// has says whether a UID is in the set. UIDs must be asked for ascending.
+func (s *span) has(uid mail.UID) bool {
+	for len(s.only) > 0 && s.only[0].Last < uid {
+		s.only = s.only[1:]
+	}
+	return len(s.only) > 0 && s.only[0].First <= uid
+}
+
 // tail returns the part of a set from a UID on.
 func tail(set mail.UIDSet, from mail.UID) mail.UIDSet {
 	for i, r := range set {
@@ -73,49 +53,93 @@ func tail(set mail.UIDSet, from mail.UID) mail.UIDSet {
 	return nil
 }
 
-// selectMembers reads the memberships of a set, ascending, at most limit of
-// them (0: all); next is the UID to go on from, or 0 if that was all.
-func selectMembers(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int) (found []member, next mail.UID, err error) {
-	for _, sp := range spans(set) {
-		if found, err = selectSpan(tx, id, sp, limit, found); err != nil {
-			return nil, 0, err
-		}
-		if limit > 0 && len(found) >= limit {
-			last := found[len(found)-1].UID
-			if last == maxUID || len(tail(set, last+1)) == 0 {
-				return found, 0, nil
-			}
-			return found, last + 1, nil
-		}
-	}
-	return found, 0, nil
+// verdict is what becomes of a member.
+type verdict uint8
+
+const (
+	same    verdict = iota
+	altered         // its Entry is another now
+	gone
+)
+
+// reviseBundles is how many bundles are in memory at once.
+const reviseBundles = 64
+
+// revision is one call of revise.
+type revision struct {
+	tx    *sqldb.Tx
+	id    mail.MailboxID
+	judge func(*member) (verdict, error)
+	left  int      // members to visit still
+	last  mail.UID // visited
 }
 
-func selectSpan(tx *sqldb.Tx, id mail.MailboxID, sp span, limit int, found []member) ([]member, error) {
-	rows, err := tx.Query(`SELECT uid, modseq, flags, nullif(keywords, ''), email, size FROM membership
-		WHERE mailbox = $1 AND uid BETWEEN $2 AND $3 ORDER BY uid`, id, sp.First, sp.Last)
-	if err != nil {
-		return nil, err
+// revise calls judge for the members of a set, ascending, at most limit of them
+// (0: all), and writes what it made of them; next is the UID to go on from, or
+// 0 if that was all. judge must not use the membership table.
+func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge func(*member) (verdict, error)) (next mail.UID, err error) {
+	if limit == 0 {
+		limit = maxUID
 	}
-	defer rows.Close()
-	follows := false
-	for (limit == 0 || len(found) < limit) && rows.Next() {
-		var uid, modseq, flags int64
-		var m member
-		if err := rows.Scan(&uid, &modseq, &flags, (*string)(&m.Keywords), (*int64)(&m.email), &m.size); err != nil {
-			return nil, err
+	r := revision{tx: tx, id: id, judge: judge, left: limit}
+	for _, sp := range spans(set) {
+		if err := r.span(&sp); err != nil {
+			return 0, err
 		}
-		m.UID, m.ModSeq, m.Flags = mail.UID(uid), mail.ModSeq(modseq), mail.Flags(flags)
-		for len(sp.only) > 0 && sp.only[0].Last < m.UID {
-			sp.only = sp.only[1:]
-		}
-		if len(sp.only) == 0 || sp.only[0].First > m.UID {
-			follows = false
+		if r.left > 0 {
 			continue
 		}
-		m.follows = follows || len(found) > 0 && found[len(found)-1].UID+1 == m.UID
-		found = append(found, m)
-		follows = true
+		if r.last == maxUID || len(tail(set, r.last+1)) == 0 {
+			return 0, nil
+		}
+		return r.last + 1, nil
 	}
-	return found, rows.Err()
+	return 0, nil
+}
+
+// span revises the bundles of a span, some at a time.
+func (r *revision) span(sp *span) error {
+	for from := sp.First; r.left > 0; {
+		list, err := loadBundles(r.tx, r.id, mail.UIDRange{First: from, Last: sp.Last}, reviseBundles)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		last := list[len(list)-1].last()
+		for i := range list {
+			if err := r.bundle(&list[i], sp, from); err != nil {
+				return err
+			}
+		}
+		if len(list) < reviseBundles || last >= sp.Last {
+			return nil
+		}
+		from = last + 1
+	}
+	return nil
+}
+
+// bundle revises the members of a bundle that are in a span, from a UID on.
+func (r *revision) bundle(b *bundle, sp *span, from mail.UID) error {
+	kept, dirty := b.members[:0], false
+	for i := range b.members {
+		m := &b.members[i]
+		v := same
+		if r.left > 0 && m.UID >= from && sp.has(m.UID) {
+			var err error
+			if v, err = r.judge(m); err != nil {
+				return err
+			}
+			r.left--
+			r.last = m.UID
+		}
+		dirty = dirty || v != same
+		if v != gone {
+			kept = append(kept, *m)
+		}
+	}
+	if !dirty {
+		return nil
+	}
+	b.members = kept
+	return b.write(r.tx)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"yubin/internal/mail"
@@ -16,7 +17,7 @@ import (
 // must ascend. With NeedContent the caller closes every Content. If it fails,
 // it gives no rows.
 func (s *Store) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need Need) (rows []Row, more int, err error) {
-	r := reader{s: s, mailbox: id, need: need, uids: uids, query: rowQuery(need), zones: make(map[int64]*time.Location)}
+	r := reader{s: s, mailbox: id, need: need, uids: uids, zones: make(map[int64]*time.Location)}
 	if err := s.db.Read(ctx, r.read); err != nil {
 		return nil, 0, err
 	}
@@ -34,147 +35,95 @@ type reader struct {
 	s       *Store
 	mailbox mail.MailboxID
 	need    Need
-	query   string
 	uids    []mail.UID // not read yet
 	rows    []Row
 	blobs   []blobPart // of each row
-	octets  int64
+	octets  int64      // of what is being read
 	zones   map[int64]*time.Location
 }
 
-// blobPart is what the columns of blob, email and content gave.
+// blobPart is what the rows of blob, email and content gave.
 type blobPart struct {
-	id     int64
-	size   int64
-	crc    int64
-	file   string
-	octets []byte
-	trace  []byte
+	id      int64
+	size    int64
+	crc     int64
+	file    string
+	octets  []byte
+	trace   []byte
+	missing bool
 }
 
-// Needs that are answered by a join.
-const (
-	needBlob  = NeedEnvelope | NeedBodyStructure | NeedParts | NeedPreview | NeedContent
-	needEmail = NeedThread | NeedContent
-)
-
-// rowQuery builds the query for what is needed: the membership alone if that is
-// enough.
-func rowQuery(need Need) string {
-	cols := "m.uid, m.modseq, m.flags, nullif(m.keywords, ''), m.email, m.blob, m.size, m.received, m.zone, m.saved"
-	from := " FROM membership m"
-	if need&needBlob != 0 {
-		from += " JOIN blob b ON b.id = m.blob"
-	}
-	if need&needEmail != 0 {
-		from += " JOIN email e ON e.id = m.email"
-	}
-	if need&NeedContent != 0 {
-		from += " LEFT JOIN content c ON c.blob = m.blob"
-	}
-	for _, c := range needColumns {
-		if need&c.need != 0 {
-			cols += ", " + c.columns
-		}
-	}
-	return "SELECT " + cols + from + " WHERE m.mailbox = $1 AND m.uid BETWEEN $2 AND $3 ORDER BY m.uid"
-}
-
-// needColumns are the columns of each need, in the order of target.
-var needColumns = [...]struct {
-	need    Need
-	columns string
-}{
-	{NeedEnvelope, "b.envelope"},
-	{NeedBodyStructure, "b.bodystructure"},
-	{NeedParts, "b.parts, b.size"},
-	{NeedThread, "CASE e.thread WHEN 0 THEN e.id ELSE e.thread END"},
-	{NeedPreview, "b.preview"},
-	{NeedContent, "b.size, b.crc32c, b.file, e.trace, c.octets"},
-}
-
-// targets are what a row of rowQuery is scanned into.
-func (r *reader) targets(row *Row, b *blobPart, received, zone, saved *int64) []any {
-	t := []any{&row.UID, &row.ModSeq, &row.Flags, &row.Keywords, &row.Email, &b.id, &row.Size, received, zone, saved}
-	for _, c := range needColumns {
-		if r.need&c.need == 0 {
-			continue
-		}
-		switch c.need {
-		case NeedEnvelope:
-			t = append(t, &row.Envelope)
-		case NeedBodyStructure:
-			t = append(t, &row.BodyStructure)
-		case NeedParts:
-			t = append(t, &row.Parts, &b.size)
-		case NeedThread:
-			t = append(t, &row.Thread)
-		case NeedPreview:
-			t = append(t, &row.Preview)
-		case NeedContent:
-			t = append(t, &b.size, &b.crc, &b.file, &b.trace, &b.octets)
-		}
-	}
-	return t
-}
-
+// read reads the memberships, then what else is needed, a table at a time.
 func (r *reader) read(tx *sqldb.Tx) error {
-	for len(r.uids) > 0 && !r.full() {
-		if err := r.readSpan(tx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *reader) full() bool { return len(r.rows) >= MaxRows || r.octets >= MaxRowOctets }
-
-// readSpan reads the next uids that are near each other with one query.
-func (r *reader) readSpan(tx *sqldb.Tx) error {
-	n := 1
-	for n < len(r.uids) && n < MaxRows && r.uids[n]-r.uids[n-1] <= spanGap && r.uids[n] > r.uids[n-1] {
-		n++
-	}
-	rows, err := tx.Query(r.query, int64(r.mailbox), int64(r.uids[0]), int64(r.uids[n-1]))
-	if err != nil {
+	asked := r.uids
+	if err := r.readMembers(tx); err != nil {
 		return err
 	}
-	defer rows.Close()
-	span := r.uids[:n]
-	for !r.full() && len(span) > 0 && rows.Next() {
-		var row Row
-		var b blobPart
-		var received, zone, saved int64
-		if err := rows.Scan(r.targets(&row, &b, &received, &zone, &saved)...); err != nil {
-			return err
-		}
-		for len(span) > 0 && span[0] < row.UID {
-			span = span[1:]
-		}
-		if len(span) == 0 || span[0] != row.UID {
+	found := len(r.rows)
+	for _, f := range fillers() {
+		if r.need&f.need == 0 {
 			continue
 		}
-		span = span[1:]
-		row.Received, row.Saved = r.time(received, zone), time.Unix(saved, 0).UTC()
-		r.take(row, b)
+		if err := r.fill(tx, &f, f.query(r.need)); err != nil {
+			return err
+		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
+	if n := len(r.rows); n < found {
+		next, has := slices.BinarySearch(asked, r.rows[n-1].UID)
+		if has {
+			next++
+		}
+		r.uids = asked[next:]
 	}
-	if !r.full() {
-		span = nil // What is left of it is not in the mailbox.
-	}
-	r.uids = r.uids[n-len(span):]
+	r.dropMissing()
 	return nil
 }
 
-func (r *reader) take(row Row, b blobPart) {
-	r.rows = append(r.rows, row)
-	r.blobs = append(r.blobs, b)
-	r.octets += int64(len(row.Envelope) + len(row.BodyStructure) + len(row.Parts) + len(row.Preview) + len(b.octets) + len(b.trace))
-	if b.file != "" {
-		r.octets += InlineMax // Open files are bounded too.
+// readMembers reads the memberships of as many uids as one call gives.
+func (r *reader) readMembers(tx *sqldb.Tx) error {
+	for len(r.uids) > 0 && len(r.rows) < MaxRows {
+		n := 1
+		for n < min(len(r.uids), MaxRows-len(r.rows)) && r.uids[n]-r.uids[n-1] <= spanGap && r.uids[n] > r.uids[n-1] {
+			n++
+		}
+		if err := r.readSpan(tx, r.uids[:n]); err != nil {
+			return err
+		}
+		r.uids = r.uids[n:]
 	}
+	return nil
+}
+
+// readSpan reads the memberships of uids that are near each other.
+func (r *reader) readSpan(tx *sqldb.Tx, uids []mail.UID) error {
+	span := mail.UIDRange{First: uids[0], Last: uids[len(uids)-1]}
+	return eachMember(tx, r.mailbox, span, func(m *member) error {
+		for len(uids) > 0 && uids[0] < m.UID {
+			uids = uids[1:]
+		}
+		if len(uids) > 0 && uids[0] == m.UID {
+			r.take(m)
+		}
+		return nil
+	})
+}
+
+func (r *reader) take(m *member) {
+	r.rows = append(r.rows, Row{Entry: m.Entry, Email: m.email, Size: m.size,
+		Received: r.time(m.received, m.zone), Saved: time.Unix(m.saved, 0).UTC()})
+	r.blobs = append(r.blobs, blobPart{id: m.blob})
+}
+
+// dropMissing leaves out the rows of which a part was not found: Check says so.
+func (r *reader) dropMissing() {
+	kept := 0
+	for i := range r.rows {
+		if !r.blobs[i].missing {
+			r.rows[kept], r.blobs[kept] = r.rows[i], r.blobs[i]
+			kept++
+		}
+	}
+	r.rows, r.blobs = r.rows[:kept], r.blobs[:kept]
 }
 
 func (r *reader) time(seconds, zone int64) time.Time {

@@ -5,7 +5,10 @@ package store
 // Beyond design: the parsed caches stand in blob and not in email, because they
 // follow from the octets alone: twenty recipients share one wide row, and email
 // becomes narrow. membership repeats blob, size and received, so that flags,
-// sizes, dates, envelopes and structures are read without visiting email.
+// sizes, dates, envelopes and structures are read without visiting email; and
+// it has a row for some dozens of messages, so that a mailbox is opened, all its
+// flags are changed, or thousands of messages are moved with that many times
+// fewer rows read and written, while an arrival still writes one page of it.
 // Counters are in tally, account and mailboxes side by side on one page. An
 // email has no member count: nearly all have one membership, and copies has a
 // row only for those that ever had more.
@@ -50,20 +53,11 @@ CREATE TABLE subscription (
 	PRIMARY KEY (account, name)
 ) {clustered};
 
+-- The messages of a mailbox, a bundle of neighbours in each row; see bundle.go.
 CREATE TABLE membership (
-	mailbox {int} NOT NULL,
-	uid {int} NOT NULL,
-	email {int} NOT NULL,
-	blob {int} NOT NULL, -- the email's
-	modseq {int} NOT NULL,
-	flags {int} NOT NULL,
-	keywords TEXT NOT NULL,
-	saved {int} NOT NULL, -- seconds
-	received {int} NOT NULL, -- the email's, seconds
-	zone {int} NOT NULL, -- minutes east of UTC
-	size {int} NOT NULL, -- trace and octets
-	PRIMARY KEY (mailbox, uid)
-) {clustered};
+	place {int} NOT NULL PRIMARY KEY, -- mailbox and UID: no message in it has a lower one
+	entries {blob} NOT NULL
+);
 
 CREATE TABLE email (
 	id {id},
@@ -102,11 +96,12 @@ CREATE TABLE content (
 	octets {blob} NOT NULL
 );
 
+-- UIDs that were expunged, a row for each range of neighbours.
 CREATE TABLE tombstone (
 	mailbox {int} NOT NULL,
 	modseq {int} NOT NULL,
-	uid {int} NOT NULL,
-	email {int} NOT NULL,
+	uid {int} NOT NULL, -- the first
+	last {int} NOT NULL,
 	PRIMARY KEY (mailbox, modseq, uid)
 ) {clustered};
 

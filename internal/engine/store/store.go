@@ -65,9 +65,9 @@ const (
 	MaxMailboxes = 10000     // of one account
 	MaxRows      = 512       // one call of Rows gives
 	MaxRowOctets = 1 << 20   // of caches and content one call of Rows gives, about
-	ExpungeSlice = 500       // rows in one transaction
-	flagSlice    = 4096      // rows in one transaction
-	moveSlice    = 1000      // rows in one transaction
+	ExpungeSlice = 4096      // messages in one transaction
+	flagSlice    = 32768     // messages in one transaction
+	moveSlice    = 16384     // messages in one transaction
 	purgeSlice   = 200       // emails in one transaction
 	maxUID       = 1<<32 - 1 // RFC 9051 §2.3.1.1
 )

@@ -89,7 +89,7 @@ func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
 	if mailbox == 0 {
 		n, err = sweepAccount(tx, account)
 	} else {
-		n, err = sweepMailbox(tx, mail.MailboxID(mailbox), at)
+		n, err = sweepMailbox(tx, mail.AccountID(account), mail.MailboxID(mailbox), at)
 	}
 	if err == nil && n == 0 {
 		_, err = tx.Exec(`DELETE FROM doomed WHERE account = $1 AND mailbox = $2`, account, mailbox)
@@ -97,22 +97,21 @@ func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
 	return true, err
 }
 
-// sweepMailbox expunges a slice of what was in a mailbox.
-func sweepMailbox(tx *sqldb.Tx, id mail.MailboxID, at int64) (int64, error) {
-	var last mail.UID
-	err := tx.QueryRow(`SELECT max(uid) FROM (SELECT uid FROM membership WHERE mailbox = $1 ORDER BY uid LIMIT $2)`,
-		id, ExpungeSlice).Scan(&last)
+// sweepMailbox expunges a slice of what was in a mailbox, then its tombstones.
+func sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, at int64) (int64, error) {
+	var found []member
+	_, err := revise(tx, id, mail.UIDSet{{First: 1, Last: maxUID}}, ExpungeSlice, func(m *member) (verdict, error) {
+		found = append(found, *m)
+		return gone, nil
+	})
 	if err != nil {
 		return 0, err
 	}
-	if last == 0 {
-		return tx.Exec(`DELETE FROM tombstone WHERE mailbox = $1 AND (modseq, uid) IN
-			(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, ExpungeSlice)
+	if len(found) > 0 {
+		return int64(len(found)), releaseEmails(tx, account, id, found, at)
 	}
-	if err := releaseEmails(tx, id, mail.UIDRange{First: 1, Last: last}, at); err != nil {
-		return 0, err
-	}
-	return tx.Exec(`DELETE FROM membership WHERE mailbox = $1 AND uid <= $2`, id, last)
+	return tx.Exec(`DELETE FROM tombstone WHERE mailbox = $1 AND (modseq, uid) IN
+		(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, ExpungeSlice)
 }
 
 // sweepAccount removes a slice of an account's threads, then gives its expunged
@@ -184,7 +183,7 @@ func (s *Store) nextGarbage() string {
 }
 
 // SweepOrphans removes the files that no row names and that are older than
-// OrphanGrace: too old to belong to a message on its way.
+// OrphanGrace. Those of messages on their way are known, whatever the clock says.
 func (s *Store) SweepOrphans(ctx context.Context) error {
 	old := s.now().Add(-s.opt.OrphanGrace)
 	return s.eachFileBatch(ctx, func(names []string, written []time.Time, known map[string]bool) error {
@@ -227,8 +226,14 @@ func (s *Store) eachFileBatch(ctx context.Context, fn func(names []string, writt
 	return flush()
 }
 
+// knownFiles says which files a row names or are of a message on its way. The
+// latter are looked at first: a message that is not on its way any more has its row.
 func (s *Store) knownFiles(ctx context.Context, names []string) (map[string]bool, error) {
 	known := make(map[string]bool)
+	s.arriving.Range(func(name, _ any) bool {
+		known[name.(string)] = true
+		return true
+	})
 	err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
 		for _, name := range names {
 			err := tx.QueryRow(`SELECT id FROM blob WHERE file = $1 AND file IS NOT NULL`, name).Scan(new(int64))

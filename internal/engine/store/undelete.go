@@ -17,10 +17,13 @@ type expunged struct {
 	flags    mail.Flags
 	keywords mail.Keywords
 	blob     int64
+	size     int64
+	received int64
+	zone     int64
 }
 
 func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error) {
-	rows, err := tx.Query(`SELECT x.at, x.email, x.account, x.mailbox, x.flags, x.keywords, e.blob
+	rows, err := tx.Query(`SELECT x.at, x.email, x.account, x.mailbox, x.flags, x.keywords, e.blob, e.size, e.received, e.zone
 		FROM expunged x JOIN email e ON e.id = x.email `+where, args...)
 	if err != nil {
 		return nil, err
@@ -29,7 +32,8 @@ func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error)
 	var list []expunged
 	for rows.Next() {
 		var x expunged
-		if err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.keywords, &x.blob); err != nil {
+		err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.keywords, &x.blob, &x.size, &x.received, &x.zone)
+		if err != nil {
 			return nil, err
 		}
 		list = append(list, x)
@@ -90,18 +94,10 @@ func (l *ledger) restore(x expunged) error {
 	if err != nil {
 		return err
 	}
-	flags := x.flags &^ mail.Deleted
-	_, err = l.tx.Exec(`INSERT INTO membership (mailbox, uid, email, blob, modseq, flags, keywords, saved, received, zone, size)
-		SELECT $1, $2, id, blob, $3, $4, $5, $6, received, zone, size FROM email WHERE id = $7`,
-		box.id, uid, l.modseq, flags, x.keywords, l.s.now().Unix(), x.email)
-	if err != nil {
-		return err
-	}
-	var size int64
-	if err := l.tx.QueryRow(`SELECT size FROM email WHERE id = $1`, x.email).Scan(&size); err != nil {
-		return err
-	}
-	l.added(box, Entry{UID: uid, Flags: flags, ModSeq: l.modseq, Keywords: x.keywords}, size)
+	l.added(box, member{
+		Entry: Entry{UID: uid, Flags: x.flags &^ mail.Deleted, ModSeq: l.modseq, Keywords: x.keywords},
+		email: x.email, blob: x.blob, size: x.size, received: x.received, zone: x.zone, saved: l.s.now().Unix(),
+	})
 	_, err = l.tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email)
 	return err
 }

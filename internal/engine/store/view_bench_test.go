@@ -2,22 +2,31 @@ package store_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 )
 
-// bigMailbox has n messages.
+// bigMailbox has n messages, every third \Seen.
 func bigMailbox(b *testing.B, n int) (*house, mail.MailboxID) {
 	h := newHouse(b)
-	a := h.account(1)
-	f := h.inbox(a)
-	for done := 0; done < n; done += 1000 {
-		h.deliver(fmt.Sprint("m", done), slices.Repeat([]store.Filing{f}, 1000)...)
+	inbox := h.box(h.account(1), mail.Inbox).ID
+	for done := 0; done < n; {
+		var list []store.Imported
+		for ; len(list) < store.MaxImport && done < n; done++ {
+			in := h.NewIncoming()
+			_, err := in.Write([]byte(text(fmt.Sprint(done), "Minutes", fmt.Sprint(done))))
+			h.must(err)
+			list = append(list, store.Imported{Incoming: in, Flags: mail.Flags(done % 3 / 2), Received: h.now()})
+		}
+		_, err := h.Import(ctx, inbox, list, nil)
+		h.must(err)
+		for _, m := range list {
+			m.Incoming.Close()
+		}
 	}
-	return h, h.box(a, mail.Inbox).ID
+	return h, inbox
 }
 
 // BenchmarkOpenView loads the view of a mailbox with 100,000 messages.
@@ -44,6 +53,69 @@ func BenchmarkFlag10000(b *testing.B) {
 	for b.Loop() {
 		n++
 		_, err := h.SetFlags(ctx, id, mail.UIDSet{{First: 1000, Last: 10_999}}, store.FlagChange{Mode: store.FlagMode(n % 2), Flags: mail.Seen})
+		h.must(err)
+	}
+}
+
+// BenchmarkFlagAll flags 100,000 messages and takes the flag off again.
+func BenchmarkFlagAll(b *testing.B) {
+	h, id := bigMailbox(b, 100_000)
+	h.view(id)
+	for b.Loop() {
+		for _, mode := range []store.FlagMode{store.FlagsAdd, store.FlagsRemove} {
+			_, err := h.SetFlags(ctx, id, mail.UIDSet{{First: 1, Last: 100_000}}, store.FlagChange{Mode: mode, Flags: mail.Flagged})
+			h.must(err)
+		}
+	}
+}
+
+// BenchmarkFlagOne flags one message of 100,000 after another.
+func BenchmarkFlagOne(b *testing.B) {
+	h, id := bigMailbox(b, 100_000)
+	h.view(id)
+	n := mail.UID(0)
+	for b.Loop() {
+		n += 7919
+		_, err := h.SetFlags(ctx, id, mail.UIDs(n%100_000+1), store.FlagChange{Mode: store.FlagMode(n % 2), Flags: mail.Flagged})
+		h.must(err)
+	}
+}
+
+// BenchmarkCopy10000 copies 10,000 of 100,000 messages.
+func BenchmarkCopy10000(b *testing.B) {
+	h, id := bigMailbox(b, 100_000)
+	to := h.box(1, "Archive").ID
+	for b.Loop() {
+		_, err := h.Copy(ctx, id, mail.UIDSet{{First: 1, Last: 10_000}}, to)
+		h.must(err)
+	}
+}
+
+// BenchmarkMove10000 moves 10,000 of 100,000 messages.
+func BenchmarkMove10000(b *testing.B) {
+	h, id := bigMailbox(b, 100_000)
+	h.view(id)
+	to := h.box(1, "Archive").ID
+	first := mail.UID(1)
+	for b.Loop() {
+		_, err := h.Move(ctx, id, mail.UIDSet{{First: first, Last: first + 9999}}, to)
+		h.must(err)
+		first += 10_000
+	}
+}
+
+// BenchmarkExpungeEveryTenth expunges 10,000 of 100,000 messages, and others each time.
+func BenchmarkExpungeEveryTenth(b *testing.B) {
+	h, id := bigMailbox(b, 100_000)
+	h.view(id)
+	first := mail.UID(0)
+	for b.Loop() {
+		first++
+		var set mail.UIDSet
+		for u := first; u <= 100_000; u += 10 {
+			set.Add(u)
+		}
+		_, err := h.ExpungeAny(ctx, id, set)
 		h.must(err)
 	}
 }

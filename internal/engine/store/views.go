@@ -225,30 +225,19 @@ func (s *Store) readView(ctx context.Context, id mail.MailboxID) (*View, map[mai
 const contextEvery = 4096
 
 func (v *View) read(ctx context.Context, tx *sqldb.Tx, id mail.MailboxID, sets map[mail.Keywords]uint32) error {
-	rows, err := tx.Query(`SELECT uid, modseq, flags, nullif(keywords, '') FROM membership WHERE mailbox = $1 ORDER BY uid`, id)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var uid, modseq, flags int64
-		var keywords string
-		if err := rows.Scan(&uid, &modseq, &flags, &keywords); err != nil {
-			return err
-		}
-		k := mail.Keywords(keywords)
-		set, ok := sets[k]
+	return eachMember(tx, id, allUIDs(), func(m *member) error {
+		set, ok := sets[m.Keywords]
 		if !ok {
 			set = uint32(len(v.sets))
-			v.sets = append(v.sets, k)
-			sets[k] = set
+			v.sets = append(v.sets, m.Keywords)
+			sets[m.Keywords] = set
 		}
-		v.push(entry{uint64(modseq), uint32(uid), set<<8 | uint32(flags)})
-		if v.count%contextEvery == 0 && ctx.Err() != nil {
+		v.push(entry{uint64(m.ModSeq), uint32(m.UID), set<<8 | uint32(m.Flags)})
+		if v.count%contextEvery == 0 {
 			return ctx.Err()
 		}
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 // loaded lists the mailboxes whose view is in memory.

@@ -1,0 +1,143 @@
+package search
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/message"
+)
+
+// day is a date as it is written, without zone, so that days compare as
+// numbers; noDay is none.
+type day int32
+
+const noDay day = 0
+
+// usualText is enough for the parts of most messages, in octets.
+const usualText = 256
+
+func dayOf(t time.Time) day {
+	y, m, d := t.Date()
+	return day(y*512 + int(m)*32 + d)
+}
+
+// part is a field of the envelope that can be searched.
+type part uint8
+
+const (
+	partFrom part = iota
+	partTo
+	partCc
+	partBcc
+	partSubject
+	partMessageID
+	parts
+)
+
+func partOf(field string) (part, bool) {
+	for i, name := range [...]string{"From", "To", "Cc", "Bcc", "Subject", "Message-ID"} {
+		if strings.EqualFold(name, field) {
+			return part(i), true
+		}
+	}
+	return 0, false
+}
+
+// EnvelopeField reports whether Envelope can look at a field of that name.
+func EnvelopeField(name string) bool {
+	_, known := partOf(name)
+	return known
+}
+
+// facts are what is searched of a message's row and envelope. As long as the
+// message has its UID they do not change.
+type facts struct {
+	size     int64
+	received day
+	sent     day // or noDay; only if whole
+
+	whole bool          // the envelope is in it
+	there uint8         // a bit for each part that the message has
+	ends  [parts]uint32 // of the parts in text
+	text  []byte        // the parts, folded, one after the other
+}
+
+// factsOf takes what the membership row says.
+func factsOf(row *store.Row) facts {
+	return facts{size: row.Size, received: dayOf(row.Received)}
+}
+
+// part returns the folded text of a part, and whether the message has it.
+func (f *facts) part(p part) ([]byte, bool) {
+	start := uint32(0)
+	if p > 0 {
+		start = f.ends[p-1]
+	}
+	return f.text[start:f.ends[p]], f.there&(1<<p) != 0
+}
+
+// describe adds what the envelope says.
+func (f *facts) describe(e *message.Envelope, fold *folder) {
+	f.whole = true
+	f.text = make([]byte, 0, usualText)
+	if sent, ok := message.ParseDate(string(e.Date)); ok {
+		f.sent = dayOf(sent)
+	}
+	raw := fold.raw[:0]
+	for p, list := range [...][]message.MailAddress{partFrom: e.From, partTo: e.To, partCc: e.Cc, partBcc: e.Bcc} {
+		raw = appendAddresses(raw[:0], list)
+		f.add(part(p), raw, len(list) > 0, fold)
+	}
+	raw = appendDecoded(raw[:0], e.Subject)
+	f.add(partSubject, raw, e.Subject != nil, fold)
+	raw = appendDecoded(raw[:0], e.MessageID)
+	f.add(partMessageID, raw, e.MessageID != nil, fold)
+	fold.raw = raw
+}
+
+// add adds the next part.
+func (f *facts) add(p part, text []byte, there bool, fold *folder) {
+	f.text = fold.append(f.text, text, true)
+	f.ends[p] = uint32(len(f.text))
+	if there {
+		f.there |= 1 << p
+	}
+}
+
+// appendAddresses appends a list as "Name <local@domain>, Group: <a@b>;".
+func appendAddresses(dst []byte, list []message.MailAddress) []byte {
+	for i, a := range list {
+		if i > 0 && a.Group != message.GroupEnd && list[i-1].Group != message.GroupStart {
+			dst = append(dst, ", "...)
+		}
+		switch a.Group {
+		case message.GroupStart:
+			dst = append(appendDecoded(dst, a.Mailbox), ": "...)
+			continue
+		case message.GroupEnd:
+			dst = append(dst, ';')
+			continue
+		}
+		if len(a.Name) > 0 {
+			dst = append(appendDecoded(dst, a.Name), ' ')
+		}
+		dst = append(appendDecoded(append(dst, '<'), a.Mailbox), '@')
+		dst = append(appendDecoded(dst, a.Host), '>')
+	}
+	return dst
+}
+
+// appendDecoded appends message.DecodeText of b.
+func appendDecoded(dst, b []byte) []byte {
+	if isASCII(b) && !bytes.Contains(b, []byte("=?")) {
+		for _, c := range b {
+			if c < ' ' || c == 0x7f {
+				return append(dst, message.DecodeText(b)...)
+			}
+		}
+		return append(dst, b...)
+	}
+	return append(dst, message.DecodeText(b)...)
+}

@@ -1,0 +1,265 @@
+package store
+
+import (
+	"encoding/binary"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// member is a membership: a message in a mailbox. All but the Entry never changes.
+type member struct {
+	Entry
+	email    mail.EmailID
+	blob     int64 // of the email, as the rest
+	size     int64 // trace and octets
+	received int64 // seconds
+	zone     int64 // minutes east of UTC
+	saved    int64 // seconds
+}
+
+// Sizes of bundles. Three fit into a page of the database, and one that grew
+// fits as well.
+const (
+	bundleOctets    = 1200             // one that has as many gets no more
+	maxBundleOctets = 3 * bundleOctets // one that grew beyond is cut
+	bundleFormat    = 1                // its first octet
+)
+
+// bundle is a row of membership: neighbours in a mailbox, ascending by UID.
+//
+// Octets: bundleFormat, then of each member UID, flags (one octet), ModSeq,
+// email, blob, size, received, saved less received, zone, the length of the
+// keywords and they themselves. Numbers are varints; those after the size can
+// be negative. A member's octets do not depend on what stands before it.
+type bundle struct {
+	place   int64
+	members []member
+}
+
+// place is the key of a bundle: the mailbox, then a UID that is no higher than
+// those in the bundle and higher than those in the one before.
+func place(id mail.MailboxID, uid mail.UID) int64 { return int64(id)<<32 | int64(uid) }
+
+func placeMailbox(place int64) mail.MailboxID { return mail.MailboxID(place >> 32) }
+
+func appendMember(b []byte, m *member) []byte {
+	b = binary.AppendUvarint(b, uint64(m.UID))
+	b = append(b, byte(m.Flags))
+	b = binary.AppendUvarint(b, uint64(m.ModSeq))
+	b = binary.AppendUvarint(b, uint64(m.email))
+	b = binary.AppendUvarint(b, uint64(m.blob))
+	b = binary.AppendUvarint(b, uint64(m.size))
+	b = binary.AppendVarint(b, m.received)
+	b = binary.AppendVarint(b, m.saved-m.received)
+	b = binary.AppendVarint(b, m.zone)
+	b = binary.AppendUvarint(b, uint64(len(m.Keywords)))
+	return append(b, m.Keywords...)
+}
+
+// memberReader is a cursor over the octets of a bundle. The first error sticks.
+type memberReader struct {
+	octets   []byte
+	keywords mail.Keywords // the last: many are the same
+	failed   bool
+}
+
+func (r *memberReader) uvarint() uint64 {
+	if len(r.octets) > 0 && r.octets[0] < 0x80 {
+		n := r.octets[0]
+		r.octets = r.octets[1:]
+		return uint64(n)
+	}
+	n, size := binary.Uvarint(r.octets)
+	if size <= 0 {
+		r.octets, r.failed = nil, true
+		return 0
+	}
+	r.octets = r.octets[size:]
+	return n
+}
+
+func (r *memberReader) varint() int64 {
+	n := r.uvarint()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+func (r *memberReader) flags() mail.Flags {
+	if len(r.octets) == 0 {
+		r.failed = true
+		return 0
+	}
+	f := mail.Flags(r.octets[0])
+	r.octets = r.octets[1:]
+	return f
+}
+
+func (r *memberReader) words() mail.Keywords {
+	n := r.uvarint()
+	if n == 0 {
+		return ""
+	}
+	if n > uint64(len(r.octets)) {
+		r.octets, r.failed = nil, true
+		return ""
+	}
+	if string(r.octets[:n]) != string(r.keywords) {
+		r.keywords = mail.Keywords(r.octets[:n])
+	}
+	r.octets = r.octets[n:]
+	return r.keywords
+}
+
+func (r *memberReader) next(m *member) {
+	m.UID = mail.UID(r.uvarint())
+	m.Flags = r.flags()
+	m.ModSeq = mail.ModSeq(r.uvarint())
+	m.email = mail.EmailID(r.uvarint())
+	m.blob = int64(r.uvarint())
+	m.size = int64(r.uvarint())
+	m.received = r.varint()
+	m.saved = m.received + r.varint()
+	m.zone = r.varint()
+	m.Keywords = r.words()
+}
+
+// appendMembers reads the octets of a bundle.
+func appendMembers(list []member, place int64, octets []byte) ([]member, error) {
+	r, had := memberReader{octets: octets}, len(list)
+	r.failed = r.uvarint() != bundleFormat
+	for len(r.octets) > 0 && !r.failed {
+		list = append(list, member{})
+		r.next(&list[len(list)-1])
+	}
+	if r.failed || len(list) == had {
+		return nil, mail.Errorf(mail.Internal, "mailbox %d: what is kept of its messages from UID %d on is damaged",
+			placeMailbox(place), uint32(place))
+	}
+	return list, nil
+}
+
+// eachBundle calls fn with the octets of the bundles of a range of UIDs, at
+// most limit of them. fn must not write memberships.
+func eachBundle(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, limit int, fn func(place int64, octets []byte) error) error {
+	rows, err := tx.Query(`SELECT place, entries FROM membership
+		WHERE place >= coalesce((SELECT max(place) FROM membership WHERE place BETWEEN $1 AND $2), $2) AND place <= $3
+		ORDER BY place LIMIT $4`, place(id, 0), place(id, r.First), place(id, r.Last), limit)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at int64
+		var octets []byte
+		if err := rows.Scan(&at, &octets); err != nil {
+			return err
+		}
+		if err := fn(at, octets); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// loadBundles is eachBundle with their members.
+func loadBundles(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, limit int) (list []bundle, err error) {
+	err = eachBundle(tx, id, r, limit, func(place int64, octets []byte) error {
+		members, err := appendMembers(nil, place, octets)
+		list = append(list, bundle{place, members})
+		return err
+	})
+	return list, err
+}
+
+// last returns the highest UID in b.
+func (b *bundle) last() mail.UID { return b.members[len(b.members)-1].UID }
+
+// eachMember calls fn for the members of a range of UIDs and those beside it
+// in their bundles, ascending. fn must not write memberships, nor keep m.
+func eachMember(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, fn func(m *member) error) error {
+	var list []member
+	return eachBundle(tx, id, r, everyBundle, func(place int64, octets []byte) (err error) {
+		if list, err = appendMembers(list[:0], place, octets); err != nil {
+			return err
+		}
+		for i := range list {
+			if err := fn(&list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// everyBundle is a limit for eachBundle: none.
+const everyBundle = 1 << 40
+
+// allUIDs is a range for eachBundle.
+func allUIDs() mail.UIDRange { return mail.UIDRange{First: 0, Last: maxUID} }
+
+// addMembers puts members behind all others of a mailbox: some into the last
+// bundle if there is room, the rest into new ones. The last bundle is not read
+// for it, which makes an arrival cheaper than a row of its own would be.
+func addMembers(tx *sqldb.Tx, id mail.MailboxID, list []member) error {
+	octets, n := fill(make([]byte, 0, 64), list, bundleOctets/2)
+	fit, err := tx.Exec(`UPDATE membership SET entries = CAST(entries || $1 AS BLOB)
+		WHERE place = (SELECT max(place) FROM membership WHERE place BETWEEN $2 AND $3) AND length(entries) < $4`,
+		octets, place(id, 0), place(id, maxUID), int64(bundleOctets))
+	if err != nil {
+		return err
+	}
+	if fit == 0 {
+		n = 0
+	}
+	return insertMembers(tx, id, list[n:])
+}
+
+// fill adds members to octets until they are so many and returns how many it took.
+func fill(octets []byte, list []member, enough int) ([]byte, int) {
+	n := 0
+	for n < len(list) && len(octets) < enough {
+		octets = appendMember(octets, &list[n])
+		n++
+	}
+	return octets, n
+}
+
+// insertMembers makes bundles of members.
+func insertMembers(tx *sqldb.Tx, id mail.MailboxID, list []member) error {
+	var octets []byte
+	for len(list) > 0 {
+		var n int
+		octets, n = fill(append(octets[:0], bundleFormat), list, bundleOctets)
+		_, err := tx.Exec(`INSERT INTO membership (place, entries) VALUES ($1, $2)`, place(id, list[0].UID), octets)
+		if err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+func updateBundle(tx *sqldb.Tx, at int64, octets []byte) error {
+	_, err := tx.Exec(`UPDATE membership SET entries = $1 WHERE place = $2`, octets, at)
+	return err
+}
+
+// write replaces what a bundle holds in the database.
+func (b *bundle) write(tx *sqldb.Tx) error {
+	if len(b.members) == 0 {
+		_, err := tx.Exec(`DELETE FROM membership WHERE place = $1`, b.place)
+		return err
+	}
+	octets := append(make([]byte, 0, maxBundleOctets), bundleFormat)
+	for i := range b.members {
+		octets = appendMember(octets, &b.members[i])
+	}
+	if len(octets) <= maxBundleOctets {
+		return updateBundle(tx, b.place, octets)
+	}
+	octets, n := fill(append(octets[:0], bundleFormat), b.members, bundleOctets)
+	if err := updateBundle(tx, b.place, octets); err != nil {
+		return err
+	}
+	return insertMembers(tx, placeMailbox(b.place), b.members[n:])
+}
