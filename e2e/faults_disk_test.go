@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,29 +21,31 @@ var failures = []struct {
 	name  string
 	paths []string
 	fault crashfs.Fault
+	ends  bool // the server, if the fault meets a checkpoint
 }{
-	{"every second sync of the WAL fails", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO", When: "1+2"}},
-	{"every sync of the WAL fails", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO"}},
-	{"every sync fails", nil, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO"}},
-	{"every third write of the WAL fails", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "pwrite64", Error: "EIO", When: "1+3"}},
-	{"no room in the WAL now and then", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "pwrite64", Error: "ENOSPC", When: "2+3"}},
-	{"no write of the database", []string{"yubin.db"}, crashfs.Fault{Calls: "pwrite64", Error: "EIO"}},
-	{"no sync of the database", []string{"yubin.db"}, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO"}},
-	{"the database cannot be read", []string{"yubin.db", "yubin.db-wal"}, crashfs.Fault{Calls: "pread64", Error: "EIO", When: "1+2"}},
-	{"message files cannot be moved", nil, crashfs.Fault{Calls: "rename,renameat,renameat2", Error: "EIO"}},
-	{"files cannot be opened", nil, crashfs.Fault{Calls: "openat", Error: "EIO", When: "1+2"}},
-	{"no folder can be made", nil, crashfs.Fault{Calls: "mkdirat,mkdir", Error: "ENOSPC"}},
-	{"too many open files", nil, crashfs.Fault{Calls: "openat", Error: "EMFILE"}},
+	{"every second sync of the WAL fails", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO", When: "1+2"}, false},
+	{"every sync of the WAL fails", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO"}, false},
+	{"every sync fails", nil, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO"}, true},
+	{"every third write of the WAL fails", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "pwrite64", Error: "EIO", When: "1+3"}, false},
+	{"no room in the WAL now and then", []string{"yubin.db-wal"}, crashfs.Fault{Calls: "pwrite64", Error: "ENOSPC", When: "2+3"}, false},
+	{"no write of the database", []string{"yubin.db"}, crashfs.Fault{Calls: "pwrite64", Error: "EIO"}, false},
+	{"no sync of the database", []string{"yubin.db"}, crashfs.Fault{Calls: "fdatasync,fsync", Error: "EIO"}, true},
+	{"the database cannot be read", []string{"yubin.db", "yubin.db-wal"}, crashfs.Fault{Calls: "pread64", Error: "EIO", When: "1+2"}, false},
+	{"message files cannot be moved", nil, crashfs.Fault{Calls: "rename,renameat,renameat2", Error: "EIO"}, false},
+	{"files cannot be opened", nil, crashfs.Fault{Calls: "openat", Error: "EIO", When: "1+2"}, false},
+	{"no folder can be made", nil, crashfs.Fault{Calls: "mkdirat,mkdir", Error: "ENOSPC"}, false},
+	{"too many open files", nil, crashfs.Fault{Calls: "openat", Error: "EMFILE"}, false},
 }
 
 // TestDiskErrors makes the disk fail under load in one way after the other. The
 // server may refuse what it cannot keep; nothing of that may be visible, it goes
-// on by itself when the disk does, and after SIGKILL all is there that it
+// on by itself when the disk does, or ends to be started again if the disk could
+// not keep its database, and after SIGKILL all is there that it
 // acknowledged.
 func TestDiskErrors(t *testing.T) {
 	s := startServer(t)
 	l := newLedger()
-	refused, hits := 0, 0
+	refused, hits, ends := 0, 0, 0
 	for i, f := range failures {
 		if !long() && i%3 != 0 {
 			continue
@@ -63,6 +66,11 @@ func TestDiskErrors(t *testing.T) {
 			t.Fatalf("%s: the server ended: %v\n%s", f.name, err, tail(s.log.String(), 2000))
 		}
 		hits += n
+		if f.ends && strings.Count(s.log.String(), gaveUp) > ends {
+			ends++
+			_ = s.cmd.Wait()
+			s.start()
+		}
 		w.goesOn(t, 20, 30*time.Second, "after "+f.name)
 		s.kill()
 		w.finish()
@@ -77,6 +85,21 @@ func TestDiskErrors(t *testing.T) {
 	}
 	t.Logf("ledger: disk errors: %d system calls failed, %d messages refused; %d deliveries and %d commands acknowledged, all kept",
 		hits, refused, l.delivered, l.commands)
+}
+
+// gaveUp is what the server says when it ends because the disk failed to keep
+// its database: the service manager would start it again.
+const gaveUp = "the disk failed to keep the database"
+
+// stopOnBadDisk is stop where syncs fail: the server may have given up, and must
+// have said so.
+func (s *server) stopOnBadDisk() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	err := s.cmd.Wait()
+	if said := strings.Contains(s.log.String(), gaveUp); said != (err != nil) {
+		s.t.Errorf("the server ended: %v; it said that it gives up: %v", err, said)
+	}
+	s.cmd = nil
 }
 
 // TestRefusedIsInvisible: what was refused because a sync failed is not there,

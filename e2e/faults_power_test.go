@@ -123,7 +123,11 @@ func recordServer(t *testing.T, f crashfs.Fault, spell time.Duration, seed uint6
 	<-time.After(spell)
 	close(stop)
 	wg.Wait()
-	s.stop() // With a checkpoint.
+	if f.Calls == "" {
+		s.stop() // With a checkpoint.
+	} else {
+		s.stopOnBadDisk()
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	disk, err := r.Finish(ctx)

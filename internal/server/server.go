@@ -249,7 +249,12 @@ func (s *Server) runBackground(ctx context.Context) error {
 	}
 	var g sync.WaitGroup
 	var err error
-	g.Go(func() { err = s.store.run(ctx) })
+	g.Go(func() {
+		if err = s.store.run(ctx); err != nil && ctx.Err() == nil { // Without it the server is not worth running.
+			s.fail(fmt.Errorf("the store: %w", err))
+			err = nil
+		}
+	})
 	if s.web != nil {
 		g.Go(func() { s.serveWeb(ctx) })
 	}

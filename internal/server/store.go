@@ -132,9 +132,14 @@ func (s *Store) Admin() *admin.Handler { return s.admin }
 
 // run does the work in the background until ctx is done.
 func (s *Store) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var g sync.WaitGroup
 	var dbErr, mailErr error
-	g.Go(func() { dbErr = s.db.Run(ctx) })
+	g.Go(func() {
+		defer cancel() // Without the database there is nothing to do.
+		dbErr = s.db.Run(ctx)
+	})
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })

@@ -12,8 +12,8 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// load fills the queue with rows that wait: for many sites, due in the next
-// days or, if overdue, now at one site that is paused.
+// load fills the queue with rows that wait: for many sites, due in an hour
+// or so or, if overdue, now at one site that is paused.
 func (h *house) load(n int, overdue bool) {
 	h.t.Helper()
 	first := h.one(`SELECT coalesce(max(id), 0) + 1 FROM spool_item`)
@@ -33,7 +33,7 @@ func (h *house) load(n int, overdue bool) {
 func (h *house) loadOne(tx *sqldb.Tx, id, i int, overdue bool) error {
 	now := time.Now()
 	domain := fmt.Sprintf("site%d.test", i%1000)
-	due := now.Add(time.Hour + time.Duration(i%100000)*time.Second)
+	due := now.Add(time.Hour + time.Duration(i%100000)*10*time.Millisecond)
 	if overdue {
 		domain, due = "paused.test", now.Add(-time.Minute)
 	}

@@ -116,9 +116,15 @@ func (q *Queue) refill(ctx context.Context) error {
 	q.mu.Lock()
 	q.scan.start(now)
 	at, ready := q.scan.at, q.scan.running && !q.scan.resume.After(now) && q.board.queued < MaxWindow
+	begins := q.scan.whole && at == cursor{}
 	q.mu.Unlock()
 	if !ready {
 		return nil
+	}
+	if begins {
+		if err := q.pullIn(ctx, now); err != nil {
+			return err
+		}
 	}
 	found, next, err := q.look(ctx, at, now)
 	if err != nil {

@@ -244,3 +244,44 @@ func TestRemembersForMany(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A search of several batches finds in order, and ends with what failed.
+func TestManyBatches(t *testing.T) {
+	const n = 5*batch + 7
+	a := &archive{octets: make([][]byte, n)}
+	for i := range n {
+		raw, err := json.Marshal(message.Envelope{Subject: fmt.Append(nil, "number ", i%3)})
+		must(t, err)
+		a.rendered = append(a.rendered, raw)
+	}
+	c := Criteria{Op: Envelope, Field: "Subject", Text: "number 2"}
+	var want []mail.UID
+	for uid := mail.UID(3); uid <= n; uid += 3 {
+		want = append(want, uid)
+	}
+	src := NewSource(a, decodeJSON, DefaultMemory)
+	for range 2 { // The second time all is remembered.
+		if got := a.search(t, src, c); !slices.Equal(got, want) || a.reads != n {
+			t.Errorf("found %d messages, not %d, after reading %d", len(got), len(want), a.reads)
+		}
+	}
+	broken := NewSource(&brokenAt{a, 3*batch + 1}, decodeJSON, 0)
+	found := 0
+	err := Compile(c).Run(t.Context(), broken, 1, a.entries, func(int, store.Entry) { found++ })
+	if mail.KindOf(err) != mail.Unavailable || found != batch {
+		t.Errorf("%d found before the failure: %v", found, err)
+	}
+}
+
+// brokenAt is an archive that fails from a UID on.
+type brokenAt struct {
+	*archive
+	uid mail.UID
+}
+
+func (b *brokenAt) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
+	if uids[len(uids)-1] >= b.uid {
+		return nil, 0, mail.Errorf(mail.Unavailable, "gone")
+	}
+	return b.archive.Rows(ctx, id, uids, need)
+}

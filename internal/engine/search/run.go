@@ -41,29 +41,85 @@ func NewSource(rows Rows, decode func([]byte) (*message.Envelope, error), memory
 // error is of ctx or of reading.
 func (p *Program) Run(ctx context.Context, src *Source, id mail.MailboxID, entries iter.Seq2[int, store.Entry],
 	found func(seq int, e store.Entry)) error {
-	r := &run{program: p, src: src, mailbox: id, found: found}
+	var now, before *run // before is being settled meanwhile
 	for seq, e := range entries {
-		r.add(seq, e)
-		if len(r.items) == batch {
-			if err := r.settle(ctx); err != nil {
-				return err
-			}
+		if now == nil {
+			now = &run{program: p, src: src, mailbox: id}
+		}
+		now.add(seq, e)
+		if len(now.items) < batch {
+			continue
+		}
+		now.begin(ctx)
+		if err := before.end(found); err != nil {
+			now.wait()
+			return err
+		}
+		now, before = before, now
+	}
+	if now != nil && len(now.items) > 0 {
+		now.settle(ctx)
+	}
+	for _, r := range [...]*run{before, now} {
+		if err := r.end(found); err != nil {
+			return err
 		}
 	}
-	return r.settle(ctx)
+	return ctx.Err()
 }
 
-// run is one evaluation of a program.
+// begin settles r in a goroutine of its own, if it has to read; end waits for it.
+func (r *run) begin(ctx context.Context) {
+	if r.program.cost == costEntry {
+		r.settle(ctx)
+		return
+	}
+	r.settling = make(chan struct{})
+	go func(done chan<- struct{}) {
+		defer close(done)
+		r.settle(ctx)
+	}(r.settling)
+}
+
+func (r *run) wait() {
+	if r.settling != nil {
+		<-r.settling
+		r.settling = nil
+	}
+}
+
+// end reports what r found and empties it. r can be nil.
+func (r *run) end(found func(seq int, e store.Entry)) error {
+	if r == nil {
+		return nil
+	}
+	r.wait()
+	if r.err != nil {
+		return r.err
+	}
+	for _, it := range r.items {
+		if it.verdict == yes {
+			found(it.seq, it.entry)
+		}
+	}
+	r.items = r.items[:0]
+	return nil
+}
+
+// run is one evaluation of a program, for a batch of entries at a time. Two take
+// turns, each a goroutine at a time.
 type run struct {
 	program *Program
 	src     *Source
 	mailbox mail.MailboxID
-	found   func(int, store.Entry)
 	items   []item
 	uids    []mail.UID
 	learnt  []learnt // to be remembered
 	matcher *matcher // made when the first text is looked for
 	folder  *folder  // of header fields
+
+	settling chan struct{} // closed when the goroutine of begin ends; nil without one
+	err      error         // of settle
 }
 
 func (r *run) textMatcher() *matcher {
@@ -92,8 +148,17 @@ func (r *run) add(seq int, e store.Entry) {
 	r.items = append(r.items, item{seq, e, r.program.root.eval(&s)})
 }
 
-// settle decides all items and reports those that match.
-func (r *run) settle(ctx context.Context) error {
+// settle decides all items.
+func (r *run) settle(ctx context.Context) {
+	if r.err = r.decide(ctx); r.err == nil {
+		r.err = ctx.Err()
+	}
+	r.src.cache.add(r.mailbox, r.learnt)
+	r.learnt = r.learnt[:0]
+}
+
+// decide reads what is needed, the cheap first, until no item is undecided.
+func (r *run) decide(ctx context.Context) error {
 	if r.program.rows || r.program.envelopes {
 		r.recall()
 	}
@@ -107,24 +172,14 @@ func (r *run) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.program.cost >= costEnvelope {
-		need := store.NeedParts | store.NeedContent
-		if r.program.envelopes {
-			need |= store.NeedEnvelope
-		}
-		if err := r.pass(ctx, need); err != nil {
-			return err
-		}
+	if r.program.cost < costEnvelope {
+		return nil
 	}
-	r.src.cache.add(r.mailbox, r.learnt)
-	r.learnt = r.learnt[:0]
-	for _, it := range r.items {
-		if it.verdict == yes {
-			r.found(it.seq, it.entry)
-		}
+	need := store.NeedParts | store.NeedContent
+	if r.program.envelopes {
+		need |= store.NeedEnvelope
 	}
-	r.items = r.items[:0]
-	return ctx.Err()
+	return r.pass(ctx, need)
 }
 
 // recall evaluates the undecided items of which the facts are remembered.

@@ -21,6 +21,9 @@ func (s *Store) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, ne
 	if err := s.db.Read(ctx, r.read); err != nil {
 		return nil, 0, err
 	}
+	if need&NeedContent != 0 {
+		r.contents = make([]Content, len(r.rows))
+	}
 	for i := range r.rows {
 		if err := r.complete(i); err != nil {
 			r.closeContents()
@@ -40,6 +43,8 @@ type reader struct {
 	blobs   []blobPart // of each row
 	octets  int64      // of what is being read
 	zones   map[int64]*time.Location
+
+	contents []Content // of each row, with NeedContent
 }
 
 // blobPart is what the rows of blob, email and content gave.
@@ -56,6 +61,8 @@ type blobPart struct {
 // read reads the memberships, then what else is needed, a table at a time.
 func (r *reader) read(tx *sqldb.Tx) error {
 	asked := r.uids
+	most := min(len(asked), MaxRows)
+	r.rows, r.blobs = make([]Row, 0, most), make([]blobPart, 0, most)
 	if err := r.readMembers(tx); err != nil {
 		return err
 	}
@@ -147,7 +154,7 @@ func (r *reader) complete(i int) (err error) {
 		}
 	}
 	if r.need&NeedContent != 0 {
-		row.Content, err = r.content(b)
+		row.Content, err = r.content(b, &r.contents[i])
 	}
 	return err
 }
@@ -165,8 +172,9 @@ func shiftParts(parts []byte, trace int64) ([]byte, error) {
 	return message.AppendStructure(nil, root), nil
 }
 
-func (r *reader) content(b *blobPart) (*Content, error) {
-	c := &Content{s: r.s, blob: b.id, prefix: b.trace, octets: b.octets, size: b.size, crc: uint32(b.crc)}
+// content makes c the content of b.
+func (r *reader) content(b *blobPart, c *Content) (*Content, error) {
+	*c = Content{s: r.s, blob: b.id, prefix: b.trace, octets: b.octets, size: b.size, crc: uint32(b.crc)}
 	if b.file != "" {
 		f, err := r.s.blobs.Open(b.file)
 		if mail.KindOf(err) == mail.NotFound && err != nil {

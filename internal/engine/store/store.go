@@ -109,6 +109,8 @@ type Store struct {
 	now   func() time.Time
 	views *views
 
+	arriving sync.Map // names of the files of messages on their way: no row may name them yet
+
 	garbageMu sync.Mutex
 	garbage   []dropped // files whose rows are gone, oldest first
 }

@@ -9,15 +9,23 @@ import (
 )
 
 // DecodeEnvelope reads what AppendEnvelope wrote; octets are slices of raw where
-// they can be. Text of AppendEnvelope always decodes; any other may be Invalid.
+// they can be, and lists that are the same may be one. Text of AppendEnvelope always decodes; any other may be Invalid.
 func DecodeEnvelope(raw []byte) (*message.Envelope, error) {
 	d := envelopeDecoder{b: raw}
 	var e message.Envelope
 	d.expect('(')
 	e.Date = d.nstring()
 	e.Subject = d.next()
-	for _, list := range [...]*[]message.MailAddress{&e.From, &e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
+	d.expect(' ')
+	from := d.b
+	e.From = d.addresses()
+	from = from[:len(from)-len(d.b)]
+	for _, list := range [...]*[]message.MailAddress{&e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
 		d.expect(' ')
+		if !d.failed && bytes.HasPrefix(d.b, from) { // Nearly always so of Sender and Reply-To.
+			*list, d.b = e.From, d.b[len(from):]
+			continue
+		}
 		*list = d.addresses()
 	}
 	e.InReplyTo, e.MessageID = d.next(), d.next()

@@ -8,10 +8,15 @@ import (
 )
 
 // maxAhead bounds how many FETCH of a server read ahead at a time: each holds
-// two of what one call of Rows gives. The others read and write in turn.
-const maxAhead = 16
+// up to aheadOf+2 times what one call of Rows gives. The others read and write
+// in turn.
+const maxAhead = 8
 
-// all answers for the messages at ps, batch by batch. The next batch is read
+// aheadOf is how many batches are read at a time: reading costs a few times
+// what writing does.
+const aheadOf = 2
+
+// all answers for the messages at ps, batch by batch. The next batches are read
 // while one is being written.
 func (f *fetcher) all(ctx context.Context, ps spans) error {
 	if ps.count() > fetchBatch {
@@ -37,23 +42,41 @@ type readRows struct {
 	err  error
 }
 
-// inParallel has one goroutine read while this one writes.
+// inParallel has other goroutines read while this one writes.
 func (f *fetcher) inParallel(ctx context.Context, ps spans) error {
 	reading, stop := context.WithCancel(ctx)
-	read := make(chan readRows)
-	go f.readAhead(reading, ps, read)
+	batches := make(chan (<-chan readRows), aheadOf-1)
+	go f.readAhead(reading, ps, batches)
 	defer func() { // Nothing of the session is used once this returns.
 		stop()
-		for r := range read {
-			closeRows(r.rows)
+		for read := range batches {
+			closeUnused(read)
 		}
 	}()
+	for read := range batches {
+		if err := f.takeAll(ctx, read); err != nil {
+			stop()
+			closeUnused(read)
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func closeUnused(read <-chan readRows) {
+	for r := range read {
+		closeRows(r.rows)
+	}
+}
+
+// takeAll answers for what is read of one batch.
+func (f *fetcher) takeAll(ctx context.Context, read <-chan readRows) error {
 	for r := range read {
 		if err := f.take(ctx, r); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // take answers for what was read. What failed is tried again the careful way.
@@ -65,22 +88,32 @@ func (f *fetcher) take(ctx context.Context, r readRows) error {
 	return f.rows(ctx, r.rows)
 }
 
-// readAhead reads the messages at ps and closes out at the end. Who takes from
-// out closes the rows.
-func (f *fetcher) readAhead(ctx context.Context, ps spans, out chan<- readRows) {
+// readAhead has the messages at ps read, a goroutine for each batch, and closes
+// out at the end. Those it is ahead of who takes from out are few, as out holds
+// few.
+func (f *fetcher) readAhead(ctx context.Context, ps spans, out chan<- (<-chan readRows)) {
 	defer close(out)
 	for uids := range f.s.box.batches(ps, fetchBatch) {
-		for len(uids) > 0 {
-			if ctx.Err() != nil {
-				return
-			}
-			rows, more, err := f.s.srv.cfg.Messages.Rows(ctx, f.s.box.id, uids, f.need)
-			done := len(uids) - more
-			if err != nil || done == 0 {
-				done = len(uids)
-			}
-			out <- readRows{uids[:done:done], rows, err}
-			uids = uids[done:]
+		if ctx.Err() != nil {
+			return
 		}
+		read := make(chan readRows)
+		go f.readBatch(ctx, uids, read)
+		out <- read
+	}
+}
+
+// readBatch reads the messages of uids and closes out at the end. Who takes from
+// out closes the rows.
+func (f *fetcher) readBatch(ctx context.Context, uids []mail.UID, out chan<- readRows) {
+	defer close(out)
+	for len(uids) > 0 && ctx.Err() == nil {
+		rows, more, err := f.s.srv.cfg.Messages.Rows(ctx, f.s.box.id, uids, f.need)
+		done := len(uids) - more
+		if err != nil || done == 0 {
+			done = len(uids)
+		}
+		out <- readRows{uids[:done:done], rows, err}
+		uids = uids[done:]
 	}
 }

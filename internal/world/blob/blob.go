@@ -41,18 +41,23 @@ type Dir struct {
 	path  string
 	rand  io.Reader
 	fetch func(name string, to io.Writer) error // see Elsewhere; nil for a folder of its own
+	sync  func(folder string) error             // syncDir, save in tests
 
 	mu      sync.Mutex
-	holds   int      // see Hold
-	removed []string // meanwhile
+	holds   int             // see Hold
+	removed []string        // meanwhile
+	shelves map[string]bool // subfolders whose names are durable, by path
 }
 
 // Open makes the folder if need be and removes what earlier processes left
 // unfinished. Names are drawn from rand.
 func Open(path string, rand io.Reader) (*Dir, error) {
-	d := &Dir{path: path, rand: rand}
+	d := &Dir{path: path, rand: rand, sync: syncDir}
 	if err := os.MkdirAll(filepath.Join(path, tempDir), 0o700); err != nil {
 		return nil, failure("cannot make the folder for blobs", err)
+	}
+	if err := d.findShelves(); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(syncDir(path), syncDir(filepath.Dir(filepath.Clean(path)))); err != nil {
 		return nil, err
@@ -91,6 +96,9 @@ func (d *Dir) Create() (*File, error) {
 	return &File{dir: d, f: f, name: name}, nil
 }
 
+// Name is the name that Keep will give it.
+func (f *File) Name() string { return f.name }
+
 // Write appends p. Errors are of kind Unavailable.
 func (f *File) Write(p []byte) (int, error) {
 	n, err := f.f.Write(p)
@@ -117,7 +125,7 @@ func (f *File) Keep() (name string, err error) {
 		return "", failure("cannot move a message file", err)
 	}
 	f.kept = true
-	return f.name, syncDir(filepath.Dir(to))
+	return f.name, f.dir.sync(filepath.Dir(to))
 }
 
 // Drop removes the file unless it was kept.
@@ -128,16 +136,38 @@ func (f *File) Drop() {
 	}
 }
 
-// makeShelf makes the subfolder, durably.
+// findShelves notes the subfolders that are there; Open syncs their names.
+func (d *Dir) findShelves() error {
+	there, err := os.ReadDir(d.path)
+	if err != nil {
+		return failure("cannot read the folder of blobs", err)
+	}
+	d.shelves = make(map[string]bool, len(there))
+	for _, e := range there {
+		d.shelves[filepath.Join(d.path, e.Name())] = true
+	}
+	return nil
+}
+
+// makeShelf makes the subfolder, durably. That it is there does not say so:
+// somebody else may be about to sync its name, or have failed to.
 func (d *Dir) makeShelf(path string) error {
-	err := os.Mkdir(path, 0o700)
-	switch {
-	case errors.Is(err, os.ErrExist):
+	d.mu.Lock()
+	durable := d.shelves[path]
+	d.mu.Unlock()
+	if durable {
 		return nil
-	case err != nil:
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return failure("cannot make a folder for message files", err)
 	}
-	return syncDir(d.path)
+	if err := d.sync(d.path); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.shelves[path] = true
+	d.mu.Unlock()
+	return nil
 }
 
 func syncDir(path string) error {

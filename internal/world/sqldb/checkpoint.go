@@ -2,6 +2,12 @@ package sqldb
 
 import (
 	"context"
+	"errors"
+	"fmt"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"yubin/internal/mail"
 )
 
 // watchWAL counts what was written and calls for a checkpoint. It is the
@@ -27,23 +33,30 @@ func (db *DB) watchWAL() {
 // the background from it. It waits for readers up to the busy timeout; if they
 // stay, it tries again when the WAL has grown by as much again.
 func (db *DB) restartWAL(pages int64) {
-	empty, err := db.writer.checkpoint("RESTART")
+	empty, err := db.checkpoint(db.writer, "RESTART")
 	if err == nil && empty {
 		db.walPages.Store(0)
 		return
 	}
 	db.walRetry = pages + db.walSoft*walFactor
+	if db.failure() != nil {
+		return
+	}
 	db.log.Warn("the WAL keeps growing: readers do not end", "pages", pages, "err", err)
 }
 
 // Run checkpoints in the background until ctx ends, so that no commit has to:
 // the bulk without stopping the writer, then the rest, small by then, between
-// two transactions, so that the next one starts the WAL anew.
+// two transactions, so that the next one starts the WAL anew. It ends with an
+// error, which says what to do, when the disk failed to keep the database file:
+// nothing is written any more then, and the process should begin anew.
 func (db *DB) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-db.failed:
+			return cause(db.failure())
 		case <-db.walFull:
 		}
 		for range 2 {
@@ -60,16 +73,58 @@ func (db *DB) Run(ctx context.Context) error {
 // backgroundCheckpoint copies what it can without waiting for anybody. It
 // reports whether all of the WAL is in the database file.
 func (db *DB) backgroundCheckpoint() bool {
-	db.checkpointMu.Lock()
-	defer db.checkpointMu.Unlock()
-	all, err := db.checkpointer.checkpoint("PASSIVE")
-	if err != nil {
+	all, err := db.checkpoint(db.checkpointer, "PASSIVE")
+	if err != nil && db.failure() == nil {
 		db.log.Warn("checkpoint failed", "err", err, "cause", cause(err))
 	}
 	return all && err == nil
 }
 
-// checkpoint runs a checkpoint and reports whether all of the WAL was copied.
+// checkpoint runs a checkpoint on c, unless a sync of the database file failed
+// once. The failed sync is the last: what the pages were that the system then
+// dropped, and whose frames the index of the WAL already counts as copied,
+// nobody knows.
+func (db *DB) checkpoint(c *conn, mode string) (all bool, err error) {
+	db.checkpointMu.Lock()
+	defer db.checkpointMu.Unlock()
+	if err := db.failure(); err != nil {
+		return false, err
+	}
+	all, err = c.checkpoint(mode)
+	if syncFailed(err) {
+		db.fail(err)
+	}
+	return all, err
+}
+
+// syncFailed reports whether err says that a file could not be synced. The
+// layer of the WAL has nothing to sync in a checkpoint: then it is the database.
+func syncFailed(err error) bool {
+	var e *engineError
+	return errors.As(err, &e) && e.code == sqlite3.SQLITE_IOERR_FSYNC
+}
+
+// fail ends all writing because a sync of the database file failed.
+func (db *DB) fail(err error) {
+	lost := &mail.Error{Kind: mail.Unavailable, Text: "the disk failed", Err: fmt.Errorf(
+		"the disk failed to keep what was written to %s: %w. Nothing more is written. What was acknowledged is in %s-wal; "+
+			"the next start writes it again. Keep both files, look at the disk (dmesg, smartctl), and start again", db.path, cause(err), db.path)}
+	if db.failedErr.CompareAndSwap(nil, lost) {
+		db.log.Error("the disk failed to keep the database", "file", db.path, "cause", cause(err))
+		close(db.failed)
+	}
+}
+
+// failure is why nothing is written any more, or nil: for strangers in short,
+// with the whole as its cause.
+func (db *DB) failure() error {
+	if err := db.failedErr.Load(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// checkpoint runs a checkpoint, and reports whether all of the WAL was copied.
 func (c *conn) checkpoint(mode string) (all bool, err error) {
 	row, err := c.one("PRAGMA wal_checkpoint(" + mode + ")")
 	if err != nil {

@@ -67,11 +67,18 @@ func (c *conn) open(path, layer string) error {
 
 // keepPlans has the planner not look at arguments. Otherwise it looks whenever
 // a query has a join, and plans it anew at each execution.
-func (c *conn) keepPlans() int32 {
+func (c *conn) keepPlans() int32 { return c.turnOn(sqlite3.SQLITE_DBCONFIG_ENABLE_QPSG) }
+
+// keepWAL has close leave the WAL as it is, even if this is the last connection.
+func (c *conn) keepWAL() error {
+	return translate(c.failed(c.turnOn(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)))
+}
+
+func (c *conn) turnOn(option int32) int32 {
 	const size = 32
 	list := c.tls.Alloc(size)
 	defer c.tls.Free(size)
-	return sqlite3.Xsqlite3_db_config(c.tls, c.db, sqlite3.SQLITE_DBCONFIG_ENABLE_QPSG, libc.VaList(list, int32(1), uintptr(0)))
+	return sqlite3.Xsqlite3_db_config(c.tls, c.db, option, libc.VaList(list, int32(1), uintptr(0)))
 }
 
 // failed makes an error of a result code, nil of success.
@@ -118,7 +125,7 @@ func openReader(path string) (*conn, error) {
 }
 
 func openCheckpointer(path string) (*conn, error) {
-	return openConn(path, "", "synchronous(FULL)", "wal_autocheckpoint(0)", "mmap_size(0)", "cache_size(-64)")
+	return openConn(path, walLayer, "synchronous(FULL)", "wal_autocheckpoint(0)", "mmap_size(0)", "cache_size(-64)")
 }
 
 func (c *conn) close() error {

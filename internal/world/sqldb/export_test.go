@@ -1,6 +1,66 @@
 package sqldb
 
-import sqlite3 "modernc.org/sqlite/lib"
+import (
+	"context"
+	"unsafe"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// FailSync makes every sync of the database file by Run fail, or of the WAL by a
+// commit, until again is called. Nothing may be under way.
+func FailSync(db *DB, wal bool) (again func()) {
+	if wal { // The layer's methods are the file's own.
+		f := fileOf(db.writer, sqlite3.SQLITE_FCNTL_JOURNAL_POINTER)
+		own := at[sqlite3.Tsqlite3_io_methods](f.FpMethods)
+		was := own.FxSync
+		own.FxSync = pointer(failSync)
+		return func() { own.FxSync = was }
+	}
+	return failDatabase(db.checkpointer, pointer(failSync))
+}
+
+// FailTruncate makes the next sync of the database file by the writer fail, but
+// none after it.
+func FailTruncate(db *DB) { failDatabase(db.writer, pointer(failSyncOnce)) }
+
+// failDatabase puts sync before the methods of the database file of c.
+func failDatabase(c *conn, sync uintptr) (again func()) {
+	f := fileOf(c, sqlite3.SQLITE_FCNTL_FILE_POINTER)
+	was := f.FpMethods
+	p := libc.Xcalloc(c.tls, 1, libc.Tsize_t(unsafe.Sizeof(failing{})))
+	*at[failing](p) = failing{*at[sqlite3.Tsqlite3_io_methods](was), was}
+	at[failing](p).methods.FxSync = sync
+	f.FpMethods = p
+	return func() { f.FpMethods = was }
+}
+
+// failing are the methods of a file whose sync fails.
+type failing struct {
+	methods sqlite3.Tsqlite3_io_methods
+	was     uintptr
+}
+
+func fileOf(c *conn, which int32) *sqlite3.Tsqlite3_file {
+	out := c.tls.Alloc(8)
+	defer c.tls.Free(8)
+	sqlite3.Xsqlite3_file_control(c.tls, c.db, 0, which, out)
+	return at[sqlite3.Tsqlite3_file](*at[uintptr](out))
+}
+
+func failSync(*libc.TLS, uintptr, int32) int32 { return sqlite3.SQLITE_IOERR_FSYNC }
+
+func failSyncOnce(_ *libc.TLS, file uintptr, _ int32) int32 {
+	f := at[sqlite3.Tsqlite3_file](file)
+	f.FpMethods = at[failing](f.FpMethods).was
+	return sqlite3.SQLITE_IOERR_FSYNC
+}
+
+// Checkpoint checkpoints as Run does.
+func Checkpoint(db *DB) {
+	_ = db.exclusive(context.Background(), func() { db.backgroundCheckpoint() })
+}
 
 // Waiting counts the writes in the queue.
 func Waiting(db *DB) int {

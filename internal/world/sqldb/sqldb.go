@@ -41,21 +41,44 @@
 //	on disk                              after a crash
 //	path        pages up to the last     what SQLite recovers: every commit
 //	            checkpoint               that returned, none that did not
-//	path-wal    commits since; cut       replayed at the next Open
-//	            short at Close
+//	path-wal    commits since, then      replayed at the next Open, up to the
+//	            older ones or zeros;     last whole commit; before that it is
+//	            cut short at Close       written and synced again, see below
 //	path-shm    index of the WAL         rebuilt
 //	path.lock   held by the process      free: the lock dies with its holder
 //
-// A full disk or a failed sync rolls the whole batch back with kind
+// A full disk or a failed sync of the WAL rolls the whole batch back with kind
 // Unavailable; the next write tries anew. Errors are *mail.Error.
+//
+// # Failed syncs
+//
+// After a failed sync the system may forget what it had to write: reads give
+// it as long as it is in memory, later syncs succeed, and a power loss shows
+// that it never was on the disk. So nothing may rely on octets that were written
+// before a failed sync and not again after it.
+//
+// Of the WAL, those are the frames of the commit that failed. SQLite rolls it
+// back, and the next commit writes the same places again, from the last frame of
+// the commit before. After a crash however they could be read as a whole commit,
+// to be followed by more: so Open writes the WAL again as it is, and syncs it,
+// before SQLite reads it.
+//
+// Of the database file, those are the pages of every checkpoint since the last
+// one that reached the end of the WAL: only that one syncs, while each lets the
+// next begin where it ended. So after a failed sync of the file there is no
+// checkpoint any more, at Close neither, and no write, which could begin the WAL
+// anew: writes get kind Unavailable, Run ends, reads go on. The WAL has all those
+// pages, and the next Open copies it from its beginning.
 //
 // It deliberately has no query builder, no models and no retries.
 package sqldb
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,7 +131,9 @@ type DB struct {
 	openers func() (*conn, error)
 
 	checkpointer *conn
-	checkpointMu sync.Mutex
+	checkpointMu sync.Mutex    // one checkpoint at a time
+	failed       chan struct{} // closed by fail
+	failedErr    atomic.Pointer[mail.Error]
 	walFull      chan struct{}
 	walPages     atomic.Int64 // pages written since the WAL was last empty, about
 	walRetry     int64        // leader only: pages at which to make room next
@@ -135,7 +160,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}),
+	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{}),
 		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, observe: o.Observe}
 	db.idle.L = &db.mu
 	db.readers = make(chan *conn, o.Readers)
@@ -154,6 +179,9 @@ func (db *DB) open(ctx context.Context, o Options) (err error) {
 	if err := checkHeader(o.Path); err != nil {
 		return err
 	}
+	if err := rewrite(o.Path + "-wal"); err != nil {
+		return err
+	}
 	if db.writer, err = openWriter(o.Path, o.MaxSize, o.WALPages); err != nil {
 		return damaged(o.Path, err)
 	}
@@ -167,11 +195,14 @@ func (db *DB) open(ctx context.Context, o Options) (err error) {
 	if db.checkpointer, err = openCheckpointer(o.Path); err != nil {
 		return damaged(o.Path, err)
 	}
+	if err := syncFolder(filepath.Dir(o.Path)); err != nil { // SQLite passes over it if that fails.
+		return err
+	}
 	return ctx.Err()
 }
 
-// Close waits for writes and reads under way, empties the WAL and closes the
-// files. Later calls get kind Unavailable. Cancel Run first.
+// Close waits for writes and reads under way, empties the WAL, unless the disk
+// failed (see Run), and closes the files. Later calls get kind Unavailable. Cancel Run first.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	if db.closed {
@@ -195,19 +226,28 @@ func (db *DB) shut() error {
 		}
 	}
 	db.checkpointMu.Lock()
-	defer db.checkpointMu.Unlock()
 	if db.checkpointer != nil {
 		db.checkpointer.close()
 	}
+	db.checkpointMu.Unlock()
 	var err error
 	if db.writer != nil {
-		_, err = db.writer.checkpoint("TRUNCATE")
-		if e := db.writer.close(); err == nil {
-			err = e
-		}
+		err = db.shutWriter()
 	}
 	db.lock.Close()
 	return err
+}
+
+// shutWriter empties the WAL unless a sync of the database file failed, which
+// is an error only if it happens here: else Run told.
+func (db *DB) shutWriter() (err error) {
+	if db.failure() == nil {
+		_, err = db.checkpoint(db.writer, "TRUNCATE")
+	}
+	if db.failure() != nil {
+		err = errors.Join(err, db.writer.keepWAL())
+	}
+	return errors.Join(err, db.writer.close())
 }
 
 // Path returns where the database file is.

@@ -7,11 +7,15 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// The writer's WAL goes through a layer of ours over SQLite's own files. SQLite
+// The WAL of who writes or checkpoints goes through a layer of ours over SQLite's
+// own files. SQLite
 // writes each page in two calls and lets the file grow with each commit; the
 // layer gathers what is written until it is synced or read, lets the file grow
 // in steps that later commits overwrite in place, and syncs the octets without
-// the times of the file. What is on disk when a sync returns is the same.
+// the times of the file. What is on disk when a sync returns is the same. A
+// sync is nothing where nothing was written since the last: a checkpoint copies
+// only what a commit has synced, and would otherwise fail with a sync that is
+// not its own, or make one fail unseen under a commit.
 //
 // All of it lives in memory of the C heap, which SQLite frees with the file.
 
@@ -30,7 +34,7 @@ type walFile struct {
 	start   int64   // where in the file the buffer goes
 	length  int64   // octets in it
 	size    int64   // of the file
-	named   bool    // the folder has been synced
+	dirty   bool    // written since it was last synced
 }
 
 // The shapes of the methods that are ours.
@@ -39,7 +43,6 @@ type (
 	closer   = func(tls *libc.TLS, file uintptr) int32
 	mover    = func(tls *libc.TLS, file, octets uintptr, n int32, offset int64) int32
 	resizer  = func(tls *libc.TLS, file uintptr, size int64) int32
-	syncer   = func(tls *libc.TLS, file uintptr, flags int32) int32
 	measurer = func(tls *libc.TLS, file, size uintptr) int32
 )
 
@@ -150,6 +153,7 @@ func writeWAL(tls *libc.TLS, file, octets uintptr, n int32, offset int64) int32 
 func truncateWAL(tls *libc.TLS, file uintptr, size int64) int32 {
 	w := walOf(file)
 	rc := w.flush(tls, file)
+	w.dirty = true
 	if rc == sqlite3.SQLITE_OK {
 		rc = method[resizer](w.beneath.FxTruncate)(tls, file, size)
 	}
@@ -159,21 +163,19 @@ func truncateWAL(tls *libc.TLS, file uintptr, size int64) int32 {
 	return rc
 }
 
-// syncWAL leaves the first sync to SQLite, which syncs the folder with it.
-func syncWAL(tls *libc.TLS, file uintptr, flags int32) int32 {
+// syncWAL syncs the octets; the folder is synced by Open.
+func syncWAL(tls *libc.TLS, file uintptr, _ int32) int32 {
 	w := walOf(file)
-	rc := w.flush(tls, file)
-	switch {
-	case rc != sqlite3.SQLITE_OK:
+	if rc := w.flush(tls, file); rc != sqlite3.SQLITE_OK {
 		return rc
-	case !w.named:
-		rc = method[syncer](w.beneath.FxSync)(tls, file, flags)
-		w.named = rc == sqlite3.SQLITE_OK
-		return rc
+	}
+	if !w.dirty {
+		return sqlite3.SQLITE_OK
 	}
 	if err := syncOctets(int(at[sqlite3.TunixFile](file).Fh)); err != nil {
 		return sqlite3.SQLITE_IOERR_FSYNC
 	}
+	w.dirty = false
 	return sqlite3.SQLITE_OK
 }
 
@@ -214,6 +216,7 @@ func (w *walFile) grow(tls *libc.TLS, file uintptr) {
 }
 
 func (w *walFile) write(tls *libc.TLS, file, octets uintptr, n, offset int64) int32 {
+	w.dirty = true
 	for n > 0 {
 		piece := min(n, walPiece)
 		if rc := method[mover](w.beneath.FxWrite)(tls, file, octets, int32(piece), offset); rc != sqlite3.SQLITE_OK {

@@ -137,6 +137,11 @@ func (db *DB) handOn() {
 // run brings a batch to its end: each has its error, and what succeeded is durable.
 func (db *DB) run(batch []*write) {
 	begun := db.stopwatch()
+	if err := db.failure(); err != nil {
+		refuse(batch, err)
+		db.tell(begun, len(batch), err)
+		return
+	}
 	for _, guarded := range []bool{false, true} {
 		again, err := db.attempt(batch, guarded)
 		if again {
@@ -145,14 +150,19 @@ func (db *DB) run(batch []*write) {
 		if err != nil {
 			db.rollback()
 			db.log.Error("write failed", "writes", len(batch), "err", err, "cause", cause(err))
-			for _, w := range batch {
-				w.err = err
-			}
+			refuse(batch, err)
 		}
 		db.tell(begun, len(batch), err)
 		break
 	}
 	db.afterCommit(batch)
+}
+
+// refuse gives all of a batch the same error.
+func refuse(batch []*write, err error) {
+	for _, w := range batch {
+		w.err = err
+	}
 }
 
 // attempt runs the closures in one transaction. again means that one failed
