@@ -63,7 +63,7 @@ func (e *env) run(args []string) int {
 	var line commandLine
 	parser, err := kong.New(&line,
 		kong.Name("yubin"),
-		kong.Description("A post office in one program: it takes mail, keeps it, and lets people read it."),
+		kong.Description("A post office in one program: it takes mail, keeps it or carries it on, and lets people read it."),
 		kong.Writers(e.stdout, e.stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}),
 	)

@@ -141,6 +141,7 @@ func (e *env) welcome(cfg config.Config) error {
 	for _, l := range cfg.Listeners {
 		t.add(l.Service(), l.Address, string(l.TLS))
 	}
+	t.add("metrics", cfg.Admin.Address, string(config.TLSNone))
 	t.write(e.stdout)
 	fmt.Fprintf(e.stdout, "\n")
 	t = table{{"ACCOUNT", "PASSWORD"}}

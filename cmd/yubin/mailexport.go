@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -48,22 +47,12 @@ func (e *env) exportMail(g giving, out admin.ExportMail) error {
 		if err != nil {
 			return err
 		}
-		failed := false
-		for _, x := range list {
+		return eachTransfer(ctx, list, func(x admin.ExportMail) (failed bool) {
 			show := newProgress(e, time.Now)
 			report, err := client.ExportMail(ctx, x, show.showTransfer(x.Account))
 			show.end()
-			if e.tellTransfer(x.Account, "written", report, err, false) {
-				failed = true
-			}
-			if ctx.Err() != nil {
-				return errors.New("stopped; run it again to go on")
-			}
-		}
-		if failed {
-			return errSilent
-		}
-		return nil
+			return e.tellTransfer(x.Account, "written", report, err, false)
+		})
 	})
 }
 

@@ -239,32 +239,37 @@ type transferred struct {
 	Error string `json:"error,omitempty"`
 }
 
-// importMail runs imports one after another. One that fails does not stop the
-// others.
+// importMail runs the imports that plan names.
 func (e *env) importMail(p place, plan func(context.Context, *admin.Client) ([]admin.ImportMail, error)) error {
 	return e.admin(p, func(ctx context.Context, client *admin.Client) error {
 		list, err := plan(ctx, client)
 		if err != nil {
 			return err
 		}
-		failed := false
-		for _, in := range list {
+		return eachTransfer(ctx, list, func(in admin.ImportMail) (failed bool) {
 			show := newProgress(e, time.Now)
 			report, err := client.ImportMail(ctx, in, show.showTransfer(in.Account))
 			show.end()
 			none := len(list) > 1 && err != nil && mail.KindOf(err) == mail.NotFound
-			if e.tellTransfer(in.Account, "taken", report, err, none) {
-				failed = true
-			}
-			if ctx.Err() != nil {
-				return errors.New("stopped; run it again to go on")
-			}
-		}
-		if failed {
-			return errSilent
-		}
-		return nil
+			return e.tellTransfer(in.Account, "taken", report, err, none)
+		})
 	})
+}
+
+// eachTransfer runs imports or exports one after another. One that fails does
+// not stop the others.
+func eachTransfer[T any](ctx context.Context, list []T, run func(T) (failed bool)) error {
+	failed := false
+	for _, x := range list {
+		failed = run(x) || failed
+		if ctx.Err() != nil {
+			return errors.New("stopped; run it again to go on")
+		}
+	}
+	if failed {
+		return errSilent
+	}
+	return nil
 }
 
 // tellTransfer tells a report, and whether something failed. none says that an

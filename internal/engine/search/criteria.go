@@ -50,7 +50,7 @@ const (
 	HasFlag              // all of Flag are set
 	HasKeyword           // Keyword is set
 	Header               // a field called Field contains Text
-	Envelope             // the first field called Field, one of those EnvelopeField knows, contains Text
+	Envelope             // the first field called Field, one of those of partOf, contains Text
 	Body                 // the body contains Text
 	Text                 // header or body contains Text
 	Before               // received before Day

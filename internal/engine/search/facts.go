@@ -45,12 +45,6 @@ func partOf(field string) (part, bool) {
 	return 0, false
 }
 
-// EnvelopeField reports whether Envelope can look at a field of that name.
-func EnvelopeField(name string) bool {
-	_, known := partOf(name)
-	return known
-}
-
 // facts are what is searched of a message's row and envelope. As long as the
 // message has its UID they do not change.
 type facts struct {

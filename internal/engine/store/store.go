@@ -7,7 +7,8 @@
 //     stamps what it changed with it (RFC 7162; JMAP state).
 //   - UIDs are given in the transaction that makes them visible, ascending, and
 //     never again (RFC 9051 §2.3.1.1). A name never sees the UIDVALIDITY it had
-//     with other messages, nor a lower one.
+//     with other messages, nor a lower one; only a mailbox that never had a
+//     message may adopt the numbering of where its messages come from.
 //   - Counters change in the transaction that changes the rows they count.
 //   - Octets are kept once however many accounts have them, by SHA-256. A
 //     message as seen is its trace, which differs by recipient, then the octets.

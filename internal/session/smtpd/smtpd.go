@@ -14,7 +14,8 @@
 //   - No recipient is accepted that the Router does not accept, and submission
 //     takes nothing from somebody who did not log in: it is no open relay.
 //   - What is filed here and what goes on to others is one commit. Mail for
-//     mailboxes of ours of which nobody wants a report never touches the queue.
+//     mailboxes of ours that is neither held nor to be reported never touches
+//     the queue.
 //   - Lines end in CRLF and nothing else, in commands and in messages; what came
 //     before a TLS handshake is not read after it. Both end the session
 //     (CVE-2023-51764, CVE-2011-0411).
