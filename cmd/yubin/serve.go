@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"yubin/internal/server"
 	"yubin/internal/world/config"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/obs"
 )
 
@@ -70,11 +72,24 @@ func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar, log *slog.Lo
 	log.Info("configuration reloaded", obs.KeyFile, c.Config)
 }
 
+// keepHeap suits the garbage collector to a server, unless the environment says
+// how it is to be (GOGC, GOMEMLIMIT).
+func (e *env) keepHeap(ctx context.Context, log *slog.Logger) {
+	if limit := heap.Limit(os.DirFS("/")); limit > 0 && e.getenv("GOMEMLIMIT") == "" {
+		log.Info("the control group bounds memory", "heap_limit", limit)
+		debug.SetMemoryLimit(limit)
+	}
+	if e.getenv("GOGC") == "" {
+		go heap.NewKeeper(heap.DefaultSlack).Run(ctx)
+	}
+}
+
 // serve runs srv until a signal says stop. A second one ends the process at once.
 func (e *env) serve(srv *server.Server, log *slog.Logger, signals chan os.Signal, reload func()) error {
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
 	defer signal.Stop(signals)
+	e.keepHeap(ctx, log)
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
 	for {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -110,6 +111,20 @@ func (r *memberReader) words() mail.Keywords {
 	return r.keywords
 }
 
+// skip passes over n varints.
+func (r *memberReader) skip(n int) {
+	for i, b := range r.octets {
+		if b >= 0x80 {
+			continue
+		}
+		if n--; n == 0 {
+			r.octets = r.octets[i+1:]
+			return
+		}
+	}
+	r.octets, r.failed = nil, true
+}
+
 func (r *memberReader) next(m *member) {
 	m.UID = mail.UID(r.uvarint())
 	m.Flags = r.flags()
@@ -123,23 +138,47 @@ func (r *memberReader) next(m *member) {
 	m.Keywords = r.words()
 }
 
+// nextEntry is next for who wants the Entry alone.
+func (r *memberReader) nextEntry(e *Entry) {
+	e.UID = mail.UID(r.uvarint())
+	e.Flags = r.flags()
+	e.ModSeq = mail.ModSeq(r.uvarint())
+	r.skip(6)
+	e.Keywords = r.words()
+}
+
+func readMembers(octets []byte) memberReader {
+	r := memberReader{octets: octets}
+	r.failed = r.uvarint() != bundleFormat || len(r.octets) == 0
+	return r
+}
+
+func (r *memberReader) more() bool { return len(r.octets) > 0 && !r.failed }
+
+func damagedBundle(place int64) error {
+	return mail.Errorf(mail.Internal, "mailbox %d: what is kept of its messages from UID %d on is damaged",
+		placeMailbox(place), uint32(place))
+}
+
+// memberOctets is about what a member takes.
+const memberOctets = 24
+
 // appendMembers reads the octets of a bundle.
 func appendMembers(list []member, place int64, octets []byte) ([]member, error) {
-	r, had := memberReader{octets: octets}, len(list)
-	r.failed = r.uvarint() != bundleFormat
-	for len(r.octets) > 0 && !r.failed {
+	r := readMembers(octets)
+	list = slices.Grow(list, len(octets)/memberOctets+1)
+	for r.more() {
 		list = append(list, member{})
 		r.next(&list[len(list)-1])
 	}
-	if r.failed || len(list) == had {
-		return nil, mail.Errorf(mail.Internal, "mailbox %d: what is kept of its messages from UID %d on is damaged",
-			placeMailbox(place), uint32(place))
+	if r.failed {
+		return nil, damagedBundle(place)
 	}
 	return list, nil
 }
 
 // eachBundle calls fn with the octets of the bundles of a range of UIDs, at
-// most limit of them. fn must not write memberships.
+// most limit of them. fn must not write memberships, nor keep octets.
 func eachBundle(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, limit int, fn func(place int64, octets []byte) error) error {
 	rows, err := tx.Query(`SELECT place, entries FROM membership
 		WHERE place >= coalesce((SELECT max(place) FROM membership WHERE place BETWEEN $1 AND $2), $2) AND place <= $3
@@ -150,7 +189,7 @@ func eachBundle(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, limit int, fn 
 	defer rows.Close()
 	for rows.Next() {
 		var at int64
-		var octets []byte
+		var octets sqldb.Borrowed
 		if err := rows.Scan(&at, &octets); err != nil {
 			return err
 		}
@@ -187,6 +226,29 @@ func eachMember(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, fn func(m *mem
 				return err
 			}
 		}
+		return nil
+	})
+}
+
+// eachEntry is eachMember with their Entries alone.
+func eachEntry(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, fn func(e *Entry) error) error {
+	var keywords mail.Keywords
+	return eachBundle(tx, id, r, everyBundle, func(place int64, octets []byte) error {
+		var e Entry
+		m := readMembers(octets)
+		m.keywords = keywords
+		for m.more() {
+			if m.nextEntry(&e); m.failed {
+				break
+			}
+			if err := fn(&e); err != nil {
+				return err
+			}
+		}
+		if m.failed {
+			return damagedBundle(place)
+		}
+		keywords = m.keywords
 		return nil
 	})
 }

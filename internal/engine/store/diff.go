@@ -33,6 +33,13 @@ func (c *cursor) skip(n int) {
 	}
 }
 
+// seek goes to the first entry with at least that UID.
+func (c *cursor) seek(uid mail.UID) {
+	if c.chunk, c.at = c.v.chunkFor(uid), 0; !c.done() {
+		c.at = position(c.v.chunk(c.chunk), uid)
+	}
+}
+
 // shared returns how many entries from here on are the same memory in both.
 func shared(a, b *cursor) int {
 	if a.at != b.at || &a.v.chunk(a.chunk)[0] != &b.v.chunk(b.chunk)[0] {

@@ -2,12 +2,21 @@ package store
 
 import "yubin/internal/mail"
 
-// FirstWithout returns the sequence number of the first message without any of
-// flags, 0 if there is none.
-func (v *View) FirstWithout(flags mail.Flags) int {
+// FirstUnseen returns the sequence number of the first message without \Seen, 0
+// if there is none. Only the first call looks.
+func (v *View) FirstUnseen() int {
+	if known := v.unseen.Load(); known > 0 {
+		return int(known - 1)
+	}
+	seq := v.firstUnseen()
+	v.unseen.Store(int64(seq) + 1)
+	return seq
+}
+
+func (v *View) firstUnseen() int {
 	for c := range v.numChunks() {
 		for i, e := range v.chunk(c) {
-			if e.flags()&flags == 0 {
+			if e.flags()&mail.Seen == 0 {
 				return v.start(c) + i + 1
 			}
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"iter"
 	"sort"
+	"sync/atomic"
 
 	"yubin/internal/mail"
 )
@@ -33,6 +34,7 @@ type View struct {
 	tail   []entry   // the last chunk; the newest view of a mailbox appends behind its end
 	count  int
 	sets   []mail.Keywords // sets[0] is empty; views of one mailbox share what they have in common
+	unseen atomic.Int64    // FirstUnseen and 1; 0: nobody asked
 }
 
 // Len returns the number of messages.
@@ -107,6 +109,31 @@ func (v *View) chunkFor(uid mail.UID) int {
 // position returns where in a chunk uid is or would be.
 func position(chunk []entry, uid mail.UID) int {
 	return sort.Search(len(chunk), func(i int) bool { return chunk[i].uid >= uint32(uid) })
+}
+
+// Seqs yields those of list, which ascends by UID, that are in v, with their
+// sequence numbers. They are as list has them.
+func (v *View) Seqs(list []Entry) iter.Seq2[int, Entry] {
+	return func(yield func(int, Entry) bool) {
+		at := cursor{v: v}
+		for i := range list {
+			e := &list[i]
+			if !at.done() && at.entry().uid != uint32(e.UID) {
+				at.seek(e.UID)
+			}
+			if at.done() {
+				return
+			}
+			if at.entry().uid != uint32(e.UID) {
+				continue
+			}
+			seq := v.start(at.chunk) + at.at + 1
+			at.skip(1)
+			if !yield(seq, *e) {
+				return
+			}
+		}
+	}
 }
 
 // All yields all messages with their sequence numbers.

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"yubin/internal/mail"
-	"yubin/internal/world/sqldb"
 )
 
 // views are the current views of mailboxes, within a memory budget.
@@ -201,43 +200,6 @@ func lastOfEach(changes []change) []change {
 		}
 	}
 	return kept
-}
-
-// readView reads the view of a mailbox from a snapshot.
-func (s *Store) readView(ctx context.Context, id mail.MailboxID) (*View, map[mail.Keywords]uint32, error) {
-	v := &View{sets: []mail.Keywords{""}}
-	sets := map[mail.Keywords]uint32{"": 0}
-	err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		err := tx.QueryRow(`SELECT t.modseq FROM mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
-			WHERE m.id = $1`, id).Scan(&v.modseq)
-		if err == sqldb.ErrNoRows {
-			return errNoMailbox()
-		}
-		if err != nil {
-			return err
-		}
-		return v.read(ctx, tx, id, sets)
-	})
-	return v, sets, err
-}
-
-// contextEvery is how many rows are read between looks at the context.
-const contextEvery = 4096
-
-func (v *View) read(ctx context.Context, tx *sqldb.Tx, id mail.MailboxID, sets map[mail.Keywords]uint32) error {
-	return eachMember(tx, id, allUIDs(), func(m *member) error {
-		set, ok := sets[m.Keywords]
-		if !ok {
-			set = uint32(len(v.sets))
-			v.sets = append(v.sets, m.Keywords)
-			sets[m.Keywords] = set
-		}
-		v.push(entry{uint64(m.ModSeq), uint32(m.UID), set<<8 | uint32(m.Flags)})
-		if v.count%contextEvery == 0 {
-			return ctx.Err()
-		}
-		return nil
-	})
 }
 
 // loaded lists the mailboxes whose view is in memory.

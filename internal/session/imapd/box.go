@@ -1,7 +1,9 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -18,15 +20,35 @@ type selected struct {
 	saved    mail.UIDSet // "$"; names of messages long gone do no harm (RFC 5182)
 	// told are the versions of messages that the client knows already though
 	// view does not have them: its own changes, and what FETCH answered.
-	told map[mail.UID]mail.ModSeq
+	told []version
+}
+
+// version is a message as it was at one moment.
+type version struct {
+	uid    mail.UID
+	modseq mail.ModSeq
+}
+
+func (v version) compare(o version) int {
+	return cmp.Or(cmp.Compare(v.uid, o.uid), cmp.Compare(v.modseq, o.modseq))
 }
 
 // tell notes that the client knows e.
-func (b *selected) tell(e store.Entry) {
-	if b.told == nil {
-		b.told = map[mail.UID]mail.ModSeq{}
+func (b *selected) tell(e store.Entry) { b.told = append(b.told, version{e.UID, e.ModSeq}) }
+
+// untold leaves those of list, which ascends, that the client does not know.
+func (b *selected) untold(list []store.Entry) []store.Entry {
+	if !slices.IsSortedFunc(b.told, version.compare) {
+		slices.SortFunc(b.told, version.compare)
 	}
-	b.told[e.UID] = e.ModSeq
+	told := b.told
+	return slices.DeleteFunc(list, func(e store.Entry) bool {
+		v := version{e.UID, e.ModSeq}
+		for len(told) > 0 && told[0].compare(v) < 0 {
+			told = told[1:]
+		}
+		return len(told) > 0 && told[0] == v
+	})
 }
 
 // lastUID is the highest UID that the client knows of; 0 in an empty mailbox.
@@ -134,13 +156,8 @@ func (s *session) announce(now *store.View) {
 			s.out.Recent(b.countRecent())
 		}
 	}
-	for _, e := range delta.Changed {
-		if m, told := b.told[e.UID]; told && m == e.ModSeq {
-			continue
-		}
-		if seq, known := now.Seq(e.UID); known {
-			s.tellFlags(seq, e)
-		}
+	for seq, e := range now.Seqs(b.untold(delta.Changed)) {
+		s.tellFlags(seq, e)
 	}
 }
 

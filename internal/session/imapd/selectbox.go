@@ -104,7 +104,7 @@ func (s *session) describe(b *selected, row *store.Mailbox) {
 	s.out.Exists(uint32(b.view.Len()))
 	if !s.rev2 {
 		s.out.Recent(b.countRecent())
-		if unseen := b.view.FirstWithout(mail.Seen); unseen > 0 {
+		if unseen := b.view.FirstUnseen(); unseen > 0 {
 			s.out.Status("", imap.OK, imap.CodeUnseen(mail.SeqNum(unseen)), "first unseen")
 		}
 	}

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"slices"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -65,11 +66,8 @@ func flagChange(args *imap.Store) (store.FlagChange, error) {
 
 // tellStored writes the FETCH responses of STORE.
 func (s *session) tellStored(entries []store.Entry, uid bool) {
-	for _, e := range entries {
-		seq, known := s.box.view.Seq(e.UID)
-		if !known {
-			continue
-		}
+	s.box.told = slices.Grow(s.box.told, len(entries))
+	for seq, e := range s.box.view.Seqs(entries) {
 		w := s.out.Fetch(uint32(seq))
 		if uid || s.rev2 {
 			w.UID(e.UID)
@@ -84,11 +82,7 @@ func (s *session) tellStored(entries []store.Entry, uid bool) {
 // flags are now what the change makes of the flags the client knew. If another
 // session changed them too, the client is told at the end of the command.
 func (s *session) noteSilent(entries []store.Entry, c store.FlagChange) {
-	for _, e := range entries {
-		seq, known := s.box.view.Seq(e.UID)
-		if !known {
-			continue
-		}
+	for seq, e := range s.box.view.Seqs(entries) {
 		if flags, keywords := applied(s.box.view.At(seq), c); flags == e.Flags && keywords == e.Keywords {
 			s.box.tell(e)
 		}

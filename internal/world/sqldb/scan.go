@@ -7,6 +7,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
+// Borrowed is a target of Rows.Scan for octets that are not copied: they are the
+// engine's, and gone with the next row.
+type Borrowed []byte
+
 // assign puts a column's value into *dest.
 func assign(dest any, v cell) error {
 	switch d := dest.(type) {
@@ -21,6 +25,8 @@ func assign(dest any, v cell) error {
 		return assignString(d, v)
 	case *[]byte:
 		return assignBytes(d, v)
+	case *Borrowed:
+		return assignBorrowed(d, v)
 	case *bool:
 		var n int64
 		err := assignInt(&n, v)
@@ -90,6 +96,15 @@ func assignBytes(d *[]byte, v cell) error {
 	switch v.kind {
 	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB, sqlite3.SQLITE_NULL:
 		*d = append([]byte(nil), v.octets...)
+		return nil
+	}
+	return mismatch(v, "octets")
+}
+
+func assignBorrowed(d *Borrowed, v cell) error {
+	switch v.kind {
+	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB, sqlite3.SQLITE_NULL:
+		*d = v.octets
 		return nil
 	}
 	return mismatch(v, "octets")
