@@ -92,6 +92,10 @@ func (b *bench) costOf(t *table, c *contestant, size int) (int, error) {
 	return sent.Messages, nil
 }
 
+// warming is how many loads there are between the one on a cold cache and the
+// one on a warm cache.
+const warming = 2
+
 // growthRow measures yubin with more and more mail in it.
 func (b *bench) growthRow(ctx context.Context) error {
 	levels := []int{10_000, 100_000, 1_000_000}
@@ -157,20 +161,35 @@ func (b *bench) grown(ctx context.Context, t *table, c *contestant, column strin
 	if err := b.opened(t, c, column); err != nil {
 		return 0, err
 	}
+	cold, err := b.loaded(t, c, column, "just started")
+	if err != nil {
+		return 0, err
+	}
+	for range warming {
+		if _, err := b.loaded(nil, c, column, ""); err != nil {
+			return 0, err
+		}
+	}
+	warm, err := b.loaded(t, c, column, "warm")
+	return cold + warm, err
+}
+
+// loaded loads for a span, notes the figures in t and returns how many messages it added.
+func (b *bench) loaded(t *table, c *contestant, column, state string) (int, error) {
 	cell := acceptCell{size: 4 << 10, conns: 10, recipients: 1, accounts: accounts}
 	syscall.Sync()
 	before := proc.Spent(c.Roots()...)
 	sent, err := load.Sending{Port: c.Doors().SMTP, Conns: 10, For: b.span, Size: cell.size, Recipients: cell.to}.Run()
-	if err != nil {
-		return 0, err
+	if err != nil || t == nil {
+		return sent.Messages, err
 	}
 	spent := proc.Spent(c.Roots()...).Sub(before)
 	n := float64(sent.Messages)
-	t.add("accept, 4 KiB, 10 connections", column, sent.PerSecond(), perSecond)
-	t.add("accept, the 99th percentile", column, float64(sent.P99.Microseconds())/1000, millis)
-	t.add("processor time of a message", column, float64(spent.CPU.Microseconds())/n, micros)
-	t.add("octets written for a message", column, float64(spent.Written)/1024/n, kib)
-	t.add("memory loaded", column, float64(proc.Memory(c.Roots()...).PSS)/(1<<20), mib)
+	t.add("accept, 4 KiB, 10 connections, "+state, column, sent.PerSecond(), perSecond)
+	t.add("accept, the 99th percentile, "+state, column, float64(sent.P99.Microseconds())/1000, millis)
+	t.add("processor time of a message, "+state, column, float64(spent.CPU.Microseconds())/n, micros)
+	t.add("octets written for a message, "+state, column, float64(spent.Written)/1024/n, kib)
+	t.add("memory loaded, "+state, column, float64(proc.Memory(c.Roots()...).PSS)/(1<<20), mib)
 	return sent.Messages, nil
 }
 

@@ -78,7 +78,7 @@ func siteDomain(i int, postfixSink bool) string {
 }
 
 // smallMessages bounds the turns of OpenSMTPD and Exim, which take long.
-const smallMessages = 1000
+const smallMessages = 200
 
 // relayConns is how many connections bring the mail.
 const relayConns = 20

@@ -77,3 +77,17 @@ func PlannedAnew(db *DB) (n int32) {
 	}
 	return n
 }
+
+// Detour reports whether the writer's next COMMIT would look through its cache,
+// and the numbers of the pages in the cache that are behind the end of the file.
+func Detour(db *DB) (detoured bool, behind []uint32) {
+	cache, end := db.writer.pageCache()
+	for h := range uintptr(cache.FnHash) {
+		for p := *at[uintptr](cache.FapHash + h*8); p != 0; p = at[sqlite3.TPgHdr1](p).FpNext {
+			if key := at[sqlite3.TPgHdr1](p).FiKey; key > end {
+				behind = append(behind, key)
+			}
+		}
+	}
+	return cache.FiMaxKey == detour, behind
+}

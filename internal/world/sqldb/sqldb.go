@@ -142,6 +142,7 @@ type DB struct {
 
 	observe func(Commit) // nil for none
 	syncing time.Time    // leader only: the last COMMIT began, if anybody observes
+	undone  bool         // leader only: something was rolled back in this transaction, or may have been
 }
 
 // Open opens or creates the database. It fails with kind Conflict if another

@@ -14,6 +14,7 @@ type Tx struct {
 	open   []*Rows // results not closed yet
 	hooks  []func()
 	wrote  bool
+	failed bool  // a statement did
 	spoilt error // the transaction cannot be committed any more
 }
 
@@ -71,6 +72,7 @@ func (t *Tx) prepare(query string, args []any) (*stmt, error) {
 
 // fail translates err and remembers whether it ends the transaction.
 func (t *Tx) fail(query string, err error) error {
+	t.failed = true
 	translated, ok := err.(*mail.Error)
 	if !ok {
 		translated = translate(err).(*mail.Error)

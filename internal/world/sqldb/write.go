@@ -170,6 +170,7 @@ func refuse(batch []*write, err error) {
 // with a savepoint around each.
 func (db *DB) attempt(batch []*write, guarded bool) (again bool, err error) {
 	guarded = guarded && len(batch) > 1
+	db.undone = guarded
 	if err := db.writer.do("BEGIN IMMEDIATE"); err != nil {
 		return false, err
 	}
@@ -186,6 +187,9 @@ func (db *DB) attempt(batch []*write, guarded bool) (again bool, err error) {
 		}
 	}
 	db.syncing = db.stopwatch()
+	if !db.undone {
+		db.writer.forgetDetour()
+	}
 	return false, db.writer.do("COMMIT")
 }
 
@@ -197,9 +201,10 @@ func (db *DB) step(w *write, guarded bool) error {
 			return err
 		}
 	}
-	db.tx.wrote, db.tx.spoilt, db.tx.hooks = false, nil, nil
+	db.tx.wrote, db.tx.failed, db.tx.spoilt, db.tx.hooks = false, false, nil, nil
 	w.err = db.call(w.fn)
 	db.tx.finish()
+	db.undone = db.undone || db.tx.failed
 	w.hooks = db.tx.hooks
 	switch {
 	case db.tx.spoilt != nil:
