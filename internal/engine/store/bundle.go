@@ -138,13 +138,27 @@ func (r *memberReader) next(m *member) {
 	m.Keywords = r.words()
 }
 
-// nextEntry is next for who wants the Entry alone.
-func (r *memberReader) nextEntry(e *Entry) {
+// nextEntry is next for who wants the Entry alone. fixed are the octets of what
+// never changes.
+func (r *memberReader) nextEntry(e *Entry) (fixed []byte) {
 	e.UID = mail.UID(r.uvarint())
 	e.Flags = r.flags()
 	e.ModSeq = mail.ModSeq(r.uvarint())
+	fixed = r.octets
 	r.skip(6)
+	fixed = fixed[:len(fixed)-len(r.octets)]
 	e.Keywords = r.words()
+	return fixed
+}
+
+// appendEntry appends a member of which nextEntry gave fixed.
+func appendEntry(b []byte, e *Entry, fixed []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(e.UID))
+	b = append(b, byte(e.Flags))
+	b = binary.AppendUvarint(b, uint64(e.ModSeq))
+	b = append(b, fixed...)
+	b = binary.AppendUvarint(b, uint64(len(e.Keywords)))
+	return append(b, e.Keywords...)
 }
 
 func readMembers(octets []byte) memberReader {
@@ -200,18 +214,24 @@ func eachBundle(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, limit int, fn 
 	return rows.Err()
 }
 
-// loadBundles is eachBundle with their members.
-func loadBundles(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, limit int) (list []bundle, err error) {
-	err = eachBundle(tx, id, r, limit, func(place int64, octets []byte) error {
-		members, err := appendMembers(nil, place, octets)
-		list = append(list, bundle{place, members})
-		return err
-	})
-	return list, err
+// packed is a bundle as the database has it.
+type packed struct {
+	place  int64
+	octets []byte
 }
 
-// last returns the highest UID in b.
-func (b *bundle) last() mail.UID { return b.members[len(b.members)-1].UID }
+// loadBundles returns what eachBundle gives. The octets stand in all, from its
+// beginning, and all is returned to be used again.
+func loadBundles(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, limit int, all []byte) (list []packed, _ []byte, err error) {
+	all = all[:0]
+	err = eachBundle(tx, id, r, limit, func(place int64, octets []byte) error {
+		had := len(all)
+		all = append(all, octets...)
+		list = append(list, packed{place, all[had:len(all):len(all)]})
+		return nil
+	})
+	return list, all, err
+}
 
 // eachMember calls fn for the members of a range of UIDs and those beside it
 // in their bundles, ascending. fn must not write memberships, nor keep m.

@@ -54,6 +54,9 @@ func Diff(old, new *View) Delta {
 	if old == new {
 		return d
 	}
+	if n := countChanged(old, new); n > 0 {
+		d.Changed = make([]Entry, 0, n)
+	}
 	o, n := cursor{v: old}, cursor{v: new}
 	for !o.done() && !n.done() {
 		if k := shared(&o, &n); k > 0 {
@@ -72,23 +75,46 @@ func Diff(old, new *View) Delta {
 	return d
 }
 
-// step compares the entries that o and n stand at.
+// countChanged is how many entries at the same place have another ModSeq: all
+// that changed, if none came or went.
+func countChanged(old, new *View) (n int) {
+	for c := range min(old.numChunks(), new.numChunks()) {
+		was, is := old.chunk(c), new.chunk(c)
+		for i := range min(len(was), len(is)) {
+			if &was[0] == &is[0] {
+				break
+			}
+			if was[i].uid == is[i].uid && was[i].modseq != is[i].modseq {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// step compares the entries that o and n stand at, and those behind them in
+// their chunks as long as they are of the same messages.
 func (d *Delta) step(o, n *cursor) {
-	eo, en := o.entry(), n.entry()
+	was, is := o.v.chunk(o.chunk)[o.at:], n.v.chunk(n.chunk)[n.at:]
 	switch {
-	case eo.uid < en.uid:
-		d.Vanished = append(d.Vanished, mail.UID(eo.uid))
+	case was[0].uid < is[0].uid:
+		d.Vanished = append(d.Vanished, mail.UID(was[0].uid))
 		o.skip(1)
-	case eo.uid > en.uid:
+		return
+	case was[0].uid > is[0].uid:
 		d.Added++
 		n.skip(1)
-	default:
-		if eo.modseq != en.modseq {
-			d.Changed = append(d.Changed, n.v.entry(en))
-		}
-		o.skip(1)
-		n.skip(1)
+		return
 	}
+	both := 0
+	for both < min(len(was), len(is)) && was[both].uid == is[both].uid {
+		if was[both].modseq != is[both].modseq {
+			d.Changed = append(d.Changed, n.v.entry(is[both]))
+		}
+		both++
+	}
+	o.skip(both)
+	n.skip(both)
 }
 
 // KeepVanished returns v with the messages of old that v lacks, as old has

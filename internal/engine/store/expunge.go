@@ -114,47 +114,17 @@ func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list
 // releaseCopies is releaseEmails for those of a run that have, or had, several
 // memberships.
 func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r emailRun, at int64) error {
-	shared, err := selectIDs(tx, `SELECT email FROM copies WHERE email BETWEEN $1 AND $2`, int64(r.first), int64(r.last))
+	first, last := int64(r.first), int64(r.last)
+	if _, err := tx.Exec(`UPDATE copies SET members = members - 1 WHERE email BETWEEN $1 AND $2`, first, last); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
+		SELECT $1, email, $2, $3, $4, $5 FROM copies WHERE email BETWEEN $6 AND $7 AND members = 0`, at, int64(account),
+		int64(id), int64(r.members[0].Flags), string(r.members[0].Keywords), first, last)
 	if err != nil {
 		return err
 	}
-	for _, email := range shared {
-		m := &r.members[email-int64(r.first)]
-		if err := releaseCopy(tx, account, id, m, at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func selectIDs(tx *sqldb.Tx, query string, args ...any) ([]int64, error) {
-	rows, err := tx.Query(query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		list = append(list, id)
-	}
-	return list, rows.Err()
-}
-
-func releaseCopy(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, m *member, at int64) error {
-	var left int
-	err := tx.QueryRow(`UPDATE copies SET members = members - 1 WHERE email = $1 RETURNING members`, int64(m.email)).Scan(&left)
-	if err != nil || left > 0 {
-		return err
-	}
-	if _, err := tx.Exec(`DELETE FROM copies WHERE email = $1`, int64(m.email)); err != nil {
-		return err
-	}
-	_, err = tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords) VALUES ($1, $2, $3, $4, $5, $6)`,
-		at, int64(m.email), int64(account), int64(id), int64(m.Flags), string(m.Keywords))
+	_, err = tx.Exec(`DELETE FROM copies WHERE email BETWEEN $1 AND $2 AND members = 0`, first, last)
 	return err
 }
 

@@ -11,48 +11,43 @@ import (
 // each that exists, ascending, as it is now. Messages that are so already keep
 // their ModSeq. If it fails, the entries tell how far it came.
 func (s *Store) SetFlags(ctx context.Context, id mail.MailboxID, set mail.UIDSet, ch FlagChange) ([]Entry, error) {
-	var all []Entry
+	all := make([]Entry, 0, min(set.Len(), 4*flagSlice))
 	for from := mail.UID(1); from != 0; {
-		var slice []Entry
+		var with []Entry
 		var next mail.UID
 		err := s.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
-			slice, next, err = s.setFlags(tx, id, tail(set, from), ch)
+			with, next, err = s.setFlags(tx, id, tail(set, from), ch, all)
 			return err
 		})
 		if err != nil {
 			return all, err
 		}
-		all = append(all, slice...)
-		from = next
+		all, from = with, next
 	}
 	return all, nil
 }
 
-// setFlags changes one slice and returns the UID to go on from, or 0.
-func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch FlagChange) ([]Entry, mail.UID, error) {
+// setFlags changes one slice and returns list with its entries, and the UID to
+// go on from, or 0.
+func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch FlagChange, list []Entry) ([]Entry, mail.UID, error) {
 	l, box, err := s.openMailbox(tx, id)
 	if err != nil {
 		return nil, 0, err
 	}
-	var entries []Entry
-	next, err := revise(tx, id, set, flagSlice, func(m *member) (verdict, error) {
-		old := m.Flags
-		e, changed, err := ch.apply(m.Entry)
-		if changed && err == nil {
+	box.changes = make([]change, 0, min(set.Len(), flagSlice))
+	next, err := reflag(tx, id, set, flagSlice, func(e *Entry) (changed bool, err error) {
+		old := e.Flags
+		if *e, changed, err = ch.apply(*e); changed && err == nil {
 			e.ModSeq = l.modseq
-			l.reflagged(box, old, e)
-			m.Entry = e
+			l.reflagged(box, old, *e)
 		}
-		entries = append(entries, e)
-		if changed {
-			return altered, err
-		}
-		return same, err
+		list = append(list, *e)
+		return changed, err
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	return entries, next, l.close()
+	return list, next, l.close()
 }
 
 // apply returns e after the change, and whether it differs.

@@ -65,23 +65,60 @@ const (
 // reviseBundles is how many bundles are in memory at once.
 const reviseBundles = 64
 
-// revision is one call of revise.
+// revision is one call of revise or reflag.
 type revision struct {
-	tx    *sqldb.Tx
-	id    mail.MailboxID
-	judge func(*member) (verdict, error)
-	left  int      // members to visit still
-	last  mail.UID // visited
+	tx *sqldb.Tx
+	id mail.MailboxID
+	// bundle revises one and says what its last UID was.
+	bundle func(b packed, sp *span, from mail.UID) (last mail.UID, err error)
+	left   int      // members to visit still
+	last   mail.UID // visited
+	octets []byte   // of the bundles at hand
 }
 
 // revise calls judge for the members of a set, ascending, at most limit of them
 // (0: all), and writes what it made of them; next is the UID to go on from, or
-// 0 if that was all. judge must not use the membership table.
-func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge func(*member) (verdict, error)) (next mail.UID, err error) {
-	if limit == 0 {
-		limit = maxUID
+// 0 if that was all. judge must not use the membership table, nor keep m.
+func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge func(m *member) (verdict, error)) (next mail.UID, err error) {
+	r := revision{tx: tx, id: id, left: limit}
+	var members []member
+	r.bundle = func(b packed, sp *span, from mail.UID) (mail.UID, error) {
+		var err error
+		if members, err = appendMembers(members[:0], b.place, b.octets); err != nil {
+			return 0, err
+		}
+		return members[len(members)-1].UID, r.judge(&bundle{b.place, members}, sp, from, judge)
 	}
-	r := revision{tx: tx, id: id, judge: judge, left: limit}
+	return r.run(set)
+}
+
+// reflag is revise for who changes the flags, the keywords and the ModSeq of
+// messages, and nothing else. judge says whether it did.
+func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge func(e *Entry) (bool, error)) (next mail.UID, err error) {
+	r := revision{tx: tx, id: id, left: limit}
+	octets := make([]byte, 0, maxBundleOctets)
+	r.bundle = func(b packed, sp *span, from mail.UID) (last mail.UID, err error) {
+		dirty := false
+		if octets, last, dirty, err = r.restamp(octets[:0], b, sp, from, judge); err != nil || !dirty {
+			return last, err
+		}
+		if len(octets) <= maxBundleOctets {
+			return last, updateBundle(tx, b.place, octets)
+		}
+		members, err := appendMembers(nil, b.place, octets)
+		if err != nil {
+			return 0, err
+		}
+		return last, (&bundle{b.place, members}).write(tx)
+	}
+	return r.run(set)
+}
+
+// run revises the bundles of a set.
+func (r *revision) run(set mail.UIDSet) (next mail.UID, err error) {
+	if r.left == 0 {
+		r.left = maxUID
+	}
 	for _, sp := range spans(set) {
 		if err := r.span(&sp); err != nil {
 			return 0, err
@@ -100,13 +137,14 @@ func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge f
 // span revises the bundles of a span, some at a time.
 func (r *revision) span(sp *span) error {
 	for from := sp.First; r.left > 0; {
-		list, err := loadBundles(r.tx, r.id, mail.UIDRange{First: from, Last: sp.Last}, reviseBundles)
+		list, octets, err := loadBundles(r.tx, r.id, mail.UIDRange{First: from, Last: sp.Last}, reviseBundles, r.octets)
+		r.octets = octets
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		last := list[len(list)-1].last()
-		for i := range list {
-			if err := r.bundle(&list[i], sp, from); err != nil {
+		var last mail.UID
+		for _, b := range list {
+			if last, err = r.bundle(b, sp, from); err != nil {
 				return err
 			}
 		}
@@ -118,19 +156,27 @@ func (r *revision) span(sp *span) error {
 	return nil
 }
 
-// bundle revises the members of a bundle that are in a span, from a UID on.
-func (r *revision) bundle(b *bundle, sp *span, from mail.UID) error {
+// visits says whether a member is to be judged, and counts it.
+func (r *revision) visits(uid mail.UID, sp *span, from mail.UID) bool {
+	if r.left == 0 || uid < from || !sp.has(uid) {
+		return false
+	}
+	r.left--
+	r.last = uid
+	return true
+}
+
+// judge revises the members of a bundle that are in a span, from a UID on.
+func (r *revision) judge(b *bundle, sp *span, from mail.UID, judge func(*member) (verdict, error)) error {
 	kept, dirty := b.members[:0], false
 	for i := range b.members {
 		m := &b.members[i]
 		v := same
-		if r.left > 0 && m.UID >= from && sp.has(m.UID) {
+		if r.visits(m.UID, sp, from) {
 			var err error
-			if v, err = r.judge(m); err != nil {
+			if v, err = judge(m); err != nil {
 				return err
 			}
-			r.left--
-			r.last = m.UID
 		}
 		dirty = dirty || v != same
 		if v != gone {
@@ -142,4 +188,34 @@ func (r *revision) bundle(b *bundle, sp *span, from mail.UID) error {
 	}
 	b.members = kept
 	return b.write(r.tx)
+}
+
+// restamp appends to dst what judge makes of a bundle.
+func (r *revision) restamp(dst []byte, b packed, sp *span, from mail.UID, judge func(*Entry) (bool, error)) (_ []byte, last mail.UID, dirty bool, err error) {
+	m := readMembers(b.octets)
+	dst = append(dst, bundleFormat)
+	for m.more() {
+		var e Entry
+		was := m.octets
+		fixed := m.nextEntry(&e)
+		if m.failed {
+			break
+		}
+		last = e.UID
+		changed := false
+		if r.visits(e.UID, sp, from) {
+			if changed, err = judge(&e); err != nil {
+				return dst, last, false, err
+			}
+		}
+		if changed {
+			dst, dirty = appendEntry(dst, &e, fixed), true
+		} else {
+			dst = append(dst, was[:len(was)-len(m.octets)]...)
+		}
+	}
+	if m.failed {
+		err = damagedBundle(b.place)
+	}
+	return dst, last, dirty, err
 }

@@ -171,6 +171,9 @@ func (sl *slot) apply(modseq mail.ModSeq, changes []change) {
 	changes = lastOfEach(changes)
 	sets := sl.view.sets
 	sl.view = sl.view.with(modseq, changes, func(e Entry) uint32 {
+		if e.Keywords == "" {
+			return uint32(e.Flags)
+		}
 		i, ok := sl.sets[e.Keywords]
 		if !ok {
 			i = uint32(len(sets))
