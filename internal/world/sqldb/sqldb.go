@@ -127,8 +127,8 @@ type DB struct {
 	closed  bool
 	done    chan struct{} // closed by Close
 
-	readers chan *conn // nil stands for one not opened yet
-	openers func() (*conn, error)
+	reading chan struct{} // as full as readers are at work
+	readers []*conn       // not at work, used last at the end; under mu
 
 	checkpointer *conn
 	checkpointMu sync.Mutex    // one checkpoint at a time
@@ -164,11 +164,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{}),
 		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, observe: o.Observe}
 	db.idle.L = &db.mu
-	db.readers = make(chan *conn, o.Readers)
-	for range o.Readers {
-		db.readers <- nil
-	}
-	db.openers = func() (*conn, error) { return openReader(o.Path) }
+	db.reading = make(chan struct{}, o.Readers)
 	if err := db.open(ctx, o); err != nil {
 		db.shut()
 		return nil, err
@@ -221,11 +217,7 @@ func (db *DB) Close() error {
 
 // shut closes whatever is open.
 func (db *DB) shut() error {
-	for range cap(db.readers) {
-		if c := <-db.readers; c != nil {
-			c.close()
-		}
-	}
+	db.closeReaders()
 	db.checkpointMu.Lock()
 	if db.checkpointer != nil {
 		db.checkpointer.close()
