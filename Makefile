@@ -3,7 +3,7 @@
 #   make run        build and start `yubin localserve`: a post office to try, on 127.0.0.1
 #   make build      ./yubin, one static binary
 #   make test       lint, then all tests; installs what they need from Debian if it may
-#   make test-long  crashes, power loss, failing and full disks, crowds and other faults, for an hour or two
+#   make test-long  crashes, power loss, failing and full disks, crowds and other faults, for an hour or so
 #   make fuzz       every fuzz target in turn, FUZZTIME each
 #   make bench      yubin beside Postfix, Dovecot and others, on a quiet machine, as root; writes bench/RESULTS.md
 
