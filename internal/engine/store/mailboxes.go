@@ -54,12 +54,12 @@ func (s *Store) lookup(ctx context.Context, account mail.AccountID, find func(*s
 // loadMailbox reads one mailbox of an account. NotFound.
 func loadMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID) (Mailbox, error) {
 	m := Mailbox{ID: id, Account: account}
-	err := tx.QueryRow(`SELECT m.parent, m.label, m.role, t.uidvalidity, t.uidnext, t.modseq,
+	err := tx.QueryRow(`SELECT m.parent, m.label, m.role, t.uidvalidity, t.uidnext, t.recent, t.modseq,
 		t.messages, t.unseen, t.deleted, t.size,
 		EXISTS (SELECT 1 FROM mailbox c WHERE c.account = m.account AND c.parent = m.id)
 		FROM mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
 		WHERE m.id = $1 AND m.account = $2`, id, account).
-		Scan(&m.Parent, &m.Name, &m.Role, &m.UIDValidity, &m.UIDNext, &m.ModSeq,
+		Scan(&m.Parent, &m.Name, &m.Role, &m.UIDValidity, &m.UIDNext, &m.Recent, &m.ModSeq,
 			&m.Exists, &m.Unseen, &m.Deleted, &m.Size, &m.HasChildren)
 	if err == sqldb.ErrNoRows {
 		return Mailbox{}, errNoMailbox()
@@ -99,7 +99,7 @@ func loadMailboxes(tx *sqldb.Tx, account mail.AccountID) ([]Mailbox, error) {
 
 // loadMailboxRows reads the rows; Name is only the label yet.
 func loadMailboxRows(tx *sqldb.Tx, account mail.AccountID) ([]Mailbox, error) {
-	rows, err := tx.Query(`SELECT m.id, m.parent, m.label, m.role, t.uidvalidity, t.uidnext, t.modseq,
+	rows, err := tx.Query(`SELECT m.id, m.parent, m.label, m.role, t.uidvalidity, t.uidnext, t.recent, t.modseq,
 		t.messages, t.unseen, t.deleted, t.size
 		FROM tally t JOIN mailbox m ON m.id = t.mailbox WHERE t.account = $1 AND t.mailbox > 0`, account)
 	if err != nil {
@@ -109,7 +109,7 @@ func loadMailboxRows(tx *sqldb.Tx, account mail.AccountID) ([]Mailbox, error) {
 	var list []Mailbox
 	for rows.Next() {
 		m := Mailbox{Account: account}
-		err := rows.Scan(&m.ID, &m.Parent, &m.Name, &m.Role, &m.UIDValidity, &m.UIDNext, &m.ModSeq,
+		err := rows.Scan(&m.ID, &m.Parent, &m.Name, &m.Role, &m.UIDValidity, &m.UIDNext, &m.Recent, &m.ModSeq,
 			&m.Exists, &m.Unseen, &m.Deleted, &m.Size)
 		if err != nil {
 			return nil, err

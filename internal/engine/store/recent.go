@@ -27,12 +27,6 @@ func (s *Store) TakeRecent(ctx context.Context, id mail.MailboxID) (first mail.U
 	return first, err
 }
 
-// PeekRecent tells what TakeRecent would, and takes nothing (EXAMINE, STATUS).
-func (s *Store) PeekRecent(ctx context.Context, id mail.MailboxID) (first mail.UID, err error) {
-	first, _, err = s.recent(ctx, id)
-	return first, err
-}
-
 func (s *Store) recent(ctx context.Context, id mail.MailboxID) (first, next mail.UID, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
 		err := tx.QueryRow(`SELECT t.recent, t.uidnext FROM mailbox m

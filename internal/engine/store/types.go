@@ -15,6 +15,7 @@ type Mailbox struct {
 	Role        mail.Role
 	UIDValidity mail.UIDValidity
 	UIDNext     mail.UID
+	Recent      mail.UID    // from this UID on nobody was told of a message as \Recent
 	ModSeq      mail.ModSeq // of the last change of anything in it
 	Exists      uint32      // messages
 	Unseen      uint32      // messages without \Seen

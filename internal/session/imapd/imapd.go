@@ -99,7 +99,6 @@ type Messages interface {
 	Move(ctx context.Context, from mail.MailboxID, uids mail.UIDSet, to mail.MailboxID) (store.Copied, error)
 	Expunge(ctx context.Context, id mail.MailboxID, only mail.UIDSet) ([]mail.UID, error)
 	TakeRecent(ctx context.Context, id mail.MailboxID) (first mail.UID, err error)
-	PeekRecent(ctx context.Context, id mail.MailboxID) (first mail.UID, err error)
 }
 
 // Appender takes new messages.

@@ -82,7 +82,7 @@ func (s *session) tellStatus(ctx context.Context, box *store.Mailbox, items []im
 		case imap.StatusSize:
 			v.Value = box.Size
 		case imap.StatusRecent:
-			n, err := s.recentIn(ctx, box.ID)
+			n, err := s.recentIn(ctx, box)
 			if err != nil {
 				return err
 			}
@@ -95,16 +95,15 @@ func (s *session) tellStatus(ctx context.Context, box *store.Mailbox, items []im
 }
 
 // recentIn counts the messages that nobody was told of as \Recent yet.
-func (s *session) recentIn(ctx context.Context, id mail.MailboxID) (int64, error) {
-	first, err := s.srv.cfg.Messages.PeekRecent(ctx, id)
-	if err != nil || first == 0 {
-		return 0, err
+func (s *session) recentIn(ctx context.Context, box *store.Mailbox) (int64, error) {
+	if box.Recent >= box.UIDNext {
+		return 0, nil
 	}
-	view, err := s.srv.cfg.Messages.View(ctx, id)
+	view, err := s.srv.cfg.Messages.View(ctx, box.ID)
 	if err != nil {
 		return 0, err
 	}
-	return int64(view.Len() + 1 - view.SeqCeil(first)), nil
+	return int64(view.Len() + 1 - view.SeqCeil(box.Recent)), nil
 }
 
 // create is CREATE (RFC 9051 §6.3.4) with the USE of RFC 6154 §3.

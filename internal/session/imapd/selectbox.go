@@ -54,40 +54,26 @@ func (s *session) open(ctx context.Context, b *selected) (store.Mailbox, error) 
 	}
 	b.id = row.ID
 	s.box = b
-	if b.view, err = s.firstView(ctx); err != nil {
+	if b.view, err = s.firstView(ctx, &row); err != nil {
 		return row, err
 	}
 	row.UIDNext = max(row.UIDNext, b.lastUID()+1)
 	return row, nil
 }
 
-// firstView returns the view of a mailbox that is being selected.
-func (s *session) firstView(ctx context.Context) (*store.View, error) {
-	var view *store.View
-	var err error
-	switch {
-	case s.rev2:
-		view, err = s.srv.cfg.Messages.View(ctx, s.box.id)
-	case s.box.readOnly:
-		view, err = s.peekRecent(ctx)
-	default:
-		view, err = s.takeRecent(ctx)
+// firstView returns the view of a mailbox that is being selected, and notes what
+// is \Recent in it: in EXAMINE without taking it from others.
+func (s *session) firstView(ctx context.Context, row *store.Mailbox) (*store.View, error) {
+	view, err := s.srv.cfg.Messages.View(ctx, row.ID)
+	if err == nil && !s.rev2 && row.Recent <= lastUID(view) {
+		if s.box.readOnly {
+			s.box.recent.AddRange(row.Recent, lastUID(view))
+		} else {
+			view, err = s.takeRecent(ctx)
+		}
 	}
 	if mail.KindOf(err) == mail.NotFound && err != nil {
 		return nil, mail.Errorf(mail.NotFound, "no such mailbox")
-	}
-	return view, err
-}
-
-// peekRecent is takeRecent for EXAMINE: others can have them too.
-func (s *session) peekRecent(ctx context.Context) (*store.View, error) {
-	first, err := s.srv.cfg.Messages.PeekRecent(ctx, s.box.id)
-	if err != nil {
-		return nil, err
-	}
-	view, err := s.srv.cfg.Messages.View(ctx, s.box.id)
-	if err == nil && first != 0 && first <= lastUID(view) {
-		s.box.recent.AddRange(first, lastUID(view))
 	}
 	return view, err
 }
