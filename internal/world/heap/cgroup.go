@@ -19,7 +19,7 @@ func Limit(root fs.FS) int64 {
 	if most == 0 {
 		return 0
 	}
-	return max(most/2, most/10*9-beside)
+	return max(most/4, most/10*9-beside)
 }
 
 // bound is the least bound of the control groups that the process is in,

@@ -25,7 +25,7 @@ func TestLimit(t *testing.T) {
 		{"a container sees its own as the root", fstest.MapFS{
 			"proc/self/cgroup":         file("0::/\n"),
 			"sys/fs/cgroup/memory.max": file("134217728\n"),
-		}, 64 << 20},
+		}, 32 << 20},
 		{"version 1", fstest.MapFS{
 			"proc/self/cgroup":                             file("5:cpu,cpuacct:/x\n4:memory:/x\n"),
 			"sys/fs/cgroup/memory/memory.limit_in_bytes":   file("9223372036854771712\n"),
