@@ -20,7 +20,7 @@ import (
 )
 
 // DefaultSlack is what the heap may grow by, in octets, however little is live.
-const DefaultSlack = 64 << 20
+const DefaultSlack = 32 << 20
 
 const (
 	every        = 2 * time.Second // looks

@@ -29,6 +29,24 @@ func (db *DB) watchWAL() {
 	}
 }
 
+// findWAL counts what a crash left in the WAL, which may be much, and calls for
+// a checkpoint if it is: otherwise a process that crashes again and again would
+// leave ever more.
+func (db *DB) findWAL() error {
+	size, err := fileSize(db.path + "-wal")
+	if err != nil {
+		return diskFailure(db.path+"-wal", err)
+	}
+	db.walPages.Store(size / (pageSize + frameHeader))
+	if db.walPages.Load() >= db.walSoft {
+		db.walFull <- struct{}{} // Has room for one.
+	}
+	return nil
+}
+
+// frameHeader is what stands before each page in a WAL.
+const frameHeader = 24
+
 // restartWAL makes the WAL start anew although readers or the lack of Run kept
 // the background from it. It waits for readers up to the busy timeout; if they
 // stay, it tries again when the WAL has grown by as much again.

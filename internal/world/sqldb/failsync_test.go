@@ -2,9 +2,11 @@ package sqldb_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +127,38 @@ func TestWALIsWrittenAgain(t *testing.T) {
 	}
 	if !bytes.Equal(read(t, to+"-wal"), wal) {
 		t.Error("it is not as it was")
+	}
+}
+
+// TestWALThatACrashLeft is checkpointed although nothing more is written.
+func TestWALThatACrashLeft(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	db := open(t, path)
+	defer db.Close()
+	migrate(t, db)
+	const large = 40 << 20
+	write(t, db, strings.Repeat("a", large))
+	to := filepath.Join(t.TempDir(), "copy.db")
+	if err := errors.Join(os.WriteFile(to, read(t, path), 0o600), os.WriteFile(to+"-wal", read(t, path+"-wal"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, to)
+	defer c.Close()
+	run, cancel := context.WithCancel(ctx)
+	done := make(chan error)
+	go func() { done <- c.Run(run) }()
+	for end := time.Now().Add(30 * time.Second); ; {
+		if s, err := c.Sizes(); err != nil || s.Database > large {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it stays in the WAL")
+		}
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -183,6 +183,9 @@ func (db *DB) open(ctx context.Context, o Options) (err error) {
 		return damaged(o.Path, err)
 	}
 	db.tx.conn = db.writer
+	if err := db.findWAL(); err != nil {
+		return err
+	}
 	if err := db.checkEngine(); err != nil {
 		return err
 	}
