@@ -62,7 +62,7 @@ func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 	}
 	tx.OnCommit(func() {
 		for _, b := range boxes {
-			s.views.drop(b.ID)
+			s.forget(b.ID)
 			s.opt.Publish(Event{Account: id, Mailbox: b.ID, ModSeq: b.ModSeq + 1})
 		}
 	})

@@ -215,6 +215,7 @@ func (l *ledger) close() error {
 
 // file writes what arrived in b, and its counters.
 func (l *ledger) file(b *tally) error {
+	b.recent = min(l.s.recents.from(b.id, b.recent), b.uidnext)
 	if len(b.arrivals) > 0 {
 		if err := addMembers(l.tx, b.id, b.arrivals); err != nil {
 			return err
@@ -237,6 +238,7 @@ func (l *ledger) announce() {
 	for _, b := range l.boxes {
 		if b.modseq == l.modseq {
 			l.s.views.apply(b.id, l.modseq, b.changes)
+			l.s.recents.kept(b.id, b.recent)
 		}
 	}
 	for _, b := range l.boxes {

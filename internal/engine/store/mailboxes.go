@@ -16,6 +16,9 @@ func (s *Store) Mailboxes(ctx context.Context, account mail.AccountID) (list []M
 		list, err = loadMailboxes(tx, account)
 		return err
 	})
+	for i := range list {
+		s.claimed(&list[i])
+	}
 	return list, err
 }
 
@@ -48,8 +51,12 @@ func (s *Store) lookup(ctx context.Context, account mail.AccountID, find func(*s
 		}
 		return err
 	})
+	s.claimed(&m)
 	return m, err
 }
+
+// claimed makes m say what is \Recent still.
+func (s *Store) claimed(m *Mailbox) { m.Recent = mail.UID(s.recents.from(m.ID, uint64(m.Recent))) }
 
 // loadMailbox reads one mailbox of an account. NotFound.
 func loadMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID) (Mailbox, error) {

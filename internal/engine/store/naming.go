@@ -175,10 +175,16 @@ func (l *ledger) delete(m Mailbox) error {
 	l.total.size -= m.Size
 	l.listed = true
 	l.tx.OnCommit(func() {
-		l.s.views.drop(m.ID)
+		l.s.forget(m.ID)
 		l.s.opt.Publish(Event{Account: l.account, Mailbox: m.ID, ModSeq: l.modseq})
 	})
 	return l.close()
+}
+
+// forget drops what is in memory of a mailbox that is gone.
+func (s *Store) forget(id mail.MailboxID) {
+	s.views.drop(id)
+	s.recents.kept(id, maxUID+1)
 }
 
 // retire remembers the UIDVALIDITY of a name that a mailbox leaves.

@@ -2,39 +2,100 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"sync"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
 
-// TakeRecent gives the caller what is \Recent (RFC 3501 §2.3.2): messages with
-// UID first or higher, which nobody else will be told are. Nothing is written
-// if there are none.
-func (s *Store) TakeRecent(ctx context.Context, id mail.MailboxID) (first mail.UID, err error) {
-	first, next, err := s.recent(ctx, id)
-	if err != nil || first == next {
-		return first, err
-	}
-	err = s.db.Write(ctx, func(tx *sqldb.Tx) error {
-		l, box, err := s.openMailbox(tx, id)
-		if err != nil {
-			return err
-		}
-		first = mail.UID(box.recent)
-		_, err = tx.Exec(`UPDATE tally SET recent = uidnext WHERE account = $1 AND mailbox = $2`, l.account, id)
-		return err
-	})
-	return first, err
+// recents are the claims of \Recent (RFC 3501 §2.3.2) that the rows do not have
+// yet: whoever is told of new mail must not wait for the disk. A row follows
+// with the next change of its mailbox, or when Run looks. What a crash forgets
+// is told as \Recent once more, which is what the RFC asks for when in doubt.
+type recents struct {
+	mu    sync.Mutex
+	taken map[mail.MailboxID]uint64 // the first UID that is \Recent still
 }
 
-func (s *Store) recent(ctx context.Context, id mail.MailboxID) (first, next mail.UID, err error) {
+// take claims the UIDs from first, or from what others have claimed, up to next,
+// and returns the first.
+func (r *recents) take(id mail.MailboxID, first, next uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first = max(first, r.taken[id])
+	if first < next {
+		if r.taken == nil {
+			r.taken = make(map[mail.MailboxID]uint64)
+		}
+		r.taken[id] = next
+	}
+	return first
+}
+
+// from returns the first UID that is \Recent still in a mailbox whose row says first.
+func (r *recents) from(id mail.MailboxID, first uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(first, r.taken[id])
+}
+
+// kept forgets a claim if the row has it.
+func (r *recents) kept(id mail.MailboxID, row uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.taken[id] <= row {
+		delete(r.taken, id)
+	}
+}
+
+// claims lists the mailboxes with claims that their rows do not have.
+func (r *recents) claims() []mail.MailboxID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.taken))
+}
+
+// TakeRecent gives the caller what is \Recent: messages with UID first or
+// higher, which nobody else will be told are. It writes nothing.
+func (s *Store) TakeRecent(ctx context.Context, id mail.MailboxID) (first mail.UID, err error) {
+	var row, next uint64
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
 		err := tx.QueryRow(`SELECT t.recent, t.uidnext FROM mailbox m
-			JOIN tally t ON t.account = m.account AND t.mailbox = m.id WHERE m.id = $1`, id).Scan(&first, &next)
+			JOIN tally t ON t.account = m.account AND t.mailbox = m.id WHERE m.id = $1`, id).Scan(&row, &next)
 		if err == sqldb.ErrNoRows {
 			return errNoMailbox()
 		}
 		return err
 	})
-	return first, next, err
+	if err != nil {
+		return 0, err
+	}
+	return mail.UID(s.recents.take(id, row, next)), nil
+}
+
+// recentSlice is how many claims are written in one transaction.
+const recentSlice = 1000
+
+// keepRecents writes the claims that the rows do not have.
+func (s *Store) keepRecents(ctx context.Context) error {
+	for ids := range slices.Chunk(s.recents.claims(), recentSlice) {
+		err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
+			for _, id := range ids {
+				first := s.recents.from(id, 0)
+				_, err := tx.Exec(`UPDATE tally SET recent = $1 WHERE mailbox = $2 AND recent < $1
+					AND account = (SELECT account FROM mailbox WHERE id = $2)`, int64(first), int64(id))
+				if err != nil {
+					return err
+				}
+				tx.OnCommit(func() { s.recents.kept(id, first) })
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

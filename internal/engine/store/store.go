@@ -110,6 +110,8 @@ type Store struct {
 	now   func() time.Time
 	views *views
 
+	recents recents
+
 	arriving sync.Map // names of the files of messages on their way: no row may name them yet
 
 	garbageMu sync.Mutex

@@ -578,6 +578,47 @@ func TestRecent(t *testing.T) {
 	want(4, peek)
 }
 
+// TestRecentIsKept: a claim waits for nobody's commit, is in the row after the
+// next change of the mailbox, and after Run at the latest.
+func TestRecentIsKept(t *testing.T) {
+	h := newHouse(t)
+	a := h.account(1)
+	inbox := h.box(a, mail.Inbox).ID
+	row := func() (first int) {
+		err := h.db.Read(ctx, func(tx *sqldb.Tx) error {
+			return tx.QueryRow(`SELECT recent FROM tally WHERE mailbox = $1`, inbox).Scan(&first)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return first
+	}
+	want := func(first int) {
+		t.Helper()
+		if got := row(); got != first {
+			t.Errorf("the row says %d, want %d", got, first)
+		}
+	}
+	take := func() {
+		if _, err := h.TakeRecent(ctx, inbox); err != nil {
+			t.Error(err)
+		}
+	}
+	h.deliver("one", h.inbox(a))
+	take()
+	want(1)
+	h.deliver("two", h.inbox(a))
+	want(2)
+	take()
+	want(2)
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := h.Run(over); err != nil {
+		t.Error(err)
+	}
+	want(3)
+}
+
 // TestManyFlags crosses the slices of SetFlags, Move and Expunge.
 func TestManyFlags(t *testing.T) {
 	h := newHouse(t)

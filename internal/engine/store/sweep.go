@@ -29,6 +29,9 @@ func (s *Store) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for round := 0; ; round++ {
 		err := s.Sweep(ctx)
+		if err == nil {
+			err = s.keepRecents(ctx)
+		}
 		if err == nil && round%orphansEvery == 0 {
 			err = s.SweepOrphans(ctx)
 		}
@@ -37,7 +40,7 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return s.keepRecents(context.WithoutCancel(ctx))
 		case <-tick.C:
 		}
 	}
