@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -37,7 +36,7 @@ func (n *corner) open(host string, flags ...string) *office {
 	o := &office{server: server{t: n.t, data: filepath.Join(scratch(n.t), "data"), log: &lockedBuffer{}}, net: n, host: host}
 	o.populate()
 	for range 5 { // Another program may take a port meanwhile.
-		o.offset = randomOffset(n.t)
+		o.offset = freeOffset(n.t)
 		o.at, o.submission, o.imap, o.mail = "127.0.0.1", o.port(portSubmission), o.port(portIMAP), o.port(portMX)
 		args := []string{"localserve", "--data", o.data, "--listen-offset", strconv.Itoa(o.offset), "--verbose", "--deliver", "--resolver", n.nameserver() + ":53"}
 		if o.serve(append(args, flags...)) {
@@ -158,19 +157,6 @@ func (o *office) events() string {
 		}
 	}
 	return b.String()
-}
-
-// randomOffset finds an offset for localserve at which its ports are free, below
-// those that the system gives to clients.
-func randomOffset(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		if offset := 5000 + rand.IntN(24000); allFree(offset) {
-			return offset
-		}
-	}
-	t.Fatal("no free ports for a server")
-	return 0
 }
 
 // forward carries connections to from on to another address.

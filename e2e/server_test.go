@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -52,6 +53,7 @@ const (
 	portIMAPS       = 2993
 	portPOP3        = 2110
 	portPOP3S       = 2995
+	portMetrics     = 2590
 )
 
 const password = "yubin-local"
@@ -100,10 +102,12 @@ func startServer(t testing.TB, flags ...string) *server {
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// freeOffset finds an offset at which every port of localserve is free.
+// freeOffset finds an offset at which every port of localserve is free, below
+// those that the system gives to clients.
 func freeOffset(t testing.TB) int {
-	for offset := 10000 + os.Getpid()%200*100; offset < 60000; offset += 1000 {
-		if allFree(offset) {
+	t.Helper()
+	for range 100 {
+		if offset := 5000 + rand.IntN(24000); allFree(offset) {
 			return offset
 		}
 	}
@@ -112,7 +116,7 @@ func freeOffset(t testing.TB) int {
 }
 
 func allFree(offset int) bool {
-	for _, p := range []int{portMX, portSubmission, portSubmissions, portLMTP, portIMAP, portIMAPS, portPOP3, portPOP3S} {
+	for _, p := range []int{portMX, portSubmission, portSubmissions, portLMTP, portIMAP, portIMAPS, portPOP3, portPOP3S, portMetrics} {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p+offset))
 		if err != nil {
 			return false
