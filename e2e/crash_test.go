@@ -138,21 +138,11 @@ func (l *ledger) deliverUntilDeath(s *server, name string, seed uint64) {
 }
 
 func deliver(c *mailclient.Conn, to []string, body []byte) error {
-	if err := c.Command("250", "MAIL FROM:<sender@example.org>"); err != nil {
-		return err
+	addresses := make([]string, len(to))
+	for i, account := range to {
+		addresses[i] = account + "@yubin.test"
 	}
-	for _, account := range to {
-		if err := c.Command("250", "RCPT TO:<%s@yubin.test>", account); err != nil {
-			return err
-		}
-	}
-	if err := c.Command("354", "DATA"); err != nil {
-		return err
-	}
-	if _, err := c.W.Write(body); err != nil {
-		return err
-	}
-	return c.Command("250", ".")
+	return relay(c, "sender@example.org", addresses, body)
 }
 
 var appendUID = regexp.MustCompile(`APPENDUID \d+ (\d+)`)

