@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -111,9 +112,9 @@ func (c *camera) record(t *testing.T) {
 	}
 	h.answered = c.answered
 	h.after = func() { c.shoot("a remote answered") }
-	h.made = func(r Report) (Made, error) {
+	h.made = func(r Report, w io.Writer) (Made, error) {
 		c.shoot("a report is made")
-		return spooledReport(r), nil
+		return spooledReport(r, w)
 	}
 	h.open()
 	h.run()

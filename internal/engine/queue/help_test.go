@@ -43,7 +43,7 @@ type house struct {
 	carried []string                                                       // "time recipient outcome"
 	taken   map[string]int                                                 // by subject and recipient
 	reports []Report
-	made    func(Report) (Made, error)
+	made    func(Report, io.Writer) (Made, error)
 	seen    []Observation
 	stop    func() // ends Run
 
@@ -274,19 +274,20 @@ func (h *house) read(t mail.Transaction) string {
 }
 
 // Make reports in a line to the sender.
-func (h *house) Make(_ context.Context, r Report) (Made, error) {
+func (h *house) Make(_ context.Context, r Report, w io.Writer) (Made, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.made != nil {
-		return h.made(r)
+		return h.made(r, w)
 	}
 	h.reports = append(h.reports, r)
-	return spooledReport(r), nil
+	return spooledReport(r, w)
 }
 
-func spooledReport(r Report) Made {
-	return Made{Octets: []byte("Subject: report " + words(r) + "\r\n\r\n"), Recipients: []Recipient{{
-		OutgoingRecipient: mail.OutgoingRecipient{Address: mail.Address(r.Item.ReversePath), Notify: mail.NotifyNever}}}}
+func spooledReport(r Report, w io.Writer) (Made, error) {
+	_, err := io.WriteString(w, "Subject: report "+words(r)+"\r\n\r\n")
+	return Made{Recipients: []Recipient{{
+		OutgoingRecipient: mail.OutgoingRecipient{Address: mail.Address(r.Item.ReversePath), Notify: mail.NotifyNever}}}}, err
 }
 
 var actionNames = [...]string{"", "failed", "delayed", "delivered", "relayed", "expanded"}

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -52,11 +53,11 @@ func runModel(t *testing.T, seed uint64, ops int) {
 	m := &model{house: &house{t: t, dir: t.TempDir()}, rng: rand.New(rand.NewPCG(20261121, seed)),
 		moods: map[mail.Domain]string{}, ending: map[string]mail.Outcome{}}
 	m.answer, m.tried, m.answered = m.mood, m.isTried, m.isAnswered
-	m.made = func(r Report) (Made, error) {
+	m.made = func(r Report, w io.Writer) (Made, error) {
 		m.reports = append(m.reports, r)
-		made := spooledReport(r)
-		made.Octets = fmt.Appendf(nil, "Subject: report %d %d\r\n\r\n", r.Item.ID, len(m.reports))
-		return made, nil
+		made, _ := spooledReport(r, io.Discard)
+		_, err := fmt.Fprintf(w, "Subject: report %d %d\r\n\r\n", r.Item.ID, len(m.reports))
+		return made, err
 	}
 	defer func() {
 		m.close()

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ const (
 	maxSettling   = 64   // jobs that are answered and not settled: no more are begun
 	maxNote       = 1000 // octets of an operator's remark
 	MaxORCPT      = 600  // octets of an original recipient, decoded; 500 encoded is the RFC's limit
+	maxTelling    = 8    // reports being made at a time: others wait
 )
 
 // Times. Those of the schedule are defaults of Schedule.
@@ -124,20 +126,20 @@ type Report struct {
 	RetryUntil time.Time // of ActionDelayed: when we give up
 }
 
-// Made is a report as a message and where it goes: into mailboxes, into the
-// spool or both; nowhere if it cannot be delivered. Its Item needs Outgoing and
-// what else is known; the queue sets the times.
+// Made is where a report goes: into mailboxes, into the spool or both; nowhere
+// if it cannot be delivered. Its Item needs Outgoing and what else is known; the
+// queue sets the times.
 type Made struct {
-	Octets     []byte
 	Filings    []store.Filing
 	Item       spool.Item
 	Recipients []Recipient
 }
 
-// Reporter makes reports. They never go to a null reverse-path: it is not asked
-// to make such.
+// Reporter makes reports: it writes one as a message to w as it reads the
+// original, for that may be large; nothing if the report goes nowhere. They never
+// go to a null reverse-path: it is not asked to make such.
 type Reporter interface {
-	Make(ctx context.Context, r Report) (Made, error)
+	Make(ctx context.Context, r Report, w io.Writer) (Made, error)
 }
 
 // Schedule says when things happen. Zero values mean the defaults.
@@ -186,6 +188,8 @@ type Queue struct {
 	reportAt  time.Time // owed reports are looked for
 	reporting bool
 	carrying  context.Context // of jobs; it ends later than Run's
+
+	telling chan struct{} // who makes a report has put one in
 }
 
 // Open prepares the tables. It starts nothing; see Run.
@@ -194,7 +198,8 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err := o.DB.Migrate(ctx, "queue", schema()); err != nil {
 		return nil, err
 	}
-	q := &Queue{o: o, db: o.DB, kick: make(chan struct{}, 1), board: newBoard(o.Limits), frozen: map[key]int{}}
+	q := &Queue{o: o, db: o.DB, kick: make(chan struct{}, 1), board: newBoard(o.Limits), frozen: map[key]int{},
+		telling: make(chan struct{}, maxTelling)}
 	return q, q.loadPauses(ctx)
 }
 

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -204,12 +206,12 @@ func (h *house) observations(k ObservationKind) (n int) {
 func TestSingleFailureIsOneCommit(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.answer = byLocal
-		h.made = func(r Report) (Made, error) {
+		h.made = func(r Report, w io.Writer) (Made, error) {
 			h.reports = append(h.reports, r)
 			if n := h.one(`SELECT count(*) FROM queue_delivery WHERE state = 4`); n != 0 {
 				t.Errorf("%d rows are owed", n)
 			}
-			return spooledReport(r), nil
+			return spooledReport(r, w)
 		}
 		h.run()
 		h.send("one", from("s@a.test"), to("no@b.test", "no.more@b.test"))
@@ -371,12 +373,12 @@ func TestReporterFails(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.answer = byLocal
 		broken := true
-		h.made = func(r Report) (Made, error) {
+		h.made = func(r Report, w io.Writer) (Made, error) {
 			if broken {
 				return Made{}, mail.Errorf(mail.Unavailable, "no paper")
 			}
 			h.reports = append(h.reports, r)
-			return spooledReport(r), nil
+			return spooledReport(r, w)
 		}
 		h.run()
 		h.send("one", from("s@a.test"), to("no@b.test"))
@@ -397,12 +399,12 @@ func TestReportFiledHere(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.answer = byLocal
 		h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { return h.store.CreateAccount(tx, 7) }))
-		h.made = func(r Report) (Made, error) {
+		h.made = func(r Report, w io.Writer) (Made, error) {
 			if r.Item.ReversePath.String() == "gone@a.test" {
 				return Made{}, nil
 			}
-			return Made{Octets: []byte("Subject: sorry\r\n\r\n"),
-				Filings: []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}}, nil
+			_, err := io.WriteString(w, "Subject: sorry\r\n\r\n")
+			return Made{Filings: []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}}, err
 		}
 		h.run()
 		h.send("one", from("s@a.test"), to("no@b.test"))
@@ -534,5 +536,31 @@ func TestClosedDatabase(t *testing.T) {
 		cancel()
 		h.must(<-done)
 		h.open()
+	})
+}
+
+// TestReportsShareMemory: however many messages fail at once, few reports are
+// made at a time.
+func TestReportsShareMemory(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.answer = always(refused())
+		making, most := 0, 0
+		h.made = func(r Report, w io.Writer) (Made, error) {
+			making++
+			most = max(most, making)
+			h.mu.Unlock()
+			<-time.After(time.Second)
+			h.mu.Lock()
+			making--
+			h.reports = append(h.reports, r)
+			return spooledReport(r, w)
+		}
+		for i := range 3 * maxTelling {
+			h.send("m", from("s@a.test"), to(fmt.Sprintf("no@b%d.test", i)))
+		}
+		h.run()
+		h.pass(time.Minute)
+		h.want("reports", len(h.told()), 3*maxTelling)
+		h.want("made at a time", most, maxTelling)
 	})
 }

@@ -34,12 +34,17 @@ func tellOf(d Delivery) Told {
 	return t
 }
 
-// tell makes a report and spools or files it in one commit with change.
+// tell makes a report and spools or files it in one commit with change. Few are
+// made at a time, and none is ever whole in memory.
 func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change func(*sqldb.Tx) error) error {
+	q.telling <- struct{}{}
+	defer func() { <-q.telling }()
 	ctx = context.WithoutCancel(ctx)
 	now := q.o.Now()
 	r := Report{Item: it, Open: q.opener(ctx, it), Recipients: told, RetryUntil: it.Expire}
-	made, err := q.o.Reporter.Make(ctx, r)
+	in := q.o.Store.NewIncoming()
+	defer in.Close()
+	made, err := q.o.Reporter.Make(ctx, r, in)
 	if err != nil {
 		return err
 	}
@@ -52,11 +57,6 @@ func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change fun
 			}
 			return change(tx)
 		})
-	}
-	in := q.o.Store.NewIncoming()
-	defer in.Close()
-	if _, err := in.Write(made.Octets); err != nil {
-		return err
 	}
 	_, err = q.o.Store.DeliverAlso(ctx, in, made.Filings, func(tx *sqldb.Tx, ref store.BlobRef) error {
 		note, err := q.spoolReport(tx, it, made, ref)

@@ -6,12 +6,12 @@
 // The document itself is the language of proto/dsn. Its text is in the language
 // of the sender's account, and in English for those whose language is not known.
 //
+// A report streams: what it quotes of the message is never in memory as a whole.
 // It keeps nothing and starts nothing. There is no report to the null
 // reverse-path (RFC 5321 §4.5.5), and none where nobody would get it.
 package report
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -52,9 +52,9 @@ type Maker struct{ cfg Config }
 // New returns a Maker.
 func New(cfg Config) *Maker { return &Maker{cfg} }
 
-// Make makes the report that r asks for. A sender whom no mail can reach gives
-// an empty Made; an error is temporary.
-func (m *Maker) Make(ctx context.Context, r queue.Report) (queue.Made, error) {
+// Make writes the report that r asks for to w. A sender whom no mail can reach
+// gives an empty Made, and nothing is written; an error is temporary.
+func (m *Maker) Make(ctx context.Context, r queue.Report, w io.Writer) (queue.Made, error) {
 	to := mail.Address(r.Item.ReversePath)
 	routed, err := m.cfg.Router.Route(ctx, route.Question{Recipient: to, Ours: true})
 	switch {
@@ -68,7 +68,7 @@ func (m *Maker) Make(ctx context.Context, r queue.Report) (queue.Made, error) {
 			return queue.Made{}, err
 		}
 	}
-	return m.write(r, to, routed)
+	return m.write(w, r, to, routed)
 }
 
 func isTemporary(err error) bool {
@@ -79,7 +79,7 @@ func isTemporary(err error) bool {
 	return false
 }
 
-func (m *Maker) write(r queue.Report, to mail.Address, routed route.Routed) (queue.Made, error) {
+func (m *Maker) write(w io.Writer, r queue.Report, to mail.Address, routed route.Routed) (queue.Made, error) {
 	original, err := r.Open()
 	if err != nil {
 		return queue.Made{}, fmt.Errorf("open the message to report of: %w", err)
@@ -90,11 +90,10 @@ func (m *Maker) write(r queue.Report, to mail.Address, routed route.Routed) (que
 	if err != nil {
 		return queue.Made{}, err
 	}
-	var out bytes.Buffer
-	if _, err := doc.WriteTo(&out); err != nil {
+	if _, err := doc.WriteTo(w); err != nil {
 		return queue.Made{}, err
 	}
-	made := queue.Made{Octets: out.Bytes(), Filings: m.filings(routed, to, now)}
+	made := queue.Made{Filings: m.filings(routed, to, now)}
 	m.carry(&made, doc, routed)
 	made.Item.RequireTLS = r.Item.RequireTLS
 	return made, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -79,15 +80,16 @@ var refused = mail.Attempt{
 
 func make1(t *testing.T, r *fixed, rep queue.Report) (queue.Made, dsn.Report, string) {
 	t.Helper()
-	made, err := maker(r).Make(t.Context(), rep)
+	var out bytes.Buffer
+	made, err := maker(r).Make(t.Context(), rep, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, ok := dsn.Parse(made.Octets)
+	got, ok := dsn.Parse(out.Bytes())
 	if !ok {
-		t.Fatalf("this is no report:\n%s", made.Octets)
+		t.Fatalf("this is no report:\n%s", &out)
 	}
-	return made, got, string(made.Octets)
+	return made, got, out.String()
 }
 
 // TestFiled: the sender has a mailbox here, and reads Japanese.
@@ -105,7 +107,7 @@ func TestFiled(t *testing.T) {
 		p.RemoteMTA.Name != "mx.far.example" || p.FinalLogID != "7.1" || got.EnvelopeID != "order 5" || got.ReportingMTA.Name != "mx.yubin.test" {
 		t.Errorf("report %+v", got)
 	}
-	if m := message.Parse(made.Octets); !strings.Contains(text, "Content-Language: ja") || !strings.Contains(m.Subject, "Lunch") {
+	if m := message.Parse([]byte(text)); !strings.Contains(text, "Content-Language: ja") || !strings.Contains(m.Subject, "Lunch") {
 		t.Errorf("subject %q in\n%s", m.Subject, text)
 	}
 	if len(r.asked) != 1 || r.asked[0].Recipient != alice || !r.asked[0].Ours {
@@ -162,8 +164,9 @@ func TestActions(t *testing.T) {
 // TestNobody: nowhere to send the report is no reason to try again.
 func TestNobody(t *testing.T) {
 	for _, err := range []error{nil, mail.Errorf(mail.NotFound, "gone"), mail.Errorf(mail.Forbidden, "disabled")} {
-		made, got := maker(&fixed{err: err}).Make(t.Context(), about(told(queue.ActionFailed, refused)))
-		if got != nil || len(made.Filings)+len(made.Recipients) != 0 {
+		var out bytes.Buffer
+		made, got := maker(&fixed{err: err}).Make(t.Context(), about(told(queue.ActionFailed, refused)), &out)
+		if got != nil || len(made.Filings)+len(made.Recipients)+out.Len() != 0 {
 			t.Errorf("%v: made %+v, %v", err, made, got)
 		}
 	}
@@ -172,7 +175,7 @@ func TestNobody(t *testing.T) {
 // TestTemporary: a failure of our own leaves the report to be made later.
 func TestTemporary(t *testing.T) {
 	disk := mail.Errorf(mail.Unavailable, "the disk is gone")
-	if _, err := maker(&fixed{err: disk}).Make(t.Context(), about(told(queue.ActionFailed, refused))); !errors.Is(err, disk) {
+	if _, err := maker(&fixed{err: disk}).Make(t.Context(), about(told(queue.ActionFailed, refused)), io.Discard); !errors.Is(err, disk) {
 		t.Errorf("route: %v", err)
 	}
 	rep := about(told(queue.ActionFailed, refused))
@@ -183,7 +186,7 @@ func TestTemporary(t *testing.T) {
 		},
 	} {
 		rep.Open = open
-		if _, err := maker(&fixed{routed: route.Routed{Accounts: []mail.AccountID{3}}}).Make(t.Context(), rep); !errors.Is(err, disk) {
+		if _, err := maker(&fixed{routed: route.Routed{Accounts: []mail.AccountID{3}}}).Make(t.Context(), rep, io.Discard); !errors.Is(err, disk) {
 			t.Errorf("open: %v", err)
 		}
 	}
@@ -192,3 +195,37 @@ func TestTemporary(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestStreams: a report that returns 50 MiB does not have them in memory.
+func TestStreams(t *testing.T) {
+	const size = 50 << 20
+	rep := about(told(queue.ActionFailed, refused))
+	rep.Open = func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader(original), io.LimitReader(lines{}, size))), nil
+	}
+	m := maker(&fixed{routed: route.Routed{Accounts: []mail.AccountID{3}}})
+	var before, after runtime.MemStats
+	var out counter
+	runtime.ReadMemStats(&before)
+	_, err := m.Make(t.Context(), rep, &out)
+	runtime.ReadMemStats(&after)
+	if err != nil || out < size {
+		t.Fatalf("a report of %d octets, %v", out, err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("the report took %d KiB of memory", took>>10)
+	}
+}
+
+type lines struct{}
+
+func (lines) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '\n'
+	}
+	return len(p), nil
+}
+
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }

@@ -42,6 +42,7 @@ const (
 	MaxValue          = 800               // octets of an address, a name or an identifier
 	MaxDiagnosticLine = 512               // octets of one line of a diagnostic; RFC 5321 §4.5.3.1.5
 	MaxDiagnostic     = 4096              // octets of a diagnostic
+	MaxDiagnostics    = 256 << 10         // octets of all diagnostics of a Message: many recipients share them
 	MaxHeader         = message.MaxHeader // octets of the original's header that are returned alone
 )
 

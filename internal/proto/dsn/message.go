@@ -45,6 +45,7 @@ func New(r Report, o Options) (*Message, error) {
 	if len(o.Languages) == 0 {
 		o.Languages = []Language{English}
 	}
+	r.shareDiagnostics()
 	m := &Message{report: r, opts: o, global: !o.SevenBit && r.needsGlobal()}
 	if o.Original != nil {
 		var err error
@@ -78,6 +79,18 @@ func check(r *Report, o *Options) error {
 		}
 	}
 	return nil
+}
+
+// shareDiagnostics cuts the words of remotes so that all of them, which may
+// stand in several encodings while a message is made, stay within MaxDiagnostics.
+func (r *Report) shareDiagnostics() {
+	most := max(MaxDiagnostics/len(r.Recipients), MaxDiagnosticLine/2)
+	r.Recipients = slices.Clone(r.Recipients)
+	for i := range r.Recipients {
+		if d := &r.Recipients[i].Diagnostic; len(d.Text) > most {
+			d.Text = strings.ToValidUTF8(d.Text[:most], "")
+		}
+	}
 }
 
 func validID(id string) bool {
@@ -116,9 +129,10 @@ func (m *Message) MessageID() string { return m.opts.ID + "@" + string(m.opts.Fr
 // which what was written is no whole message.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	c := &counter{w: w}
-	buf := m.appendHeader(nil)
-	buf = m.appendText(m.appendDelimiter(buf))
-	buf = m.appendStatus(m.appendDelimiter(buf))
+	if _, err := c.Write(m.appendText(m.appendDelimiter(m.appendHeader(nil)))); err != nil {
+		return c.n, err
+	}
+	buf := m.appendStatus(m.appendDelimiter(nil))
 	if m.original == nil {
 		_, err := c.Write(m.appendEnd(buf))
 		return c.n, err

@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -244,10 +245,12 @@ func (o *Office) NextHop(_ context.Context, q queue.Question) (queue.Hop, error)
 }
 
 // Make files reports for bob.
-func (o *Office) Make(ctx context.Context, r queue.Report) (queue.Made, error) {
+func (o *Office) Make(ctx context.Context, r queue.Report, w io.Writer) (queue.Made, error) {
 	bob, err := o.Directory.Account(ctx, Address("bob@here.test"))
-	return queue.Made{Octets: []byte("Subject: report\r\n\r\n"),
-		Filings: []store.Filing{{Account: bob.ID, Role: mail.RoleInbox, Received: o.Now()}}}, err
+	if err == nil {
+		_, err = io.WriteString(w, "Subject: report\r\n\r\n")
+	}
+	return queue.Made{Filings: []store.Filing{{Account: bob.ID, Role: mail.RoleInbox, Received: o.Now()}}}, err
 }
 
 // Address parses s; "" is no address.
