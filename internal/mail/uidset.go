@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"strconv"
@@ -15,14 +16,30 @@ type UIDSet []UIDRange
 
 // UIDs makes a set of uids in any order.
 func UIDs(uids ...UID) UIDSet {
-	var s UIDSet
-	for _, u := range uids {
-		s.Add(u)
+	ranges := make([]UIDRange, len(uids))
+	for i, u := range uids {
+		ranges[i] = UIDRange{u, u}
+	}
+	return UIDRanges(ranges)
+}
+
+// UIDRanges makes a set of ranges, which may overlap and come in any order. It
+// takes ranges over.
+func UIDRanges(ranges []UIDRange) UIDSet {
+	slices.SortFunc(ranges, func(a, b UIDRange) int { return cmp.Compare(a.First, b.First) })
+	s := UIDSet(ranges[:0])
+	for _, r := range ranges {
+		if n := len(s); n > 0 && uint64(r.First) <= uint64(s[n-1].Last)+1 {
+			s[n-1].Last = max(s[n-1].Last, r.Last)
+			continue
+		}
+		s = append(s, r)
 	}
 	return s
 }
 
-// Add puts u into the set. Appending in ascending order costs O(1).
+// Add puts u into the set. Appending in ascending order costs O(1), another
+// order up to as much as the set is long: UIDRanges makes one of many at once.
 func (s *UIDSet) Add(u UID) { s.AddRange(u, u) }
 
 // AddRange puts all from first to last, in either order, into the set.

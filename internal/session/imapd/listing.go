@@ -108,7 +108,10 @@ func withParents(all []listedName, chosen func(listedName) bool, ps patterns) ([
 		}
 		unmatched := !ps.match(l.name)
 		for p := l.name.Parent(); p != ""; p = p.Parent() {
-			above[p] = above[p] || unmatched
+			if was, seen := above[p]; seen && (was || !unmatched) {
+				break // Nothing new for those above it either.
+			}
+			above[p] = unmatched
 			if !known[p] {
 				known[p] = true
 				all = append(all, listedName{name: p})
@@ -156,7 +159,7 @@ func (n *names) lsub(cmd *imap.List) []imap.Listed {
 	ps := newPatterns(cmd.Reference, cmd.Patterns)
 	percent := slices.ContainsFunc(ps, func(p pattern) bool { return p.percent })
 	var out []imap.Listed
-	seen, exists := map[mail.MailboxName]bool{}, map[mail.MailboxName]bool{}
+	seen, exists, above := map[mail.MailboxName]bool{}, map[mail.MailboxName]bool{}, map[mail.MailboxName]bool{}
 	for _, s := range n.subscribed {
 		seen[s] = true
 	}
@@ -172,7 +175,8 @@ func (n *names) lsub(cmd *imap.List) []imap.Listed {
 			out = append(out, l)
 			continue
 		}
-		for p := s.Parent(); percent && p != ""; p = p.Parent() {
+		for p := s.Parent(); percent && p != "" && !above[p]; p = p.Parent() {
+			above[p] = true
 			if !seen[p] && ps.match(p) {
 				seen[p] = true
 				out = append(out, imap.Listed{LSub: true, Name: string(p), Attrs: []imap.MailboxAttr{imap.AttrNoSelect}})

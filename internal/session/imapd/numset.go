@@ -57,7 +57,7 @@ func (b *selected) uidSet(set imap.NumSet) mail.UIDSet {
 		return b.saved
 	}
 	star := max(b.lastUID(), 1)
-	var uids mail.UIDSet
+	ranges := make([]mail.UIDRange, 0, len(set.Ranges))
 	for _, r := range set.Ranges {
 		first, last := mail.UID(r.First), mail.UID(r.Last)
 		if r.First == imap.Star {
@@ -66,9 +66,9 @@ func (b *selected) uidSet(set imap.NumSet) mail.UIDSet {
 		if r.Last == imap.Star {
 			last = star
 		}
-		uids.AddRange(first, last)
+		ranges = append(ranges, mail.UIDRange{First: min(first, last), Last: max(first, last)})
 	}
-	return uids
+	return mail.UIDRanges(ranges)
 }
 
 // spansOf returns the positions of those of uids that are in the view.

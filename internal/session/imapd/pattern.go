@@ -8,15 +8,21 @@ import (
 	"yubin/internal/mail"
 )
 
-// maxPattern bounds what one LIST pattern costs; a longer one could match no
-// name anyway, save by its wildcards, and is ignored (RFC 9051 §6.3.9).
+// maxPattern is the longest LIST pattern that is looked at, in octets; a longer
+// one could match no name anyway, save by its wildcards, and is ignored (RFC 9051
+// §6.3.9).
 const maxPattern = 2 * mail.MaxMailboxName
 
 // pattern is a canonical LIST pattern (RFC 9051 §6.3.9): "*" matches anything,
-// "%" anything but the separator.
+// "%" anything but the separator. It is kept as an automaton whose states are
+// how many of its literal octets are matched, a bit for each state.
 type pattern struct {
-	text    string
 	percent bool // has a "%"
+	literal string
+	at      [256]uint8 // index into moves of an octet
+	moves   [][]uint64 // the states in which an octet is the next literal; the first is of octets that are none
+	stars   []uint64   // the states in which anything may come
+	levels  []uint64   // the states in which anything but the separator may come
 }
 
 // newPattern joins a reference name and a mailbox pattern: they are written one
@@ -31,7 +37,36 @@ func newPattern(reference, name string) (pattern, bool) {
 		(len(text) == first || strings.IndexByte("/%*", text[first]) >= 0) {
 		text = string(mail.Inbox) + text[first:]
 	}
-	return pattern{text, strings.Contains(text, "%")}, true
+	return compilePattern(text)
+}
+
+// compilePattern makes the automaton of text, false if text is longer than any
+// name without its wildcards.
+func compilePattern(text string) (pattern, bool) {
+	p := pattern{percent: strings.Contains(text, "%"), literal: strings.NewReplacer("*", "", "%", "").Replace(text)}
+	if len(p.literal) > mail.MaxMailboxName {
+		return pattern{}, false
+	}
+	row := func() []uint64 { return make([]uint64, len(p.literal)/64+1) }
+	p.moves, p.stars, p.levels = [][]uint64{row()}, row(), row()
+	state := 0
+	for i := range len(text) {
+		word, bit := state/64, uint64(1)<<(state%64)
+		switch c := text[i]; c {
+		case '*':
+			p.stars[word] |= bit
+		case '%':
+			p.levels[word] |= bit
+		default:
+			if p.at[c] == 0 {
+				p.at[c] = uint8(len(p.moves)) // At most 254 octets are no wildcards.
+				p.moves = append(p.moves, row())
+			}
+			p.moves[p.at[c]][word] |= bit
+			state++
+		}
+	}
+	return p, true
 }
 
 // collapse shortens runs of wildcards to the strongest of the run, which means
@@ -57,44 +92,36 @@ func collapse(s string) string {
 	return string(out)
 }
 
-// match reports whether name matches. Time is at most the product of the
-// lengths: each octet of the name moves a set of positions in the pattern.
-func (p pattern) match(name mail.MailboxName) bool {
-	at := make([]bool, len(p.text)+1)
-	next := make([]bool, len(p.text)+1)
-	p.enter(at, 0)
+// match reports whether name matches. An octet of the name takes as long as a
+// pattern has literals, divided by 64.
+func (p *pattern) match(name mail.MailboxName) bool {
+	if len(p.literal) > len(name) {
+		return false
+	}
+	var few [4]uint64
+	states := few[:]
+	if len(p.stars) > len(few) {
+		states = make([]uint64, len(p.stars))
+	}
+	states = states[:len(p.stars)]
+	states[0] = 1
 	for i := range len(name) {
-		clear(next)
-		alive := false
-		for j, here := range at[:len(p.text)] {
-			if !here {
-				continue
+		move, inLevel, carry, alive := p.moves[p.at[name[i]]], name[i] != mail.MailboxSeparator[0], uint64(0), uint64(0)
+		for w, s := range states {
+			stay := p.stars[w]
+			if inLevel {
+				stay |= p.levels[w]
 			}
-			switch w := p.text[j]; {
-			case w == '*', w == '%' && name[i] != mail.MailboxSeparator[0]:
-				p.enter(next, j)
-			case w == name[i]:
-				p.enter(next, j+1)
-			default:
-				continue
-			}
-			alive = true
+			moved := s & move[w]
+			states[w] = moved<<1 | carry | s&stay
+			carry = moved >> 63
+			alive |= states[w]
 		}
-		if !alive {
+		if alive == 0 {
 			return false
 		}
-		at, next = next, at
 	}
-	return at[len(p.text)]
-}
-
-// enter marks position j, and those behind it that wildcards reach for nothing.
-func (p pattern) enter(at []bool, j int) {
-	at[j] = true
-	for j < len(p.text) && (p.text[j] == '*' || p.text[j] == '%') {
-		j++
-		at[j] = true
-	}
+	return states[len(p.literal)/64]>>(len(p.literal)%64)&1 != 0
 }
 
 // patterns are the canonical patterns of one LIST.
@@ -114,8 +141,8 @@ func newPatterns(reference string, names []string) patterns {
 }
 
 func (ps patterns) match(name mail.MailboxName) bool {
-	for _, p := range ps {
-		if p.match(name) {
+	for i := range ps {
+		if ps[i].match(name) {
 			return true
 		}
 	}

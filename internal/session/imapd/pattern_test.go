@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/proto/imap"
 )
 
 func TestPatterns(t *testing.T) {
@@ -93,20 +94,50 @@ func TestPatternsAgainstTheirMeaning(t *testing.T) {
 	}
 }
 
-// A pattern made to blow up a matcher that backtracks costs next to nothing.
-func TestHostilePattern(t *testing.T) {
-	p, usable := newPattern("", strings.Repeat("*a", mail.MaxMailboxName/2)+"b")
-	if !usable {
-		t.Fatal("the pattern is within the limits")
+// The longest names and the most patterns that one LIST can have are matched in
+// no time, however many wildcards there are: with a matcher that tries each
+// position of the pattern for each octet of the name this takes a minute.
+func TestHostilePatterns(t *testing.T) {
+	var ps patterns
+	for i := range imap.MaxListPatterns {
+		text := strings.Repeat("*a", mail.MaxMailboxName/2-i) + "b"
+		p, usable := newPattern("", text)
+		if !usable {
+			t.Fatal("the pattern is within the limits")
+		}
+		ps = append(ps, p)
 	}
+	name := mail.MailboxName(strings.Repeat("a", mail.MaxMailboxName))
 	start := time.Now()
-	if p.match(mail.MailboxName(strings.Repeat("a", mail.MaxMailboxName))) {
-		t.Error("matches a name without b")
+	for range 200 {
+		if ps.match(name) {
+			t.Fatal("matches a name without b")
+		}
 	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("took %v", took)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("200 names took %v", took)
 	}
-	if _, usable := newPattern("", strings.Repeat("a", maxPattern+1)); usable {
-		t.Error("a pattern over the limit is used")
+	for _, text := range []string{strings.Repeat("a", maxPattern+1), strings.Repeat("a*", mail.MaxMailboxName+1)} {
+		if _, usable := newPattern("", text); usable {
+			t.Error("a pattern over the limit is used")
+		}
+	}
+}
+
+func TestLongPatterns(t *testing.T) {
+	for n := 60; n < 200; n++ { // Around the words of states.
+		text := strings.Repeat("a", n)
+		for _, c := range []struct {
+			pattern, name string
+			want          bool
+		}{
+			{text, text, true}, {text, text + "a", false}, {text + "*", text + "/b", true}, {text + "%", text + "/b", false},
+			{"%" + text, "b/" + text, false}, {"*" + text, "b/" + text, true}, {text + "b", text + "b", true}, {text + "b", text + "a", false},
+		} {
+			p, usable := newPattern("", c.pattern)
+			if got := usable && p.match(mail.MailboxName(c.name)); got != c.want {
+				t.Errorf("%q on %q: %v", c.pattern, c.name, got)
+			}
+		}
 	}
 }

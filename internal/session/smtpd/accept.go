@@ -55,17 +55,20 @@ func looped() smtp.Reply {
 // SMTP there is one reply for all, so one loop refuses the message.
 func (s *session) findLoops() {
 	m := s.tx.content
+	before := make(map[mail.Address]bool, len(m.head.delivered))
 	for _, value := range m.head.delivered {
-		a, err := mail.ParseAddress(value)
-		if err != nil {
-			continue
+		if a, err := mail.ParseAddress(value); err == nil {
+			before[a.Key()] = true
 		}
-		for i := range s.tx.recipients {
-			if r := &s.tx.recipients[i]; len(r.accounts) > 0 && r.address.Key() == a.Key() {
-				r.looped = true
-				if s.client.Profile != LMTP {
-					m.refuse(looped(), nil)
-				}
+	}
+	if len(before) == 0 {
+		return
+	}
+	for i := range s.tx.recipients {
+		if r := &s.tx.recipients[i]; len(r.accounts) > 0 && before[r.address.Key()] {
+			r.looped = true
+			if s.client.Profile != LMTP {
+				m.refuse(looped(), nil)
 			}
 		}
 	}

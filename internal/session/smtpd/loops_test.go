@@ -1,0 +1,28 @@
+package smtpd
+
+import (
+	"fmt"
+	"testing"
+
+	"yubin/internal/mail"
+	"yubin/internal/testkit/linear"
+)
+
+// Whether a message was here before is asked once for each recipient and each
+// Delivered-To field, not for each pair of them.
+func TestLoopsAreFoundInLinearTime(t *testing.T) {
+	linear.Check(t, 100, func(size int) func() {
+		s := &session{client: Client{Profile: LMTP}}
+		s.tx.content = &content{}
+		for i := range size {
+			a := mail.Address{Local: fmt.Sprintf("recipient-%d", i), Domain: "example.org"}
+			s.tx.recipients = append(s.tx.recipients, recipient{address: a, accounts: []mail.AccountID{1}})
+			s.tx.content.head.delivered = append(s.tx.content.head.delivered, fmt.Sprintf("elsewhere-%d@example.org", i))
+		}
+		return func() {
+			if s.findLoops(); len(s.tx.addresses(true)) != 0 {
+				t.Fatal("a loop was found")
+			}
+		}
+	})
+}
