@@ -55,12 +55,14 @@ func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 		`DELETE FROM tally WHERE account = $1`,
 		`DELETE FROM subscription WHERE account = $1`,
 		`DELETE FROM retired WHERE account = $1`,
+		`DELETE FROM warning WHERE account = $1`,
 	} {
 		if _, err := tx.Exec(q, id); err != nil {
 			return err
 		}
 	}
 	tx.OnCommit(func() {
+		s.usages.know(id, usage{}, false)
 		for _, b := range boxes {
 			s.forget(b.ID)
 			s.opt.Publish(Event{Account: id, Mailbox: b.ID, ModSeq: b.ModSeq + 1})

@@ -32,6 +32,7 @@ func (s *Store) DeliverAlso(ctx context.Context, in *Incoming, to []Filing, also
 	d := newDelivery(s, in, msg, to)
 	d.also = also
 	if err := s.db.Write(ctx, d.run); err != nil {
+		s.noteRefusals(ctx, err, to, in.size)
 		return nil, err
 	}
 	in.taken = d.fresh

@@ -27,6 +27,7 @@ func (s *Store) Deliver(ctx context.Context, in *Incoming, to []Filing) ([]Filed
 	}
 	d := newDelivery(s, in, msg, to)
 	if err := s.db.Write(ctx, d.run); err != nil {
+		s.noteRefusals(ctx, err, to, in.size)
 		return nil, err
 	}
 	in.taken = d.fresh
@@ -107,7 +108,9 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 		if err != nil {
 			return err
 		}
+		l.ours = true
 		for ; k < len(d.order) && d.to[d.order[k]].Account == l.account; k++ {
+			l.ours = l.ours && d.to[d.order[k]].Ours
 			if err := d.file(l, k); err != nil {
 				return err
 			}
@@ -194,6 +197,11 @@ func (d *delivery) file(l *ledger, k int) error {
 	uid, err := box.takeUIDs(1)
 	if err != nil {
 		return err
+	}
+	if d.to[i].Warning {
+		if err := l.warn(); err != nil {
+			return err
+		}
 	}
 	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
 	l.added(box, d.member(d.filed[i], d.to[i]))

@@ -17,14 +17,17 @@ type tally struct {
 	unseen      int64
 	deleted     int64
 	size        int64
+	full        int64 // of the account: since when it refuses mail, in seconds; 0 if it has room
+	warned      int64 // of the account: percent of the quota that its owner was last warned at
 	changes     []change
 	arrivals    []member // to be filed, ascending
 }
 
-const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size`
+const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size, t.full, t.warned`
 
 func (t *tally) targets() []any {
-	return []any{&t.id, &t.modseq, &t.uidvalidity, &t.uidnext, &t.recent, &t.messages, &t.unseen, &t.deleted, &t.size}
+	return []any{&t.id, &t.modseq, &t.uidvalidity, &t.uidnext, &t.recent, &t.messages, &t.unseen, &t.deleted, &t.size,
+		&t.full, &t.warned}
 }
 
 // ledger gathers what a transaction changes in one account: it reads each
@@ -35,9 +38,13 @@ type ledger struct {
 	tx      *sqldb.Tx
 	account mail.AccountID
 	total   tally // the account's row
+	had     tally // the same before the change
 	boxes   []*tally
 	modseq  mail.ModSeq // of this change
 	listed  bool        // the list of mailboxes changed
+	ours    bool        // what comes is from this server: no quota holds it back
+	weighed bool        // what the account holds changed, and it has a quota if it is limited
+	limited bool
 }
 
 // openLedger starts a change of an account. NotFound if there is no such account.
@@ -48,22 +55,25 @@ func (s *Store) openLedger(tx *sqldb.Tx, account mail.AccountID) (*ledger, error
 	if err == sqldb.ErrNoRows {
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
-	l.modseq = l.total.modseq + 1
+	l.begin()
 	return l, err
 }
+
+// begin notes what the account was before the change.
+func (l *ledger) begin() { l.modseq, l.had = l.total.modseq+1, l.total }
 
 // openLedgerAt is openLedger, and reads the mailbox with a role at once, if
 // there is one.
 func (s *Store) openLedgerAt(tx *sqldb.Tx, account mail.AccountID, role mail.Role) (*ledger, error) {
 	l, box := &ledger{s: s, tx: tx, account: account}, &tally{role: role}
 	err := tx.QueryRow(`SELECT `+tallyColumns+`, b.mailbox, b.modseq, b.uidvalidity, b.uidnext, b.recent, b.messages, b.unseen,
-		b.deleted, b.size FROM tally t LEFT JOIN mailbox m ON m.account = t.account AND m.role = $2 AND m.role <> ''
+		b.deleted, b.size, b.full, b.warned FROM tally t LEFT JOIN mailbox m ON m.account = t.account AND m.role = $2 AND m.role <> ''
 		LEFT JOIN tally b ON b.account = t.account AND b.mailbox = m.id
 		WHERE t.account = $1 AND t.mailbox = 0`, account, role).Scan(append(l.total.targets(), box.targets()...)...)
 	if err == sqldb.ErrNoRows {
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
-	l.modseq = l.total.modseq + 1
+	l.begin()
 	if box.id != 0 {
 		l.boxes = append(l.boxes, box)
 	}
@@ -187,7 +197,8 @@ func (t *tally) count(f mail.Flags, size, sign int64) {
 func (b *tally) touch(modseq mail.ModSeq) { b.modseq = modseq }
 
 // close writes what arrived and the counters, if anything changed, and
-// announces the change when it is committed.
+// announces the change when it is committed. OverQuota if the account would
+// hold more than it may.
 func (l *ledger) close() error {
 	changed := l.listed
 	for _, b := range l.boxes {
@@ -206,6 +217,9 @@ func (l *ledger) close() error {
 		return nil
 	}
 	l.total.modseq = l.modseq
+	if err := l.weigh(); err != nil {
+		return err
+	}
 	if err := l.write(&l.total); err != nil {
 		return err
 	}
@@ -227,14 +241,18 @@ func (l *ledger) file(b *tally) error {
 
 func (l *ledger) write(b *tally) error {
 	_, err := l.tx.Exec(`UPDATE tally SET modseq = $1, uidvalidity = $2, uidnext = $3, recent = $4,
-		messages = $5, unseen = $6, deleted = $7, size = $8 WHERE account = $9 AND mailbox = $10`,
+		messages = $5, unseen = $6, deleted = $7, size = $8, full = $9, warned = $10
+		WHERE account = $11 AND mailbox = $12`,
 		int64(b.modseq), int64(b.uidvalidity), int64(b.uidnext), int64(b.recent),
-		b.messages, b.unseen, b.deleted, b.size, int64(l.account), int64(b.id))
+		b.messages, b.unseen, b.deleted, b.size, b.full, b.warned, int64(l.account), int64(b.id))
 	return err
 }
 
 // announce runs after the commit.
 func (l *ledger) announce() {
+	if l.weighed {
+		l.s.usages.know(l.account, usage{l.modseq, l.total.size, l.total.messages, l.total.full}, l.limited)
+	}
 	for _, b := range l.boxes {
 		if b.modseq == l.modseq {
 			l.s.views.apply(b.id, l.modseq, b.changes)

@@ -198,7 +198,8 @@ func loadSubscriptions(tx *sqldb.Tx, account mail.AccountID) ([]mail.MailboxName
 	return names, rows.Err()
 }
 
-// Subscribe adds name to the subscriptions, or takes it out.
+// Subscribe adds name to the subscriptions, or takes it out. TooLarge if there
+// are MaxSubscribed.
 func (s *Store) Subscribe(ctx context.Context, account mail.AccountID, name mail.MailboxName, on bool) error {
 	return s.db.Write(ctx, func(tx *sqldb.Tx) error {
 		l, err := s.openLedger(tx, account)
@@ -212,6 +213,15 @@ func (s *Store) Subscribe(ctx context.Context, account mail.AccountID, name mail
 		n, err := tx.Exec(q, account, name)
 		if err != nil {
 			return err
+		}
+		if on && n > 0 {
+			var all int
+			if err := tx.QueryRow(`SELECT count(*) FROM subscription WHERE account = $1`, account).Scan(&all); err != nil {
+				return err
+			}
+			if all > MaxSubscribed {
+				return mail.Errorf(mail.TooLarge, "an account is subscribed to at most %d names", MaxSubscribed)
+			}
 		}
 		l.listed = n > 0
 		return l.close()

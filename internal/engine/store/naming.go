@@ -96,7 +96,7 @@ func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Ro
 		return 0, err
 	}
 	if n >= MaxMailboxes {
-		return 0, mail.Errorf(mail.OverQuota, "an account has at most %d mailboxes", MaxMailboxes)
+		return 0, mail.Errorf(mail.TooLarge, "an account has at most %d mailboxes", MaxMailboxes)
 	}
 	id, err := l.tx.Insert(`INSERT INTO mailbox (account, parent, label, role) VALUES ($1, $2, $3, $4)`,
 		l.account, parent, label, role)

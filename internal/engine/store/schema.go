@@ -26,8 +26,16 @@ CREATE TABLE tally (
 	unseen {int} NOT NULL,
 	deleted {int} NOT NULL,
 	size {int} NOT NULL,
+	full {int} NOT NULL DEFAULT 0, -- of the account: since when mail is refused, in seconds; 0 if it has room
+	warned {int} NOT NULL DEFAULT 0, -- of the account: percent of the quota that was last warned of
 	PRIMARY KEY (account, mailbox)
 ) {clustered};
+
+-- Accounts whose owner is to be warned that they fill up.
+CREATE TABLE warning (
+	account {int} NOT NULL PRIMARY KEY,
+	percent {int} NOT NULL
+);
 
 CREATE TABLE mailbox (
 	id {id},

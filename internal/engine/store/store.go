@@ -40,8 +40,17 @@
 // sessions, loaded once and then kept current by each commit before the caller
 // that made it hears of it. Events are hints, published after that.
 //
-// It deliberately does not number messages for a session, search text or know
-// quotas, and has no index from email to mailboxes.
+// # Quota
+//
+// What an account holds is the sum of the sizes of the messages in its
+// mailboxes (RFC 9208 §5.1), a copy counted like any other, and their number.
+// Whatever makes it more is weighed in its own transaction, in ledger.close, so
+// that no way in is without it; what makes it less, or moves, never fails for it.
+// Filings that say Ours are mail of this server itself and always find room.
+// See quota.go.
+//
+// It deliberately does not number messages for a session, search text or say
+// what quota an account has, and has no index from email to mailboxes.
 package store
 
 import (
@@ -50,6 +59,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yubin/internal/mail"
@@ -60,17 +70,18 @@ import (
 
 // Limits and sizes.
 const (
-	InlineMax    = 64 << 10  // octets of a message kept in the database; larger ones are files
-	MaxTrace     = 16 << 10  // octets of Filing.Trace
-	MaxFilings   = 1000      // of one Deliver
-	MaxMailboxes = 10000     // of one account
-	MaxRows      = 512       // one call of Rows gives
-	MaxRowOctets = 1 << 20   // of caches and content one call of Rows gives, about
-	ExpungeSlice = 4096      // messages in one transaction
-	flagSlice    = 32768     // messages in one transaction
-	moveSlice    = 16384     // messages in one transaction
-	purgeSlice   = 200       // emails in one transaction
-	maxUID       = 1<<32 - 1 // RFC 9051 §2.3.1.1
+	InlineMax     = 64 << 10  // octets of a message kept in the database; larger ones are files
+	MaxTrace      = 16 << 10  // octets of Filing.Trace
+	MaxFilings    = 1000      // of one Deliver
+	MaxMailboxes  = 10000     // of one account
+	MaxSubscribed = 20000     // names that one account is subscribed to
+	MaxRows       = 512       // one call of Rows gives
+	MaxRowOctets  = 1 << 20   // of caches and content one call of Rows gives, about
+	ExpungeSlice  = 4096      // messages in one transaction
+	flagSlice     = 32768     // messages in one transaction
+	moveSlice     = 16384     // messages in one transaction
+	purgeSlice    = 200       // emails in one transaction
+	maxUID        = 1<<32 - 1 // RFC 9051 §2.3.1.1
 )
 
 // Defaults of Options.
@@ -78,6 +89,7 @@ const (
 	DefaultUndeleteGrace = 7 * 24 * time.Hour
 	DefaultOrphanGrace   = 24 * time.Hour
 	DefaultViewMemory    = 256 << 20
+	DefaultQuotaGrace    = 7 * 24 * time.Hour
 )
 
 // Options say what a Store is made of. Zero values mean the defaults.
@@ -91,6 +103,9 @@ type Options struct {
 	Log     *slog.Logger
 
 	Holders []Holder // who else holds blobs, for Check
+
+	Quotas Quotas // what accounts may hold; nil: whatever comes
+	Warn   func() // an account is to be warned, see Warnings; must not block. Nil for none
 
 	UndeleteGrace time.Duration // how long an expunged message can be restored
 	OrphanGrace   time.Duration // how long a file without a row stays
@@ -110,7 +125,9 @@ type Store struct {
 	now   func() time.Time
 	views *views
 
-	recents recents
+	recents    recents
+	usages     usages
+	quotaGrace atomic.Int64 // a time.Duration
 
 	arriving sync.Map // names of the files of messages on their way: no row may name them yet
 
@@ -122,6 +139,7 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o.setDefaults()
 	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, views: newViews(o.ViewMemory)}
+	s.SetQuotaGrace(DefaultQuotaGrace)
 	if err := s.db.Migrate(ctx, "store", schema()); err != nil {
 		return nil, err
 	}
@@ -140,6 +158,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Publish == nil {
 		o.Publish = func(Event) {}
+	}
+	if o.Warn == nil {
+		o.Warn = func() {}
 	}
 	if o.Render == nil {
 		o.Render = func(*message.Message) Rendered { return Rendered{} }

@@ -71,6 +71,9 @@ type Filing struct {
 	Flags    mail.Flags
 	Keywords mail.Keywords
 	Received time.Time // INTERNALDATE; its zone is kept
+
+	Ours    bool // mail of this server itself: it finds room in a full account
+	Warning bool // it is the warning that the account is owed: see Warnings
 }
 
 // Filed says what became of a Filing.
