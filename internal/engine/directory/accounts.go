@@ -22,6 +22,7 @@ type Account struct {
 	Language string         `json:"language,omitempty"` // a tag of RFC 5646: what to write to this person in
 	Disabled bool           `json:"disabled"`
 	Created  time.Time      `json:"created"`
+	Quota    Allowance      `json:"quota"` // its own
 }
 
 // NewAccount is what AddAccount needs to know.
@@ -55,7 +56,7 @@ func (d *Directory) AddAccount(ctx context.Context, n NewAccount) (Account, erro
 	if err != nil {
 		return Account{}, err
 	}
-	a := Account{Address: n.Address, Language: n.Language, Created: d.now()}
+	a := Account{Address: n.Address, Language: n.Language, Created: d.now(), Quota: inherits()}
 	err = d.change(ctx, func(tx *sqldb.Tx) (err error) {
 		a.ID, err = d.insertAccount(tx, a, s)
 		return err
@@ -152,14 +153,16 @@ func (d *Directory) Accounts(ctx context.Context, f Filter) ([]Account, error) {
 	return list, err
 }
 
-const selectAccount = `SELECT id, local, domain, language, disabled, created FROM directory_account`
+const selectAccount = `SELECT id, local, domain, language, disabled, created, quota_octets, quota_messages
+	FROM directory_account`
 
 type scanner interface{ Scan(dest ...any) error }
 
 func scanAccount(row scanner) (Account, error) {
 	var a Account
 	var created int64
-	err := row.Scan(&a.ID, &a.Address.Local, &a.Address.Domain, &a.Language, &a.Disabled, &created)
+	err := row.Scan(&a.ID, &a.Address.Local, &a.Address.Domain, &a.Language, &a.Disabled, &created,
+		&a.Quota.Octets, &a.Quota.Messages)
 	a.Created = time.Unix(created, 0).UTC()
 	return a, err
 }

@@ -34,7 +34,7 @@ func TestDomains(t *testing.T) {
 		wantKind(t, err, kind)
 	}
 	list, err := h.Domains(t.Context())
-	if err != nil || len(list) != 2 || list[0] != (Domain{Name: "example.org", Accounts: 1, Aliases: 1}) {
+	if err != nil || len(list) != 2 || list[0] != (Domain{Name: "example.org", Accounts: 1, Aliases: 1, Quota: inherits()}) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	wantKind(t, h.RemoveDomain(t.Context(), "example.org"), mail.Conflict)

@@ -21,6 +21,9 @@ func (d *Directory) Check(ctx context.Context, report func(problem string)) erro
 				JOIN directory_alias b ON b.domain = a.domain AND b.local_key = a.local_key`},
 			{"catch-all that is no account, of domain", `SELECT '', name FROM directory_domain
 				WHERE catch_all <> 0 AND catch_all NOT IN (SELECT id FROM directory_account)`},
+			{"quota that is none", `SELECT local_key, domain FROM directory_account WHERE quota_octets < -1 OR quota_messages < -1
+				UNION ALL SELECT '', name FROM directory_domain WHERE quota_octets < -1 OR quota_messages < -1
+				UNION ALL SELECT '', 'the site' FROM directory_site WHERE quota_octets < -1 OR quota_messages < -1 OR id <> 1`},
 			{"targets of an alias that does not exist", `SELECT DISTINCT t.local_key, t.domain FROM directory_alias_target t
 				LEFT JOIN directory_alias a ON a.domain = t.domain AND a.local_key = t.local_key WHERE a.domain IS NULL`},
 			{"alias without targets", `SELECT a.local_key, a.domain FROM directory_alias a

@@ -23,6 +23,7 @@
 //	directory_alias         an alias, never of the same name as an account
 //	directory_alias_target  its targets, each the name of an account or alias, or
 //	                        an address of a domain that is not local
+//	directory_site          one row, with id 1, once the site has a quota
 //	directory_secret        the key that invents SCRAM salts
 //
 // Each method is one transaction: a crash leaves all of it or nothing; of an
@@ -32,6 +33,13 @@
 // what is still a target, a catch-all or the domain of something cannot be
 // removed, and aliases neither loop nor nest deeper than MaxAliasDepth. An
 // account's mailboxes come and go in the same transaction as its row.
+//
+// # Quotas
+//
+// An account, a domain and the site can each be given a bound on octets and one
+// on messages. For each of the two the account's counts, else its domain's, else
+// the site's, else there is none. A quota that is changed counts from the next
+// message on.
 //
 // # Logins
 //
@@ -70,6 +78,7 @@ const (
 	maxDomains     = 8 << 10
 	maxCredentials = 8 << 10
 	maxVerified    = 16 << 10
+	maxQuotas      = 32 << 10
 )
 
 // ErrDisabled is the cause (errors.Is) of the Forbidden that a disabled account
@@ -120,6 +129,7 @@ type Directory struct {
 	domains     *cache[mail.Domain, bool]
 	credentials *cache[mail.Address, credential]
 	verified    *cache[[ticketSize]byte, struct{}]
+	quotas      *cache[mail.AccountID, mail.Quota]
 }
 
 // Open brings the tables up to date and returns the directory.
@@ -134,6 +144,7 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 		domains:     newCache[mail.Domain, bool](maxDomains),
 		credentials: newCache[mail.Address, credential](maxCredentials),
 		verified:    newCache[[ticketSize]byte, struct{}](maxVerified),
+		quotas:      newCache[mail.AccountID, mail.Quota](maxQuotas),
 	}
 	if err := d.invent(); err != nil {
 		return nil, err
@@ -204,6 +215,7 @@ func (d *Directory) forget() {
 	d.routes.clear()
 	d.domains.clear()
 	d.credentials.clear()
+	d.quotas.clear()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

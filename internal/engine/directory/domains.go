@@ -13,6 +13,7 @@ type Domain struct {
 	CatchAll mail.Address `json:"catch_all,omitzero"` // the account that gets mail for unknown addresses
 	Accounts int          `json:"accounts"`
 	Aliases  int          `json:"aliases"`
+	Quota    Allowance    `json:"quota"` // of accounts that have none of their own
 }
 
 // AddDomain makes name local. Errors: Exists; Invalid; Conflict while an alias
@@ -38,7 +39,7 @@ func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) (Domain, er
 	if err != nil {
 		return Domain{}, err
 	}
-	return Domain{Name: name}, nil
+	return Domain{Name: name, Quota: inherits()}, nil
 }
 
 // checkNotForwarded checks that no alias has a target at name.
@@ -56,7 +57,7 @@ func checkNotForwarded(tx *sqldb.Tx, name mail.Domain) error {
 func (d *Directory) Domains(ctx context.Context) ([]Domain, error) {
 	list := []Domain{}
 	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		rows, err := tx.Query(`SELECT d.name, c.local, c.domain,
+		rows, err := tx.Query(`SELECT d.name, d.quota_octets, d.quota_messages, c.local, c.domain,
 			(SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
 			(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name)
 			FROM directory_domain d LEFT JOIN directory_account c ON c.id = d.catch_all ORDER BY d.name`)
@@ -66,7 +67,7 @@ func (d *Directory) Domains(ctx context.Context) ([]Domain, error) {
 		defer rows.Close()
 		for rows.Next() {
 			var e Domain
-			if err := rows.Scan(&e.Name, &e.CatchAll.Local, &e.CatchAll.Domain, &e.Accounts, &e.Aliases); err != nil {
+			if err := rows.Scan(&e.Name, &e.Quota.Octets, &e.Quota.Messages, &e.CatchAll.Local, &e.CatchAll.Domain, &e.Accounts, &e.Aliases); err != nil {
 				return err
 			}
 			list = append(list, e)

@@ -13,7 +13,9 @@ func schema() []string {
 	return []string{`
 	CREATE TABLE directory_domain (
 		name      TEXT NOT NULL PRIMARY KEY,
-		catch_all {int} NOT NULL DEFAULT 0
+		catch_all {int} NOT NULL DEFAULT 0,
+		quota_octets   {int} NOT NULL DEFAULT -1,
+		quota_messages {int} NOT NULL DEFAULT -1
 	) {clustered};
 	CREATE TABLE directory_account (
 		id        {id},
@@ -25,6 +27,8 @@ func schema() []string {
 		disabled  {int} NOT NULL DEFAULT 0,
 		language  TEXT NOT NULL,
 		created   {int} NOT NULL,
+		quota_octets   {int} NOT NULL DEFAULT -1,
+		quota_messages {int} NOT NULL DEFAULT -1,
 		UNIQUE (domain, local_key)
 	);
 	CREATE TABLE directory_alias (
@@ -43,6 +47,11 @@ func schema() []string {
 	) {clustered};
 	CREATE INDEX directory_alias_target_name ON directory_alias_target (target_domain, target_key);
 	CREATE INDEX directory_domain_catch_all ON directory_domain (catch_all);
+	CREATE TABLE directory_site (
+		id             {int} NOT NULL PRIMARY KEY,
+		quota_octets   {int} NOT NULL,
+		quota_messages {int} NOT NULL
+	);
 	CREATE TABLE directory_secret (
 		name  TEXT NOT NULL PRIMARY KEY,
 		value {blob} NOT NULL

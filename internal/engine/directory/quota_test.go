@@ -1,0 +1,80 @@
+package directory
+
+import (
+	"errors"
+	"testing"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// TestQuotaPrecedence: for each part the account's counts, then the domain's,
+// then the site's; a change counts at once, in transactions and outside.
+func TestQuotaPrecedence(t *testing.T) {
+	h := open(t, nil)
+	a, err := h.AddAccount(t.Context(), NewAccount{Address: addr("alice"), Password: "x"})
+	h.must(err)
+	b, err := h.AddAccount(t.Context(), NewAccount{Address: addr("bob"), Password: "x"})
+	h.must(err)
+	want := func(id mail.AccountID, octets, messages int64) {
+		t.Helper()
+		q, err := h.Quota(t.Context(), id)
+		h.must(err)
+		var in mail.Quota
+		h.must(h.db.Write(t.Context(), func(tx *sqldb.Tx) (err error) {
+			in, err = h.QuotaIn(tx, id)
+			return err
+		}))
+		if w := (mail.Quota{Octets: octets, Messages: messages}); q != w || in != w {
+			t.Errorf("account %d: %+v, in a transaction %+v; want %+v", id, q, in, w)
+		}
+	}
+	want(a.ID, 0, 0)
+	want(99, 0, 0)
+	h.must(h.SetSiteQuota(t.Context(), Allowance{1000, 10}))
+	want(a.ID, 1000, 10)
+	h.must(h.SetDomainQuota(t.Context(), "example.org", Allowance{2000, Inherit}))
+	want(a.ID, 2000, 10)
+	h.must(h.SetQuota(t.Context(), a.Address, Allowance{Inherit, 30}))
+	want(a.ID, 2000, 30)
+	want(b.ID, 2000, 10)
+	h.must(h.SetQuota(t.Context(), b.Address, Allowance{0, 0}))
+	want(b.ID, 0, 0)
+	h.must(h.SetSiteQuota(t.Context(), Allowance{1500, Inherit}))
+	h.must(h.SetDomainQuota(t.Context(), "example.org", Allowance{Inherit, Inherit}))
+	want(a.ID, 1500, 30)
+	want(b.ID, 0, 0)
+
+	if got, err := h.Account(t.Context(), a.Address); err != nil || got.Quota != (Allowance{Inherit, 30}) {
+		t.Errorf("account says %+v, %v", got, err)
+	}
+	if site, err := h.SiteQuota(t.Context()); err != nil || site != (Allowance{1500, Inherit}) {
+		t.Errorf("site says %+v, %v", site, err)
+	}
+	wantKind(t, h.SetQuota(t.Context(), addr("carol"), Allowance{1, 1}), mail.NotFound)
+	wantKind(t, h.SetDomainQuota(t.Context(), "elsewhere.example", Allowance{1, 1}), mail.NotFound)
+	wantKind(t, h.SetSiteQuota(t.Context(), Allowance{-2, 1}), mail.Invalid)
+}
+
+// TestQuotaRolledBack: what a transaction read that never was is not remembered.
+func TestQuotaRolledBack(t *testing.T) {
+	h := open(t, nil)
+	a, err := h.AddAccount(t.Context(), NewAccount{Address: addr("alice"), Password: "x"})
+	h.must(err)
+	broken := errors.New("broken")
+	err = h.db.Write(t.Context(), func(tx *sqldb.Tx) error {
+		if _, err := tx.Exec(`UPDATE directory_account SET quota_octets = 7 WHERE id = $1`, a.ID); err != nil {
+			return err
+		}
+		if q, err := h.QuotaIn(tx, a.ID); err != nil || q.Octets != 7 {
+			t.Errorf("in the transaction %+v, %v", q, err)
+		}
+		return broken
+	})
+	if !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	if q, err := h.Quota(t.Context(), a.ID); err != nil || !q.IsZero() {
+		t.Errorf("after it %+v, %v", q, err)
+	}
+}
