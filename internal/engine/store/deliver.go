@@ -100,17 +100,16 @@ func (d *delivery) sameEmail(k int) int {
 
 func (d *delivery) run(tx *sqldb.Tx) error {
 	d.filed = make([]Filed, len(d.to))
+	ledgers, err := d.openLedgers(tx)
+	if err != nil {
+		return err
+	}
 	if err := d.storeBlob(tx); err != nil {
 		return err
 	}
-	for k := 0; k < len(d.order); {
-		l, err := d.openLedger(tx, d.to[d.order[k]])
-		if err != nil {
-			return err
-		}
-		l.ours = true
+	k := 0
+	for _, l := range ledgers {
 		for ; k < len(d.order) && d.to[d.order[k]].Account == l.account; k++ {
-			l.ours = l.ours && d.to[d.order[k]].Ours
 			if err := d.file(l, k); err != nil {
 				return err
 			}
@@ -123,6 +122,31 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 		return d.also(tx, BlobRef(d.blob))
 	}
 	return nil
+}
+
+// openLedgers starts the changes of all accounts. Whatever stands against one of
+// them is found here, before anything is written.
+func (d *delivery) openLedgers(tx *sqldb.Tx) ([]*ledger, error) {
+	ledgers := make([]*ledger, 0, 1)
+	for k := 0; k < len(d.order); {
+		l, err := d.openLedger(tx, d.to[d.order[k]])
+		if err != nil {
+			return nil, err
+		}
+		var octets, messages int64
+		l.ours = true
+		for ; k < len(d.order) && d.to[d.order[k]].Account == l.account; k++ {
+			f := &d.to[d.order[k]]
+			octets += d.in.size + int64(len(f.Trace))
+			messages++
+			l.ours = l.ours && f.Ours
+		}
+		if err := l.fits(octets, messages); err != nil {
+			return nil, err
+		}
+		ledgers = append(ledgers, l)
+	}
+	return ledgers, nil
 }
 
 // openLedger starts the change of an account, with the mailbox of its first filing.
