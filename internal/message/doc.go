@@ -33,18 +33,20 @@ package message
 // Limits on what is looked at. Octets beyond a limit stay where they are in
 // the message; they are only not interpreted.
 const (
-	MaxHeader    = 256 << 10 // octets of one header block
-	MaxHeaders   = 1 << 20   // octets of all header blocks of a message together
-	MaxParts     = 1000      // parts of one message, at all levels
-	MaxDepth     = 50        // parts around a part
-	MaxBoundary  = 256       // octets of a boundary; RFC 2046 §5.1.1 allows 70
-	MaxFieldName = 256       // octets of the name of a header field
-	MaxParams    = 64        // parameters, or pieces of them, of one field
-	MaxValue     = 4096      // octets of a parameter or of a Content-ID and the like
-	MaxLanguages = 32        // of Content-Language
-	MaxAddresses = 4096      // addresses of a list, and of all envelopes of a message
-	MaxSubject   = 2048      // octets of a decoded subject
-	MaxRefs      = 32        // message-ids of Message.Refs
-	MaxMessageID = 512       // octets of one message-id; longer ones do not count as references
-	MaxPreview   = 256       // octets of a preview (RFC 8621 §4.1.4)
+	MaxHeader      = 256 << 10 // octets of one header block
+	MaxHeaders     = 1 << 20   // octets of all header blocks of a message together
+	MaxStray       = 16 << 10  // octets of stray lines in a header before they are body
+	MaxDeliveredTo = 128       // Delivered-To fields that are looked at
+	MaxParts       = 1000      // parts of one message, at all levels
+	MaxDepth       = 50        // parts around a part
+	MaxBoundary    = 256       // octets of a boundary; RFC 2046 §5.1.1 allows 70
+	MaxFieldName   = 256       // octets of the name of a header field
+	MaxParams      = 64        // parameters, or pieces of them, of one field
+	MaxValue       = 4096      // octets of a parameter or of a Content-ID and the like
+	MaxLanguages   = 32        // of Content-Language
+	MaxAddresses   = 4096      // addresses of a list, and of all envelopes of a message
+	MaxSubject     = 2048      // octets of a decoded subject
+	MaxRefs        = 32        // message-ids of Message.Refs
+	MaxMessageID   = 512       // octets of one message-id; longer ones do not count as references
+	MaxPreview     = 256       // octets of a preview (RFC 8621 §4.1.4)
 )

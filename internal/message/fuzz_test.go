@@ -16,6 +16,9 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, chunk int) {
 		want := Parse(b)
 		checkTiling(t, b, want)
+		if len(b) < MaxStray {
+			checkTraced(t, b, want)
+		}
 		sameMessage(t, want, parseIn(b, func() int { return chunk & 63 }), "chunks")
 		got, err := DecodeStructure(AppendStructure(nil, want.Root))
 		if err != nil {

@@ -15,10 +15,10 @@ type Field struct {
 }
 
 // Fields yields the fields of a header, with or without the empty line that
-// ends it. A line that is neither a field nor folded belongs to the field above
-// it (RFC 7103 §7.2); before the first field it belongs to none, as the
-// "From " line of an mbox does. Raw, and Value where there is no folding, are
-// slices of header.
+// ends it; Header.Size says where that is in a message. A line that is neither a
+// field nor folded belongs to the field above it (RFC 7103 §7.2); before the
+// first field it belongs to none, as the "From " line of an mbox does. Raw, and
+// Value where there is no folding, are slices of header.
 func Fields(header []byte) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		for {
@@ -90,7 +90,7 @@ func fieldColon(line []byte) int {
 	if i == 0 {
 		return -1
 	}
-	for i < len(line) && i <= MaxFieldName && isWSP(line[i]) {
+	for i < len(line) && isWSP(line[i]) {
 		i++
 	}
 	if i < len(line) && line[i] == ':' {

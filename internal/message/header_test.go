@@ -106,7 +106,7 @@ x
 		ID: "<id@x>", Description: "some thing", MD5: "Q2hlY2sgSW50ZWdyaXR5IQ==", Location: "http://example.org/a/b",
 		Languages: []string{"en", "de-AT", "fr"}, Disposition: "attachment",
 		DispositionParams: []Param{{"filename", "genome.jpeg"}, {"modification-date", "Wed, 12 Feb 1997 16:29:51 -0500"}},
-		Body:              m.HeaderSize, End: m.Size, Lines: 1,
+		Body:              m.Header.Size, End: m.Size, Lines: 1,
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(Part{})); d != "" {
 		t.Error(d)

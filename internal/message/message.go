@@ -4,15 +4,15 @@ import "time"
 
 // Message is what a message says of itself.
 type Message struct {
-	Root       *Part
-	Envelope   *Envelope
-	Size       int64     // octets of the whole message
-	HeaderSize int64     // octets of its header with the empty line after it; Root.Body
-	Subject    string    // decoded (RFC 2047), one line; at most MaxSubject octets
-	MessageID  string    // normalized as in Refs; "" if there is none
-	Refs       []string  // MessageID if there is one, then In-Reply-To, then the last of References; each once
-	Preview    string    // at most MaxPreview octets of the first readable text
-	Date       time.Time // of the Date field; zero if unusable
+	Root      *Part
+	Envelope  *Envelope
+	Header    Header    // Header.Size is Root.Body
+	Size      int64     // octets of the whole message
+	Subject   string    // decoded (RFC 2047), one line; at most MaxSubject octets
+	MessageID string    // normalized as in Refs; "" if there is none
+	Refs      []string  // MessageID if there is one, then In-Reply-To, then the last of References; each once
+	Preview   string    // at most MaxPreview octets of the first readable text
+	Date      time.Time // of the Date field; zero if unusable
 }
 
 // Envelope is the envelope of RFC 9051 §7.5.2, as raw octets: encoded-words

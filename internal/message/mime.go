@@ -28,7 +28,7 @@ func (p *Parser) readFields(f *frame) {
 	}
 	parent := p.stack[len(p.stack)-2].part
 	parent.Envelope = env
-	if !p.head.fields {
+	if !p.head.end.fields {
 		f.part.Encoding = parent.Encoding // not a header: the message within is encoded, and so is what was read of it
 	}
 }
@@ -47,6 +47,9 @@ func (p *Parser) readHeader(part *Part, env *Envelope, refs *references) {
 			part.setField(string(name[len("content-"):]), value)
 		} else if env != nil {
 			p.envelopeField(env, refs, name, value)
+			if len(p.stack) == 1 {
+				p.msg.Header.count(name, value)
+			}
 		}
 	}
 }

@@ -50,7 +50,7 @@ const maxDelimiter = MaxBoundary + len("--") + len("--")
 // NewParser returns a Parser at the start of a message.
 func NewParser() *Parser {
 	p := new(Parser)
-	p.msg.Root = p.push(0, true)
+	p.msg.Root = p.push(0, 0, true)
 	return p
 }
 
@@ -90,9 +90,25 @@ func (p *Parser) Finish() *Message {
 	for len(p.stack) > 0 {
 		p.pop(p.off, lines)
 	}
-	p.msg.Size, p.msg.HeaderSize = p.off, p.msg.Root.Body
+	p.msg.Size = p.off
 	p.msg.Preview = p.pre.text
 	return &p.msg
+}
+
+// Header returns what is known of the header of the message, once its end is.
+func (p *Parser) Header() (Header, bool) {
+	return p.msg.Header, p.done || !p.inHeader || len(p.stack) > 1
+}
+
+// HeaderSize returns how many octets the header has, or has so far.
+func (p *Parser) HeaderSize() int64 {
+	if h, known := p.Header(); known {
+		return h.Size
+	}
+	if p.mid {
+		return p.off + p.lineN
+	}
+	return p.off
 }
 
 // bodyLines reads plain lines as fast as it can, then one that may be a
@@ -275,7 +291,7 @@ func (p *Parser) delimiter(line []byte, n int64, eol int) bool {
 	if closing {
 		p.stack[k].closed = true
 	} else {
-		p.push(p.off, false)
+		p.push(p.off, p.lines, false)
 	}
 	return true
 }
@@ -285,8 +301,8 @@ func (p *Parser) spent(depth int) bool {
 	return p.rest || p.parts >= MaxParts || p.headers >= MaxHeaders || depth >= MaxDepth
 }
 
-// push opens a part whose header starts at off.
-func (p *Parser) push(off int64, message bool) *Part {
+// push opens a part whose header starts at off, after lines line ends.
+func (p *Parser) push(off, lines int64, message bool) *Part {
 	part := &Part{Offset: off}
 	if n := len(p.stack); n > 0 {
 		parent := p.stack[n-1].part
@@ -295,7 +311,7 @@ func (p *Parser) push(off int64, message bool) *Part {
 	p.stack = append(p.stack, frame{part: part, message: message})
 	p.parts++
 	p.inHeader = true
-	p.head.reset()
+	p.head.reset(message, off, lines)
 	return part
 }
 

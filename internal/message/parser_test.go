@@ -179,14 +179,14 @@ func TestOffsets(t *testing.T) {
 	if got, want := msg[c.Offset:c.Body], "Content-ID: <1>\r\n\r\n"; got != want {
 		t.Errorf("part header %q, want %q", got, want)
 	}
-	if m.HeaderSize != int64(strings.Index(msg, "pre")) || m.Size != int64(len(msg)) || m.Root.End != m.Size {
-		t.Errorf("header %d, size %d, end %d of %d", m.HeaderSize, m.Size, m.Root.End, len(msg))
+	if m.Header.Size != int64(strings.Index(msg, "pre")) || m.Size != int64(len(msg)) || m.Root.End != m.Size {
+		t.Errorf("header %d, size %d, end %d of %d", m.Header.Size, m.Size, m.Root.End, len(msg))
 	}
 	if got := m.Root.Lines; got != 7 {
 		t.Errorf("lines of the multipart: %d, want 7", got)
 	}
 	m.Root.Shift(100)
-	if r := m.Root; r.Offset != 0 || r.Body != m.HeaderSize+100 || r.End != m.Size+100 {
+	if r := m.Root; r.Offset != 0 || r.Body != m.Header.Size+100 || r.End != m.Size+100 {
 		t.Errorf("shifted root %d %d %d", r.Offset, r.Body, r.End)
 	}
 	if got := msg[c.Body-100 : c.End-100]; got != "one" {

@@ -13,7 +13,7 @@ import (
 func checkTiling(t *testing.T, b []byte, m *Message) {
 	t.Helper()
 	r := m.Root
-	if r == nil || m.Envelope == nil || m.Size != int64(len(b)) || r.Offset != 0 || r.End != m.Size || r.Body != m.HeaderSize {
+	if r == nil || m.Envelope == nil || m.Size != int64(len(b)) || r.Offset != 0 || r.End != m.Size || r.Body != m.Header.Size {
 		t.Fatalf("root does not span the message: %+v of %d", r, m.Size)
 	}
 	if len(m.Preview) > MaxPreview || len(m.Subject) > MaxSubject || len(m.Refs) > MaxRefs {
@@ -85,6 +85,7 @@ func TestChunkingAndTiling(t *testing.T) {
 		}
 		want := Parse(b)
 		checkTiling(t, b, want)
+		checkTraced(t, b, want)
 		if len(b) < 20000 {
 			sameMessage(t, want, parseIn(b, func() int { return 1 }), "octet by octet")
 		}
@@ -119,6 +120,12 @@ func mutate(rnd *rand.Rand, b []byte, seeds [][]byte) []byte {
 	return b
 }
 
+// strayLines are lines that are no fields.
+func strayLines() []string {
+	return []string{"Disk is full", "please look: now", "X-\xc3\xa9: 1", ": x", " folded", "From x@y Mon Jan  1 10:00:00 2024", ">From x@y Mon",
+		"From x@y\n>From z", "--b", "\r", "\x00", " ", "two\nstray lines", "From x@y\nstray"}
+}
+
 // seedMessages are messages of every form, also for the fuzzers.
 func seedMessages() [][]byte {
 	texts := []string{
@@ -132,9 +139,38 @@ func seedMessages() [][]byte {
 		"Content-Type: multipart/mixed; boundary=b\n--b\n\nx\r--b\r\n\r\n\r\n--bx\n\n--b--",
 		crlf("From x y\n>From z\nReferences: <1@a> <2@b>\nIn-Reply-To: <3@c>\nMessage-ID: <4@d>\n\n-\n--\n- -\n"),
 	}
+	for _, first := range strayLines() {
+		texts = append(texts, crlf(first+"\nFrom: a@b\nSubject: s\n\ntext\n"), crlf(first+"\nX-Unknown: y\n\ntext\n"), crlf(first+"\n"),
+			crlf("From: a@b\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n"+first+"\nSubject: in\n\ntext\n--b--\n"))
+	}
 	var out [][]byte
 	for _, s := range texts {
 		out = append(out, []byte(s))
 	}
 	return append(out, textMessage(2000), attachment(2000))
+}
+
+// trace is what a server puts before a message.
+const trace = "Return-Path: <a@b>\r\nDelivered-To: c@d\r\nReceived: from x by y;\r\n\tMon, 1 Jan 2024 10:00:00 +0100\r\n"
+
+// checkTraced verifies that b reads alike with fields before it.
+func checkTraced(t *testing.T, b []byte, want *Message) {
+	t.Helper()
+	prefix := trace + want.Header.Lead
+	whole := append([]byte(prefix), b...)
+	got := Parse(whole)
+	if got.Header.Size != want.Header.Size+int64(len(prefix)) {
+		t.Fatalf("%q has a header of %d octets, and one of %d-%d with a trace", b, want.Header.Size, got.Header.Size, len(prefix))
+	}
+	if got.Header.Lead != "" || !bytes.HasPrefix(whole[:got.Header.Size], []byte(trace)) {
+		t.Fatalf("%q: the header with a trace leads with %q", b, got.Header.Lead)
+	}
+	shifted, err := DecodeStructure(AppendStructure(nil, want.Root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shifted.Shift(int64(len(prefix)))
+	sameStructure(t, shifted, got.Root)
+	got.Root, got.Size, got.Header = want.Root, want.Size, want.Header
+	sameMessage(t, want, got, "a trace")
 }

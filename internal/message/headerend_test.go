@@ -1,0 +1,72 @@
+package message
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestHeaderEnd(t *testing.T) {
+	for _, c := range []struct{ header, body, lead string }{
+		{"", "", "\r\n"},
+		{"\n", "text\n", ""},
+		{"A: b\n\n", "text\n", ""},
+		{"A: b\n", "", ""},
+		{"A: b", "", ""},
+		{"A: b\n folded\n\tC: folded\n\n", "D: text\n", ""},
+		// Text without a header, which nothing may turn into one.
+		{"", "Disk is full\nplease look\n\nbye\n", "\r\n"},
+		{"", "Disk is full\nHost: web1\nhttp://web1/\n\nbye\n", "\r\n"},
+		{"", "Disk is full\nFrom: web1\n", "\r\n"},
+		{"", "From the desk of Bob\n\nhello\n", "\r\n"},
+		{"", " folded\n\nbye\n", "\r\n"},
+		{"", "--b\nhello\n", "\r\n"},
+		{"", strings.Repeat("text\n", MaxStray/5+2) + "Subject: x\n\n", "\r\n"},
+		// A header behind something else.
+		{"X-\xc3\xa9: 1\nFrom: a@b\nSubject: s\n\n", "text\n", "X-Stray-Line: "},
+		{": x\nSubject: s\n\n", "text\n", "X-Stray-Line: "},
+		{" folded\nX-Unknown: a\nResent-To: a@b\n\n", "text\n", "X-Stray-Line: "},
+		{"stray\nContent-Type: text/html\n\n", "text\n", "X-Stray-Line: "},
+		{"From x@y Mon Jan  1 10:00:00 2024\nX-Unknown: a\n\n", "text\n", "X-Mailbox-Line: "},
+		{">From x@y Mon Jan  1 10:00:00 2024\nFrom z\nA: b\n", "", "X-Mailbox-Line: "},
+		{"From x@y\nstray\nBcc: a@b\n\n", "text\n", "X-Stray-Line: "},
+		// Stray lines in the middle.
+		{"A: b\nstray\n\n", "text\n", ""},
+		{"A: b\nstray\nBcc: c\n\n", "text\n", ""},
+		{"A: b\nFrom x@y\nBcc: c\n\n", "text\n", ""},
+		{"A: b\nstray\nC: d\n", "text\nmore text\n", ""},
+		{"A: b\n", strings.Repeat("text\n", MaxStray/5+2) + "C: d\n\n", ""},
+		{"Content-Type: multipart/mixed;\n boundary=b\n", "--b\nContent-Type: text/html\n\ntext\n", ""},
+		{"Content-Type: multipart/mixed; boundary=\"b\"\n--\nSubject: x\n", "--b\n\ntext\n", ""},
+		{"Content-Type: multipart/mixed; boundary=b\n--c\n\n", "--b\n\ntext\n", ""},
+	} {
+		msg := crlf(c.header + c.body)
+		p := NewParser()
+		p.Write([]byte(msg))
+		if _, known := p.Header(); known && c.header != "" && !strings.HasSuffix("\n"+c.header, "\n\n") && !strings.Contains(msg, "--b") && len(msg) < MaxStray {
+			t.Errorf("%q: the end is known too early", msg)
+		}
+		m := p.Finish()
+		if got := msg[:m.Header.Size]; got != crlf(c.header) || m.Header.Lead != c.lead {
+			t.Errorf("%.200q: header %q, lead %q, want %q, %q", msg, got, m.Header.Lead, crlf(c.header), c.lead)
+		}
+		checkTraced(t, []byte(msg), m)
+	}
+}
+
+func TestHeaderTellsTheWay(t *testing.T) {
+	m := Parse([]byte(crlf("Received: a\nRECEIVED : b\n Received: folded\nDelivered-To:  a@b \nX: y\ndelivered-to: c\n\nReceived: text\n")))
+	if h := m.Header; h.Received != 2 || strings.Join(h.DeliveredTo, ",") != "a@b,c" {
+		t.Errorf("%+v", h)
+	}
+}
+
+// TestEmbeddedMboxLine reads attached messages as programs cut them out of mbox files.
+func TestEmbeddedMboxLine(t *testing.T) {
+	for _, first := range []string{"From x@y Mon Jan  1 10:00:00 2024", ">From x@y Mon Jan  1 10:00:00 2024"} {
+		m := Parse([]byte(crlf(opaque + "--b\nContent-Type: message/rfc822\n\n" + first + "\nSubject: in\nContent-Type: text/html\n\ntext\n--b--\n")))
+		part := m.Root.Children[0]
+		if got := string(part.Envelope.Subject); got != "in" || part.Children[0].Subtype != "html" {
+			t.Errorf("%s: subject %q, %+v", first, got, part.Children[0])
+		}
+	}
+}
