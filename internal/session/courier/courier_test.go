@@ -205,8 +205,23 @@ func TestExtensions(t *testing.T) {
 			want: "delivered; 192.0.2.1 mail 5.3.4 failed; 192.0.2.2 answer 250 2.0.0"},
 		{name: "too large for one, the other is down", hop: mx("example.net"), hosts: map[string][]string{"192.0.2.1": {small}},
 			want: "deferred; 192.0.2.1 mail 5.3.4 failed; 192.0.2.2 connect 4.4.1 deferred"},
-		{name: "8-bit", hop: mx("implicit.example"), hosts: map[string][]string{"192.0.2.1": {bare}}, change: eight,
+		{name: "8-bit is converted", hop: mx("implicit.example"),
+			hosts:  map[string][]string{"192.0.2.1": {strings.NewReplacer("C~ MAIL.*", "C: MAIL FROM:<a@client.example>", "C. 21", "C. 107").Replace(takes)}},
+			change: eight, want: "delivered; 192.0.2.1 answer 250 2.0.0"},
+		{name: "8-bit that others signed", hop: mx("implicit.example"), hosts: map[string][]string{"192.0.2.1": {bare}},
+			change: func(m *mail.Transaction) {
+				*m = withContent(*m, "DKIM-Signature: v=1\r\n\r\nü\r\n")
+				m.Body = mail.Body8BitMIME
+			},
 			want: "failed; 192.0.2.1 mail 5.6.3 failed"},
+		{name: "a line over 998 octets", hop: mx("implicit.example"),
+			hosts:  map[string][]string{"192.0.2.1": {strings.Replace(takes, "C. 21", "C. 1162", 1)}},
+			change: func(m *mail.Transaction) { *m = withContent(*m, "Subject: x\r\n\r\n"+strings.Repeat("a", 999)+"\r\n") },
+			want:   "delivered; 192.0.2.1 answer 250 2.0.0"},
+		{name: "a line of 998 octets", hop: mx("implicit.example"),
+			hosts:  map[string][]string{"192.0.2.1": {strings.Replace(takes, "C. 21", "C. 1014", 1)}},
+			change: func(m *mail.Transaction) { *m = withContent(*m, "Subject: x\r\n\r\n"+strings.Repeat("a", 998)+"\r\n") },
+			want:   "delivered; 192.0.2.1 answer 250 2.0.0"},
 		{name: "declared 8-bit and SMTPUTF8, is ASCII", hop: mx("implicit.example"),
 			hosts:  map[string][]string{"192.0.2.1": {strings.ReplaceAll(takes, "C~ MAIL.*", "C: MAIL FROM:<a@client.example>")}},
 			change: func(m *mail.Transaction) { m.Body, m.UTF8 = mail.Body8BitMIME, true },
@@ -226,9 +241,16 @@ func TestExtensions(t *testing.T) {
 				m.Body, m.UTF8 = mail.Body8BitMIME, true
 			},
 			want: "failed; 192.0.2.1 mail 5.6.9 failed"},
-		{name: "binary", hop: mx("implicit.example"), hosts: map[string][]string{"192.0.2.1": {bare}},
+		{name: "declared binary, is ASCII", hop: mx("implicit.example"), hosts: map[string][]string{"192.0.2.1": {takes}},
 			change: func(m *mail.Transaction) { m.Body = mail.BodyBinaryMIME },
-			want:   "failed; 192.0.2.1 mail 5.6.3 failed"},
+			want:   "delivered; 192.0.2.1 answer 250 2.0.0"},
+		{name: "binary is converted", hop: mx("implicit.example"),
+			hosts: map[string][]string{"192.0.2.1": {strings.Replace(takes, "C. 21", "C. 95", 1)}},
+			change: func(m *mail.Transaction) {
+				*m = withContent(*m, "MIME-Version: 1.0\r\nContent-Type: application/x\r\n\r\n\x00\n\r\xff")
+				m.Body = mail.BodyBinaryMIME
+			},
+			want: "delivered; 192.0.2.1 answer 250 2.0.0"},
 		{name: "address in UTF-8", hop: mx("implicit.example"), hosts: map[string][]string{"192.0.2.1": {bare}},
 			change: func(m *mail.Transaction) { m.Recipients[0].Address.Local = "ä" },
 			want:   "failed; 192.0.2.1 rcpt 5.6.7 failed"},

@@ -19,15 +19,16 @@ type run struct {
 	policy     mail.TLSPolicy
 	demandsTLS bool
 
-	results []mail.Result
-	hope    []bool // by recipient: a host that could not take it now may later
-	pending []int  // recipients for the host that is tried
-	next    []int  // recipients for the host after it
-	dials   int
-	faults  int  // sessions that went wrong
-	looked  bool // lighten has read the content
-	stopped bool // nobody would do better
-	cut     bool // hosts are left that were not tried
+	results              []mail.Result
+	hope                 []bool // by recipient: a host that could not take it now may later
+	pending              []int  // recipients for the host that is tried
+	next                 []int  // recipients for the host after it
+	dials                int
+	faults               int  // sessions that went wrong
+	looked               bool // lighten has read the content
+	shortened, converted bool // so have shorten, convert
+	stopped              bool // nobody would do better
+	cut                  bool // hosts are left that were not tried
 }
 
 func newRun(c *Courier, hop mail.NextHop, t mail.Transaction) *run {
@@ -193,11 +194,12 @@ func (r *run) converse(ctx context.Context, s *session) {
 		at = r.c.cfg.Now()
 	}
 	for first := true; ; {
+		r.shorten()
 		answers := s.Send(ctx, r.transaction())
 		if first && s.reused && slices.ContainsFunc(answers, isStale) {
 			return
 		}
-		if slices.ContainsFunc(answers, isLacking) && r.lighten() {
+		if slices.ContainsFunc(answers, isLacking) && (r.lighten() || r.convert()) {
 			continue
 		}
 		s.messages++
