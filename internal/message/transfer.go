@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"io"
 
 	"golang.org/x/text/transform"
 )
@@ -17,18 +16,7 @@ func KnownEncoding(enc string) bool {
 	return false
 }
 
-// NewDecoder returns a reader of the octets that r has in the content transfer
-// encoding called encoding (RFC 2045 §6). It never fails but as r does: base64
-// skips what is not of the alphabet and goes on after padding, quoted-printable
-// leaves broken escapes as they are, an unknown encoding is no encoding.
-func NewDecoder(r io.Reader, encoding string) io.Reader {
-	if t := newTransfer(encoding); t != nil {
-		return transform.NewReader(r, t)
-	}
-	return r
-}
-
-func newTransfer(encoding string) transform.Transformer {
+func newTransfer(encoding string) transfer {
 	switch encodingName([]byte(encoding)) {
 	case "base64":
 		return new(base64Decoder)

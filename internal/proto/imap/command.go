@@ -91,7 +91,7 @@ type (
 	// Fetch is FETCH and UID FETCH.
 	Fetch struct {
 		Set   NumSet
-		Items []FetchItem
+		Items []FetchItem // each once, however often it was given
 	}
 	// Store is STORE and UID STORE.
 	Store struct {

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"math"
+	"strconv"
 
 	"yubin/internal/scan"
 )
@@ -15,6 +16,7 @@ func (p *parser) fetch() any {
 	if p.Peek() == '(' {
 		f.Items = make([]FetchItem, 0, 8)
 		p.list(MaxFetchItems, func() { f.Items = append(f.Items, p.fetchAtt(p.word())) })
+		f.Items = distinct(f.Items)
 		return f
 	}
 	word := p.word()
@@ -22,6 +24,30 @@ func (p *parser) fetch() any {
 		f.Items = []FetchItem{p.fetchAtt(word)}
 	}
 	return f
+}
+
+// distinct drops the items that are there already: a response has each once. One
+// that sets \Seen goes before one that does not.
+func distinct(items []FetchItem) []FetchItem {
+	if len(items) < 2 {
+		return items
+	}
+	at := make(map[string]int, len(items))
+	kept := items[:0]
+	var key []byte
+	for _, it := range items {
+		key = it.appendResponseName(key[:0])
+		if it.Partial != nil {
+			key = strconv.AppendUint(key, uint64(it.Partial.Count), 10)
+		}
+		if i, ok := at[string(key)]; ok {
+			kept[i].Peek = kept[i].Peek && it.Peek
+			continue
+		}
+		at[string(key)] = len(kept)
+		kept = append(kept, it)
+	}
+	return kept
 }
 
 func (p *parser) word() string { return p.upper(isWordChar) }

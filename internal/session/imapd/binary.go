@@ -3,14 +3,21 @@ package imapd
 import (
 	"bytes"
 	"io"
+	"sort"
+	"sync"
 
+	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/proto/imap"
 )
 
-// maxDecoded is how much of a decoded part is kept in memory so that it need
-// not be decoded twice, in octets.
-const maxDecoded = 64 << 10
+// What BINARY keeps so that a part need not be decoded twice.
+const (
+	maxDecoded    = 64 << 10  // octets of a part that is kept whole while its message is written
+	keptBodies    = 16        // parts of a message of which it knows what they are
+	placeEvery    = 128 << 10 // octets between the places where decoding a longer one can begin
+	maxRemembered = 16 << 10  // such places that a server remembers in each half of its memory, of some 60 octets
+)
 
 // decodable reports whether BINARY can be answered for it; the fetcher notes
 // why not.
@@ -18,7 +25,7 @@ func (m *fetchedMessage) decodable(it imap.FetchItem) bool {
 	part, _, _ := locate(m.root, it.Section, m.row.Size)
 	switch {
 	case part == nil || len(it.Section.Path) == 0:
-	case part.IsMultipart() || part.IsMessage():
+	case m.f.s.rev2 && (part.IsMultipart() || part.IsMessage()): // RFC 3516 has no such rule.
 		m.f.notLeaf = true
 		return false
 	case !message.KnownEncoding(part.Encoding):
@@ -44,37 +51,95 @@ func (m *fetchedMessage) binary(it imap.FetchItem) error {
 	return m.decoded(it, part)
 }
 
-// decoded writes the decoded body of part.
-func (m *fetchedMessage) decoded(it imap.FetchItem, part *message.Part) error {
-	var first survivor
-	if _, err := io.Copy(&first, m.decoder(part)); err != nil {
-		m.f.s.logFailure("FETCH BINARY", err)
-		return errBroken
-	}
-	if it.Kind == imap.FetchBinarySize {
-		m.w.BinarySize(it, first.size)
-		return nil
-	}
-	off, end := cut(it.Partial, 0, first.size)
-	if first.size <= maxDecoded {
-		return m.stream(it, bytes.NewReader(first.kept[off:end]), end-off, first.hasNUL)
-	}
-	again := m.decoder(part)
-	if _, err := io.CopyN(io.Discard, again, off); err != nil {
-		return errBroken
-	}
-	return m.stream(it, again, end-off, first.hasNUL)
+// decodedBody is what BINARY must know of a body before it can be written.
+type decodedBody struct {
+	off    int64 // of the body in the message
+	size   int64
+	hasNUL bool
+	kept   []byte          // all of it, if it is no longer than maxDecoded
+	places []message.Place // else where decoding can begin
 }
 
-// decoder reads the body of part without its transfer encoding. Lines of text
-// end in CRLF (RFC 9051 §7.5.2), whatever a sender put into base64.
-func (m *fetchedMessage) decoder(part *message.Part) io.Reader {
-	raw := io.NewSectionReader(m.row.Content, part.Body, part.End-part.Body)
-	r := message.NewDecoder(raw, part.Encoding)
-	if part.Type == "text" {
-		return &crlfReader{r: r}
+// decoded writes the decoded body of part.
+func (m *fetchedMessage) decoded(it imap.FetchItem, part *message.Part) error {
+	b, err := m.measure(part)
+	if err != nil {
+		return err
 	}
-	return r
+	if it.Kind == imap.FetchBinarySize {
+		m.w.BinarySize(it, b.size)
+		return nil
+	}
+	off, end := cut(it.Partial, 0, b.size)
+	if b.size <= maxDecoded {
+		return m.stream(it, bytes.NewReader(b.kept[off:end]), end-off, b.hasNUL)
+	}
+	from := b.before(off)
+	d := m.decoder(part, from)
+	if _, err := io.CopyN(io.Discard, d, off-from.Decoded); err != nil {
+		return errBroken
+	}
+	return m.stream(it, d, end-off, b.hasNUL)
+}
+
+// before returns the last place that is not after off.
+func (b *decodedBody) before(off int64) message.Place {
+	i := sort.Search(len(b.places), func(i int) bool { return b.places[i].Decoded > off })
+	if i == 0 {
+		return message.Place{}
+	}
+	return b.places[i-1]
+}
+
+// measure decodes the body of part for its size, unless that was done already:
+// for this command, or, if it is large, for any other not long ago.
+func (m *fetchedMessage) measure(part *message.Part) (*decodedBody, error) {
+	for _, b := range m.bodies {
+		if b.off == part.Body {
+			return b, nil
+		}
+	}
+	key := bodyKey{m.f.s.box.id, m.row.UID, part.Body}
+	b := m.f.s.srv.decoded.get(key)
+	if b == nil {
+		var err error
+		if b, err = m.decodeOnce(part); err != nil {
+			return nil, err
+		}
+		m.f.s.srv.decoded.put(key, b)
+	}
+	for n := len(m.bodies); n >= keptBodies; n-- {
+		m.bodies = m.bodies[1:]
+	}
+	m.bodies = append(m.bodies, b)
+	return b, nil
+}
+
+func (m *fetchedMessage) decodeOnce(part *message.Part) (*decodedBody, error) {
+	var all survivor
+	d := m.decoder(part, message.Place{})
+	d.Note(placeEvery)
+	if _, err := io.Copy(&all, d); err != nil {
+		m.f.s.logFailure("FETCH BINARY", err)
+		return nil, errBroken
+	}
+	b := &decodedBody{off: part.Body, size: all.size, hasNUL: all.hasNUL, kept: all.kept}
+	if b.size > maxDecoded {
+		b.kept, b.places = nil, d.Places()
+	}
+	return b, nil
+}
+
+// decoder reads the body of part without its transfer encoding, from a place on.
+// Lines of text end in CRLF (RFC 9051 §7.5.2), whatever a sender put into base64.
+func (m *fetchedMessage) decoder(part *message.Part, from message.Place) *message.Decoder {
+	raw := io.NewSectionReader(m.row.Content, part.Body+from.Raw, part.End-part.Body-from.Raw)
+	d := message.NewDecoder(raw, part.Encoding)
+	if part.Type == "text" {
+		d.SetLines()
+	}
+	d.Resume(from)
+	return d
 }
 
 // survivor counts octets, notes NUL, and keeps what is short.
@@ -95,35 +160,49 @@ func (s *survivor) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// crlfReader puts a CR before each LF that has none.
-type crlfReader struct {
-	r      io.Reader
-	buf    [4 << 10]byte
-	text   []byte // of buf; not passed on yet
-	lastCR bool   // the octet passed on last was CR
-	err    error
+// bodyKey names a body: none ever changes, nor is a UID given twice.
+type bodyKey struct {
+	mailbox mail.MailboxID
+	uid     mail.UID
+	off     int64
 }
 
-func (c *crlfReader) Read(p []byte) (int, error) {
-	for len(c.text) == 0 && c.err == nil {
-		var n int
-		n, c.err = c.r.Read(c.buf[:])
-		c.text = c.buf[:n]
-	}
-	if len(c.text) == 0 {
-		return 0, c.err
-	}
-	n := 0
-	for n < len(p) && len(c.text) > 0 {
-		b := c.text[0]
-		if b == '\n' && !c.lastCR {
-			b = '\r'
-		} else {
-			c.text = c.text[1:]
+// decodedBodies remembers what large bodies are when they are decoded, for the
+// next command that asks; most clients fetch a large part piece by piece. What
+// was not asked for since maxRemembered were added is forgotten.
+type decodedBodies struct {
+	mu         sync.Mutex
+	young, old map[bodyKey]*decodedBody
+	places     int // of young
+}
+
+func (d *decodedBodies) get(key bodyKey) *decodedBody {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := d.young[key]
+	if b == nil {
+		if b = d.old[key]; b != nil {
+			d.add(key, b)
 		}
-		p[n] = b
-		c.lastCR = b == '\r'
-		n++
 	}
-	return n, nil
+	return b
+}
+
+// put remembers b, unless decoding it again is cheap.
+func (d *decodedBodies) put(key bodyKey, b *decodedBody) {
+	if b.size <= maxDecoded {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.add(key, b)
+}
+
+func (d *decodedBodies) add(key bodyKey, b *decodedBody) {
+	n := len(b.places) + 1
+	if d.young == nil || d.places+n > maxRemembered {
+		d.old, d.young, d.places = d.young, make(map[bodyKey]*decodedBody), 0
+	}
+	d.young[key] = b
+	d.places += n
 }

@@ -47,6 +47,7 @@ func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) 
 type fetcher struct {
 	s     *session
 	items []imap.FetchItem
+	names *fieldNames // of HEADER.FIELDS in items; nil without
 	need  store.Need
 	cheap bool // the view has all that is asked for
 	flags bool // FLAGS was asked for
@@ -77,6 +78,7 @@ func newFetcher(s *session, items []imap.FetchItem, byUID bool) *fetcher {
 	if byUID && !uid { // RFC 9051 §6.4.9
 		f.items = append([]imap.FetchItem{{Kind: imap.FetchUID, Peek: true}}, items...)
 	}
+	f.names = newFieldNames(f.items)
 	return f
 }
 
@@ -223,8 +225,8 @@ func (f *fetcher) row(row *store.Row, marked bool) error {
 	}
 	w := f.s.out.Fetch(uint32(seq))
 	m.w = &w
-	for _, it := range f.items {
-		if err := m.item(it); err != nil {
+	for i := range f.items {
+		if err := m.item(i); err != nil {
 			return err
 		}
 	}

@@ -1,17 +1,12 @@
 package imapd
 
 import (
-	"bytes"
 	"io"
-	"strings"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/message"
 	"yubin/internal/proto/imap"
 )
-
-// maxHeaderBlock bounds the header that HEADER.FIELDS looks at, in octets.
-const maxHeaderBlock = 1 << 20
 
 // fetchedMessage writes the items of one message.
 type fetchedMessage struct {
@@ -19,10 +14,14 @@ type fetchedMessage struct {
 	row  *store.Row
 	w    *imap.Fetched
 	root *message.Part // if an item needs it
+
+	headers []*headerFields // those that HEADER.FIELDS looked through
+	bodies  []*decodedBody  // those that BINARY decoded
 }
 
-func (m *fetchedMessage) item(it imap.FetchItem) error {
-	row, w := m.row, m.w
+// item writes the item that stands at i in the command.
+func (m *fetchedMessage) item(i int) error {
+	row, w, it := m.row, m.w, m.f.items[i]
 	switch it.Kind {
 	case imap.FetchUID:
 		w.UID(row.UID)
@@ -43,7 +42,7 @@ func (m *fetchedMessage) item(it imap.FetchItem) error {
 	case imap.FetchBinary, imap.FetchBinarySize:
 		return m.binary(it)
 	default:
-		return m.body(it)
+		return m.body(i)
 	}
 	return nil
 }
@@ -73,7 +72,8 @@ func (m *fetchedMessage) ready() bool {
 }
 
 // body writes BODY[...] and the RFC822 forms of RFC 3501.
-func (m *fetchedMessage) body(it imap.FetchItem) error {
+func (m *fetchedMessage) body(i int) error {
+	it := m.f.items[i]
 	section := it.Section
 	switch it.Kind {
 	case imap.FetchRFC822Header:
@@ -88,7 +88,7 @@ func (m *fetchedMessage) body(it imap.FetchItem) error {
 		m.w.Nil(it)
 		return nil
 	case section.Text == imap.SectionHeaderFields, section.Text == imap.SectionHeaderFieldsNot:
-		return m.fields(it, off, end)
+		return m.fields(i, off, end)
 	}
 	off, end = cut(it.Partial, off, end)
 	m.w.Literal(it, end-off, false)
@@ -116,43 +116,6 @@ func (m *fetchedMessage) stream(it imap.FetchItem, r io.Reader, size int64, hasN
 		return errBroken
 	}
 	return nil
-}
-
-// fields writes a HEADER.FIELDS or HEADER.FIELDS.NOT item of the header from off to end.
-func (m *fetchedMessage) fields(it imap.FetchItem, off, end int64) error {
-	block := make([]byte, min(end-off, maxHeaderBlock))
-	if n, err := m.row.Content.ReadAt(block, off); n < len(block) {
-		m.f.s.logFailure("FETCH", err)
-		return errBroken
-	}
-	text := subset(block, it.Section.Fields, it.Section.Text == imap.SectionHeaderFields)
-	from, to := cut(it.Partial, 0, int64(len(text)))
-	return m.stream(it, bytes.NewReader(text[from:to]), to-from, false)
-}
-
-// subset returns the fields of a header whose name is in names, or is not, with
-// the empty line at the end if the header has one (RFC 9051 §6.4.5.1).
-func subset(header []byte, names []string, in bool) []byte {
-	var out []byte
-	for field := range message.Fields(header) {
-		if nameIn(names, field.Name) == in {
-			out = append(out, field.Raw...)
-		}
-	}
-	if bytes.HasSuffix(header, []byte("\n\r\n")) || bytes.HasSuffix(header, []byte("\n\n")) ||
-		string(header) == "\r\n" || string(header) == "\n" {
-		out = append(out, "\r\n"...)
-	}
-	return out
-}
-
-func nameIn(names []string, name string) bool {
-	for _, n := range names {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // locate finds the octets of a section in a message of size octets (RFC 9051

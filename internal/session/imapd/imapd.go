@@ -138,11 +138,12 @@ type Listener struct {
 
 // Server serves IMAP connections.
 type Server struct {
-	cfg    Config
-	push   pusher
-	search *search.Source
-	gather sync.Pool     // of *[gatherSize]byte, for FETCH
-	ahead  chan struct{} // has an element for each FETCH that reads ahead
+	cfg     Config
+	push    pusher
+	search  *search.Source
+	decoded decodedBodies
+	gather  sync.Pool     // of *[gatherSize]byte, for FETCH
+	ahead   chan struct{} // has an element for each FETCH that reads ahead
 }
 
 // New returns a server; it starts nothing.

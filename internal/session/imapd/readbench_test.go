@@ -1,12 +1,8 @@
 package imapd
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
-	"io"
-	"net"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -50,66 +46,6 @@ func benchMessage(n int) []byte {
 	}
 	b.WriteString(line[len(line)-(size-b.Len()):])
 	return b.Bytes()
-}
-
-// plainClient is an IMAP client that looks at nothing but tags.
-type plainClient struct {
-	b *testing.B
-	c net.Conn
-	r *bufio.Reader
-}
-
-// run sends a command and reads until it ended well.
-func (c *plainClient) run(cmd string) {
-	if _, err := io.WriteString(c.c, "t "+cmd+"\r\n"); err != nil {
-		c.b.Fatal(err)
-	}
-	for {
-		line, err := c.r.ReadSlice('\n')
-		if err != nil {
-			c.b.Fatal(err)
-		}
-		if bytes.HasPrefix(line, []byte("t ")) {
-			if !bytes.HasPrefix(line, []byte("t OK")) {
-				c.b.Fatalf("%s: %s", cmd, line)
-			}
-			return
-		}
-		if _, err := c.r.Discard(literalSize(line)); err != nil {
-			c.b.Fatal(err)
-		}
-	}
-}
-
-// literalSize is how many octets of a literal follow a line.
-func literalSize(line []byte) int {
-	start := bytes.LastIndexByte(line, '{')
-	if start < 0 || !bytes.HasSuffix(line, []byte("}\r\n")) {
-		return 0
-	}
-	size, err := strconv.Atoi(string(line[start+1 : len(line)-3]))
-	if err != nil {
-		return 0
-	}
-	return size
-}
-
-// plainClient logs in over TCP and selects INBOX.
-func (h *house) plainClient(b *testing.B) *plainClient {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	h.must(err)
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	h.must(err)
-	s, err := l.Accept()
-	h.must(err)
-	go h.serve(s)
-	p := &plainClient{b: b, c: c, r: bufio.NewReaderSize(c, 256<<10)}
-	_, err = p.r.ReadString('\n')
-	h.must(err)
-	p.run("LOGIN alice@example.org secret")
-	p.run("SELECT INBOX")
-	return p
 }
 
 // BenchmarkRead reads a mailbox whole; SEARCH remembers nothing from before.

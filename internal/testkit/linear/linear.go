@@ -25,17 +25,23 @@ func Check(t testing.TB, size int, prepare func(size int) (run func())) {
 	var ratio float64
 	var one time.Duration
 	for range again {
-		n := 1
-		for one = fastest(small, n); one < enough; one = fastest(small, n) {
-			n *= 2
-		}
-		ratio = float64(fastest(large, n)) / float64(one)
-		one /= time.Duration(n)
+		one = Fastest(small)
+		ratio = float64(Fastest(large)) / float64(one)
 		if ratio <= limit && one <= atMost {
 			return
 		}
 	}
 	t.Errorf("size %d takes %v; %d times the size takes %.1f times as long", size, one, growth, ratio)
+}
+
+// Fastest is how long run takes, at best.
+func Fastest(run func()) time.Duration {
+	n := 1
+	one := fastest(run, n)
+	for ; one < enough; one = fastest(run, n) {
+		n *= 2
+	}
+	return one / time.Duration(n)
 }
 
 // fastest is how long n runs take, at best.
