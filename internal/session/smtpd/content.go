@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 	"yubin/internal/proto/smtp"
 )
 
@@ -163,22 +164,48 @@ func (s *session) additions(found submitted) (add additions) {
 }
 
 // checkOriginators says whether the principal may write as all whom From and
-// Sender name. Each may stand once: which of two a reader shows, who knows.
+// Sender name. Each may stand once: which of two a reader shows, who knows. What
+// is sent again (RFC 5322 §3.6.6: a client's "redirect") keeps its From, and is
+// by whom the newest Resent block names.
 func (s *session) checkOriginators(ctx context.Context, header []byte, found submitted) (smtp.Reply, error) {
 	var strict smtp.LineChecker
 	if strict.Check(header) != nil { // Only a BINARYMIME message can have them.
 		return status(554, 5, 6, 0, "the header has a CR or LF that is not part of CRLF"), nil
 	}
-	if len(found.from) > 1 || len(found.sender) > 1 {
+	switch {
+	case len(found.from) > 1 || len(found.sender) > 1:
 		return status(554, 5, 6, 0, "the message has two From or Sender fields"), nil
+	case found.disguised:
+		return status(554, 5, 6, 0, "a field name that looks like From or Sender has a character that is not allowed"), nil
+	case len(found.resent.from) == 0: // A block that names nobody takes nobody's place.
+		if r, err := s.checkFields(ctx, "", found.originators); !r.Positive() {
+			return r, err
+		}
 	}
-	for _, value := range append(found.from, found.sender...) {
-		addresses, ok := originators(value)
-		if !ok {
-			return status(550, 5, 7, 1, "the From or Sender field has no valid address"), nil
+	return s.checkFields(ctx, "Resent-", found.resent)
+}
+
+// checkFields is checkOriginators for the fields From and Sender whose names
+// begin with prefix.
+func (s *session) checkFields(ctx context.Context, prefix string, o originators) (smtp.Reply, error) {
+	for i, value := range append(o.from, o.sender...) {
+		name := prefix + "From"
+		if i >= len(o.from) {
+			name = prefix + "Sender"
+		}
+		addresses, err := message.ParseOriginators(value)
+		switch {
+		case err != nil:
+			return status(554, 5, 6, 0, "the field "+name+" cannot be taken: "+replyTo(err).Text), nil
+		case i >= len(o.from) && len(addresses) > 1:
+			return status(554, 5, 6, 0, "the field "+name+" cannot be taken: it may name one address only"), nil
 		}
 		for _, a := range addresses {
-			if r, err := s.checkSender(ctx, a); !r.Positive() {
+			r, err := s.checkSender(ctx, a)
+			if r.Code == 550 {
+				r.Text += ", whom the field " + name + " names"
+			}
+			if !r.Positive() {
 				return r, err
 			}
 		}

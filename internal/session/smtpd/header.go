@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"yubin/internal/mail"
-	"yubin/internal/message"
 )
 
 // keptLine is how much of a header line the scanner looks at.
@@ -177,44 +176,67 @@ func fieldEnd(header []byte) int {
 
 // submitted is what submission must know of a header.
 type submitted struct {
-	from, sender [][]byte // the values of the fields
-	date, id     bool
+	originators             // of the message
+	resent      originators // of the newest Resent block (RFC 5322 §3.6.6)
+	date, id    bool
+	disguised   bool // a field whose name some reader takes for one of an originator
 }
 
+// originators are the values of the fields that say who writes.
+type originators struct{ from, sender [][]byte }
+
+// readSubmitted reads the fields of a header. The newest Resent block is the
+// first: it ends where one of its names comes again, or at another field once it
+// has a Resent-From. Some programs put a field of the block further down.
 func readSubmitted(header []byte) submitted {
 	var s submitted
+	seen, closed := make(map[string]bool), false // of the newest Resent block
 	for name, field := range fields(header) {
-		value := field[bytes.IndexByte(field, ':')+1:]
-		switch {
-		case fieldIs(name, "From"):
+		value, lower := field[bytes.IndexByte(field, ':')+1:], strings.ToLower(string(name))
+		if strings.HasPrefix(lower, "resent-") {
+			closed = closed || seen[lower]
+			seen[lower] = true
+		} else if len(s.resent.from) > 0 {
+			closed = true
+		}
+		switch lower {
+		case "from":
 			s.from = append(s.from, value)
-		case fieldIs(name, "Sender"):
+		case "sender":
 			s.sender = append(s.sender, value)
-		case fieldIs(name, "Date"):
+		case "date":
 			s.date = true
-		case fieldIs(name, "Message-ID"):
+		case "message-id":
 			s.id = true
+		case "resent-from":
+			if !closed {
+				s.resent.from = append(s.resent.from, value)
+			}
+		case "resent-sender":
+			if !closed {
+				s.resent.sender = append(s.resent.sender, value)
+			}
+		default:
+			s.disguised = s.disguised || isDisguised(lower)
 		}
 	}
 	return s
 }
 
-// originators returns the addresses of the value of a From or Sender field.
-// False if there is none, or one that is not valid.
-func originators(value []byte) ([]mail.Address, bool) {
-	unfolded := bytes.ReplaceAll(value, []byte("\r\n"), nil)
-	var all []mail.Address
-	for _, a := range message.ParseAddressList(unfolded) {
-		if a.Group != message.NoGroup {
-			continue
+// isDisguised reports whether name, which is not the name of an originator's
+// field, is one to who drops what no name may hold (RFC 5322 §2.2).
+func isDisguised(name string) bool {
+	plain := strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return -1
 		}
-		domain, err := mail.ParseDomain(string(a.Host))
-		if err != nil || len(a.Mailbox) == 0 {
-			return nil, false
-		}
-		all = append(all, mail.Address{Local: string(a.Mailbox), Domain: domain})
+		return r
+	}, name)
+	switch plain {
+	case "from", "sender", "resent-from", "resent-sender":
+		return plain != name
 	}
-	return all, len(all) > 0
+	return false
 }
 
 // additions are the fields that a submitted message lacks; zero values add none.
