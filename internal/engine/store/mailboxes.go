@@ -206,24 +206,38 @@ func (s *Store) Subscribe(ctx context.Context, account mail.AccountID, name mail
 		if err != nil {
 			return err
 		}
-		q := `DELETE FROM subscription WHERE account = $1 AND name = $2`
+		var n int64
 		if on {
-			q = `INSERT INTO subscription (account, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+			n, err = l.subscribe(name)
+		} else {
+			n, err = tx.Exec(`DELETE FROM subscription WHERE account = $1 AND name = $2`, account, name)
 		}
-		n, err := tx.Exec(q, account, name)
 		if err != nil {
 			return err
-		}
-		if on && n > 0 {
-			var all int
-			if err := tx.QueryRow(`SELECT count(*) FROM subscription WHERE account = $1`, account).Scan(&all); err != nil {
-				return err
-			}
-			if all > MaxSubscribed {
-				return mail.Errorf(mail.TooLarge, "an account is subscribed to at most %d names", MaxSubscribed)
-			}
 		}
 		l.listed = n > 0
 		return l.close()
 	})
+}
+
+// subscribe adds names to the subscriptions and returns how many are new.
+func (l *ledger) subscribe(names ...mail.MailboxName) (added int64, err error) {
+	for _, name := range names {
+		n, err := l.tx.Exec(`INSERT INTO subscription (account, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, l.account, name)
+		if err != nil {
+			return 0, err
+		}
+		added += n
+	}
+	if added == 0 {
+		return 0, nil
+	}
+	var all int
+	if err := l.tx.QueryRow(`SELECT count(*) FROM subscription WHERE account = $1`, l.account).Scan(&all); err != nil {
+		return 0, err
+	}
+	if all > MaxSubscribed {
+		return 0, mail.Errorf(mail.TooLarge, "an account is subscribed to at most %d names", MaxSubscribed)
+	}
+	return added, nil
 }

@@ -196,7 +196,9 @@ func (l *ledger) retire(name mail.MailboxName, v mail.UIDValidity) error {
 }
 
 // RenameMailbox gives a mailbox another name; what is below it follows, missing
-// parents are made. INBOX stays: its messages move to the new mailbox
+// parents are made. The new names are subscribed where the old ones are, so that
+// clients that show only those see them; the old subscriptions stay (RFC 9051
+// §6.3.6). INBOX stays: its messages move to the new mailbox
 // (RFC 3501 §6.3.5), in slices. Exists if there is a mailbox called to.
 func (s *Store) RenameMailbox(ctx context.Context, account mail.AccountID, from, to mail.MailboxName) error {
 	if from == mail.Inbox {
@@ -228,10 +230,18 @@ func (l *ledger) rename(from, to mail.MailboxName) error {
 	if err != nil {
 		return err
 	}
+	var subscribed []mail.MailboxName
 	for _, m := range moved {
-		if err := l.changeName(m, to+m.Name[len(from):]); err != nil {
+		name := to + m.Name[len(from):]
+		if err := l.changeName(m, name); err != nil {
 			return err
 		}
+		if m.Subscribed {
+			subscribed = append(subscribed, name)
+		}
+	}
+	if _, err := l.subscribe(subscribed...); err != nil {
+		return err
 	}
 	parent, err := l.makeParents(to)
 	if err != nil {
@@ -290,6 +300,9 @@ func (s *Store) renameInbox(ctx context.Context, account mail.AccountID, to mail
 		return err
 	}
 	dest, err := s.CreateMailbox(ctx, account, to, "")
+	if err == nil && inbox.Subscribed {
+		err = s.Subscribe(ctx, account, to, true)
+	}
 	if err != nil || inbox.UIDNext <= 1 {
 		return err
 	}

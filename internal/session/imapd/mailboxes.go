@@ -201,7 +201,11 @@ func (s *session) tellRenamed(ctx context.Context, from string, to mail.MailboxN
 		return
 	}
 	if box, err := s.srv.cfg.Mailboxes.Mailbox(ctx, s.principal.Account, to); err == nil {
-		s.out.List(imap.Listed{Attrs: boxAttrs(&box), Name: string(to), OldName: from})
+		attrs := boxAttrs(&box)
+		if box.Subscribed {
+			attrs = append(attrs, imap.AttrSubscribed)
+		}
+		s.out.List(imap.Listed{Attrs: attrs, Name: string(to), OldName: from})
 	}
 }
 
