@@ -77,6 +77,9 @@ func (p *Parser) endHeader(off, lines int64) {
 		p.msg.Header = Header{Size: off, Lead: p.head.end.lead(off)}
 	}
 	p.readFields(f)
+	if depth == 1 {
+		p.msg.Header.MessageID = p.msg.Envelope.MessageID
+	}
 	part := f.part
 	switch {
 	case part.IsMultipart() && depth < MaxDepth:

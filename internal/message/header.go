@@ -39,6 +39,16 @@ func Fields(header []byte) iter.Seq[Field] {
 	}
 }
 
+// BeforeFields returns the lines of a header that stand before its first field.
+func BeforeFields(header []byte) []byte {
+	for n := 0; n < len(header); n += lineLen(header[n:]) {
+		if line := header[n : n+lineLen(header[n:])]; isBlank(line) || fieldColon(line) > 0 {
+			return header[:n]
+		}
+	}
+	return header
+}
+
 // cutField returns the first field of h, where its colon is, and what follows
 // it; nil if there is none before an empty line.
 func cutField(h []byte) (raw []byte, colon int, rest []byte) {

@@ -116,11 +116,11 @@ func (e *headerEnd) cut(end mark) mark {
 func (e *headerEnd) lead(size int64) string {
 	switch {
 	case size == 0:
-		return "\r\n"
+		return leadBody
 	case e.fields && e.leading == leadingMbox:
-		return "X-Mailbox-Line: "
+		return leadMbox
 	case e.fields && e.leading == leadingStray:
-		return "X-Stray-Line: "
+		return leadStray
 	}
 	return ""
 }
@@ -146,12 +146,33 @@ func (e *headerEnd) known(name []byte) bool {
 	return false
 }
 
+// The values of Header.Lead but "". The first makes fields before the message
+// its header, and all of it the body. The others are the names of fields that take
+// its first line, so that those behind it are read as fields everywhere.
+const (
+	leadBody  = "\r\n"
+	leadMbox  = "X-Mailbox-Line: "
+	leadStray = "X-Stray-Line: "
+)
+
+// TraceSize returns how many octets of prefix, which are fields and a
+// Header.Lead, are the fields.
+func TraceSize(prefix []byte) int {
+	for _, lead := range [...]string{leadBody, leadMbox, leadStray} {
+		if fields, ok := bytes.CutSuffix(prefix, []byte(lead)); ok && bytes.HasSuffix(fields, []byte("\n")) {
+			return len(fields)
+		}
+	}
+	return len(prefix)
+}
+
 // Header is what is known of the header of a message when its end is.
 type Header struct {
 	Size        int64    // octets, with the empty line after it; 0 if the message has none
 	Lead        string   // what must stand between fields that are put before the message and the message
 	Received    int      // how many fields
 	DeliveredTo []string // the values, at most MaxDeliveredTo
+	MessageID   []byte   // the value of the first one, as in Envelope
 }
 
 // nameIs reports whether a field is called name, which is in lower case.

@@ -70,3 +70,14 @@ func TestEmbeddedMboxLine(t *testing.T) {
 		}
 	}
 }
+
+func TestTraceSize(t *testing.T) {
+	for _, lead := range []string{"", leadBody, leadMbox, leadStray} {
+		if n := TraceSize([]byte(trace + lead)); n != len(trace) {
+			t.Errorf("with %q the trace has %d octets, want %d", lead, n, len(trace))
+		}
+	}
+	if n := TraceSize(nil); n != 0 {
+		t.Errorf("no trace has %d octets", n)
+	}
+}

@@ -167,6 +167,10 @@ func (q *Queue) Accept(ctx context.Context, in *store.Incoming, filings []store.
 		filed, err := q.o.Store.Deliver(ctx, in, filings)
 		return filed, 0, err
 	}
+	if _, err := in.Finish(); err != nil {
+		return nil, 0, err
+	}
+	it.Trace = in.Before(it.Trace)
 	known, err := octetsOf(in)
 	if err != nil {
 		return nil, 0, err

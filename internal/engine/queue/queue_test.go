@@ -94,6 +94,41 @@ func TestAcceptIsOneCommit(t *testing.T) {
 	})
 }
 
+// TestTraceBeforeWhatHasNoHeader: what goes on reads like what came, fresh and
+// read again.
+func TestTraceBeforeWhatHasNoHeader(t *testing.T) {
+	inBubble(t, func(h *house) {
+		want := map[string]string{
+			"Subject: x\r\n\r\ntext\r\n":             "Received: here\r\nSubject: x\r\n\r\ntext\r\n",
+			"Disk is full\r\n\r\nbye\r\n":            "Received: here\r\n\r\nDisk is full\r\n\r\nbye\r\n",
+			" folded\r\nSubject: x\r\n\r\ntext\r\n":  "Received: here\r\nX-Stray-Line:  folded\r\nSubject: x\r\n\r\ntext\r\n",
+			"From a@b\r\nSubject: x\r\n\r\ntext\r\n": "Received: here\r\nX-Mailbox-Line: From a@b\r\nSubject: x\r\n\r\ntext\r\n",
+		}
+		for octets, want := range want {
+			in := h.store.NewIncoming()
+			_, err := in.Write([]byte(octets))
+			h.must(err)
+			it := from("s@a.test")
+			it.Trace = []byte("Received: here\r\n")
+			_, id, err := h.Accept(ctx, in, nil, it, to("x@b.test"))
+			h.must(err)
+			in.Close()
+			h.must(h.db.Read(ctx, func(tx *sqldb.Tx) error {
+				it, err = h.o.Spool.Item(tx, id)
+				return err
+			}))
+			c, err := h.o.Spool.Content(ctx, it)
+			h.must(err)
+			var got strings.Builder
+			_, err = c.WriteTo(&got)
+			h.must(err)
+			h.want("what goes on", got.String(), want)
+			h.want("size", it.Size, int64(len(want)))
+		}
+		h.check()
+	})
+}
+
 // TestAcceptAllOrNothing: what cannot be spooled is not filed either.
 func TestAcceptAllOrNothing(t *testing.T) {
 	inBubble(t, func(h *house) {

@@ -24,6 +24,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/message"
 	"yubin/internal/world/sqldb"
 )
 
@@ -44,7 +45,7 @@ type Item struct {
 	// Outgoing is the envelope. Its Size counts Trace and octets; Add sets it.
 	mail.Outgoing
 	Blob  store.BlobRef // zero once it is settled
-	Trace []byte        // header fields to put before the octets: whole lines with CRLF
+	Trace []byte        // header fields to put before the octets, as store.Incoming.Before gives them
 
 	Arrived     time.Time
 	HoldUntil   time.Time      // not to be sent before (RFC 4865), or zero
@@ -163,10 +164,10 @@ func check(it Item) error {
 		return mail.Errorf(mail.Internal, "a spooled message needs its octets and its times")
 	case it.Priority < -9 || it.Priority > 9:
 		return mail.Errorf(mail.Invalid, "a priority is from -9 to 9")
-	case len(it.Trace) > store.MaxTrace, len(it.EnvID) > MaxEnvID, len(it.MessageID) > MaxMessageID,
+	case len(it.EnvID) > MaxEnvID, len(it.MessageID) > MaxMessageID,
 		len(it.Language) > MaxLanguage, len(it.Transaction) > MaxTransaction:
 		return mail.Errorf(mail.TooLarge, "a text of the message's envelope is too long")
-	case len(it.Trace) > 0 && it.Trace[len(it.Trace)-1] != '\n':
+	case !store.ValidTrace(it.Trace[:message.TraceSize(it.Trace)]):
 		return mail.Errorf(mail.Internal, "trace fields must be whole lines")
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 	"yubin/internal/world/sqldb"
 )
 
@@ -52,7 +53,7 @@ func (s *Store) BlobIDs(ctx context.Context, mailbox mail.MailboxID) (ids map[ma
 
 // Trace returns the fields that stand before what was received, for Filing.
 // They are not to be changed.
-func (c *Content) Trace() []byte { return c.prefix }
+func (c *Content) Trace() []byte { return c.prefix[:message.TraceSize(c.prefix)] }
 
 // WriteReceived is WriteTo without the trace.
 func (c *Content) WriteReceived(w io.Writer) (int64, error) {

@@ -39,7 +39,7 @@ func checkFilings(to []Filing) error {
 		return mail.Errorf(mail.TooLarge, "one message goes to at most %d mailboxes at once", MaxFilings)
 	}
 	for _, f := range to {
-		if !validTrace(f.Trace) {
+		if !ValidTrace(f.Trace) {
 			return mail.Errorf(mail.Internal, "trace fields must be whole lines of at most %d octets", MaxTrace)
 		}
 	}
@@ -66,13 +66,25 @@ type delivery struct {
 }
 
 func newDelivery(s *Store, in *Incoming, msg *message.Message, to []Filing) *delivery {
-	d := &delivery{s: s, in: in, to: to, refs: threadRefs(msg), rendered: s.opt.Render(msg),
+	d := &delivery{s: s, in: in, to: traced(in, msg, to), refs: threadRefs(msg), rendered: s.opt.Render(msg),
 		parts: message.AppendStructure(nil, msg.Root), preview: msg.Preview, saved: s.now().Unix()}
 	for i := range to {
 		d.order = append(d.order, i)
 	}
 	slices.SortStableFunc(d.order, func(a, b int) int { return int(to[a].Account - to[b].Account) })
 	return d
+}
+
+// traced is to with the traces as they stand before the octets of in.
+func traced(in *Incoming, msg *message.Message, to []Filing) []Filing {
+	if msg.Header.Lead == "" {
+		return to
+	}
+	to = slices.Clone(to)
+	for i := range to {
+		to[i].Trace = in.Before(to[i].Trace)
+	}
+	return to
 }
 
 // emails counts the email rows that come to be: one for each account and trace.

@@ -84,6 +84,32 @@ func (in *Incoming) spill() (err error) {
 // Size returns how many octets came.
 func (in *Incoming) Size() int64 { return in.size }
 
+// Header returns what is known of the header, once its end is: at the latest
+// after Finish.
+func (in *Incoming) Header() (message.Header, bool) {
+	if in.msg != nil {
+		return in.msg.Header, true
+	}
+	return in.parser.Header()
+}
+
+// HeaderSize returns how many octets the header has, or has so far.
+func (in *Incoming) HeaderSize() int64 {
+	if in.msg != nil {
+		return in.msg.Header.Size
+	}
+	return in.parser.HeaderSize()
+}
+
+// Before returns trace as it must stand before the octets, so that they read as
+// they do alone. Valid after Finish.
+func (in *Incoming) Before(trace []byte) []byte {
+	if lead := in.msg.Header.Lead; len(trace) > 0 && lead != "" {
+		return append(trace[:len(trace):len(trace)], lead...)
+	}
+	return trace
+}
+
 // Finish ends the message: it is parsed, and synced if it is in a file. It can
 // be called again and gives the same.
 func (in *Incoming) Finish() (*message.Message, error) {
@@ -159,7 +185,7 @@ func (in *Incoming) inline() []byte {
 	return in.buf
 }
 
-// validTrace reports whether b can be a block of trace fields.
-func validTrace(b []byte) bool {
+// ValidTrace reports whether b can be a block of trace fields.
+func ValidTrace(b []byte) bool {
 	return len(b) <= MaxTrace && (len(b) == 0 || bytes.HasSuffix(b, []byte("\r\n")))
 }

@@ -97,7 +97,7 @@ func TestOneBlobForAll(t *testing.T) {
 			if n := h.files(); n != boolInt(size > store.InlineMax) {
 				t.Errorf("%d files", n)
 			}
-			if got := h.read(filed[7].Mailbox, 2); got != string(to[7].Trace)+octets {
+			if got := h.read(filed[7].Mailbox, 2); got != string(to[7].Trace)+"\r\n"+octets { // It has no header.
 				t.Errorf("read %d octets", len(got))
 			}
 			h.checkGoneAfterPurge(filed)

@@ -67,7 +67,7 @@ type Filing struct {
 	Account  mail.AccountID
 	Mailbox  mail.MailboxID // or zero, and then Role says which
 	Role     mail.Role
-	Trace    []byte // header fields put before the octets received; whole lines with CRLF, or nil
+	Trace    []byte // header fields put before the octets received, with Header.Lead between; whole lines with CRLF, or nil
 	Flags    mail.Flags
 	Keywords mail.Keywords
 	Received time.Time // INTERNALDATE; its zone is kept

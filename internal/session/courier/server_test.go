@@ -22,6 +22,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/session/smtpc"
 	"yubin/internal/session/smtpd"
@@ -37,10 +38,19 @@ type office struct {
 	ids  int
 }
 
-type parcel struct{ bytes.Buffer }
+type parcel struct {
+	*message.Parser
+	bytes.Buffer
+}
 
-func (p *parcel) Size() int64 { return int64(p.Len()) }
-func (p *parcel) Close()      {}
+func (p *parcel) Write(b []byte) (int, error) {
+	_, _ = p.Parser.Write(b)
+	return p.Buffer.Write(b)
+}
+
+func (p *parcel) Finish() (*message.Message, error) { return p.Parser.Finish(), nil }
+func (p *parcel) Size() int64                       { return int64(p.Len()) }
+func (p *parcel) Close()                            {}
 
 func (o *office) accept(_ context.Context, p *parcel, to []store.Filing, _ spool.Item, _ []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
 	o.mu.Lock()
@@ -94,7 +104,7 @@ func (o *office) serve(t *testing.T, profile smtpd.Profile) (uint16, *netx.Serve
 	t.Helper()
 	cfg := smtpd.Config{
 		Profile: profile, Hostname: "mx1.example.net", TLS: cert.Server, Router: o, Identities: o,
-		Acceptor: smtpd.Into(func() *parcel { return &parcel{} }, o.accept),
+		Acceptor: smtpd.Into(func() *parcel { return &parcel{Parser: message.NewParser()} }, o.accept),
 		Log:      slog.New(slog.DiscardHandler), Now: time.Now, NewID: o.id,
 	}
 	if profile == smtpd.Submission {

@@ -55,8 +55,8 @@ func looped() smtp.Reply {
 // SMTP there is one reply for all, so one loop refuses the message.
 func (s *session) findLoops() {
 	m := s.tx.content
-	before := make(map[mail.Address]bool, len(m.head.delivered))
-	for _, value := range m.head.delivered {
+	before := make(map[mail.Address]bool, len(m.header.DeliveredTo))
+	for _, value := range m.header.DeliveredTo {
 		if a, err := mail.ParseAddress(value); err == nil {
 			before[a.Key()] = true
 		}

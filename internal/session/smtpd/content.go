@@ -15,9 +15,11 @@ import (
 type content struct {
 	in      Incoming
 	started time.Time
-	size    int64 // octets that came
-	head    headerScanner
-	buffer  []byte // submission: the header, until it can be edited
+	size    int64           // octets that came
+	head    *message.Parser // submission: reads the header
+	buffer  []byte          // and this is the header, until it can be edited
+	header  message.Header  // what is known of it, if the end of it is
+	ended   bool
 	lines   smtp.LineChecker
 	fault   smtp.Reply // Code is 0 without one
 	cause   error      // of the fault, for the log
@@ -30,7 +32,7 @@ func (m *content) close() {
 	if m.in != nil {
 		m.in.Close()
 	}
-	m.in, m.buffer = nil, nil
+	m.in, m.buffer, m.head = nil, nil, nil
 }
 
 // refuse keeps the first fault.
@@ -75,6 +77,9 @@ func (s *session) data(context.Context, smtp.Command) smtp.Reply {
 func (s *session) begin() {
 	s.tx.id = s.srv.cfg.NewID()
 	s.tx.content = &content{in: s.srv.cfg.Acceptor.NewIncoming(), started: s.srv.cfg.Now(), onward: s.tx.spooled > 0}
+	if s.client.Profile == Submission {
+		s.tx.content.head = message.NewParser()
+	}
 }
 
 // errFlood says that a client goes on and on with a message that is refused.
@@ -92,7 +97,7 @@ func (s *session) receive(ctx context.Context, p []byte) error {
 		return errFlood
 	case s.srv.cfg.Now().Sub(m.started) > l.DataTotal:
 		return context.DeadlineExceeded
-	case m.head.done || m.fault.Code != 0:
+	case m.ended || m.fault.Code != 0:
 		m.write(p)
 	default:
 		s.receiveHeader(ctx, p)
@@ -103,23 +108,32 @@ func (s *session) receive(ctx context.Context, p []byte) error {
 // receiveHeader takes octets of which at least the first are of the header.
 func (s *session) receiveHeader(ctx context.Context, p []byte) {
 	m := s.tx.content
-	m.head.scan(p)
-	s.checkHeader()
-	if s.client.Profile != Submission || m.fault.Code != 0 {
-		m.write(p)
+	if m.head == nil {
+		if m.write(p); m.fault.Code == 0 {
+			s.checkHeader(m.in)
+		}
 		return
 	}
-	if m.buffer = append(m.buffer, p...); m.head.done {
+	_, _ = m.head.Write(p) // It never fails.
+	m.buffer = append(m.buffer, p...)
+	if s.checkHeader(m.head); m.ended {
 		s.submit(ctx)
 	}
 }
 
-func (s *session) checkHeader() {
+// headerReader knows where the header of a message ends, when it does.
+type headerReader interface {
+	Header() (h message.Header, known bool)
+	HeaderSize() int64
+}
+
+func (s *session) checkHeader(r headerReader) {
 	m, l := s.tx.content, &s.srv.limits
-	switch {
-	case m.head.seen() > l.HeaderSize:
+	if r.HeaderSize() > int64(l.HeaderSize) {
 		m.refuse(status(552, 5, 3, 4, "the header is too large"), nil)
-	case m.head.hops >= l.Hops || len(m.head.delivered) > l.Hops:
+		return
+	}
+	if m.header, m.ended = r.Header(); m.header.Received >= l.Hops || len(m.header.DeliveredTo) > l.Hops {
 		m.refuse(status(554, 5, 4, 6, "too many hops: this looks like a loop"), nil)
 	}
 }
@@ -131,7 +145,7 @@ func (s *session) submit(ctx context.Context) {
 	if m.fault.Code != 0 {
 		return
 	}
-	header, body := m.buffer[:m.head.size], m.buffer[m.head.size:]
+	header, body := m.buffer[:m.header.Size], m.buffer[m.header.Size:]
 	found := readSubmitted(header)
 	if r, cause := s.checkOriginators(ctx, header, found); !r.Positive() {
 		m.refuse(r, cause)
@@ -141,9 +155,9 @@ func (s *session) submit(ctx context.Context) {
 	if add.id != "" {
 		m.givenID = "<" + add.id + ">"
 	}
-	m.write(appendEdited(nil, header, add))
+	m.write(appendEdited(nil, header, m.header.Lead, add))
 	m.write(body)
-	m.buffer = nil
+	m.buffer, m.head = nil, nil
 }
 
 // additions are what the header lacks. A message without From gets the address
@@ -216,12 +230,17 @@ func (s *session) checkFields(ctx context.Context, prefix string, o originators)
 // finish is told that the message is complete.
 func (s *session) finish(ctx context.Context) {
 	m := s.tx.content
-	if m.head.done {
-		return
-	}
-	m.head.finish()
-	s.checkHeader()
-	if s.client.Profile == Submission {
+	switch {
+	case m.ended || m.fault.Code != 0:
+	case m.head != nil:
+		m.head.Finish()
+		s.checkHeader(m.head)
 		s.submit(ctx)
+	default:
+		if _, err := m.in.Finish(); err != nil {
+			m.refuse(replyTo(err), err)
+			return
+		}
+		s.checkHeader(m.in)
 	}
 }

@@ -2,176 +2,22 @@ package smtpd
 
 import (
 	"bytes"
-	"iter"
 	"strings"
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
-
-// keptLine is how much of a header line the scanner looks at.
-const keptLine = 400
-
-// headerScanner finds the end of a header in octets that come in pieces, and
-// counts what may be a loop. The header ends with an empty line, or before the
-// first line that is neither a field nor folded.
-type headerScanner struct {
-	size      int  // octets of the header so far, with the empty line
-	done      bool // the end was found
-	blank     bool // there was an empty line
-	hops      int  // Received fields
-	fields    int
-	delivered []string // values of Delivered-To
-	id        string   // value of the first Message-ID
-	idFollows bool     // on the next line, folded
-	partial   []byte   // the start of a line whose end is not there yet
-	pending   int      // its length so far
-}
-
-// scan looks at the next octets.
-func (h *headerScanner) scan(p []byte) {
-	for len(p) > 0 && !h.done {
-		end := bytes.IndexByte(p, '\n') + 1
-		if end == 0 {
-			h.keep(p)
-			return
-		}
-		if h.pending == 0 {
-			h.line(p[:min(end, keptLine)], end)
-		} else {
-			h.keep(p[:end])
-			h.endPartial()
-		}
-		p = p[end:]
-	}
-}
-
-func (h *headerScanner) keep(p []byte) {
-	h.pending += len(p)
-	h.partial = append(h.partial, p[:min(len(p), keptLine-len(h.partial))]...)
-}
-
-func (h *headerScanner) endPartial() {
-	line, length := h.partial, h.pending
-	h.partial, h.pending = h.partial[:0], 0
-	h.line(line, length)
-}
-
-// finish is told that no more comes.
-func (h *headerScanner) finish() {
-	if h.pending > 0 && !h.done {
-		h.endPartial()
-	}
-	h.done = true
-}
-
-// seen is how many octets were looked at.
-func (h *headerScanner) seen() int { return h.size + h.pending }
-
-// line takes a whole line, of which the first keptLine octets are given: a name
-// that is longer is none.
-func (h *headerScanner) line(line []byte, length int) {
-	switch colon := fieldColon(line); {
-	case isBlank(line):
-		h.blank, h.done = true, true
-	case isFolded(line) && h.fields > 0:
-		h.continued(line)
-	case colon < 0:
-		h.done = true
-		return
-	default:
-		h.fields++
-		h.field(bytes.TrimRight(line[:colon], " \t"), line[colon+1:])
-	}
-	h.size += length
-}
-
-func (h *headerScanner) field(name, value []byte) {
-	switch {
-	case fieldIs(name, "Received"):
-		h.hops++
-	case fieldIs(name, "Delivered-To"):
-		h.delivered = append(h.delivered, string(bytes.TrimSpace(value)))
-	case fieldIs(name, "Message-ID") && h.id == "":
-		h.id = clean(value)
-		h.idFollows = h.id == ""
-		return
-	}
-	h.idFollows = false
-}
-
-// continued takes a folded line. Quirk: some programs fold Message-ID before
-// its value.
-func (h *headerScanner) continued(line []byte) {
-	if h.idFollows {
-		h.id, h.idFollows = clean(line), false
-	}
-}
 
 // clean is what of a value can stand in a log: UTF-8 without control characters.
 func clean(value []byte) string {
-	text := strings.ToValidUTF8(string(bytes.TrimSpace(value)), "?")
+	text := strings.ToValidUTF8(string(value), "?")
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '?'
 		}
 		return r
 	}, text)
-}
-
-// fieldColon returns where the colon behind a field name is, or -1 if line is
-// no field (RFC 5322 §2.2, with the space of §4.5 before the colon).
-func fieldColon(line []byte) int {
-	colon := bytes.IndexByte(line, ':')
-	if colon < 1 {
-		return -1
-	}
-	name := bytes.TrimRight(line[:colon], " \t")
-	for _, c := range name {
-		if c <= ' ' || c == 0x7f {
-			return -1
-		}
-	}
-	if len(name) == 0 {
-		return -1
-	}
-	return colon
-}
-
-func isBlank(line []byte) bool  { return len(bytes.TrimRight(line, "\r\n")) == 0 }
-func isFolded(line []byte) bool { return line[0] == ' ' || line[0] == '\t' }
-
-func fieldIs(name []byte, want string) bool {
-	return len(name) == len(want) && strings.EqualFold(string(name), want)
-}
-
-// fields yields the name and the whole of each field of a header that
-// headerScanner found, folded lines with it.
-func fields(header []byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, field []byte) bool) {
-		for len(header) > 0 {
-			colon, end := fieldColon(header), fieldEnd(header)
-			if colon < 0 || !yield(bytes.TrimRight(header[:colon], " \t"), header[:end]) {
-				return
-			}
-			header = header[end:]
-		}
-	}
-}
-
-// fieldEnd returns where the field at the start of header ends.
-func fieldEnd(header []byte) int {
-	end := 0
-	for {
-		lf := bytes.IndexByte(header[end:], '\n')
-		if lf < 0 {
-			return len(header)
-		}
-		end += lf + 1
-		if end == len(header) || !isFolded(header[end:]) {
-			return end
-		}
-	}
 }
 
 // submitted is what submission must know of a header.
@@ -191,8 +37,8 @@ type originators struct{ from, sender [][]byte }
 func readSubmitted(header []byte) submitted {
 	var s submitted
 	seen, closed := make(map[string]bool), false // of the newest Resent block
-	for name, field := range fields(header) {
-		value, lower := field[bytes.IndexByte(field, ':')+1:], strings.ToLower(string(name))
+	for f := range message.Fields(header) {
+		lower := strings.ToLower(f.Name)
 		if strings.HasPrefix(lower, "resent-") {
 			closed = closed || seen[lower]
 			seen[lower] = true
@@ -201,24 +47,27 @@ func readSubmitted(header []byte) submitted {
 		}
 		switch lower {
 		case "from":
-			s.from = append(s.from, value)
+			s.from = append(s.from, f.Value)
 		case "sender":
-			s.sender = append(s.sender, value)
+			s.sender = append(s.sender, f.Value)
 		case "date":
 			s.date = true
 		case "message-id":
 			s.id = true
 		case "resent-from":
 			if !closed {
-				s.resent.from = append(s.resent.from, value)
+				s.resent.from = append(s.resent.from, f.Value)
 			}
 		case "resent-sender":
 			if !closed {
-				s.resent.sender = append(s.resent.sender, value)
+				s.resent.sender = append(s.resent.sender, f.Value)
 			}
-		default:
-			s.disguised = s.disguised || isDisguised(lower)
 		}
+	}
+	for line := range bytes.Lines(header) {
+		name, _, ok := bytes.Cut(line, []byte(":"))
+		folded := line[0] == ' ' || line[0] == '\t'
+		s.disguised = s.disguised || ok && !folded && isDisguised(strings.ToLower(string(bytes.TrimRight(name, " \t"))))
 	}
 	return s
 }
@@ -247,9 +96,10 @@ type additions struct {
 }
 
 // appendEdited appends header as it is to go on: with what it lacked in front,
-// without Bcc (RFC 5322 §3.6.3) and without Return-Path (RFC 5321 §4.4), and
-// always with the empty line.
-func appendEdited(dst, header []byte, add additions) []byte {
+// without Bcc (RFC 5322 §3.6.3) and without Return-Path (RFC 5321 §4.4), stray
+// lines folded so that nobody takes them for the end, and always with the empty
+// line. Lead is that of message.Header.
+func appendEdited(dst, header []byte, lead string, add additions) []byte {
 	if !add.date.IsZero() {
 		dst = add.date.AppendFormat(append(dst, "Date: "...), dateLayout)
 		dst = append(dst, "\r\n"...)
@@ -260,14 +110,31 @@ func appendEdited(dst, header []byte, add additions) []byte {
 	if add.id != "" {
 		dst = append(append(append(dst, "Message-ID: <"...), add.id...), ">\r\n"...)
 	}
-	for name, field := range fields(header) {
-		if fieldIs(name, "Bcc") || fieldIs(name, "Resent-Bcc") || fieldIs(name, "Return-Path") {
-			continue
-		}
-		dst = append(dst, field...)
-		if field[len(field)-1] != '\n' {
-			dst = append(dst, "\r\n"...)
+	if stray := message.BeforeFields(header); len(stray) > 0 {
+		dst = appendFolded(append(dst, lead...), stray)
+	}
+	for f := range message.Fields(header) {
+		switch strings.ToLower(f.Name) {
+		case "bcc", "resent-bcc", "return-path":
+		default:
+			dst = appendFolded(dst, f.Raw)
 		}
 	}
 	return append(dst, "\r\n"...)
+}
+
+// appendFolded appends the lines of a field, each but the first with space
+// before it.
+func appendFolded(dst, field []byte) []byte {
+	first := true
+	for line := range bytes.Lines(field) {
+		if !first && line[0] != ' ' && line[0] != '\t' {
+			dst = append(dst, ' ')
+		}
+		dst, first = append(dst, line...), false
+	}
+	if field[len(field)-1] != '\n' {
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
 }

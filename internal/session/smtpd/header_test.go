@@ -2,56 +2,18 @@ package smtpd
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
-// scanned feeds text to a scanner in pieces of at most n octets.
-func scanned(text string, n int) *headerScanner {
-	var h headerScanner
-	for rest := []byte(text); len(rest) > 0; {
-		piece := rest[:min(n, len(rest))]
-		h.scan(bytes.Clone(piece)) // The loop reuses its buffer.
-		rest = rest[len(piece):]
-	}
-	h.finish()
-	return &h
-}
-
-func TestHeaderScanner(t *testing.T) {
-	for _, test := range []struct {
-		header, body string
-		hops         int
-		delivered    string
-	}{
-		{"", "", 0, ""},
-		{"A: b\r\n\r\n", "Received: x\r\n", 0, ""},
-		{"A: b\r\n", "", 0, ""},
-		{"A: b", "", 0, ""},
-		{"A: b\r\n\tReceived: folded\r\nRECEIVED :x\r\n\r\n", "text", 1, ""},
-		{"Received: x\r\n", "no field\r\n\r\n", 1, ""},
-		{"", " folded: nothing\r\n", 0, ""},
-		{"", ": x\r\n", 0, ""},
-		{"", "two words: x\r\n", 0, ""},
-		{"\r\n", "\r\n", 0, ""},
-		{"Delivered-To:  a@b \r\nX-Delivered-To: c\r\ndelivered-to: d\r\n\r\n", "", 0, "a@b,d"},
-		{"Subject: " + strings.Repeat("long ", 1000) + "\r\nReceived: x\r\n\r\n", "text", 1, ""},
-	} {
-		for _, n := range []int{1, 2, 3, 7, 1 << 20} {
-			h := scanned(test.header+test.body, n)
-			if h.size != len(test.header) || h.hops != test.hops || strings.Join(h.delivered, ",") != test.delivered {
-				t.Errorf("%.40q + %q by %d: size %d, hops %d, delivered %q", test.header, test.body, n, h.size, h.hops, h.delivered)
-			}
-		}
-	}
-}
-
-func edited(header string, add additions) string {
-	return string(appendEdited(nil, []byte(header), add))
+// edited is what becomes of a message that is submitted.
+func edited(msg string, add additions) string {
+	h := message.Parse([]byte(msg)).Header
+	return string(appendEdited(nil, []byte(msg[:h.Size]), h.Lead, add)) + msg[h.Size:]
 }
 
 func TestAppendEdited(t *testing.T) {
@@ -75,6 +37,17 @@ func TestAppendEdited(t *testing.T) {
 		{"A: b\r\n Bcc: folded\r\nbCC : x\r\n\r\n", additions{}, "A: b\r\n Bcc: folded\r\n\r\n"},
 		{"Bcc-X: a\r\nXBcc: b\r\n\r\n", additions{}, "Bcc-X: a\r\nXBcc: b\r\n\r\n"},
 		{"Resent-Bcc: a\r\nReturn-Path: <b>\r\nZ: c\r\nBcc:", additions{}, "Z: c\r\n\r\n"},
+		{"A: b\r\nBcc" + strings.Repeat(" ", 300) + ": a\r\n\r\n", additions{}, "A: b\r\n\r\n"},
+		// Stray lines end no header, and are not left for others to stumble over.
+		{"A: b\r\nstray\r\nBcc: c\r\n\r\ntext", additions{}, "A: b\r\n stray\r\n\r\ntext"},
+		{"A: b\r\nFrom x@y Mon\r\nBcc: c\r\nstray\r\n\r\n", additions{}, "A: b\r\n From x@y Mon\r\n\r\n"},
+		{"From x@y Mon\r\nBcc: c\r\nA: b\r\n\r\n", additions{}, "X-Mailbox-Line: From x@y Mon\r\nA: b\r\n\r\n"},
+		{"X-\u00e9: 1\r\ntwo\r\nBcc: c\r\n\r\n", additions{}, "X-Stray-Line: X-\u00e9: 1\r\n two\r\n\r\n"},
+		{" folded\r\nBcc: c\r\n\r\n", additions{}, "X-Stray-Line:  folded\r\n\r\n"},
+		// What is text stays text.
+		{"Disk is full\r\nBcc: c", additions{}, "\r\nDisk is full\r\nBcc: c"},
+		{"A: b\r\nDisk is full\r\n", additions{}, "A: b\r\n\r\nDisk is full\r\n"},
+		{"A: b\r\n\r\nBcc: c\r\n", additions{}, "A: b\r\n\r\nBcc: c\r\n"},
 	} {
 		if got := edited(test.header, test.add); got != test.want {
 			t.Errorf("%q became %q, want %q", test.header, got, test.want)
@@ -96,7 +69,7 @@ func TestResentBlock(t *testing.T) {
 		"Resent-To: t\r\n": "",
 	} {
 		s := readSubmitted([]byte(header))
-		got := string(bytes.TrimSpace(bytes.Join(append(s.resent.from, s.resent.sender...), nil)))
+		got := string(bytes.TrimSpace(bytes.Join(append(s.resent.from, s.resent.sender...), []byte(" "))))
 		if strings.Join(strings.Fields(got), " ") != want {
 			t.Errorf("%q is sent again by %q, want %q", header, got, want)
 		}
@@ -112,6 +85,7 @@ func TestDisguisedNames(t *testing.T) {
 		"Sen\u00adder: a\r\n":        true,
 		"Resent-From\xff: a\r\n":     true,
 		"Subject\u00a0: nothing\r\n": false,
+		"X: y\r\n From: z\r\n":       false,
 	} {
 		if got := readSubmitted([]byte(header)).disguised; got != want {
 			t.Errorf("%q: disguised %v", header, got)
@@ -120,28 +94,35 @@ func TestDisguisedNames(t *testing.T) {
 }
 
 func FuzzHeader(f *testing.F) {
-	f.Add([]byte("From: a@b\r\nBcc: c,\r\n d\r\nReceived: x\r\n\r\nBcc: body\r\n"), uint64(1))
-	f.Add([]byte("no header at all"), uint64(2))
-	f.Add([]byte(" \r\n:\r\nA:\n\nB: \r\r\n"), uint64(3))
-	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
-		rnd := rand.New(rand.NewPCG(seed, 0))
-		whole, pieces := scanned(string(text), len(text)+1), scanned(string(text), 1+rnd.IntN(9))
-		if whole.size != pieces.size || whole.hops != pieces.hops || whole.fields != pieces.fields || len(whole.delivered) != len(pieces.delivered) {
-			t.Fatalf("%q: in one piece %+v, in pieces %+v", text, whole, pieces)
+	for _, text := range []string{
+		"From: a@b\r\nBcc: c,\r\n d\r\nReceived: x\r\n\r\nBcc: body\r\n", "no header at all", " \r\n:\r\nA:\n\nB: \r\r\n",
+		"From x@y\r\nBcc: c\r\n\r\n", "stray\r\nResent-bcc : c\r\nstray\r\n\r\n", "Content-Type: multipart/mixed; boundary=b\r\n--b\r\nBcc: c\r\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		before := message.Parse(text)
+		out := []byte(edited(string(text), additions{}))
+		after := message.Parse(out)
+		header, body := out[:after.Header.Size], out[after.Header.Size:]
+		if !bytes.Equal(body, text[before.Header.Size:]) || !bytes.HasSuffix(header, []byte("\r\n")) {
+			t.Fatalf("%q was edited to %q, which ends its header elsewhere", text, out)
 		}
-		header := text[:whole.size]
-		out := appendEdited(nil, header, additions{})
-		again := scanned(string(out), len(out))
-		if again.size != len(out) || !again.blank || again.hops != whole.hops {
-			t.Fatalf("%q was edited to %q, which is no whole header: %+v", header, out, again)
-		}
-		for name := range fields(out) {
-			if fieldIs(name, "Bcc") {
-				t.Fatalf("%q was edited to %q", header, out)
+		for line := range bytes.Lines(header) {
+			if n := len(bytes.TrimRight(line, "\r\n")); n > 0 && line[0] != ' ' && line[0] != '\t' && bytes.IndexByte(line, ':') < 1 {
+				t.Fatalf("%q was edited to %q, of which %q is no field", text, header, line)
 			}
 		}
-		if twice := appendEdited(nil, out, additions{}); !bytes.Equal(twice, out) {
-			t.Fatalf("%q was edited to %q and then to %q", header, out, twice)
+		if after.Header.Received != before.Header.Received {
+			t.Fatalf("%q has %d hops, edited %d", text, before.Header.Received, after.Header.Received)
+		}
+		for field := range message.Fields(header) {
+			if strings.EqualFold(field.Name, "Bcc") || strings.EqualFold(field.Name, "Resent-Bcc") {
+				t.Fatalf("%q was edited to %q", text, header)
+			}
+		}
+		if twice := edited(string(out), additions{}); twice != string(out) {
+			t.Fatalf("%q was edited to %q and then to %q", text, out, twice)
 		}
 	})
 }

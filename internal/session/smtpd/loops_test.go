@@ -17,7 +17,7 @@ func TestLoopsAreFoundInLinearTime(t *testing.T) {
 		for i := range size {
 			a := mail.Address{Local: fmt.Sprintf("recipient-%d", i), Domain: "example.org"}
 			s.tx.recipients = append(s.tx.recipients, recipient{address: a, accounts: []mail.AccountID{1}})
-			s.tx.content.head.delivered = append(s.tx.content.head.delivered, fmt.Sprintf("elsewhere-%d@example.org", i))
+			s.tx.content.header.DeliveredTo = append(s.tx.content.header.DeliveredTo, fmt.Sprintf("elsewhere-%d@example.org", i))
 		}
 		return func() {
 			if s.findLoops(); len(s.tx.addresses(true)) != 0 {

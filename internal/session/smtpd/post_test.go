@@ -26,6 +26,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/testkit/transcript"
 	"yubin/internal/world/netx"
@@ -123,8 +124,13 @@ type cupboard struct {
 type parcel struct {
 	bytes.Buffer
 	c      *cupboard
+	head   *message.Parser
 	closed bool
 }
+
+func (p *parcel) Header() (message.Header, bool)    { return p.head.Header() }
+func (p *parcel) HeaderSize() int64                 { return p.head.HeaderSize() }
+func (p *parcel) Finish() (*message.Message, error) { return p.head.Finish(), nil }
 
 func (p *parcel) Size() int64 { return int64(p.Len()) }
 
@@ -134,6 +140,7 @@ func (p *parcel) Write(b []byte) (int, error) {
 	if p.c.broken != nil {
 		return 0, p.c.broken
 	}
+	_, _ = p.head.Write(b)
 	return p.Buffer.Write(b)
 }
 
@@ -150,7 +157,7 @@ func (c *cupboard) create() *parcel {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open++
-	return &parcel{c: c}
+	return &parcel{c: c, head: message.NewParser()}
 }
 
 func (c *cupboard) accept(_ context.Context, p *parcel, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
@@ -164,7 +171,7 @@ func (c *cupboard) accept(_ context.Context, p *parcel, filings []store.Filing, 
 		if f.Role != mail.RoleInbox || f.Received.IsZero() {
 			return nil, 0, errors.New("an incomplete filing")
 		}
-		c.stored[f.Account] = append(c.stored[f.Account], string(f.Trace)+p.String())
+		c.stored[f.Account] = append(c.stored[f.Account], string(f.Trace)+p.head.Finish().Header.Lead+p.String())
 		filed[i] = store.Filed{Mailbox: mail.MailboxID(f.Account), UID: mail.UID(len(c.stored[f.Account]))}
 	}
 	if len(to) == 0 {

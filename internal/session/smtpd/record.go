@@ -63,11 +63,15 @@ func (s *session) entry(kind journal.Kind, r smtp.Reply) journal.Entry {
 	}
 }
 
+// maxLoggedID is how much of a Message-ID is told of.
+const maxLoggedID = 400
+
 // messageID is that of the header, or the one that we gave the message.
 func (s *session) messageID() string {
 	m := s.tx.content
-	if m.head.id == "" {
+	if len(m.header.MessageID) == 0 {
 		return m.givenID
 	}
-	return m.head.id
+	id := m.header.MessageID
+	return clean(id[:min(len(id), maxLoggedID)])
 }

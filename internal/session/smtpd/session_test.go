@@ -22,6 +22,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/message"
 	"yubin/internal/proto/smtp"
 	"yubin/internal/testkit/memnet"
 	"yubin/internal/testkit/transcript"
@@ -195,6 +196,10 @@ type counted struct{ messages, octets int64 }
 func (c *counted) Write(p []byte) (int, error) { c.octets += int64(len(p)); return len(p), nil }
 func (c *counted) Size() int64                 { return 0 }
 func (c *counted) Close()                      {}
+
+func (c *counted) Header() (message.Header, bool)    { return message.Header{}, true }
+func (c *counted) HeaderSize() int64                 { return 0 }
+func (c *counted) Finish() (*message.Message, error) { return nil, nil }
 
 func (c *counted) accept(context.Context, *counted, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
 	c.messages++

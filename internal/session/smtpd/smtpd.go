@@ -45,6 +45,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/proto/smtp"
 )
@@ -90,7 +91,9 @@ type Identities interface {
 // Accept took the message it does no harm.
 type Incoming interface {
 	io.Writer
+	headerReader
 	Size() int64
+	Finish() (*message.Message, error) // no octets follow
 	Close()
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 func TestWith(t *testing.T) {
@@ -65,7 +66,7 @@ func TestReceivedIsFolded(t *testing.T) {
 	if unfolded != want {
 		t.Errorf("got %q, want %q", unfolded, want)
 	}
-	if h := scanned(string(field), 9); h.hops != 1 || h.fields != 1 || h.size != len(field) {
+	if h := message.Parse(field).Header; h.Received != 1 || h.Size != int64(len(field)) || h.Lead != "" {
 		t.Errorf("our own field is read as %+v", h)
 	}
 }
