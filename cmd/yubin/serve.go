@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -51,6 +52,7 @@ func catchSignals() chan os.Signal {
 func (e *env) serverDeps(log *slog.Logger) server.Deps {
 	d := e.deps(log)
 	d.Notify = obs.NewNotifier(e.getenv("NOTIFY_SOCKET"))
+	d.Memory = heap.NewPlan(os.DirFS("/"), e.goLimit())
 	return d
 }
 
@@ -72,12 +74,24 @@ func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar, log *slog.Lo
 	log.Info("configuration reloaded", obs.KeyFile, c.Config)
 }
 
+// goLimit is what GOMEMLIMIT says, in octets; 0 if it says nothing.
+func (e *env) goLimit() int64 {
+	if e.getenv("GOMEMLIMIT") == "" {
+		return 0
+	}
+	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
+		return n
+	}
+	return 0
+}
+
 // keepHeap suits the garbage collector to a server, unless the environment says
 // how it is to be (GOGC, GOMEMLIMIT).
 func (e *env) keepHeap(ctx context.Context, log *slog.Logger) {
-	if limit := heap.Limit(os.DirFS("/")); limit > 0 && e.getenv("GOMEMLIMIT") == "" {
-		log.Info("the control group bounds memory", "heap_limit", limit)
-		debug.SetMemoryLimit(limit)
+	plan := heap.NewPlan(os.DirFS("/"), e.goLimit())
+	if plan.Limit > 0 {
+		log.Info("memory is bounded", "heap_limit", plan.Limit, "sessions", plan.Sessions, "connections", plan.Connections)
+		debug.SetMemoryLimit(plan.Limit)
 	}
 	if e.getenv("GOGC") == "" {
 		go heap.NewKeeper(heap.DefaultSlack).Run(ctx)

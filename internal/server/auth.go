@@ -24,7 +24,7 @@ func (a *authenticator) Login(ctx context.Context, user, password string) (mail.
 	p, err := a.store.directory.Login(ctx, user, password, a.from)
 	a.store.metrics.Login(err)
 	if err == nil {
-		a.store.guests.admit(ctx, p.Account)
+		err = a.store.guests.admit(ctx, p.Account)
 	}
 	return p, err
 }
@@ -45,7 +45,7 @@ func (a *authenticator) ScramDone(ctx context.Context, user string, proved bool)
 	}
 	a.store.metrics.Login(err)
 	if err == nil {
-		a.store.guests.admit(ctx, a.scram.Account)
+		err = a.store.guests.admit(ctx, a.scram.Account)
 	}
 	return err
 }

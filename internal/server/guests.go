@@ -34,11 +34,15 @@ func (g *guests) received(serve func(context.Context, *netx.Conn)) func(context.
 	}
 }
 
-// admit notes that the connection of ctx is the account's from now on.
-func (g *guests) admit(ctx context.Context, account mail.AccountID) {
+// admit notes that the connection of ctx is the account's from now on. The error
+// is for the client: there are too many.
+func (g *guests) admit(ctx context.Context, account mail.AccountID) error {
 	one, ok := ctx.Value(guestKey{}).(*guest)
 	if !ok || account == 0 {
-		return
+		return nil
+	}
+	if err := one.conn.LoggedIn(int64(account)); err != nil {
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -50,6 +54,7 @@ func (g *guests) admit(ctx context.Context, account mail.AccountID) {
 		g.here[account] = make(map[*guest]bool)
 	}
 	g.here[account][one] = true
+	return nil
 }
 
 func (g *guests) leave(one *guest) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 
@@ -26,7 +27,9 @@ func (s *Server) openListener(ctx context.Context, l config.Listener) (*listener
 		Addr:         l.Address,
 		Mode:         tlsMode(l.TLS),
 		TLS:          tlsConfig,
-		Limits:       s.limits(s.cfg),
+		Slots:        s.slots,
+		Budget:       s.store.budget,
+		SocketBuffer: s.deps.Memory.SocketBuffer,
 		Refuse:       refusal(l.Protocol),
 		ReadTimeout:  firstReadTimeout,
 		DrainTimeout: s.cfg.ShutdownTimeout,
@@ -47,11 +50,14 @@ func tlsMode(m config.TLSMode) netx.TLSMode {
 	return netx.NoTLS
 }
 
+// limits are those of connections; how many there may be follows the memory
+// unless c says so.
 func (s *Server) limits(c config.Config) netx.Limits {
 	return netx.Limits{
-		Total:          c.Limits.Connections,
+		Total:          cmp.Or(c.Limits.Connections, s.deps.Memory.Connections),
 		PerAddress:     c.Limits.ConnectionsPerAddress,
 		ExemptLoopback: true,
+		PerAccount:     c.Limits.SessionsPerAccount,
 	}
 }
 

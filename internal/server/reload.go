@@ -21,9 +21,7 @@ func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
 	old := s.cfg
 	s.cfg = cfg
 	s.services.Store(s.newServices(cfg, s.services.Load()))
-	for _, l := range s.listeners {
-		l.server.SetLimits(s.limits(cfg))
-	}
+	s.slots.SetLimits(s.limits(cfg))
 	err = errors.Join(certErr, s.store.outgoing.change(cfg), s.changeListeners())
 	if certErr != nil {
 		s.cfg.TLS = old.TLS

@@ -28,6 +28,8 @@ import (
 	"yubin/internal/server/admin"
 	"yubin/internal/world/certs"
 	"yubin/internal/world/config"
+	"yubin/internal/world/heap"
+	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
 )
 
@@ -37,6 +39,7 @@ type Deps struct {
 	Now     func() time.Time
 	Version string
 	Notify  *obs.Notifier // the service manager; nil for none
+	Memory  heap.Plan     // how memory is divided; zero sets no bounds
 }
 
 // adminTimeout bounds reading the head of a request, webTimeout the answer to
@@ -52,6 +55,7 @@ const (
 type Server struct {
 	deps  Deps
 	store *Store
+	slots *netx.Slots // for connections, of all listeners
 	admin net.Listener
 	web   net.Listener // of admin.address; nil for none
 
@@ -76,6 +80,7 @@ func New(ctx context.Context, cfg config.Config, d Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{deps: d, store: st, cfg: cfg, broken: make(chan error, 1)}
+	s.slots = netx.NewSlots(s.limits(cfg))
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

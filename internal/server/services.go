@@ -151,6 +151,7 @@ func (s *Server) imapConfig(c config.Config) imapd.Config {
 		Login:              s.login,
 		AllowPlainLoopback: true,
 		MaxMessage:         c.Limits.MessageSize,
+		Search:             s.store.search,
 		Now:                s.deps.Now,
 		Log:                s.deps.Log,
 	}

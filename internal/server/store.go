@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,13 +12,16 @@ import (
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/notify"
+	"yubin/internal/engine/search"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
+	"yubin/internal/proto/imap"
 	"yubin/internal/server/admin"
 	"yubin/internal/server/metrics"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/config"
 	"yubin/internal/world/datadir"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/sqldb"
 )
 
@@ -42,6 +46,8 @@ type Store struct {
 	mail      *store.Store
 	hub       *notify.Hub
 	directory *directory.Directory
+	search    *search.Source
+	budget    *heap.Budget // of what sessions hold; nil for no bound
 	outgoing  outgoing
 	journal   *journal.Journal
 	metrics   *metrics.Metrics
@@ -93,7 +99,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 
 // openMail opens the database and the mail in it.
 func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err error) {
-	s.db, err = sqldb.Open(ctx, sqldb.Options{Path: s.folder.Path(databaseFile), Log: d.Log, Observe: s.metrics.Commit})
+	s.db, err = sqldb.Open(ctx, sqldb.Options{
+		Path: s.folder.Path(databaseFile), Log: d.Log, Observe: s.metrics.Commit, CacheSize: d.Memory.Database,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +111,12 @@ func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err erro
 	s.hub = new(notify.Hub)
 	s.mail, err = store.Open(ctx, store.Options{
 		DB: s.db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
-		Holders: []store.Holder{spool.Held},
+		Holders: []store.Holder{spool.Held}, ViewMemory: d.Memory.Views,
 	})
+	s.search = search.NewSource(s.mail, imap.DecodeEnvelope, cmp.Or(d.Memory.Search, search.DefaultMemory))
+	if d.Memory.Sessions > 0 {
+		s.budget = heap.NewBudget(d.Memory.Sessions)
+	}
 	return blobs, err
 }
 

@@ -124,7 +124,8 @@ type Config struct {
 	Login func(from netip.Addr) sasl.Authenticator
 	// AllowPlainLoopback lets clients log in without TLS over loopback.
 	AllowPlainLoopback bool
-	MaxMessage         int64 // octets of one APPEND; 0 means DefaultMaxMessage
+	MaxMessage         int64          // octets of one APPEND; 0 means DefaultMaxMessage
+	Search             *search.Source // of Messages; nil makes one
 	Now                func() time.Time
 	Log                *slog.Logger
 }
@@ -151,9 +152,12 @@ func New(cfg Config) *Server {
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = DefaultMaxMessage
 	}
+	if cfg.Search == nil {
+		cfg.Search = search.NewSource(cfg.Messages, imap.DecodeEnvelope, search.DefaultMemory)
+	}
 	return &Server{
 		cfg:    cfg,
-		search: search.NewSource(cfg.Messages, imap.DecodeEnvelope, search.DefaultMemory),
+		search: cfg.Search,
 		gather: sync.Pool{New: func() any { return new([gatherSize]byte) }},
 		ahead:  make(chan struct{}, maxAhead),
 	}

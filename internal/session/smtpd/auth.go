@@ -122,7 +122,7 @@ func (s *session) loginFailed(mechanism, user string, err error) smtp.Reply {
 	case mail.TooLarge:
 		r = status(500, 5, 5, 6, "the line is too long")
 	case mail.RateLimited:
-		r = status(454, 4, 7, 0, "too many failed logins; try again later")
+		r = status(454, 4, 7, 0, replyTo(err).Text)
 	default:
 		r = status(454, 4, 7, 0, "logging in does not work just now; try again later")
 	}

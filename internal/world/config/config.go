@@ -64,8 +64,9 @@ type Certificate struct {
 type Limits struct {
 	MessageSize           int64 // octets of one message
 	Recipients            int   // of one message
-	Connections           int   // at once, per listener
-	ConnectionsPerAddress int   // at once from one client address, per listener
+	Connections           int   // at once, of all listeners; 0: as many as there is memory for
+	ConnectionsPerAddress int   // at once from one client address, without those logged in; 0 is no bound
+	SessionsPerAccount    int   // at once, logged in; 0 is no bound
 }
 
 // DNS is the [dns] table: who is asked for the hosts of other domains.
@@ -188,8 +189,8 @@ func Default() Config {
 		Limits: Limits{
 			MessageSize:           50 << 20,
 			Recipients:            1000,
-			Connections:           20_000,
 			ConnectionsPerAddress: 100,
+			SessionsPerAccount:    100,
 		},
 	}
 }

@@ -37,7 +37,7 @@ func Local(data string, offset int) Config {
 	c.Admin.Address = localPort(2590, offset)
 	c.TLS.SelfSigned = true
 	c.Log.Level = slog.LevelInfo
-	c.Limits.ConnectionsPerAddress = c.Limits.Connections
+	c.Limits.ConnectionsPerAddress, c.Limits.SessionsPerAccount = 0, 0
 	c.Listeners = []Listener{
 		{Protocol: SMTP, Profile: ProfileMX, Address: localPort(2525, offset), TLS: TLSStart},
 		{Protocol: SMTP, Profile: ProfileSubmission, Address: localPort(2587, offset), TLS: TLSStart},

@@ -7,21 +7,6 @@ import (
 	"strings"
 )
 
-// beside is what the process takes at most besides Go's heap, in octets: the
-// caches of the database and the program itself.
-const beside = 96 << 20
-
-// Limit returns what Go's memory limit should be, in octets, so that a process
-// in a control group that may have only so much memory is not killed; 0 if there is
-// no such bound. root is the file system, "/".
-func Limit(root fs.FS) int64 {
-	most := bound(root)
-	if most == 0 {
-		return 0
-	}
-	return max(most/4, most/10*9-beside)
-}
-
 // bound is the least bound of the control groups that the process is in,
 // version 2 or 1.
 func bound(root fs.FS) (least int64) {

@@ -7,9 +7,12 @@
 // besides. And when the wave is over, what it left stays with the process for
 // minutes; so it is given back as soon as hardly anything is allocated.
 //
-// A memory limit holds as ever: GOMEMLIMIT, or what Limit finds. All this
+// A memory limit holds as ever: GOMEMLIMIT, or that of a Plan. All this
 // concerns the whole process, so a program runs one Keeper at most, and none if
 // GOGC is set, which says that somebody knows better.
+//
+// Plan divides the memory that there is; Budget is the part of it that sessions
+// share.
 package heap
 
 import (

@@ -16,14 +16,28 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"yubin/internal/world/heap"
 )
 
 // Sizes of the buffers of a Conn, in octets.
 const (
-	idleBuffer  = 512      // all that a connection with nothing to read or write holds
+	idleBuffer  = 512      // all that a connection waits with, unless half a line is longer
 	readBuffer  = 16 << 10 // while input is being worked on
 	writeBuffer = 16 << 10 // while output waits for Flush
 	maxSend     = 64 << 10 // handed to the socket under one write timeout
+)
+
+// What TLS holds of memory, in octets, about: during the handshake, and then.
+const (
+	handshakeMemory = 56 << 10
+	tlsMemory       = 32 << 10
+)
+
+// Times of a Conn whose end is near.
+const (
+	drainPatience = 5 * time.Second // of each wait for input once Drain was called
+	lastWords     = time.Second     // to write after Dismiss
 )
 
 // Errors of a Conn. After any of them the connection can only be closed, save
@@ -35,15 +49,22 @@ var (
 )
 
 // Conn is one connection. One goroutine reads; one at a time writes. Buffers
-// come from a pool when input arrives and go back when it is used up, so an
-// idle Conn holds about 700 octets of its own.
+// come from a pool when input arrives and go back when it is used up, so a
+// Conn that waits holds about 1 KiB of its own. If it has to wait with more, it
+// takes that from its share of the budget of all sessions.
 type Conn struct {
 	raw    net.Conn // the socket
-	stream net.Conn // raw, or the TLS connection over it
+	wire   wire     // over raw
+	stream net.Conn // wire, or the TLS connection over it
 	tls    *tls.Conn
 	leaf   *x509.Certificate // that we showed in the handshake, if known
 
-	in       []byte // pooled; unread input is in[inPos:inEnd]
+	share  heap.Share
+	slots  *Slots // nil for none
+	seat   seat   // under Slots.mu
+	cancel context.CancelCauseFunc
+
+	in       []byte // first, or pooled; unread input is in[inPos:inEnd]
 	inPos    int
 	inEnd    int
 	first    [idleBuffer]byte
@@ -60,6 +81,10 @@ type Conn struct {
 	idle         atomic.Bool // waiting for the first octet of a line, or for a handshake
 	draining     atomic.Bool
 	interrupted  atomic.Bool
+	dismissed    atomic.Bool
+	known        atomic.Bool  // somebody logged in
+	waiting      atomic.Int64 // for input since then, in nanoseconds of Unix time; 0: it does not
+	large        atomic.Int32 // octets of in, if it is not first
 }
 
 var (
@@ -70,7 +95,38 @@ var (
 // NewConn wraps an accepted socket. Timeouts bound each wait for input and
 // each write to the socket; zero means none.
 func NewConn(c net.Conn, read, write time.Duration) *Conn {
-	return &Conn{raw: c, stream: c, readTimeout: read, writeTimeout: write}
+	n := &Conn{raw: c, readTimeout: read, writeTimeout: write}
+	n.wire.init(n, c)
+	n.stream = &n.wire
+	return n
+}
+
+// Share is what the session holds of the budget of all; it takes what it holds
+// beyond small fixed buffers.
+func (c *Conn) Share() *heap.Share { return &c.share }
+
+// Party is the account that logged in, or the network of the peer.
+func (c *Conn) Party() heap.Party {
+	if c.known.Load() {
+		return heap.Party{Account: c.seat.account}
+	}
+	return heap.Party{Network: network(c.Remote().Addr())}
+}
+
+// Yield ends the conversation for want of memory.
+func (c *Conn) Yield() { c.Dismiss(heap.ErrFull) }
+
+// LoggedIn says that the connection is an account's from now on: it does not
+// have to make room for others any more. The error is for the client, if there
+// are too many sessions of this account, or of all.
+func (c *Conn) LoggedIn(account int64) error {
+	if c.slots != nil {
+		if err := c.slots.know(c, account); err != nil {
+			return err
+		}
+	}
+	c.share.Move()
+	return nil
 }
 
 // SetReadTimeout changes how long each following wait for input may take.
@@ -90,6 +146,9 @@ func (c *Conn) Handshake(cfg *tls.Config, timeout time.Duration) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
+	if err := c.share.Take(handshakeMemory); err != nil {
+		return err
+	}
 	c.idle.Store(true)
 	defer c.idle.Store(false)
 	if err := c.raw.SetDeadline(deadline(timeout)); err != nil {
@@ -98,11 +157,17 @@ func (c *Conn) Handshake(cfg *tls.Config, timeout time.Duration) error {
 	if c.interrupted.Load() || c.draining.Load() {
 		return os.ErrDeadlineExceeded
 	}
-	t := tls.Server(c.raw, cfg)
+	c.rest()
+	c.waiting.Store(time.Now().UnixNano())
+	defer c.waiting.Store(0)
+	c.wire.left = maxHandshake
+	t := tls.Server(&c.wire, cfg)
 	if err := t.HandshakeContext(context.WithValue(context.Background(), leafKey{}, &c.leaf)); err != nil {
 		return err
 	}
+	c.wire.left = -1
 	c.tls, c.stream = t, t
+	c.share.Give(handshakeMemory - tlsMemory)
 	return c.raw.SetDeadline(time.Time{})
 }
 
@@ -264,89 +329,178 @@ func unexpected(err error, pending int) error {
 	return err
 }
 
-// fill waits for more input. If idle is likely it gives the large buffer back
-// first and waits with the small one.
+// fill waits for more input, with as little memory as it can. If idle is likely
+// and nothing is unread, Drain may end the wait.
 func (c *Conn) fill(idle bool) error {
-	switch {
-	case c.readErr != nil:
+	if c.readErr != nil {
 		return c.readErr
-	case c.inPos == c.inEnd && idle:
-		return c.fillIdle()
-	case c.in == nil:
-		c.in = readPool.Get().(*[readBuffer]byte)[:]
 	}
-	c.inEnd = copy(c.in, c.in[c.inPos:c.inEnd])
-	c.inPos = 0
-	if c.inEnd == len(c.in) { // A line longer than the buffer; ReadLine bounds it.
-		larger := make([]byte, 2*len(c.in))
-		copy(larger, c.in)
-		c.releaseInput()
-		c.in = larger
+	if idle && c.inPos == c.inEnd {
+		c.idle.Store(true) // Before the look at draining: Drain writes and reads in the other order.
+		defer c.idle.Store(false)
+		if c.draining.Load() {
+			c.rest()
+			return os.ErrDeadlineExceeded
+		}
 	}
-	n, err := c.read(c.in[c.inEnd:])
+	if err := c.armRead(); err != nil {
+		return err
+	}
+	defer c.waiting.Store(0)
+	if c.interrupted.Load() {
+		c.rest()
+		return os.ErrDeadlineExceeded
+	}
+	n, err := c.receive(idle)
 	c.inEnd += n
+	c.received += int64(n)
+	switch c.readErr = err; { // An error that came with octets is for the next call.
+	case n > 0:
+		return nil
+	case err == nil:
+		return io.ErrNoProgress
+	}
 	return err
 }
 
-func (c *Conn) fillIdle() error {
-	c.inPos, c.inEnd = 0, 0
-	c.releaseInput()
-	c.idle.Store(true) // Before the look at draining: Drain writes and reads in the other order.
-	defer c.idle.Store(false)
-	if c.draining.Load() {
-		return os.ErrDeadlineExceeded
+// receive reads once from the stream, behind what is unread.
+func (c *Conn) receive(idle bool) (n int, err error) {
+	if c.tls == nil && c.wire.sys != nil {
+		c.rest()
+		return c.wire.receive(nil)
 	}
-	n, err := c.read(c.first[:])
-	if n == 0 {
-		return err
+	if c.tls != nil || idle { // The others would get no more than fits into the small buffer.
+		c.rest()
 	}
-	c.in = readPool.Get().(*[readBuffer]byte)[:]
-	c.inEnd = copy(c.in, c.first[:n])
-	return nil
-}
-
-// read reads once from the stream, under the read timeout. An error that came
-// with octets is kept for the next call.
-func (c *Conn) read(p []byte) (int, error) {
-	if err := c.armRead(); err != nil {
-		return 0, err
+	if c.inEnd == len(c.in) {
+		c.grow()
 	}
-	if c.interrupted.Load() {
-		return 0, os.ErrDeadlineExceeded
+	small := len(c.in) == idleBuffer
+	n, err = c.stream.Read(c.in[c.inEnd:])
+	if !small || n == 0 {
+		return n, err
 	}
-	n, err := c.stream.Read(p)
-	c.readErr = err
-	c.received += int64(n)
-	if n > 0 {
-		return n, nil
+	c.inEnd += n
+	filled := c.inEnd == len(c.in)
+	c.grow()
+	c.inEnd -= n
+	if filled && err == nil && c.tls != nil { // There is more of the record.
+		c.wire.noWait = true
+		more, _ := c.stream.Read(c.in[c.inEnd+n:])
+		c.wire.noWait = false
+		n += more
 	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return 0, err
+	return n, err
 }
 
 // armRead sets the deadline of the next read. TLS may write while it reads (key
 // updates, alerts), so there the deadline of the last write, long past on an
 // idle connection, must go too.
 func (c *Conn) armRead() error {
-	end := deadline(c.readTimeout)
-	for _, limit := range [...]time.Time{c.readUntil, c.lineUntil} {
-		if !limit.IsZero() && (end.IsZero() || limit.Before(end)) {
-			end = limit
+	now := time.Now()
+	c.waiting.Store(now.UnixNano())
+	for {
+		patience := c.patience()
+		var end time.Time
+		if patience != 0 {
+			end = now.Add(patience)
+		}
+		for _, limit := range [...]time.Time{c.readUntil, c.lineUntil} {
+			if !limit.IsZero() && (end.IsZero() || limit.Before(end)) {
+				end = limit
+			}
+		}
+		set := c.raw.SetReadDeadline
+		if c.tls != nil {
+			set = c.raw.SetDeadline
+		}
+		if err := set(end); err != nil {
+			return err
+		}
+		if c.patience() == patience { // Else it became less in between, and who did that saw us not waiting yet.
+			return nil
 		}
 	}
-	if c.tls != nil {
-		return c.raw.SetDeadline(end)
-	}
-	return c.raw.SetReadDeadline(end)
 }
 
-func (c *Conn) releaseInput() {
-	if len(c.in) == readBuffer {
-		readPool.Put((*[readBuffer]byte)(c.in))
+// patience is how long a wait for input may take now; 0 is for ever.
+func (c *Conn) patience() time.Duration {
+	d := c.readTimeout
+	if c.draining.Load() && !c.idle.Load() {
+		d = least(d, drainPatience)
 	}
-	c.in = nil
+	if c.slots != nil && !c.known.Load() {
+		d = least(d, time.Duration(c.slots.patience.Load()))
+	}
+	return d
+}
+
+// least is the lesser of two times, of which 0 is for ever.
+func least(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// hurry makes a wait that has begun end after d at the latest.
+func (c *Conn) hurry(d time.Duration) {
+	if c.waiting.Load() != 0 {
+		_ = c.raw.SetReadDeadline(time.Now().Add(d))
+	}
+}
+
+// grow returns room for input behind what is unread, in a large buffer.
+func (c *Conn) grow() []byte {
+	switch {
+	case len(c.in) < readBuffer:
+		c.moveTo(readPool.Get().(*[readBuffer]byte)[:])
+	case c.inPos > 0:
+		c.moveTo(c.in)
+	case c.inEnd == len(c.in): // A line longer than the buffer; ReadLine bounds it.
+		old := c.in
+		c.moveTo(make([]byte, 2*len(old)))
+		if len(old) == readBuffer {
+			readPool.Put((*[readBuffer]byte)(old))
+		}
+	}
+	return c.in[c.inEnd:]
+}
+
+// rest gives the large buffer back if what is unread fits into half of the small
+// one, and makes room in whichever it is.
+func (c *Conn) rest() {
+	if c.inEnd-c.inPos > idleBuffer/2 {
+		return
+	}
+	c.shrink()
+	if c.in == nil {
+		c.in, c.inPos, c.inEnd = c.first[:], 0, 0
+	} else if c.inPos > 0 {
+		c.moveTo(c.in)
+	}
+}
+
+// shrink gives the large buffer back if what is unread fits into the small one.
+func (c *Conn) shrink() {
+	if len(c.in) < readBuffer || c.inEnd-c.inPos > idleBuffer/2 {
+		return
+	}
+	old := c.in
+	c.moveTo(c.first[:])
+	if len(old) == readBuffer {
+		readPool.Put((*[readBuffer]byte)(old))
+	}
+}
+
+// moveTo moves what is unread to the beginning of buf.
+func (c *Conn) moveTo(buf []byte) {
+	c.inEnd = copy(buf, c.in[c.inPos:c.inEnd])
+	c.inPos = 0
+	if len(buf) != len(c.in) {
+		c.large.Store(int32(len(buf) / readBuffer * readBuffer))
+	}
+	c.in = buf
 }
 
 // Write adds p to the output, sending when the buffer is full. Errors stick.
@@ -413,9 +567,18 @@ func (c *Conn) Flush() error {
 }
 
 func (c *Conn) send(p []byte) {
-	if err := c.raw.SetWriteDeadline(deadline(c.writeTimeout)); err != nil {
-		c.writeErr = err
-		return
+	for {
+		last, timeout := c.dismissed.Load(), c.writeTimeout
+		if last {
+			timeout = lastWords
+		}
+		if err := c.raw.SetWriteDeadline(deadline(timeout)); err != nil {
+			c.writeErr = err
+			return
+		}
+		if c.dismissed.Load() == last {
+			break
+		}
 	}
 	n, err := c.stream.Write(p)
 	c.sent += int64(n)
@@ -431,12 +594,29 @@ func (c *Conn) Interrupt() {
 
 // Drain makes every wait for the first octet of a line or for a TLS handshake
 // fail with a timeout, the pending one too. What has begun can be finished: the rest of a line, a
-// message that is being read with Peek or Read, all output.
+// message that is being read with Peek or Read, all output. But from now on each
+// wait for input takes at most a few seconds.
 func (c *Conn) Drain() {
 	c.draining.Store(true)
 	if c.idle.Load() {
 		c.Interrupt()
+		return
 	}
+	c.hurry(drainPatience)
+}
+
+// Dismiss ends the conversation whatever it does: reads fail with a timeout, and
+// so do writes, save for a moment in which the session can say why. Its context
+// ends with why as its cause.
+func (c *Conn) Dismiss(why error) {
+	if !c.dismissed.CompareAndSwap(false, true) {
+		return
+	}
+	if c.cancel != nil {
+		c.cancel(why)
+	}
+	c.interrupted.Store(true)
+	_ = c.raw.SetDeadline(time.Unix(1, 0))
 }
 
 // Close closes the socket, after the TLS close alert if there is TLS. Output
@@ -452,10 +632,11 @@ func (c *Conn) Close() error {
 // Abort closes the socket under whatever is going on; from any goroutine.
 func (c *Conn) Abort() { _ = c.raw.Close() }
 
-// release gives the buffers back; nothing may use c or a slice of it any more.
+// release gives all memory back; nothing may use c or a slice of it any more.
 func (c *Conn) release() {
+	c.share.Close()
 	c.inPos, c.inEnd = 0, 0
-	c.releaseInput()
+	c.shrink()
 	if c.out != nil {
 		writePool.Put((*[writeBuffer]byte)(c.out[:writeBuffer]))
 		c.out = nil

@@ -111,7 +111,7 @@ func (c *Conn) HandshakeClient(ctx context.Context, cfg *tls.Config) error {
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	t := tls.Client(c.raw, cfg)
+	t := tls.Client(&c.wire, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return err
 	}

@@ -24,12 +24,23 @@ func (s *Server) Listen(ctx context.Context) error {
 		return fmt.Errorf("listener %s on %s needs a certificate for TLS", s.l.Name, s.l.Addr)
 	}
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive()}
+	if s.l.SocketBuffer > 0 {
+		lc.Control = s.boundBuffers
+	}
 	ln, err := lc.Listen(ctx, "tcp", s.l.Addr)
 	if err != nil {
 		return fmt.Errorf("listener %s cannot listen on %s: %s: %w", s.l.Name, s.l.Addr, listenAdvice(err), err)
 	}
 	s.ln = ln
 	return nil
+}
+
+// boundBuffers bounds what the system holds of connections: they have it from
+// the socket that listens.
+func (s *Server) boundBuffers(_, _ string, socket syscall.RawConn) error {
+	var failed error
+	err := socket.Control(func(fd uintptr) { failed = sysBuffers(fd, s.l.SocketBuffer) })
+	return errors.Join(err, failed)
 }
 
 func listenAdvice(err error) string {

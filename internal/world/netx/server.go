@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"yubin/internal/world/heap"
 	"yubin/internal/world/obs"
 )
 
@@ -29,8 +30,9 @@ type Listener struct {
 	Name   string // for logs and errors: "imaps"
 	Addr   string // "host:port"; an empty host is all addresses
 	Mode   TLSMode
-	TLS    *tls.Config // needed for ImplicitTLS; StartTLS is the session's work
-	Limits Limits
+	TLS    *tls.Config  // needed for ImplicitTLS; StartTLS is the session's work
+	Slots  *Slots       // for connections, shared with other listeners; nil for no limits
+	Budget *heap.Budget // of what the sessions hold; nil for no bound
 	// Refuse returns the line, with its CRLF, that says goodbye to a connection
 	// over the limits; nil sends none. ImplicitTLS never sends it: there is no
 	// TLS yet in which to say it.
@@ -39,6 +41,7 @@ type Listener struct {
 	ReadTimeout      time.Duration // of a new Conn; the session changes it as it goes
 	WriteTimeout     time.Duration // 0 means DefaultWriteTimeout
 	HandshakeTimeout time.Duration // of ImplicitTLS; 0 means DefaultHandshakeTimeout
+	SocketBuffer     int           // octets that the system holds in each direction of a connection; 0 leaves it to the system
 	DrainTimeout     time.Duration // for sessions to end when Serve's context is done; 0 means DefaultDrainTimeout
 }
 
@@ -66,7 +69,7 @@ type Server struct {
 	log    *slog.Logger
 
 	ln       net.Listener
-	open     *connections
+	open     connections
 	handlers sync.WaitGroup
 
 	refusalLogged time.Time // used by the accepting goroutine only
@@ -74,8 +77,8 @@ type Server struct {
 
 // NewServer returns a server for l. handle runs one connection to its end; the
 // server closes the Conn when it returns, so it must keep nothing of it. The
-// context of handle is that of Serve: once it is done, the session should say
-// goodbye and return. A panic of handle is logged and ends only its connection.
+// context of handle ends with that of Serve, and when the connection is dismissed:
+// once it is done, the session should say goodbye and return. A panic of handle is logged and ends only its connection.
 func NewServer(l Listener, handle func(context.Context, *Conn), log *slog.Logger) *Server {
 	l.WriteTimeout = orDefault(l.WriteTimeout, DefaultWriteTimeout)
 	l.HandshakeTimeout = orDefault(l.HandshakeTimeout, DefaultHandshakeTimeout)
@@ -84,7 +87,7 @@ func NewServer(l Listener, handle func(context.Context, *Conn), log *slog.Logger
 		l:      l,
 		handle: handle,
 		log:    log.With(obs.KeyListen, l.Name),
-		open:   newConnections(l.Limits),
+		open:   connections{open: map[*Conn]struct{}{}},
 	}
 }
 
@@ -112,9 +115,6 @@ func (s *Server) Close() error {
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats { return s.open.snapshot() }
-
-// SetLimits changes the limits; connections over the new ones stay.
-func (s *Server) SetLimits(l Limits) { s.open.setLimits(l) }
 
 // Serve accepts connections until ctx is done. Then it stops listening, wakes
 // the sessions that wait for a command (Conn.Drain), gives all of them
@@ -151,14 +151,21 @@ func (s *Server) acceptAll(ctx context.Context) error {
 // admit starts the handler of a new connection, or refuses it.
 func (s *Server) admit(ctx context.Context, raw net.Conn) {
 	c := NewConn(raw, s.l.ReadTimeout, s.l.WriteTimeout)
-	if why := s.open.add(c); why != accepted {
-		s.refuse(c, why)
-		return
+	c.share.Init(s.l.Budget, c)
+	ctx, c.cancel = context.WithCancelCause(ctx)
+	if s.l.Slots != nil {
+		if why := s.l.Slots.add(c); why != accepted {
+			c.cancel(nil)
+			s.refuse(c, why)
+			return
+		}
 	}
+	s.open.add(c)
 	s.handlers.Go(func() { s.run(ctx, c) })
 }
 
 func (s *Server) refuse(c *Conn, why Refusal) {
+	s.open.refused(why)
 	s.logRefusal(c, why)
 	if s.l.Refuse != nil && s.l.Mode != ImplicitTLS {
 		c.writeTimeout = refusalTimeout
@@ -180,7 +187,7 @@ func (s *Server) logRefusal(c *Conn, why Refusal) {
 }
 
 func (s *Server) run(ctx context.Context, c *Conn) {
-	defer s.open.remove(c)
+	defer s.leave(c)
 	defer s.finish(c)
 	if s.l.Mode == ImplicitTLS {
 		if err := c.Handshake(s.l.TLS, s.l.HandshakeTimeout); err != nil {
@@ -192,12 +199,22 @@ func (s *Server) run(ctx context.Context, c *Conn) {
 	s.handle(ctx, c)
 }
 
+// leave forgets c, which is closed.
+func (s *Server) leave(c *Conn) {
+	c.cancel(nil)
+	s.open.remove(c)
+	if s.l.Slots != nil {
+		s.l.Slots.remove(c)
+	}
+}
+
 // finish closes c when its handler returned or panicked.
 func (s *Server) finish(c *Conn) {
 	if p := recover(); p != nil {
 		s.log.Error("panic in a session; only its connection was closed",
 			obs.KeyRemote, c.Remote(), obs.KeyErr, fmt.Sprint(p), "stack", string(debug.Stack()))
 		c.Abort() // Not Close: the panic may have left TLS with its locks held.
+		c.share.Close()
 		return
 	}
 	_ = c.Close()

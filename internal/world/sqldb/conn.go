@@ -99,7 +99,7 @@ func (c *conn) failed(rc int32) error {
 // restartWAL ever waits long: for readers, while nothing is written.
 const busyTimeout = 1000
 
-func openWriter(path string, maxSize, walPages int64) (*conn, error) {
+func openWriter(path string, maxSize, walPages, cache int64) (*conn, error) {
 	if err := layWAL(); err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func openWriter(path string, maxSize, walPages int64) (*conn, error) {
 		"mmap_size(0)",
 		"temp_store(MEMORY)",
 		fmt.Sprintf("journal_size_limit(%d)", 2*walPages*pageSize), // kept, to be overwritten
-		fmt.Sprintf("cache_size(-%d)", writerCacheKiB),
+		fmt.Sprintf("cache_size(-%d)", cache>>10),
 	}
 	if maxSize > 0 {
 		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", maxSize/pageSize))
@@ -119,9 +119,9 @@ func openWriter(path string, maxSize, walPages int64) (*conn, error) {
 	return openConn(path, walLayer, pragmas...)
 }
 
-func openReader(path string) (*conn, error) {
+func openReader(path string, cache int64) (*conn, error) {
 	return openConn(path, "", "mmap_size(0)", "temp_store(MEMORY)", "query_only(1)",
-		fmt.Sprintf("cache_size(-%d)", readerCacheKiB))
+		fmt.Sprintf("cache_size(-%d)", cache>>10))
 }
 
 func openCheckpointer(path string) (*conn, error) {

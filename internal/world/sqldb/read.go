@@ -37,7 +37,7 @@ func (db *DB) takeReader(ctx context.Context) (*conn, error) {
 	if c := db.idleReader(); c != nil {
 		return c, nil
 	}
-	c, err := openReader(db.path)
+	c, err := openReader(db.path, db.readerCache)
 	if err != nil {
 		<-db.reading
 		return nil, err

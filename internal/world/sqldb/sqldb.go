@@ -92,8 +92,7 @@ const (
 	DefaultReaders  = 4          // snapshot readers at a time
 	DefaultWALPages = 6 << 10    // 24 MiB of WAL: the background checkpoint
 	walFactor       = 4          // times as much: the writer itself makes room
-	writerCacheKiB  = 48 << 10   // page cache of the writer
-	readerCacheKiB  = 4 << 10    // page cache of each reader
+	DefaultCache    = 64 << 20   // octets of all page caches: three quarters the writer's, a quarter the readers'
 	maxStatements   = 256        // prepared statements kept per connection
 	applicationID   = 0x79756269 // "yubi", marks our files
 	pageSize        = 4096
@@ -106,7 +105,8 @@ type Options struct {
 	Log     *slog.Logger // nil drops
 	MaxSize int64        // octets the file may grow to, 0 for no bound: writes beyond it are Unavailable
 
-	WALPages int64 // pages of WAL at which Run checkpoints; 0 means DefaultWALPages
+	WALPages  int64 // pages of WAL at which Run checkpoints; 0 means DefaultWALPages
+	CacheSize int64 // octets of all page caches; 0 means DefaultCache
 
 	Observe func(Commit) // hears of every batch; must be quick; nil for none
 }
@@ -138,6 +138,7 @@ type DB struct {
 	walPages     atomic.Int64 // pages written since the WAL was last empty, about
 	walRetry     int64        // leader only: pages at which to make room next
 	walSoft      int64        // Options.WALPages
+	readerCache  int64        // octets of page cache of each reader
 	snapshots    atomic.Int32 // being read, see Snapshot
 
 	observe func(Commit) // nil for none
@@ -157,12 +158,16 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.WALPages <= 0 {
 		o.WALPages = DefaultWALPages
 	}
+	if o.CacheSize <= 0 {
+		o.CacheSize = DefaultCache
+	}
 	lock, err := lockFile(o.Path + ".lock")
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{}),
-		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, observe: o.Observe}
+		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, observe: o.Observe,
+		readerCache: o.CacheSize / 4 / int64(o.Readers)}
 	db.idle.L = &db.mu
 	db.reading = make(chan struct{}, o.Readers)
 	if err := db.open(ctx, o); err != nil {
@@ -179,7 +184,7 @@ func (db *DB) open(ctx context.Context, o Options) (err error) {
 	if err := rewrite(o.Path + "-wal"); err != nil {
 		return err
 	}
-	if db.writer, err = openWriter(o.Path, o.MaxSize, o.WALPages); err != nil {
+	if db.writer, err = openWriter(o.Path, o.MaxSize, o.WALPages, o.CacheSize/4*3); err != nil {
 		return damaged(o.Path, err)
 	}
 	db.tx.conn = db.writer
