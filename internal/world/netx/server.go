@@ -228,7 +228,10 @@ func (s *Server) drain() error {
 		s.handlers.Wait()
 		close(done)
 	}()
-	s.open.each((*Conn).Drain)
+	s.open.each(func(c *Conn) {
+		c.cancel(nil) // The end of Serve's context may not have come to all yet.
+		c.Drain()
+	})
 	if waitFor(done, s.l.DrainTimeout) {
 		return nil
 	}
