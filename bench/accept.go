@@ -191,7 +191,7 @@ func (b *bench) accept(ctx context.Context, c *contestant, cell acceptCell, rate
 		tails.add(cell.name(), c.Name(), float64(sent.P99.Microseconds())/1000, millis)
 		b.clientShare(c.Name(), share)
 	}
-	if _, ours := c.Server.(*server.Yubin); ours && cell.limited() {
+	if c.Name() == "yubin" && cell.limited() {
 		limits.add(cell.name(), "yubin, to mailbox", perSec, perSecond)
 	}
 	return nil

@@ -164,6 +164,9 @@ func ratio(ours, theirs float64, less bool) string {
 	if ours <= 0 || theirs <= 0 {
 		return "-"
 	}
+	if r := ours / theirs; r > 0.5 && r < 2 { // Beside one of its own kind a hundredth counts.
+		return fmt.Sprintf("%.2f", r)
+	}
 	return fmt.Sprintf("%.1f", ours/theirs)
 }
 

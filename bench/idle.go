@@ -55,10 +55,11 @@ func (b *bench) idleSessions(ours bool) int {
 func (b *bench) idleServers(round int, secure bool) []server.Server {
 	dir := filepath.Join(b.dir, fmt.Sprintf("idle-%d-%v", round, secure))
 	_ = os.MkdirAll(dir, 0o755)
-	all := []server.Server{
-		&server.Yubin{Binary: b.binary, Data: filepath.Join(dir, "yubin"), Offset: b.Offset, Accounts: idleAccounts},
-		&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "mdbox"), Format: "mdbox", MailOnly: true, Offset: b.Offset + 1000, Accounts: idleAccounts},
-	}
+	all := b.beside(server.Yubin{Accounts: idleAccounts}, dir, func() []server.Server {
+		return []server.Server{
+			&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "mdbox"), Format: "mdbox", MailOnly: true, Offset: b.Offset + 1000, Accounts: idleAccounts},
+		}
+	})
 	for _, s := range all {
 		b.contestant(s)
 	}

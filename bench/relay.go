@@ -137,15 +137,18 @@ func (b *bench) relays(s *sinks) ([]server.Server, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	all := []server.Server{
-		&server.Yubin{Binary: b.binary, Data: filepath.Join(dir, "yubin"), Offset: b.Offset, Accounts: 1,
-			Resolver: s.names.Addr().String(), Port: b.ownSinkPort(), Routes: map[string]string{"theirs.test": fmt.Sprintf("[%s]:%d", load.SinkAddress(0), b.postfixSinkPort())}},
-		&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "postfix"), Format: "mdbox", RelayOnly: true, Offset: b.Offset + 1000, Onward: b.onward()},
-	}
-	for i, program := range []string{"opensmtpd", "exim"} {
-		all = append(all, &server.SmallRelay{Program: program, Packages: b.packages, Dir: filepath.Join(dir, program), Port: b.Offset + 7525 + 1000*i,
-			NextHop: net.TCPAddr{IP: load.SinkAddress(0), Port: b.ownSinkPort()}})
-	}
+	y := server.Yubin{Accounts: 1, Resolver: s.names.Addr().String(), Port: b.ownSinkPort(),
+		Routes: map[string]string{"theirs.test": fmt.Sprintf("[%s]:%d", load.SinkAddress(0), b.postfixSinkPort())}}
+	all := b.beside(y, dir, func() []server.Server {
+		peers := []server.Server{
+			&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "postfix"), Format: "mdbox", RelayOnly: true, Offset: b.Offset + 1000, Onward: b.onward()},
+		}
+		for i, program := range []string{"opensmtpd", "exim"} {
+			peers = append(peers, &server.SmallRelay{Program: program, Packages: b.packages, Dir: filepath.Join(dir, program), Port: b.Offset + 7525 + 1000*i,
+				NextHop: net.TCPAddr{IP: load.SinkAddress(0), Port: b.ownSinkPort()}})
+		}
+		return peers
+	})
 	for _, s := range all {
 		b.contestant(s)
 	}

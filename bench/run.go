@@ -23,6 +23,7 @@ type runCmd struct {
 	Packages string   `help:"Where the peers' packages are unpacked, and kept." type:"path"`
 	Scratch  string   `help:"Where everything is kept while it runs; a disk, not memory." type:"existingdir"`
 	Binary   string   `help:"A yubin that is built already; without it the tree is built." type:"existingfile"`
+	Before   string   `help:"Another yubin, the only one to stand beside: to see what a change costs." type:"existingfile"`
 	Keep     bool     `help:"Keep the scratch folder, with the logs in it."`
 	Offset   int      `default:"20000" help:"Added to localserve's ports; the peers are 1000 and 2000 above."`
 }
@@ -132,15 +133,28 @@ func (b *bench) mailServers() []server.Server {
 		return nil
 	}
 	_ = os.Chmod(dir, 0o755)
-	all := []server.Server{
-		&server.Yubin{Binary: b.binary, Data: filepath.Join(dir, "yubin"), Offset: b.Offset, Accounts: accounts},
-		&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "mdbox"), Format: "mdbox", Offset: b.Offset + 1000, Accounts: accounts},
-		&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "maildir"), Format: "maildir", Offset: b.Offset + 2000, Accounts: accounts},
-	}
+	all := b.beside(server.Yubin{Accounts: accounts}, dir, func() []server.Server {
+		return []server.Server{
+			&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "mdbox"), Format: "mdbox", Offset: b.Offset + 1000, Accounts: accounts},
+			&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "maildir"), Format: "maildir", Offset: b.Offset + 2000, Accounts: accounts},
+		}
+	})
 	for _, s := range all {
 		b.contestant(s)
 	}
 	return all
+}
+
+// beside is yubin as y says, in a folder below dir, and its peers: those given,
+// or the yubin of --before.
+func (b *bench) beside(y server.Yubin, dir string, peers func() []server.Server) []server.Server {
+	y.Binary, y.Data, y.Offset = b.binary, filepath.Join(dir, "yubin"), b.Offset
+	if b.Before == "" {
+		return append([]server.Server{&y}, peers()...)
+	}
+	before := y
+	before.Binary, before.Label, before.Data, before.Offset = b.Before, "before", filepath.Join(dir, "before"), b.Offset+1000
+	return []server.Server{&y, &before}
 }
 
 // contestant notes what the results say of a server.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 // Yubin is the binary at Binary, run as `yubin localserve`.
 type Yubin struct {
 	Binary   string
+	Label    string // of another one beside it; "" is yubin
 	Data     string // its folder; it may be there already
 	Offset   int    // of its ports
 	Accounts int
@@ -38,12 +40,16 @@ func Build(ctx context.Context, folder string) (string, error) {
 	return binary, err
 }
 
-// Name is yubin.
-func (y *Yubin) Name() string { return "yubin" }
+// Name is yubin, or its label.
+func (y *Yubin) Name() string { return cmp.Or(y.Label, "yubin") }
 
-// Version is the commit.
+// Version is the commit; of one that has a label it is what the binary says.
 func (y *Yubin) Version() string {
-	out, err := output(exec.Command("git", "describe", "--tags", "--always", "--dirty"))
+	ask := exec.Command("git", "describe", "--tags", "--always", "--dirty")
+	if y.Label != "" {
+		ask = exec.Command(y.Binary, "version")
+	}
+	out, err := output(ask)
 	if err != nil {
 		return "of unknown version"
 	}
