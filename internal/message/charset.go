@@ -27,6 +27,23 @@ func KnownCharset(name string) bool {
 	return isUTF8(name) || isASCII(name) || newCharset(name) != nil
 }
 
+// HasASCIILines reports whether LF is the end of a line, and nothing else, in
+// text in the charset called name: not so in UTF-16, UTF-32 and EBCDIC, and who
+// knows in a charset that is not known.
+func HasASCIILines(name string) bool {
+	name = charsetName(name)
+	if isUTF8(name) || isASCII(name) {
+		return true
+	}
+	t := newCharset(name)
+	if t == nil {
+		return false
+	}
+	const lines = "a\r\nb\n"
+	out, _, err := transform.Bytes(t, []byte(lines))
+	return err == nil && string(out) == lines
+}
+
 // NewCharsetReader returns a reader of the text r in UTF-8. It never fails
 // but as r does: what is not of the charset becomes U+FFFD. In us-ascii and in
 // a charset that is not known, UTF-8 is taken as such and other octets above

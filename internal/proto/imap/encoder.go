@@ -4,6 +4,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"yubin/internal/message"
 )
 
 // Writer is where responses go. Encoder never flushes it.
@@ -215,29 +217,13 @@ const maxQuoted = 1000
 
 // AppendString appends b as a string: quoted if it is short and printable
 // US-ASCII, else as a literal. So it is valid for both revisions. NUL, which no
-// string may hold, is left out.
+// string may hold, is shown as in a message (message.WithoutNUL).
 func AppendString(dst, b []byte) []byte {
 	if isQuotable(b) {
 		return appendQuoted(dst, b)
 	}
-	nul := 0
-	for _, c := range b {
-		if c == 0 {
-			nul++
-		}
-	}
-	dst = append(dst, '{')
-	dst = strconv.AppendInt(dst, int64(len(b)-nul), 10)
-	dst = append(dst, "}\r\n"...)
-	if nul == 0 {
-		return append(dst, b...)
-	}
-	for _, c := range b {
-		if c != 0 {
-			dst = append(dst, c)
-		}
-	}
-	return dst
+	dst = strconv.AppendInt(append(dst, '{'), int64(len(b)), 10)
+	return message.AppendWithoutNUL(append(dst, "}\r\n"...), b)
 }
 
 func isQuotable(b []byte) bool {

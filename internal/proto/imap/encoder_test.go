@@ -132,7 +132,7 @@ func TestAppendString(t *testing.T) {
 		`a"b\`:   `"a\"b\\"`,
 		"é":      "{2}\r\né",
 		"a\r\nb": "{4}\r\na\r\nb",
-		"a\x00b": "{2}\r\nab",
+		"a\x00b": "{3}\r\na\x80b",
 		"\x7f":   "{1}\r\n\x7f",
 		long:     "{1001}\r\n" + long,
 	} {

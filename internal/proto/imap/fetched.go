@@ -1,10 +1,12 @@
 package imap
 
 import (
+	"io"
 	"strconv"
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 // Fetched writes one FETCH response, item by item. End must be called.
@@ -109,15 +111,20 @@ func (f *Fetched) raw(name string, value []byte) {
 }
 
 // Literal announces size octets for a BODY[...], BINARY[...] or RFC822 item.
-// The caller writes exactly so many to the Encoder before anything else. For
-// BINARY, hasNUL says that literal8 is needed (RFC 9051 §7.5.2).
-func (f *Fetched) Literal(item FetchItem, size int64, hasNUL bool) {
+// The caller writes exactly so many to the writer it returns before anything
+// else. For BINARY, hasNUL says that literal8 is needed (RFC 9051 §7.5.2); no
+// other literal can have NUL, so there it is shown as message.WithoutNUL does.
+func (f *Fetched) Literal(item FetchItem, size int64, hasNUL bool) io.Writer {
 	f.name(item)
 	if hasNUL && item.Kind == FetchBinary {
 		f.e.b = append(f.e.b, '~')
 	}
 	f.e.b = strconv.AppendInt(append(f.e.b, '{'), size, 10)
 	f.e.b = append(f.e.b, "}\r\n"...)
+	if item.Kind == FetchBinary {
+		return f.e
+	}
+	return message.WithoutNUL(f.e)
 }
 
 // Nil writes an item that does not exist, such as a part without its number.

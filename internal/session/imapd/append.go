@@ -1,7 +1,6 @@
 package imapd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,9 +10,6 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/proto/imap"
 )
-
-// errNUL is a message with octets that BODY[] could not show.
-var errNUL = errors.New("imapd: NUL in a message")
 
 // appendCommand is APPEND (RFC 9051 §6.3.12, RFC 3516 §4.4). What can be refused
 // is refused before the client sends the message.
@@ -41,7 +37,7 @@ func (s *session) appendCommand(ctx context.Context, cmd *imap.Command) (status,
 	case err != nil:
 		return appendFault(err)
 	case writeErr != nil:
-		return appendStatus(writeErr, args)
+		return appendStatus(writeErr)
 	}
 	return s.deliver(ctx, in, filing, args)
 }
@@ -76,9 +72,10 @@ func (s *session) received(given time.Time) time.Time {
 	return given
 }
 
-// receive reads the literal into in. When that fails (writeErr) or there is NUL
-// in it, the rest is read and dropped, so that the conversation can go on; err
-// is of the connection.
+// receive reads the literal into in. When that fails (writeErr) the rest is read
+// and dropped, so that the conversation can go on; err is of the connection.
+// Quirk: NUL, which only a literal8 may have, is taken in any literal: clients
+// copy messages that came with it from another server.
 func (s *session) receive(in io.Writer, size int64) (writeErr, err error) {
 	for size > 0 {
 		piece, err := s.conn.Peek()
@@ -86,9 +83,6 @@ func (s *session) receive(in io.Writer, size int64) (writeErr, err error) {
 			return nil, ofConn(err)
 		}
 		piece = piece[:min(int64(len(piece)), size)]
-		if bytes.IndexByte(piece, 0) >= 0 && writeErr == nil {
-			writeErr = errNUL
-		}
 		if writeErr == nil {
 			_, writeErr = in.Write(piece)
 		}
@@ -103,20 +97,15 @@ func (s *session) deliver(ctx context.Context, in *store.Incoming, filing store.
 	filed, err := s.srv.cfg.Appender.Deliver(ctx, in, []store.Filing{filing})
 	if err != nil {
 		s.logFailure("APPEND", err)
-		return appendStatus(err, args)
+		return appendStatus(err)
 	}
 	s.appended++
 	return okCode(imap.CodeAppendUID(filed[0].UIDValidity, filed[0].UID), "done")
 }
 
 // appendStatus answers a message that could not be kept. Nothing of it was.
-func appendStatus(err error, args *imap.Append) (status, error) {
-	switch {
-	case errors.Is(err, errNUL) && args.Literal.Binary:
-		return no(imap.CodeUnknownCTE, "messages with NUL octets are not kept; encode them in base64")
-	case errors.Is(err, errNUL):
-		return bad("a literal must not have NUL octets")
-	case mail.KindOf(err) == mail.TooLarge:
+func appendStatus(err error) (status, error) {
+	if mail.KindOf(err) == mail.TooLarge {
 		return statusAs(err, mail.TooLarge, imap.CodeTooBig), nil
 	}
 	return statusAs(err, mail.NotFound, imap.CodeTryCreate), nil

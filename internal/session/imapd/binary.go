@@ -131,11 +131,12 @@ func (m *fetchedMessage) decodeOnce(part *message.Part) (*decodedBody, error) {
 }
 
 // decoder reads the body of part without its transfer encoding, from a place on.
-// Lines of text end in CRLF (RFC 9051 §7.5.2), whatever a sender put into base64.
+// Lines of text end in CRLF (RFC 9051 §7.5.2), whatever a sender put into base64;
+// text whose lines are of other octets is as it is.
 func (m *fetchedMessage) decoder(part *message.Part, from message.Place) *message.Decoder {
 	raw := io.NewSectionReader(m.row.Content, part.Body+from.Raw, part.End-part.Body-from.Raw)
 	d := message.NewDecoder(raw, part.Encoding)
-	if part.Type == "text" {
+	if part.Type == "text" && message.HasASCIILines(part.Charset()) {
 		d.SetLines()
 	}
 	d.Resume(from)

@@ -91,8 +91,8 @@ func (m *fetchedMessage) body(i int) error {
 		return m.fields(i, off, end)
 	}
 	off, end = cut(it.Partial, off, end)
-	m.w.Literal(it, end-off, false)
-	if err := m.row.Content.WriteRange(m.f.s.out, off, end); err != nil {
+	w := m.w.Literal(it, end-off, false)
+	if err := m.row.Content.WriteRange(w, off, end); err != nil {
 		if m.f.s.out.Err() == nil {
 			m.f.s.logFailure("FETCH", err)
 		}
@@ -107,8 +107,7 @@ func isWhole(s imap.Section) bool { return len(s.Path) == 0 && s.Text == imap.Se
 
 // stream writes size octets of r as the literal of it.
 func (m *fetchedMessage) stream(it imap.FetchItem, r io.Reader, size int64, hasNUL bool) error {
-	m.w.Literal(it, size, hasNUL)
-	n, err := io.CopyN(m.f.s.out, r, size)
+	n, err := io.CopyN(m.w.Literal(it, size, hasNUL), r, size)
 	if err != nil && m.f.s.out.Err() == nil {
 		m.f.s.logFailure("FETCH", err)
 	}

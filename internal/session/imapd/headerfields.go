@@ -129,13 +129,13 @@ func (m *fetchedMessage) fields(i int, off, end int64) error {
 		size += int64(len(run))
 	}
 	from, to := cut(it.Partial, 0, size)
-	m.w.Literal(it, to-from, false)
+	w := m.w.Literal(it, to-from, false)
 	at := int64(0)
 	for run := range runs {
 		first, last := max(from-at, 0), min(to-at, int64(len(run)))
 		at += int64(len(run))
 		if first < last {
-			_, _ = m.f.s.out.Write(run[first:last]) // The error sticks.
+			_, _ = w.Write(run[first:last]) // The error sticks.
 		}
 	}
 	return nil
