@@ -125,11 +125,15 @@ func (r Recipient) siteName() string {
 
 // announce puts what was just committed before the scheduler. What finds no
 // room there is found in the database later.
-func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time, known *octets) {
+func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time, all *octets) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
-	for _, r := range to {
+	var known *kept
+	if all != nil && q.o.Alone && !due.After(now) {
+		known = all.kept(it)
+	}
+	for i, r := range to {
 		switch {
 		case r.done():
 			if reportAt.Before(q.reportAt) {
@@ -139,14 +143,13 @@ func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time,
 		case due.After(now):
 			q.scan.dueAt(due)
 		default:
-			q.board.add(key{it.ID, r.siteName()}, laneOf(it.Priority, 0), senderKey(it), now)
+			k := key{it.ID, r.siteName()}
+			q.board.addOrMiss(k, laneOf(it.Priority, 0), senderKey(it), now)
+			if known != nil {
+				q.board.remember(k, known, r.waiting(DeliveryID{it.ID, i + 1}, due))
+			}
 		}
 		q.o.Observe(Observation{Kind: ObservedSpooled, Site: r.siteName()})
-	}
-	if known != nil && q.o.Alone && !due.After(now) {
-		for k, f := range known.fresh(it, to, due) {
-			q.board.remember(k, f)
-		}
 	}
 	q.poke()
 }

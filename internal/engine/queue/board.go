@@ -19,6 +19,7 @@ type entry struct {
 	lane     lane
 	sender   string
 	busy     bool   // being carried, or its outcome being settled
+	stranger bool   // of a busy one: its site had not answered before
 	answered bool   // of a busy one: its site has room for the next
 	fresh    *fresh // what its rows say, or nil
 }
@@ -27,31 +28,47 @@ type entry struct {
 // no clock, no database.
 //
 // Sites with something to send that may be sent stand in rings and are served
-// by turns, those with urgent mail before all others. Within a site urgent mail
+// by turns, those with urgent mail before all others. Those that answered when
+// they were last spoken with take turns with strangers, who never have all of the
+// transactions: mail for a host that is well moves whatever waits for hosts that
+// are not there. Within a site urgent mail
 // goes first; of four others three are new and one is an old one tried again;
 // low priority gets one turn of sixteen, and what nobody else wants. Within a
 // lane of a site senders are served by turns.
+//
+// What is kept is bounded, and so is the work for one entry, however many sites
+// there are: a site exists while it has entries, while what it lacks is to be
+// looked for, and then among the last maxIdle that had any.
 type board struct {
-	limits  Limits
-	sites   map[string]*site
-	wanting map[*site]bool // whose mail in the database is to be looked for
-	entries map[key]*entry
-	queued  int // entries that are not busy
-	busy    int
-	settled int          // of busy: those that are answered
-	unkept  int          // outcomes that the database does not take
-	fresh   int          // octets of what entries know of their rows
-	gone    map[key]bool // what was done since the database began to be read; nil if it is not
+	limits    Limits
+	sites     map[string]*site
+	wanting   map[*site]bool // whose mail in the database is to be looked for
+	entries   map[key]*entry
+	queued    int // entries that are not busy
+	busy      int
+	strangers int          // of busy: those whose site had not answered before
+	settled   int          // of busy: those that are answered
+	unkept    int          // outcomes that the database does not take
+	fresh     int          // octets of what entries know of their rows
+	gone      map[key]bool // what was done since the database began to be read; nil if it is not
+	missed    bool         // the database has due rows that no site remembers
 
-	urgent, ring *list.List // of *site
-	resting      map[*site]bool
-	rested       time.Time // the earliest moment at which one of resting may go on
-	stopped      bool      // nothing is picked
+	rings   [2][2]*list.List // of *site: urgent or not, answering or strangers
+	turn    int
+	idle    *list.List // of *site: those with nothing to do, the first for longest
+	resting siteHeap   // by when they may go on
+	crowds  siteHeap   // those with more than one entry, the largest first
+	parked  bool       // sites that are not known may have rows put off because of them
+	stopped bool       // nothing is picked
 }
 
 func newBoard(l Limits) *board {
-	b := &board{sites: map[string]*site{}, wanting: map[*site]bool{}, entries: map[key]*entry{}, urgent: list.New(), ring: list.New(),
-		resting: map[*site]bool{}}
+	b := &board{sites: map[string]*site{}, wanting: map[*site]bool{}, entries: map[key]*entry{}, idle: list.New(),
+		resting: siteHeap{place: func(s *site) *int { return &s.restAt }, before: func(a, b *site) bool { return a.readyAt().Before(b.readyAt()) }},
+		crowds:  siteHeap{place: func(s *site) *int { return &s.crowdAt }, before: func(a, b *site) bool { return a.queued > b.queued }}}
+	for i := range b.rings {
+		b.rings[i] = [2]*list.List{list.New(), list.New()}
+	}
 	b.setLimits(l)
 	return b
 }
@@ -82,7 +99,7 @@ func (b *board) limitOf(name string) Limit {
 func (b *board) site(name string) *site {
 	s := b.sites[name]
 	if s == nil {
-		s = &site{name: name, limit: b.limitOf(name), window: firstConcurrency}
+		s = &site{name: name, limit: b.limitOf(name), window: firstConcurrency, restAt: -1, crowdAt: -1}
 		for i := range s.lanes {
 			s.lanes[i].senders = map[string]*list.Element{}
 		}
@@ -97,8 +114,9 @@ type admission uint8
 const (
 	admitted admission = iota
 	known              // it is here already
-	full               // no room: it stays in the database, and its site remembers that
-	shut               // its site is down and has its probe: it is to be put off
+	full               // no room at its site, which remembers that
+	noRoom             // no room at all: it stays in the database, and nobody remembers that
+	shut               // its site is down and has its probe, or may have none now: it is to be put off
 )
 
 // add takes an entry in.
@@ -106,50 +124,90 @@ func (b *board) add(k key, l lane, sender string, now time.Time) admission {
 	if b.entries[k] != nil {
 		return known
 	}
-	s := b.site(k.site)
-	if s.dead && s.queued+s.busy > 0 {
+	s := b.sites[k.site]
+	switch {
+	case s == nil:
+	case s.dead && (s.queued+s.busy > 0 || s.probeAt.After(now) && len(b.resting.sites) >= maxProbes):
 		return shut
-	}
-	if !b.makeRoom(s, l, sender) {
+	case !b.siteHasRoom(s, l, sender):
 		b.want(s, l)
 		return full
 	}
+	if b.queued >= MaxWindow && !b.evict(s) {
+		return noRoom
+	}
+	s = b.site(k.site)
 	e := &entry{key: k, lane: l, sender: sender}
 	b.entries[k] = e
 	s.lanes[l].push(e)
-	s.queued++
-	b.queued++
+	b.count(s, 1)
 	b.consider(s, now)
 	return admitted
 }
 
-// remember has the entry of k know its rows, if there is room for that.
-func (b *board) remember(k key, f *fresh) {
-	if e := b.entries[k]; e != nil && !e.busy && b.fresh+f.size() <= maxFresh {
-		e.fresh = f
-		b.fresh += f.size()
+// addOrMiss is add of what is not looked for again: if there is no room the
+// database is looked through.
+func (b *board) addOrMiss(k key, l lane, sender string, now time.Time) admission {
+	a := b.add(k, l, sender, now)
+	b.missed = b.missed || a == noRoom
+	return a
+}
+
+// hasRoom reports whether there is room for a step of what is in the database.
+func (b *board) hasRoom() bool { return b.queued <= MaxWindow-scanStep }
+
+// count adds n to the entries of a site that are not busy.
+func (b *board) count(s *site, n int) {
+	s.queued += n
+	b.queued += n
+	b.crowds.keep(s, s.queued > 1)
+}
+
+// remember has the entry of k know one more of its rows, if there is room for
+// that. It knows all of them or none.
+func (b *board) remember(k key, of *kept, d Delivery) {
+	e := b.entries[k]
+	if e == nil || e.busy || of.cut && e.fresh == nil {
+		return
 	}
+	size := freshRow
+	if of.entries == 0 {
+		size += len(of.octets)
+	}
+	if of.cut = of.cut || b.fresh+size > maxFresh; of.cut {
+		b.unremember(e)
+		return
+	}
+	if e.fresh == nil {
+		e.fresh = &fresh{kept: of}
+		of.entries++
+	}
+	e.fresh.due = append(e.fresh.due, d)
+	b.fresh += size
 }
 
 // unremember has e read its rows again.
 func (b *board) unremember(e *entry) {
-	if e.fresh != nil {
-		b.fresh -= e.fresh.size()
-		e.fresh = nil
+	f := e.fresh
+	if f == nil {
+		return
+	}
+	e.fresh = nil
+	b.fresh -= freshRow * len(f.due)
+	if f.entries--; f.entries == 0 {
+		b.fresh -= len(f.octets)
 	}
 }
 
-// makeRoom finds room for one of sender in a lane, if need be at the cost of
-// the sender with most, or of the site with most.
-func (b *board) makeRoom(s *site, l lane, sender string) bool {
+// siteHasRoom finds room for one of sender in a lane, if need be at the cost of
+// the sender with most.
+func (b *board) siteHasRoom(s *site, l lane, sender string) bool {
 	in := &s.lanes[l]
 	if in.len >= siteWindow && !b.evictSender(s, l, sender) {
 		return false
 	}
-	if share := max(siteWindow/4, 1); in.of(sender) >= share && in.len >= siteWindow/2 {
-		return false
-	}
-	return b.queued < MaxWindow || b.evictSite(s)
+	share := max(siteWindow/4, 1)
+	return in.of(sender) < share || in.len < siteWindow/2
 }
 
 // evictSender drops the last entry of the greediest sender of a lane, if that
@@ -165,41 +223,76 @@ func (b *board) evictSender(s *site, l lane, sender string) bool {
 	return true
 }
 
-// evictSite drops an eighth of the window from the site with most in memory,
-// if that has far more than s. It is rare, so it may look at all sites.
-func (b *board) evictSite(s *site) bool {
-	var greedy *site
-	for _, o := range b.sites {
-		if greedy == nil || o.queued > greedy.queued {
-			greedy = o
-		}
+// evict makes room in the window for s, which is nil if it is not known: it drops
+// an eighth of the window from the site with most in memory, if that has far more
+// than s; else, for a site that answers and has little, one of a stranger.
+func (b *board) evict(s *site) bool {
+	has := 0
+	if s != nil {
+		has = s.queued
 	}
-	if greedy == nil || greedy == s || greedy.queued < 2*(s.queued+1) {
+	if greedy := b.crowds.first(); greedy != nil && greedy != s && greedy.queued >= 2*(has+1) {
+		for range max(1, min(MaxWindow/8, greedy.queued/2)) {
+			b.want(greedy, b.dropLast(greedy))
+		}
+		return true
+	}
+	last := b.rings[1][1].Back()
+	if s == nil || !s.answers || has >= s.limit.Concurrency || last == nil {
 		return false
 	}
-	for range max(1, min(MaxWindow/8, greedy.queued/2)) {
-		l := lane(lanes - 1)
-		for l > 0 && greedy.lanes[l].len == 0 {
-			l--
-		}
-		b.drop(greedy, greedy.lanes[l].popLast(greedy.lanes[l].greediest()))
-		b.want(greedy, l)
-	}
+	stranger := last.Value.(*site)
+	b.dropLast(stranger)
+	b.missed = true
+	b.consider(stranger, time.Time{})
 	return true
+}
+
+// dropLast drops the last entry of the last lane of a site, and says which lane
+// that is.
+func (b *board) dropLast(s *site) lane {
+	l := lane(lanes - 1)
+	for l > 0 && s.lanes[l].len == 0 {
+		l--
+	}
+	b.drop(s, s.lanes[l].popLast(s.lanes[l].greediest()))
+	return l
 }
 
 // want remembers that the database has due rows of a lane that are not here.
 func (b *board) want(s *site, l lane) {
-	s.more[l] = true
+	if b.search(s) {
+		s.more[l] = true
+	} else {
+		b.missed = true
+	}
+}
+
+// search has the database searched for mail of s, if that is not done for too
+// many already.
+func (b *board) search(s *site) bool {
+	if b.sites[s.name] != s || !b.wanting[s] && len(b.wanting) >= maxWanting {
+		return false // It may have been forgotten meanwhile.
+	}
 	b.wanting[s] = true
+	b.retire(s)
+	return true
+}
+
+// searched ends that.
+func (b *board) searched(s *site) {
+	s.more, s.from = [lanes]bool{}, [lanes]cursor{}
+	delete(b.wanting, s)
+	if b.sites[s.name] == s {
+		b.retire(s)
+	}
 }
 
 // drop forgets an entry that is in no lane any more.
 func (b *board) drop(s *site, e *entry) {
 	delete(b.entries, e.key)
 	b.unremember(e)
-	s.queued--
-	b.queued--
+	b.count(s, -1)
 }
 
 // empty takes all entries of a site out of memory but keep of them, and returns
@@ -216,30 +309,53 @@ func (b *board) empty(s *site, keep int) (out []*entry) {
 // consider puts a site where it belongs: into a ring, to rest, or nowhere. Who
 // is in the right ring keeps its place.
 func (b *board) consider(s *site, now time.Time) {
-	delete(b.resting, s)
-	switch at := s.readyAt(); {
-	case s.queued == 0 || s.busy >= s.allowed():
+	ready := s.queued > 0 && s.busy < s.allowed()
+	rests := ready && s.readyAt().After(now)
+	if ready && !rests {
+		s.stand(b.ringOf(s))
+	} else {
 		s.stand(nil)
-	case at.After(now):
-		s.stand(nil)
-		b.resting[s] = true
-		if b.rested.IsZero() || at.Before(b.rested) {
-			b.rested = at
-		}
-	case s.lanes[laneUrgent].len > 0:
-		s.stand(b.urgent)
-	default:
-		s.stand(b.ring)
 	}
+	b.resting.keep(s, rests)
+	b.retire(s)
+}
+
+func (b *board) ringOf(s *site) *list.List {
+	calm, stranger := 1, 1
+	if s.lanes[laneUrgent].len > 0 {
+		calm = 0
+	}
+	if s.answers {
+		stranger = 0
+	}
+	return b.rings[calm][stranger]
+}
+
+// retire keeps sites with nothing to do in their order, and forgets those that
+// are too many.
+func (b *board) retire(s *site) {
+	idle := s.queued+s.busy == 0 && !b.wanting[s]
+	if idle && s.idle == nil {
+		s.idle = b.idle.PushBack(s)
+	} else if !idle && s.idle != nil {
+		b.idle.Remove(s.idle)
+		s.idle = nil
+	}
+	for b.idle.Len() > maxIdle {
+		b.forgetOne(b.idle.Front().Value.(*site))
+	}
+}
+
+// forgetOne forgets a site that is idle.
+func (b *board) forgetOne(s *site) {
+	b.idle.Remove(s.idle)
+	delete(b.sites, s.name)
+	b.parked = b.parked || s.parked
 }
 
 // rouse ends the rest of those whose time has come.
 func (b *board) rouse(now time.Time) {
-	if b.rested.IsZero() || b.rested.After(now) {
-		return
-	}
-	b.rested = time.Time{}
-	for s := range b.resting {
+	for s := b.resting.first(); s != nil && !s.readyAt().After(now); s = b.resting.first() {
 		b.consider(s, now)
 	}
 }
@@ -250,19 +366,24 @@ func (b *board) pick(now time.Time) *entry {
 	if b.stopped || b.unkept > 0 || b.settled >= maxSettling || b.busy >= b.limits.Total {
 		return nil
 	}
-	for _, ring := range []*list.List{b.urgent, b.ring} {
-		for front := ring.Front(); front != nil; front = ring.Front() {
-			s := front.Value.(*site)
-			s.stand(nil) // It goes to the end.
-			if s.queued == 0 {
+	for _, rings := range b.rings {
+		for i := range rings {
+			stranger := (i + b.turn) % 2
+			front := rings[stranger].Front()
+			if front == nil || stranger == 1 && b.strangers >= b.limits.Total-b.limits.Total/4 {
 				continue
 			}
+			b.turn++
+			s := front.Value.(*site)
+			s.stand(nil) // It goes to the end.
 			e := s.take()
-			e.busy = true
-			s.queued--
-			b.queued--
+			e.busy, e.stranger = true, stranger == 1
+			b.count(s, -1)
 			s.busy++
 			b.busy++
+			if e.stranger {
+				b.strangers++
+			}
 			s.began(now)
 			b.consider(s, now)
 			return e
@@ -277,7 +398,9 @@ func (b *board) answer(e *entry, f finding, now time.Time, rnd float64) {
 	e.answered = true
 	b.settled++
 	s.busy--
+	answered := s.answers
 	s.ended(f, now, rnd)
+	s.parked = s.parked || b.parked && s.answers && !answered
 	b.consider(s, now)
 }
 
@@ -293,15 +416,41 @@ func (b *board) done(e *entry, f finding, now time.Time, rnd float64) {
 	b.unremember(e)
 	b.settled--
 	b.busy--
+	if e.stranger {
+		b.strangers--
+	}
+}
+
+// learned follows what became of an entry of a site: one that is well gets back
+// what was put off because of it; of one that is down all but its probe is
+// returned, to be put off.
+func (b *board) learned(name string, f finding, now time.Time) (off []*entry) {
+	s := b.sites[name]
+	switch {
+	case s == nil:
+	case s.dead:
+		s.parked = true
+		b.missed = b.missed || s.hasMore() // What is due of it in the database is to be put off too.
+		b.searched(s)
+		keep := 1
+		if len(b.resting.sites) >= maxProbes {
+			keep = 0
+		}
+		off = b.empty(s, keep)
+		b.consider(s, now)
+	case f.verdict == alive && s.parked:
+		b.missed = !b.search(s) || b.missed
+	}
+	return off
 }
 
 // forget drops the sites about which there is nothing to remember.
 func (b *board) forget(now time.Time) {
-	for name, s := range b.sites {
-		if s.queued+s.busy == 0 && !s.hasMore() && !s.parked && now.Sub(s.seen) > siteMemory &&
-			(!s.dead || now.Sub(s.probeAt) > 4*maxProbe) {
-			delete(b.sites, name)
-			delete(b.resting, s)
+	for at := b.idle.Front(); at != nil; {
+		s := at.Value.(*site)
+		at = at.Next()
+		if now.Sub(s.seen) > siteMemory && (!s.dead || now.Sub(s.probeAt) > 4*maxProbe) {
+			b.forgetOne(s)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func newDesk(l Limits) *desk { return &desk{board: newBoard(l), now: time.Unix(1
 
 func (d *desk) put(site string, l lane, sender string) admission {
 	d.next++
-	return d.add(key{d.next, site}, l, sender, d.now)
+	return d.addOrMiss(key{d.next, site}, l, sender, d.now)
 }
 
 // picks names the senders of the next n picks, each done at once and well.
@@ -82,6 +82,10 @@ func TestPriority(t *testing.T) {
 
 func TestSitesTakeTurns(t *testing.T) {
 	d := newDesk(Limits{})
+	for _, site := range []string{"b", "c", "d", "e"} {
+		d.put(site, laneFresh, "x") // None is a stranger from here on.
+	}
+	d.picks(4)
 	for range 10 {
 		d.put("b", laneFresh, "b")
 	}
@@ -92,6 +96,78 @@ func TestSitesTakeTurns(t *testing.T) {
 	d.put("e", laneFresh, "e")
 	d.put("b", laneFresh, "b")
 	expect(t, "order", d.picks(2), "b e")
+}
+
+// TestStrangersLeaveRoom: mail for hosts that answer takes turns with mail for
+// those that are not known, and these never have all transactions.
+func TestStrangersLeaveRoom(t *testing.T) {
+	d := newDesk(Limits{Total: 8})
+	d.put("well", laneFresh, "well")
+	d.picks(1)
+	for i := range 2 * MaxWindow {
+		d.put(fmt.Sprint("unknown", i), laneFresh, "x")
+	}
+	expect(t, "in memory", fmt.Sprint(d.queued), fmt.Sprint(MaxWindow))
+	for range 2 {
+		if d.put("well", laneFresh, "well") != admitted {
+			t.Error("a site that answers finds no room")
+		}
+	}
+	expect(t, "order", d.picks(4), "x well x well")
+	expect(t, "strangers at a time", fmt.Sprint(len(d.busyAll())), "6")
+	d.put("well", laneFresh, "well")
+	if e := d.pick(d.now); e == nil || e.site != "well" {
+		t.Errorf("beside them goes %v", e)
+	}
+}
+
+// TestManySites: what is known of a million sites is bounded.
+func TestManySites(t *testing.T) {
+	const many = 100_000
+	d := newDesk(Limits{})
+	most := 0
+	for i := range many {
+		d.put(fmt.Sprint("unknown", i), laneFresh, fmt.Sprint(i%50))
+		if i%3 == 0 { // One of the two that went before it is tried, and its host is not there.
+			if e := d.pick(d.now); e != nil {
+				d.done(e, finding{verdict: down}, d.now, 0.5)
+				d.learned(e.site, finding{verdict: down}, d.now)
+			}
+		}
+		most = max(most, len(d.sites))
+	}
+	if bound := MaxWindow + maxIdle + maxWanting; most > bound || !d.missed {
+		t.Errorf("%d sites of %d are known, want at most %d; the database is to be looked through: %v", most, many, bound, d.missed)
+	}
+	if len(d.sites) != d.queued+d.idle.Len() || len(d.entries) != d.queued {
+		t.Errorf("%d sites, of which %d have mail and %d are idle; %d entries", len(d.sites), d.queued, d.idle.Len(), len(d.entries))
+	}
+}
+
+// TestManyDeadSites: of sites that wait for their probe few have one in memory,
+// and what is forgotten of them is found again when they are well.
+func TestManyDeadSites(t *testing.T) {
+	d := newDesk(Limits{})
+	for i := range 2*maxIdle + 2*maxProbes {
+		site := fmt.Sprint("dead", i)
+		for range 3 {
+			d.put(site, laneFresh, "x")
+			e := d.pick(d.now)
+			d.done(e, finding{verdict: down}, d.now, 0.5)
+			d.learned(site, finding{verdict: down}, d.now)
+		}
+		d.put(site, laneFresh, "x")
+	}
+	expect(t, "probes", fmt.Sprint(len(d.resting.sites)), fmt.Sprint(maxProbes))
+	expect(t, "idle", fmt.Sprint(d.idle.Len()), fmt.Sprint(maxIdle))
+	expect(t, "one more for a dead site", fmt.Sprint(d.put(fmt.Sprint("dead", 2*maxIdle), laneFresh, "x") == shut), "true")
+	d.put("dead2500", laneFresh, "x") // It was forgotten.
+	e := d.pick(d.now)
+	d.done(e, finding{verdict: alive}, d.now, 0.5)
+	d.learned(e.site, finding{verdict: alive}, d.now)
+	expect(t, "looked for", fmt.Sprint(d.wanting[d.site("dead2500")]), "true")
+	d.now = d.now.Add(time.Hour)
+	expect(t, "probed", fmt.Sprint(len(d.busyAll())), fmt.Sprint(DefaultTotal-DefaultTotal/4))
 }
 
 func TestBigSenderLeavesRoom(t *testing.T) {

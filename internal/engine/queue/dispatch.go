@@ -202,7 +202,7 @@ func (q *Queue) claim(jobs []job) error {
 			q.scan.dueAt(q.bound(j.item, now.Add(parkTime), now))
 		}
 		for _, d := range j.moved {
-			q.board.add(key{d.Item, d.Site}, j.entry.lane, j.entry.sender, now)
+			q.board.addOrMiss(key{d.Item, d.Site}, j.entry.lane, j.entry.sender, now)
 		}
 	}
 	return nil

@@ -48,7 +48,9 @@
 //
 // The rows are the queue; memory holds a window of what is due, see board and
 // scanner. What is new is put there by the commit that makes it durable and
-// read by nobody before it is claimed. A million waiting deliveries are rows.
+// read by nobody before it is claimed. A million waiting deliveries are rows, at
+// however many sites: of those some twenty thousand are known at most, and what
+// is done for one delivery does not depend on how many there are.
 //
 // Of mail that was accepted a moment ago the rows and the octets are in memory
 // too, up to 8 MiB, so that nothing is read to carry it.
@@ -60,7 +62,9 @@
 // come about, and below one the site is down: one message probes it after 1, 2,
 // 4 to 15 minutes, and whatever else becomes due goes on along its own schedule
 // without being tried, expires, and is reported. When the site is well again
-// all of that is due at once. A site or route that an operator paused is
+// all of that is due at once. Sites that answered and those that did not, or were
+// never tried, take turns, and the latter have three quarters of the transactions
+// at most. A site or route that an operator paused is
 // treated alike, without a probe.
 //
 // # Leases

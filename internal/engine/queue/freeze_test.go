@@ -129,7 +129,7 @@ func TestFreshIsBounded(t *testing.T) {
 	for i := range 300 {
 		k := key{spool.ItemID(i + 1), "mx:b.test"}
 		b.add(k, laneFresh, fmt.Sprint(i), time.Time{})
-		b.remember(k, &fresh{due: make([]Delivery, 1), octets: make([]byte, maxFreshOctets)})
+		b.remember(k, &kept{octets: make([]byte, maxFreshOctets)}, Delivery{})
 	}
 	if b.fresh > maxFresh || b.fresh < maxFresh-maxFreshOctets-freshRow {
 		t.Errorf("%d octets", b.fresh)
@@ -140,6 +140,22 @@ func TestFreshIsBounded(t *testing.T) {
 	if b.fresh != 0 || len(b.entries) != 0 {
 		t.Errorf("%d octets and %d entries are left", b.fresh, len(b.entries))
 	}
+}
+
+// TestManySitesShareOctets: a message for a thousand sites is in memory once.
+func TestManySitesShareOctets(t *testing.T) {
+	inBubble(t, func(h *house) {
+		var list []Recipient
+		for i := range MaxRecipients {
+			list = append(list, to(fmt.Sprintf("x@b%d.test", i))...)
+		}
+		h.send("one", from("s@a.test"), list)
+		h.want("octets kept", h.board.fresh < 1000+MaxRecipients*freshRow && h.board.fresh >= MaxRecipients*freshRow, true)
+		h.run()
+		h.pass(time.Minute)
+		h.want("taken", h.got(), MaxRecipients)
+		h.want("octets kept in the end", h.board.fresh, 0)
+	})
 }
 
 // TestAnswerMakesRoom: a site has its next message when it has answered, not

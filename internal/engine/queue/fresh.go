@@ -3,7 +3,6 @@ package queue
 import (
 	"bytes"
 	"io"
-	"iter"
 	"time"
 
 	"yubin/internal/engine/spool"
@@ -42,42 +41,34 @@ func octetsOf(in *store.Incoming) (*octets, error) {
 	return o, nil
 }
 
+// kept is what the entries of an item that was just committed share.
+type kept struct {
+	item    spool.Item
+	octets  []byte // without the trace; nil if they are to be read
+	entries int    // that know of it
+	cut     bool   // there was no room for all
+}
+
+// kept is the item as it would be read.
+func (o *octets) kept(it spool.Item) *kept {
+	it.Size = o.size + int64(len(it.Trace))
+	for _, t := range []*time.Time{&it.Arrived, &it.HoldUntil, &it.Expire, &it.DeliverBy.At} {
+		*t = fromMillis(millis(*t))
+	}
+	return &kept{item: it, octets: o.all}
+}
+
+// waiting is the row of r as it would be read.
+func (r Recipient) waiting(id DeliveryID, due time.Time) Delivery {
+	return Delivery{DeliveryID: id, OutgoingRecipient: r.OutgoingRecipient, Site: r.siteName(), Via: r.Via, State: Waiting,
+		Due: fromMillis(millis(due))}
+}
+
 // fresh is what the rows of an entry said when they were committed. Nobody has
 // changed them since: whoever is to change them makes the entry forget it.
 type fresh struct {
-	item   spool.Item
-	due    []Delivery
-	octets []byte // without the trace; nil if they are to be read
-}
-
-func (f *fresh) size() int { return len(f.octets) + freshRow*len(f.due) }
-
-// fresh gives what is to be known of each key of an item that was just
-// committed, as it would be read.
-func (o *octets) fresh(it spool.Item, to []Recipient, due time.Time) iter.Seq2[key, *fresh] {
-	it.Size = o.size + int64(len(it.Trace))
-	for _, t := range []*time.Time{&it.Arrived, &it.HoldUntil, &it.Expire, &it.DeliverBy.At, &due} {
-		*t = fromMillis(millis(*t))
-	}
-	all := map[key]*fresh{}
-	for i, r := range to {
-		if r.done() {
-			continue
-		}
-		k := key{it.ID, r.siteName()}
-		if all[k] == nil {
-			all[k] = &fresh{item: it, octets: o.all}
-		}
-		all[k].due = append(all[k].due, Delivery{DeliveryID: DeliveryID{it.ID, i + 1}, OutgoingRecipient: r.OutgoingRecipient,
-			Site: k.site, Via: r.Via, State: Waiting, Due: due})
-	}
-	return func(yield func(key, *fresh) bool) {
-		for k, f := range all {
-			if !yield(k, f) {
-				return
-			}
-		}
-	}
+	*kept
+	due []Delivery
 }
 
 // open opens the message.

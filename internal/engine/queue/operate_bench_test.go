@@ -11,7 +11,7 @@ import (
 func BenchmarkOperate(b *testing.B) {
 	h := outside(b)
 	h.send("first", from("s@a.test"), to("x@b.test"))
-	h.load(1_000_000, false)
+	h.load(1_000_000, waiting)
 	list := func(f Filter) func() {
 		return func() {
 			_, err := h.List(ctx, f, DeliveryID{}, MaxList)

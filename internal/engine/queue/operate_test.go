@@ -220,7 +220,7 @@ func TestTraceSince(t *testing.T) {
 func TestCrowdedSite(t *testing.T) {
 	h := outside(t)
 	h.send("first", from("s@a.test"), to("x@b.test"))
-	h.load(crowd-1, true)
+	h.load(crowd-1, overdue)
 	for _, n := range []int{crowd - 1, crowd + 9} {
 		seen := 0
 		last := DeliveryID{}
@@ -240,6 +240,6 @@ func TestCrowdedSite(t *testing.T) {
 		}
 		h.want("listed", seen, n)
 		h.want("counted", h.count(Filter{Site: "mx:paused.test"}).Waiting, n)
-		h.load(10, true)
+		h.load(10, overdue)
 	}
 }

@@ -144,8 +144,12 @@ func (q *Queue) unpark(ctx context.Context, now time.Time) error {
 		if n < siteWindow/2 {
 			s.parked = false
 		}
-		for l := range lanes {
-			q.board.want(s, l)
+		if n > 0 {
+			for l := range lanes {
+				q.board.want(s, l)
+			}
+		} else if !s.hasMore() {
+			q.board.searched(s)
 		}
 		q.mu.Unlock()
 		if err := q.refill(ctx); err != nil {

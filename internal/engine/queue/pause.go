@@ -97,7 +97,7 @@ func (q *Queue) releaseParked(ctx context.Context, scope Scope, name string) err
 		q.mu.Lock()
 		s := q.board.site(name)
 		s.parked = true
-		q.board.wanting[s] = true
+		q.board.missed = !q.board.search(s) || q.board.missed
 		q.mu.Unlock()
 	}
 	for more := scope == PauseRoute; more; { // Which sites it went to is not known: all are looked at again.

@@ -18,6 +18,9 @@ const (
 	MaxRecipients = 1000 // of one item
 	MaxWindow     = 8192 // pairs of item and site in memory
 	siteWindow    = 512  // of them for one lane of one site
+	maxIdle       = 8192 // sites with nothing to do whose health is remembered
+	maxWanting    = 256  // sites for which the database is searched; for what is beyond, all of it is looked through
+	maxProbes     = 2048 // sites with mail in memory that wait for their time; more have it put off
 	feedStep      = 256  // rows looked at for one lane of a site that had no room
 	jobRecipients = 100  // one transaction with a next hop (RFC 5321 §4.5.3.1.8)
 	claimBatch    = 32   // jobs claimed in one commit
@@ -39,9 +42,10 @@ const (
 
 	leaseTime   = time.Minute
 	heartbeat   = 15 * time.Second
-	passEvery   = 2 * time.Minute       // the whole index of what is due is looked through
-	passRest    = 10                    // times as long as the pass took, at least
-	scanPause   = 20 * time.Millisecond // between steps that found nothing
+	passEvery   = 2 * time.Minute        // the whole index of what is due is looked through
+	passRest    = 10                     // times as long as the pass took, at least
+	minRest     = 100 * time.Millisecond // after each pass
+	scanPause   = 20 * time.Millisecond  // between steps that found nothing
 	scanOverlap = 5 * time.Second
 	parkTime    = 15 * time.Minute // what a pause puts off is looked at again
 	retryOurs   = time.Minute      // after a failure of our own

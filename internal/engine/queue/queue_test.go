@@ -599,3 +599,25 @@ func TestReportsShareMemory(t *testing.T) {
 		h.want("made at a time", most, maxTelling)
 	})
 }
+
+// TestParkedAfterRestart: what was put off because its site was down goes out
+// when the site turns out to be well, also if nobody remembers that it was down.
+func TestParkedAfterRestart(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.answers(always(unreachable()))
+		h.run()
+		for i := range 8 {
+			h.send(fmt.Sprint(i), from("s@a.test"), to("x@b.test"))
+			h.pass(2 * time.Second)
+		}
+		h.pass(30 * time.Minute)
+		h.want("parked", h.count(Filter{}).Parked > 0, true)
+		h.stop()
+		h.answers(always(delivered()))
+		h.run()
+		h.send("new", from("s@a.test"), to("x@b.test"))
+		h.pass(time.Minute)
+		h.want("parked", h.count(Filter{}).Parked, 0)
+		h.want("left of what was parked", h.got() > 5, true)
+	})
+}

@@ -186,9 +186,17 @@ func (q *Queue) housekeeping(ctx context.Context, now time.Time, next *time.Time
 	if next.After(now) {
 		return nil
 	}
+	var parked bool
+	err := q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE parked > 0)`).Scan(&parked)
+	})
+	if err != nil {
+		return err
+	}
 	*next = now.Add(houseEvery)
 	q.mu.Lock()
 	q.board.forget(now)
+	q.board.parked = parked
 	q.reportAt = time.Time{}
 	q.mu.Unlock()
 	return q.sweep(ctx, now)
@@ -225,10 +233,10 @@ func (q *Queue) wait(now time.Time) time.Duration {
 	defer q.mu.Unlock()
 	wait := idleWait
 	soonest := func(t time.Time) { wait = min(wait, max(t.Sub(now), 0)) }
-	if !q.board.rested.IsZero() {
-		soonest(q.board.rested)
+	if s := q.board.resting.first(); s != nil {
+		soonest(s.readyAt())
 	}
-	if !q.scan.running || q.board.queued < MaxWindow {
+	if !q.scan.running || q.board.hasRoom() {
 		soonest(q.scan.wake())
 	}
 	if !q.o.Alone {
@@ -253,19 +261,10 @@ func (q *Queue) finish(e *entry, f finding, again *entry) {
 	q.mu.Lock()
 	now := q.o.Now()
 	q.board.done(e, f, now, q.o.Rand())
-	s := q.board.site(e.site)
-	if f.verdict == alive && s.parked {
-		q.board.wanting[s] = true
-	}
 	if again != nil {
-		q.board.add(again.key, again.lane, again.sender, now)
+		q.board.addOrMiss(again.key, again.lane, again.sender, now)
 	}
-	var off []*entry
-	if s.dead {
-		s.parked = true
-		off = q.board.empty(s, 1)
-		q.board.consider(s, now)
-	}
+	off := q.board.learned(e.site, f, now)
 	q.mu.Unlock()
 	if len(off) > 0 {
 		keys := make([]key, len(off))

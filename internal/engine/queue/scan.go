@@ -18,16 +18,19 @@ type cursor struct {
 // scanner goes through the index of what is due, from its head to now, and puts
 // before the board what it finds, so that the memory holds a bounded part of it.
 // A whole pass is made now and then, for what had no room or lost its lease;
-// between them only what became due meanwhile is looked at.
+// between them only what became due meanwhile is looked at. It never goes on
+// beyond what it found room for.
 type scanner struct {
 	at      cursor
-	running bool      // at is within what is due
-	whole   bool      // a pass from the head
-	again   bool      // another is to follow at once
-	begun   time.Time // the pass
-	passAt  time.Time // the next one begins
-	next    time.Time // something becomes due, or zero
-	resume  time.Time // a running pass goes on
+	running bool          // at is within what is due
+	whole   bool          // a pass from the head
+	again   bool          // another is to follow at once
+	missed  bool          // another is to follow soon
+	worked  time.Duration // by this pass
+	passAt  time.Time     // the next one begins
+	rested  time.Time     // it does not begin before that without an operator
+	next    time.Time     // something becomes due, or zero
+	resume  time.Time     // a running pass goes on
 }
 
 // dueAt says that something becomes due.
@@ -42,9 +45,9 @@ func (s *scanner) start(now time.Time) {
 	switch {
 	case s.running && s.whole:
 	case !s.passAt.After(now):
-		*s = scanner{running: true, whole: true, begun: now}
+		*s = scanner{running: true, whole: true}
 	case !s.running && !s.next.IsZero() && !s.next.After(now):
-		s.running, s.next, s.begun = true, time.Time{}, now
+		s.running, s.next = true, time.Time{}
 	}
 }
 
@@ -63,15 +66,28 @@ func (s *scanner) wake() time.Time {
 // finish ends a pass that reached now; next is what becomes due first after it.
 func (s *scanner) finish(now time.Time, next int64) {
 	if s.whole {
-		s.passAt = now.Add(max(passEvery, passRest*now.Sub(s.begun)))
+		rest := max(passRest*s.worked, minRest)
+		s.rested, s.passAt = now.Add(rest), now.Add(max(passEvery, rest))
+		if s.missed {
+			s.passAt = s.rested
+		}
 		if s.again {
 			s.passAt = now
 		}
 	}
-	s.running, s.whole, s.again = false, false, false
+	s.running, s.whole, s.again, s.missed, s.worked = false, false, false, false, 0
 	s.at = cursor{due: now.Add(-scanOverlap).UnixMilli()}
 	if next > 0 {
 		s.dueAt(fromMillis(next))
+	}
+}
+
+// repeat has a whole pass follow soon: what it passed is not in memory.
+func (s *scanner) repeat() {
+	if s.running && s.whole {
+		s.missed = true
+	} else if s.passAt.After(s.rested) {
+		s.passAt = s.rested
 	}
 }
 
@@ -102,6 +118,7 @@ type candidate struct {
 	site   string
 	lane   lane
 	sender string
+	place  int // among what was found
 }
 
 // refill looks for what is due: first for sites that had no room, then further
@@ -114,8 +131,12 @@ func (q *Queue) refill(ctx context.Context) error {
 		}
 	}
 	q.mu.Lock()
+	if q.board.missed && q.board.hasRoom() {
+		q.board.missed = false
+		q.scan.repeat()
+	}
 	q.scan.start(now)
-	at, ready := q.scan.at, q.scan.running && !q.scan.resume.After(now) && q.board.queued < MaxWindow
+	at, ready := q.scan.at, q.scan.running && !q.scan.resume.After(now) && q.board.hasRoom()
 	begins := q.scan.whole && at == cursor{}
 	q.mu.Unlock()
 	if !ready {
@@ -130,13 +151,20 @@ func (q *Queue) refill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	added, off := q.admit(found, now)
+	added, through, off, err := q.admit(found, now)
+	if err != nil {
+		return err
+	}
 	q.mu.Lock()
+	q.scan.worked += q.o.Now().Sub(now)
+	if through > 0 {
+		q.scan.at = found[through-1].cursor
+	}
 	switch {
+	case through < len(found):
 	case len(found) < scanStep:
 		q.scan.finish(now, next)
 	default:
-		q.scan.at = found[len(found)-1].cursor
 		q.scan.resume = now
 		if added == 0 && len(off) == 0 {
 			q.scan.resume = now.Add(scanPause)
@@ -177,12 +205,12 @@ func candidates(tx *sqldb.Tx, query string, args ...any) (found []candidate, err
 	return found, rows.Err()
 }
 
-// admit puts candidates before the board. off are those whose site is down.
-func (q *Queue) admit(found []candidate, now time.Time) (added int, off []key) {
+// admit puts candidates before the board, until there is no room: through says
+// how many it came through. off are those whose site is down.
+func (q *Queue) admit(found []candidate, now time.Time) (added, through int, off []key, err error) {
 	fresh := q.unknown(found)
 	if err := q.readSenders(fresh); err != nil {
-		q.o.Log.Warn("what is due cannot be read", "err", err)
-		return 0, nil
+		return 0, 0, nil, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -190,11 +218,13 @@ func (q *Queue) admit(found []candidate, now time.Time) (added int, off []key) {
 		switch k := (key{c.item, c.site}); q.board.add(k, c.lane, c.sender, now) {
 		case admitted:
 			added++
+		case noRoom:
+			return added, c.place, off, nil
 		case shut:
 			off = append(off, k)
 		}
 	}
-	return added, off
+	return added, len(found), off, nil
 }
 
 // reading has the board remember what is done from now on.
@@ -210,7 +240,8 @@ func (q *Queue) unknown(found []candidate) (fresh []candidate) {
 	defer q.mu.Unlock()
 	defer func() { q.board.gone = nil }()
 	seen := map[key]bool{}
-	for _, c := range found {
+	for i, c := range found {
+		c.place = i
 		k := key{c.item, c.site}
 		if seen[k] || q.board.entries[k] != nil || q.board.gone[k] {
 			continue // What is done may still be due in the snapshot.
@@ -257,12 +288,12 @@ type want struct {
 func (q *Queue) hungry() (list []want) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.board.queued >= MaxWindow-siteWindow {
+		return nil
+	}
 	for s := range q.board.wanting {
-		if s.dead {
-			continue
-		}
 		for l := range s.more {
-			if s.more[l] && s.lanes[l].len < siteWindow/8 && q.board.queued < MaxWindow-siteWindow {
+			if s.more[l] && s.lanes[l].len < siteWindow/8 {
 				list = append(list, want{s, s.name, lane(l), s.from[l]})
 			}
 		}
@@ -292,19 +323,28 @@ func (q *Queue) feed(ctx context.Context, w want, now time.Time) (err error) {
 		q.mu.Unlock()
 		return err
 	}
-	_, off := q.admit(found, now)
+	_, through, off, err := q.admit(found, now)
+	if err != nil {
+		through = 0
+	}
 	q.mu.Lock()
-	if len(found) == feedStep {
-		w.site.from[w.lane] = found[len(found)-1].cursor
+	switch {
+	case through == feedStep:
+		w.site.from[w.lane] = found[through-1].cursor
 		q.board.want(w.site, w.lane)
-	} else {
+	case through < len(found):
+		q.board.want(w.site, w.lane)
+	default:
 		w.site.from[w.lane] = cursor{}
 		if w.from != (cursor{}) {
 			q.board.want(w.site, w.lane) // Once more from the head, for what was left out.
 		} else if !w.site.hasMore() && !w.site.parked {
-			delete(q.board.wanting, w.site)
+			q.board.searched(w.site)
 		}
 	}
 	q.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	return q.putOff(ctx, off)
 }

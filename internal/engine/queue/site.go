@@ -36,6 +36,7 @@ type site struct {
 
 	window    float64
 	dead      bool
+	answers   bool // the last verdict was alive
 	probeAt   time.Time
 	probeWait time.Duration
 	nextAt    time.Time    // by the rate
@@ -46,8 +47,11 @@ type site struct {
 	from   [lanes]cursor // where to look for them
 	parked bool          // the database may have rows put off because of the site
 
-	in *list.List // the ring that it stands in
-	at *list.Element
+	in   *list.List // the ring that it stands in
+	at   *list.Element
+	idle *list.Element // its place among the idle, or nil
+
+	restAt, crowdAt int // its places in heaps; -1 if it is in none
 }
 
 // stand moves the site to the end of a ring, or to none. In the ring where it
@@ -94,8 +98,8 @@ func (s *site) ended(f finding, now time.Time, rnd float64) {
 	if f.verdict == unknown {
 		return
 	}
-	s.seen = now
-	if f.verdict == alive {
+	s.seen, s.answers = now, f.verdict == alive
+	if s.answers {
 		if s.dead {
 			s.dead, s.window, s.probeWait = false, firstConcurrency, 0
 		} else if s.busy+1 >= int(s.window) { // All of the window was in use.
