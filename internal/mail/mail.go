@@ -68,4 +68,5 @@ type Envelope struct {
 type Principal struct {
 	Account AccountID
 	Address Address // the account's primary address
+	Version int     // of the credentials that the login was checked against
 }

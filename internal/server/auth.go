@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 
@@ -13,39 +14,39 @@ import (
 type authenticator struct {
 	store *Store
 	from  netip.Addr
-	scram mail.Principal // of the exchange under way
 }
-
-// errNotProved says that the client did not know the password.
-var errNotProved = mail.Errorf(mail.Forbidden, "the proof is wrong")
 
 // Login checks a password.
 func (a *authenticator) Login(ctx context.Context, user, password string) (mail.Principal, error) {
 	p, err := a.store.directory.Login(ctx, user, password, a.from)
-	a.store.metrics.Login(err)
-	if err == nil {
-		err = a.store.guests.admit(ctx, p.Account)
-	}
-	return p, err
+	return a.end(ctx, p, err)
 }
 
 // Scram returns the keys of user.
-func (a *authenticator) Scram(ctx context.Context, user string) (sasl.StoredKeys, mail.Principal, error) {
-	k, p, err := a.store.directory.Scram(ctx, user, a.from)
-	a.scram = p
-	return sasl.StoredKeys(k), p, err
+func (a *authenticator) Scram(ctx context.Context, user string) (sasl.StoredKeys, sasl.Finish, error) {
+	login, err := a.store.directory.Scram(ctx, user, a.from)
+	if err != nil {
+		a.store.metrics.Login(err)
+		return sasl.StoredKeys{}, nil, err
+	}
+	return sasl.StoredKeys(login.Keys), func(ctx context.Context, proved func() bool) (mail.Principal, error) {
+		p, err := login.Finish(ctx, proved)
+		return a.end(ctx, p, err)
+	}, nil
 }
 
-// ScramDone tells the directory how an exchange ended.
-func (a *authenticator) ScramDone(ctx context.Context, user string, proved bool) error {
-	err := a.store.directory.ScramDone(ctx, user, a.from, proved)
-	if err == nil && !proved {
-		a.store.metrics.Login(errNotProved)
-		return nil
+// end registers the session of a login that was right, so that whoever changes the
+// account finds it, and asks the directory whether that came in time.
+func (a *authenticator) end(ctx context.Context, p mail.Principal, err error) (mail.Principal, error) {
+	full := error(nil) // Too many sessions are no failed login.
+	if err == nil {
+		if full = a.store.guests.admit(ctx, p.Account); full == nil {
+			err = a.store.directory.Confirm(ctx, p)
+		}
 	}
 	a.store.metrics.Login(err)
-	if err == nil {
-		err = a.store.guests.admit(ctx, a.scram.Account)
+	if err = cmp.Or(err, full); err != nil {
+		return mail.Principal{}, err
 	}
-	return err
+	return p, nil
 }

@@ -34,8 +34,8 @@ func (g *guests) received(serve func(context.Context, *netx.Conn)) func(context.
 	}
 }
 
-// admit notes that the connection of ctx is the account's from now on. The error
-// is for the client: there are too many.
+// admit notes that the connection of ctx is the account's from now on, and nobody
+// else's. The error is for the client: there are too many.
 func (g *guests) admit(ctx context.Context, account mail.AccountID) error {
 	one, ok := ctx.Value(guestKey{}).(*guest)
 	if !ok || account == 0 {
@@ -46,6 +46,7 @@ func (g *guests) admit(ctx context.Context, account mail.AccountID) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.remove(one)
 	one.account = account
 	if g.here == nil {
 		g.here = make(map[mail.AccountID]map[*guest]bool)
@@ -61,6 +62,11 @@ func (g *guests) leave(one *guest) {
 	one.cancel(nil)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.remove(one)
+}
+
+// remove takes one out. The caller holds the lock.
+func (g *guests) remove(one *guest) {
 	delete(g.here[one.account], one)
 	if len(g.here[one.account]) == 0 {
 		delete(g.here, one.account)

@@ -34,7 +34,12 @@ func deps() Deps {
 // start opens and runs a server with one account until stop is called.
 func start(t *testing.T, c config.Config) (s *Server, stop func() error) {
 	t.Helper()
-	s, err := New(t.Context(), c, deps())
+	return startWith(t, c, deps())
+}
+
+func startWith(t *testing.T, c config.Config, d Deps) (s *Server, stop func() error) {
+	t.Helper()
+	s, err := New(t.Context(), c, d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +73,11 @@ func dial(t *testing.T, a net.Addr) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newPeer(t, c)
+}
+
+func newPeer(t *testing.T, c net.Conn) *peer {
+	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)

@@ -103,6 +103,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Limits:             smtpLimits(c),
 		Auth:               s.login,
 		AllowPlainLoopback: true,
+		ChannelBinding:     c.TLS.ChannelBinding,
 		Router:             router{hops{s.store.outgoing.router, c.DeliverPort}},
 		Identities:         s.store.directory,
 		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.outgoing.queue.Accept),
@@ -150,6 +151,7 @@ func (s *Server) imapConfig(c config.Config) imapd.Config {
 		Notifier:           s.store.hub,
 		Login:              s.login,
 		AllowPlainLoopback: true,
+		ChannelBinding:     c.TLS.ChannelBinding,
 		MaxMessage:         c.Limits.MessageSize,
 		Search:             s.store.search,
 		Now:                s.deps.Now,
@@ -164,6 +166,7 @@ func (s *Server) pop3Config(c config.Config) pop3d.Config {
 		Maildrops:          s.store.mail,
 		Login:              s.login,
 		AllowPlainLoopback: true,
+		ChannelBinding:     c.TLS.ChannelBinding,
 		Now:                s.deps.Now,
 		Log:                s.deps.Log,
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -82,6 +83,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
 		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
+		Shared: func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
 	})
 	if err != nil {
 		return err

@@ -181,7 +181,7 @@ func findAccount(tx *sqldb.Tx, a mail.Address) (Account, error) {
 }
 
 // SetPassword gives the account a new password; the old one is worth nothing
-// from now on. Errors: NotFound, Invalid.
+// from now on, and whose networks are known is learned again. Errors: NotFound, Invalid.
 func (d *Directory) SetPassword(ctx context.Context, a mail.Address, password string) error {
 	if _, err := d.Account(ctx, a); err != nil {
 		return err // before the work of hashing
@@ -191,7 +191,7 @@ func (d *Directory) SetPassword(ctx context.Context, a mail.Address, password st
 		return err
 	}
 	return d.updateAccount(ctx, a, "the password was changed; log in again",
-		`UPDATE directory_account SET password = $2, scram = $3 WHERE id = $1`, s.password, s.scram)
+		`UPDATE directory_account SET password = $2, scram = $3, version = version + 1 WHERE id = $1`, s.password, s.scram)
 }
 
 // SetDisabled stops or starts logins of the account and mail for it. What it
@@ -201,11 +201,11 @@ func (d *Directory) SetDisabled(ctx context.Context, a mail.Address, disabled bo
 	if disabled {
 		why = "the account is disabled"
 	}
-	return d.updateAccount(ctx, a, why, `UPDATE directory_account SET disabled = $2 WHERE id = $1`, disabled)
+	return d.updateAccount(ctx, a, why, `UPDATE directory_account SET disabled = $2, version = version + 1 WHERE id = $1`, disabled)
 }
 
 // updateAccount runs an UPDATE whose $1 is the id of the account a. With a
-// reason, its open sessions are revoked.
+// reason, its open sessions are revoked and its networks forgotten.
 func (d *Directory) updateAccount(ctx context.Context, a mail.Address, why, query string, args ...any) error {
 	return d.change(ctx, func(tx *sqldb.Tx) error {
 		found, err := findAccount(tx, a)
@@ -214,6 +214,9 @@ func (d *Directory) updateAccount(ctx context.Context, a mail.Address, why, quer
 		}
 		if why != "" {
 			tx.OnCommit(func() { d.o.Revoked(found.ID, why) })
+			if err := d.forgetNetworks(tx, found.ID); err != nil {
+				return err
+			}
 		}
 		_, err = tx.Exec(query, append([]any{found.ID}, args...)...)
 		return err
@@ -235,6 +238,9 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
 			return err
 		}
 		tx.OnCommit(func() { d.o.Revoked(found.ID, "the account was removed") })
+		if err := d.forgetNetworks(tx, found.ID); err != nil {
+			return err
+		}
 		if err := d.o.Accounts.DeleteAccount(tx, found.ID); err != nil {
 			return err
 		}

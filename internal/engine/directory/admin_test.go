@@ -263,8 +263,7 @@ func TestImportRestart(t *testing.T) {
 func TestImportSparesTheWork(t *testing.T) {
 	h := open(t, nil)
 	h.account("there")
-	h.must(h.enter(t.Context(), Cost{Memory: 1 << 20}))
-	defer h.leave(Cost{Memory: 1 << 20})
+	defer h.shutGate()()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	report, err := h.Import(ctx, each(Record{Line: 1, Address: addr("there"), Password: "x"}), nil)

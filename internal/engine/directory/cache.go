@@ -71,6 +71,15 @@ func (c *cache[K, V]) put(k K, v V, epoch uint64) {
 	}
 }
 
+// forget forgets k, and all that is being read now.
+func (c *cache[K, V]) forget(k K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	delete(c.m.young, k)
+	delete(c.m.old, k)
+}
+
 // clear forgets all, and all that is being read now.
 func (c *cache[K, V]) clear() {
 	c.mu.Lock()

@@ -44,6 +44,9 @@ func (d *Directory) Check(ctx context.Context, report func(problem string)) erro
 		if err := checkAliases(tx, report); err != nil {
 			return err
 		}
+		if err := checkNetworks(tx, report); err != nil {
+			return err
+		}
 		return checkSecrets(tx, report)
 	})
 }

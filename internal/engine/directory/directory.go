@@ -19,7 +19,10 @@
 //
 //	directory_domain        a local domain; catch_all is an account or 0
 //	directory_account       an account; password is a PHC string (argon2id),
-//	                        scram a text as in RFC 5803, or empty
+//	                        scram a text as in RFC 5803, or empty; version counts
+//	                        the changes that end its sessions
+//	directory_network       a network from which an owner has logged in, and when
+//	                        last: MaxNetworks of an account, for NetworkAge
 //	directory_alias         an alias, never of the same name as an account
 //	directory_alias_target  its targets, each the name of an account or alias, or
 //	                        an address of a domain that is not local
@@ -43,12 +46,18 @@
 //
 // # Logins
 //
-// A password is compared with its argon2id hash, a bounded number at a time;
-// one that was right is remembered, as a keyed digest, until it is changed.
-// Unknown users cost the same work, and for SCRAM have a salt. Failures are
-// told late and counted for the network they came from and for the account:
-// see NetworkFailures. A network that has logged in to an account since the
-// process started is not held back by what others fail at that account.
+// A password is compared with its argon2id hash, a bounded number at a time, in
+// fair turns (gate); one that was right is remembered, as a keyed digest, until
+// it is changed. Unknown users cost the same work, and for SCRAM have a salt.
+// Failures are told late and counted: for the network they came from, which is
+// refused for minutes after NetworkFailures, and for the account, which from
+// then on is slow to answer other networks and refuses nobody. In a network from
+// which its owner has logged in, and in one that many share (this machine,
+// Options.Shared), an account is counted by itself: see OwnFailures. The networks
+// of an owner are rows, written with the first login of a day from each.
+//
+// A login is of one version of the account's credentials. Who registers a session
+// asks Confirm afterwards: what a change did not find to revoke is refused there.
 //
 // Answers are remembered in memory until the next change of anything. That is
 // enough for one process; it is not told of changes made by another.
@@ -63,10 +72,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -79,6 +87,7 @@ const (
 	maxCredentials = 8 << 10
 	maxVerified    = 16 << 10
 	maxQuotas      = 32 << 10
+	maxWhereabouts = 8 << 10
 )
 
 // ErrDisabled is the cause (errors.Is) of the Forbidden that a disabled account
@@ -106,6 +115,10 @@ type Options struct {
 	// and why. It must not block. Nil drops.
 	Revoked func(account mail.AccountID, why string)
 
+	// Shared says of an address whether many people log in from it: a webmail, a
+	// proxy. This machine itself always counts so. Nil means none else.
+	Shared func(netip.Addr) bool
+
 	Postmaster  mail.Address // who gets mail for postmaster of every domain; zero means the domain's first account
 	NoRateLimit bool         // failed logins are neither slowed down nor limited
 
@@ -119,7 +132,7 @@ type Directory struct {
 	o      Options
 	log    *slog.Logger
 	limits *limits
-	gate   *semaphore.Weighted // KiB of memory for argon2
+	gate   *gate // KiB of memory for argon2
 
 	scramSecret []byte // from the database: invents salts for unknown users
 	ticketKey   []byte // of this process: see ticket
@@ -130,6 +143,7 @@ type Directory struct {
 	credentials *cache[mail.Address, credential]
 	verified    *cache[[ticketSize]byte, struct{}]
 	quotas      *cache[mail.AccountID, mail.Quota]
+	networks    *cache[mail.AccountID, []network]
 }
 
 // Open brings the tables up to date and returns the directory.
@@ -138,13 +152,14 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 	d := &Directory{
 		o:           o,
 		log:         o.Log,
-		limits:      newLimits(o.Now, o.NoRateLimit),
-		gate:        semaphore.NewWeighted(int64(o.HashMemory)),
+		limits:      newLimits(o.Now, o.Sleep, o.NoRateLimit),
+		gate:        &gate{free: o.HashMemory},
 		routes:      newCache[mail.Address, route](maxRoutes),
 		domains:     newCache[mail.Domain, bool](maxDomains),
 		credentials: newCache[mail.Address, credential](maxCredentials),
 		verified:    newCache[[ticketSize]byte, struct{}](maxVerified),
 		quotas:      newCache[mail.AccountID, mail.Quota](maxQuotas),
+		networks:    newCache[mail.AccountID, []network](maxWhereabouts),
 	}
 	if err := d.invent(); err != nil {
 		return nil, err
@@ -170,6 +185,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Revoked == nil {
 		o.Revoked = func(mail.AccountID, string) {}
+	}
+	if o.Shared == nil {
+		o.Shared = func(netip.Addr) bool { return false }
 	}
 	if o.Cost == (Cost{}) {
 		o.Cost = DefaultCost()

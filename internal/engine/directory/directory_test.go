@@ -51,6 +51,12 @@ func (h *house) sleep(_ context.Context, d time.Duration) error {
 	return nil
 }
 
+// shutGate takes all memory for hashing, and returns what gives it back.
+func (h *house) shutGate() (open func()) {
+	h.must(h.gate.enter(h.t.Context(), attempt{known: true}, h.o.HashMemory, 0))
+	return func() { h.gate.leave(h.o.HashMemory) }
+}
+
 var home = netip.MustParseAddr("192.0.2.7")
 
 // open makes a directory with the domains example.org and xn--bcher-kva.example.

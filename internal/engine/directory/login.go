@@ -12,6 +12,29 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
+// Why a login was refused: causes (errors.Is) of its Forbidden, for the log. The
+// client hears the same for both.
+var (
+	errWrongPassword = errors.New("directory: wrong password")
+	errUnknownUser   = errors.New("directory: unknown user")
+)
+
+// Reason says in a word or two why a login failed, for the log of an operator and
+// never for the client; "" for nil.
+func Reason(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, errWrongPassword):
+		return "wrong password"
+	case errors.Is(err, errUnknownUser):
+		return "unknown user"
+	case errors.Is(err, ErrDisabled):
+		return "account disabled"
+	}
+	return mail.KindOf(err).String()
+}
+
 // credential is what a login needs of an account; Account 0 for nobody.
 type credential struct {
 	principal mail.Principal
@@ -26,6 +49,7 @@ type claimed struct {
 	attempt
 	address mail.Address // the key of the account's address; zero if it cannot be one
 	name    string       // prepared user name
+	account credential
 }
 
 // Login checks a password. The user is the full address of an account, in any
@@ -33,36 +57,38 @@ type claimed struct {
 // microseconds while that password is remembered. A failure is told after a
 // delay. Errors: Forbidden for a wrong password and for a user that does not
 // exist, which take the same time and say the same; Forbidden with the cause
-// ErrDisabled, only after the right password; RateLimited.
+// ErrDisabled, only after the right password; RateLimited; Unavailable if there
+// was no time to look at it.
 func (d *Directory) Login(ctx context.Context, user, password string, from netip.Addr) (mail.Principal, error) {
-	who := claim(user, from)
-	if err := d.limits.admit(who.attempt); err != nil {
+	who, err := d.claim(ctx, user, from)
+	if err != nil {
+		return mail.Principal{}, err
+	}
+	in, err := d.limits.admit(ctx, who.attempt)
+	if err != nil {
 		return mail.Principal{}, err
 	}
 	prepared, err := prepare(password, MaxPassword)
 	if err != nil || who.name == "" {
-		return mail.Principal{}, d.refuse(ctx, who, guess{})
+		return mail.Principal{}, d.refuse(ctx, in, who, guess{})
 	}
-	c, err := d.credential(ctx, who.address)
-	if err != nil {
-		return mail.Principal{}, err
-	}
-	right, err := d.verify(ctx, who, c, prepared)
+	right, err := d.verify(ctx, who, prepared)
 	switch {
 	case err != nil:
+		in.done()
 		return mail.Principal{}, err
 	case !right:
-		return mail.Principal{}, d.refuse(ctx, who, d.guessed(who, prepared))
+		return mail.Principal{}, d.refuse(ctx, in, who, d.guessed(who, prepared))
 	}
-	p, err := d.admitted(who, c)
-	if err == nil && c.scram.Iterations == 0 {
-		d.completeScram(ctx, c, prepared)
+	p, err := d.admitted(ctx, in, who)
+	if err == nil && who.account.scram.Iterations == 0 {
+		d.completeScram(ctx, who.account, prepared)
 	}
 	return p, err
 }
 
-// claim makes sense of a user name.
-func claim(user string, from netip.Addr) claimed {
+// claim makes sense of a user name and reads what there is of that account.
+func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (claimed, error) {
 	who := claimed{}
 	if name, err := prepare(user, MaxUserName); err == nil {
 		who.name = name
@@ -74,31 +100,77 @@ func claim(user string, from netip.Addr) claimed {
 	sum := sha256.Sum256([]byte(who.name))
 	copy(who.user[:], sum[:])
 	who.network = networkOf(from)
-	return who
+	who.shared = !who.network.IsValid() || d.o.Shared(from)
+	if who.address.IsZero() {
+		return who, nil
+	}
+	var err error
+	if who.account, err = d.credential(ctx, who.address); err != nil || who.shared {
+		return who, err
+	}
+	seen, err := d.seenFrom(ctx, who.account.principal.Account, who.network)
+	who.known = !seen.IsZero()
+	return who, err
 }
 
 // refuse counts a failure, waits, and is the error that says so.
-func (d *Directory) refuse(ctx context.Context, who claimed, g guess) error {
-	if delay := d.limits.failed(who.attempt, g); delay > 0 {
+func (d *Directory) refuse(ctx context.Context, in *admission, who claimed, g guess) error {
+	if delay := in.failed(g); delay > 0 {
 		if err := d.o.Sleep(ctx, delay); err != nil {
 			return err
 		}
 	}
-	return mail.Errorf(mail.Forbidden, "user name or password is wrong")
+	return wrong(who)
+}
+
+// wrong is the error of credentials that do not fit.
+func wrong(who claimed) error {
+	cause := errWrongPassword
+	if who.account.principal.Account == 0 {
+		cause = errUnknownUser
+	}
+	return &mail.Error{Kind: mail.Forbidden, Text: "user name or password is wrong", Err: cause}
 }
 
 // admitted is the answer to a right password.
-func (d *Directory) admitted(who claimed, c credential) (mail.Principal, error) {
-	d.limits.succeeded(who.attempt)
-	if c.disabled {
-		return mail.Principal{}, &mail.Error{Kind: mail.Forbidden, Text: "this account is disabled; ask the administrator", Err: ErrDisabled}
+func (d *Directory) admitted(ctx context.Context, in *admission, who claimed) (mail.Principal, error) {
+	in.done()
+	p := who.account.principal
+	if who.account.disabled {
+		return mail.Principal{}, errDisabled()
 	}
-	return c.principal, nil
+	if !who.shared && !d.limits.off {
+		d.remember(ctx, p, who.network)
+	}
+	return p, nil
+}
+
+func errDisabled() error {
+	return &mail.Error{Kind: mail.Forbidden, Text: "this account is disabled; ask the administrator", Err: ErrDisabled}
+}
+
+// Confirm says whether the login that gave p still holds: nil, or the error that a
+// login would give now. It is asked once Options.Revoked would find the session:
+// a change is either seen here, or finds the session there.
+func (d *Directory) Confirm(ctx context.Context, p mail.Principal) error {
+	who := claimed{address: p.Address.Key()}
+	var err error
+	if who.account, err = d.credential(ctx, who.address); err != nil {
+		return err
+	}
+	switch now := who.account.principal; {
+	case now.Account == p.Account && who.account.disabled:
+		return errDisabled()
+	case now.Account != p.Account || now.Version != p.Version:
+		return wrong(who)
+	}
+	return nil
 }
 
 // verify checks the password, from memory if it was right before. For nobody it
 // does the same work.
-func (d *Directory) verify(ctx context.Context, who claimed, c credential, password string) (bool, error) {
+func (d *Directory) verify(ctx context.Context, who claimed, password string) (bool, error) {
+	c := who.account
 	t := d.ticket(c, password)
 	_, epoch, ok := d.verified.get(t)
 	if ok {
@@ -108,14 +180,11 @@ func (d *Directory) verify(ctx context.Context, who claimed, c credential, passw
 	if c.principal.Account == 0 {
 		h = d.nobody
 	}
-	if err := d.enter(ctx, h.cost); err != nil {
+	need := d.weight(h.cost)
+	if err := d.gate.enter(ctx, who.attempt, need, GateWait); err != nil {
 		return false, err
 	}
-	defer d.leave(h.cost)
-	// Others of a flood may have failed while this one waited.
-	if err := d.limits.admit(who.attempt); err != nil {
-		return false, err
-	}
+	defer d.gate.leave(need)
 	if !h.fits(password) || c.principal.Account == 0 {
 		return false, nil
 	}
@@ -162,9 +231,9 @@ func (d *Directory) credential(ctx context.Context, key mail.Address) (credentia
 func readCredential(tx *sqldb.Tx, key mail.Address) (credential, error) {
 	var c credential
 	var scram string
-	err := tx.QueryRow(`SELECT id, local, domain, disabled, password, scram FROM directory_account
+	err := tx.QueryRow(`SELECT id, local, domain, version, disabled, password, scram FROM directory_account
 		WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local).Scan(
-		&c.principal.Account, &c.principal.Address.Local, &c.principal.Address.Domain, &c.disabled, &c.password, &scram)
+		&c.principal.Account, &c.principal.Address.Local, &c.principal.Address.Domain, &c.principal.Version, &c.disabled, &c.password, &scram)
 	if isNoRow(err) {
 		return credential{}, nil
 	}
@@ -197,36 +266,40 @@ func (d *Directory) completeScram(ctx context.Context, c credential, password st
 	}
 }
 
-// Scram returns the SCRAM-SHA-256 keys of user, for a login whose outcome
-// ScramDone is told. For a user without any it returns keys that no password
-// fits, always the same, and no Principal. Errors: RateLimited.
-func (d *Directory) Scram(ctx context.Context, user string, from netip.Addr) (ScramKeys, mail.Principal, error) {
-	who := claim(user, from)
-	if err := d.limits.admit(who.attempt); err != nil {
-		return ScramKeys{}, mail.Principal{}, err
-	}
-	c, err := d.credential(ctx, who.address)
-	if err != nil {
-		return ScramKeys{}, mail.Principal{}, err
-	}
-	invented := d.inventScram(who.name)
-	if c.scram.Iterations == 0 {
-		return invented, mail.Principal{}, nil
-	}
-	return c.scram, c.principal, nil
+// ScramLogin is a login by SCRAM-SHA-256 between its messages.
+type ScramLogin struct {
+	Keys ScramKeys
+	d    *Directory
+	who  claimed
 }
 
-// ScramDone ends what Scram began; proved says that the client has the
-// password. Delays and errors are those of Login.
-func (d *Directory) ScramDone(ctx context.Context, user string, from netip.Addr, proved bool) error {
-	who := claim(user, from)
-	c, err := d.credential(ctx, who.address)
+// Scram begins a login by SCRAM. For a user that has no keys, or does not exist,
+// it gives keys that no password fits, always the same. Errors: RateLimited.
+func (d *Directory) Scram(ctx context.Context, user string, from netip.Addr) (*ScramLogin, error) {
+	who, err := d.claim(ctx, user, from)
+	if err == nil {
+		err = d.limits.refusedNow(who.attempt)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !proved || c.principal.Account == 0 {
-		return d.refuse(ctx, who, guess{})
+	l := &ScramLogin{Keys: who.account.scram, d: d, who: who}
+	if l.Keys.Iterations == 0 {
+		l.Keys = d.inventScram(who.name)
 	}
-	_, err = d.admitted(who, c)
-	return err
+	return l, nil
+}
+
+// Finish ends a login by SCRAM. It asks proved, which looks at the client's proof,
+// once the attempt has its place among those that may be wrong. Delays and errors
+// are those of Login.
+func (l *ScramLogin) Finish(ctx context.Context, proved func() bool) (mail.Principal, error) {
+	in, err := l.d.limits.admit(ctx, l.who.attempt)
+	if err != nil {
+		return mail.Principal{}, err
+	}
+	if !proved() || l.who.account.principal.Account == 0 || l.who.account.scram.Iterations == 0 {
+		return mail.Principal{}, l.d.refuse(ctx, in, l.who, guess{})
+	}
+	return l.d.admitted(ctx, in, l.who)
 }

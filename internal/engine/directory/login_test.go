@@ -28,7 +28,7 @@ func TestLogin(t *testing.T) {
 	id := h.account("Alice")
 	for range 2 { // computed, then remembered
 		p, err := h.Login(t.Context(), "ALICE@example.org", "pw of Alice", home)
-		if want := (mail.Principal{Account: id, Address: addr("Alice")}); err != nil || p != want {
+		if want := (mail.Principal{Account: id, Address: addr("Alice"), Version: 1}); err != nil || p != want {
 			t.Fatalf("Login = %v, %v", p, err)
 		}
 	}
@@ -106,12 +106,15 @@ func (h *house) talkScram(user, password string) (mail.Principal, ScramKeys, err
 	client, err := scram.SHA256.NewClient(user, password, "")
 	h.must(err)
 	var keys ScramKeys
-	var p mail.Principal
+	var login *ScramLogin
 	server, err := scram.SHA256.NewServer(func(user string) (scram.StoredCredentials, error) {
 		var err error
-		keys, p, err = h.Scram(h.t.Context(), user, home)
+		if login, err = h.Scram(h.t.Context(), user, home); err != nil {
+			return scram.StoredCredentials{}, err
+		}
+		keys = login.Keys
 		return scram.StoredCredentials{KeyFactors: scram.KeyFactors{Salt: string(keys.Salt), Iters: keys.Iterations},
-			StoredKey: keys.StoredKey, ServerKey: keys.ServerKey}, err
+			StoredKey: keys.StoredKey, ServerKey: keys.ServerKey}, nil
 	})
 	h.must(err)
 	c, s := client.WithMinIterations(1).NewConversation(), server.NewConversation()
@@ -122,8 +125,11 @@ func (h *house) talkScram(user, password string) (mail.Principal, ScramKeys, err
 	}
 	final, err := c.Step(first)
 	h.must(err)
-	_, _ = s.Step(final)
-	return p, keys, h.ScramDone(h.t.Context(), user, home, s.Valid())
+	p, err := login.Finish(h.t.Context(), func() bool {
+		_, _ = s.Step(final)
+		return s.Valid()
+	})
+	return p, keys, err
 }
 
 func TestScram(t *testing.T) {
@@ -196,17 +202,27 @@ func TestLoginsAtTheSameTime(t *testing.T) {
 	wg.Wait()
 }
 
-// A login that waits for memory gives up with its context.
+// A login that waits for memory gives up with its context, or after a while; then
+// it is not counted.
 func TestHashingWaitsForMemory(t *testing.T) {
-	h := open(t, nil)
-	h.must(h.enter(t.Context(), Cost{Memory: 1 << 20}))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := h.Login(ctx, "alice@example.org", "x", home); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-	h.leave(Cost{Memory: 1 << 20})
-	wantKind(t, h.login("alice@example.org", "x"), mail.Forbidden)
+	inBubble(t, func(t *testing.T, h *house) {
+		open := h.shutGate()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := h.Login(ctx, "alice@example.org", "x", home); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		for i := range 2 * NetworkFailures {
+			start := time.Now()
+			wantKind(t, h.login("alice@example.org", fmt.Sprint("wrong", i)), mail.Unavailable)
+			if took := time.Since(start); took != GateWait {
+				t.Fatalf("waited %v", took)
+			}
+		}
+		open()
+		wantKind(t, h.login("alice@example.org", "x"), mail.Forbidden)
+		h.must(h.login("alice@example.org", "pw of alice"))
+	})
 }
 
 // inBubble runs a test with its own clock and the directory's own sleep.
@@ -229,15 +245,15 @@ func TestFailuresSlowDown(t *testing.T) {
 		if waits[0] != FirstDelay || waits[5] != MaxDelay {
 			t.Errorf("waits %v", waits)
 		}
-		start := time.Now()
-		h.must(h.login("alice@example.org", "pw of alice"))
-		if time.Since(start) != 0 {
-			t.Errorf("a right password waited %v", time.Since(start))
-		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := h.Login(ctx, "alice@example.org", "wrong", home); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a wait with a dead context: %v", err)
+		}
+		start := time.Now()
+		h.must(h.login("alice@example.org", "pw of alice"))
+		if time.Since(start) != 0 {
+			t.Errorf("a right password waited %v", time.Since(start))
 		}
 	})
 }
@@ -263,7 +279,7 @@ func TestNetworkLimit(t *testing.T) {
 		}
 		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", from)
 		wantKind(t, err, mail.RateLimited)
-		_, _, err = h.Scram(t.Context(), "alice@example.org", from)
+		_, err = h.Scram(t.Context(), "alice@example.org", from)
 		wantKind(t, err, mail.RateLimited)
 		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", netip.MustParseAddr("2001:db8:0:1::1"))
 		h.must(err) // the next /64 is somebody else
@@ -274,53 +290,141 @@ func TestNetworkLimit(t *testing.T) {
 	})
 }
 
-// Guesses that all came in before the first had failed are limited too.
-func TestNetworkLimitOfAFlood(t *testing.T) {
-	inBubble(t, func(t *testing.T, h *house) {
-		one := Cost{Memory: 1 << 20}
-		h.must(h.enter(t.Context(), one))
-		var looked atomic.Int32
-		for i := range 10 * NetworkFailures {
-			go func() {
-				err := h.login(fmt.Sprintf("user%d@example.org", i), "wrong")
-				if mail.KindOf(err) != mail.RateLimited {
-					looked.Add(1)
+// flood makes n attempts at once and says how many were looked at.
+func flood(t *testing.T, n int, attempt func(i int) error) int {
+	var looked atomic.Int32
+	for i := range n {
+		go func() {
+			switch err := attempt(i); mail.KindOf(err) {
+			case mail.Forbidden:
+				looked.Add(1)
+			case mail.RateLimited, mail.Unavailable:
+				var e *mail.Error
+				if errors.As(err, &e) && strings.Contains(e.Text, "try again in") && len(e.Text) > len("too many failed logins; try again in 180 s") {
+					t.Errorf("a wait of more than minutes: %v", err)
 				}
-			}()
+			default:
+				t.Errorf("guess %d: %v", i, err)
+			}
+		}()
+	}
+	synctest.Wait()
+	time.Sleep(20 * time.Second) // those that wait for a turn
+	return int(looked.Load())
+}
+
+// As many wrong passwords are looked at of 450 that come at once as of 450 that
+// come one after the other, by LOGIN and by SCRAM, from anywhere; and the owner
+// is not locked out anywhere else, nor at home.
+func TestFloods(t *testing.T) {
+	scramProof := func(h *house, from netip.Addr) func(int) error {
+		logins := make([]*ScramLogin, 450)
+		for i := range logins { // All exchanges are opened before the first proof.
+			var err error
+			logins[i], err = h.Scram(h.t.Context(), "alice@example.org", from)
+			h.must(err)
 		}
-		synctest.Wait()
-		h.leave(one)
-		time.Sleep(time.Minute)
-		if n := looked.Load(); n < NetworkFailures || n > 2*NetworkFailures {
-			t.Errorf("%d guesses were looked at", n)
+		return func(i int) error {
+			_, err := logins[i].Finish(h.t.Context(), func() bool { return false })
+			return err
+		}
+	}
+	password := func(h *house, from netip.Addr) func(int) error {
+		return func(i int) error {
+			_, err := h.Login(h.t.Context(), "alice@example.org", fmt.Sprint("wrong", i), from)
+			return err
+		}
+	}
+	stranger, local := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("127.0.0.1")
+	for name, guess := range map[string]func(*house, netip.Addr) func(int) error{"SCRAM": scramProof, "LOGIN": password} {
+		for _, from := range []netip.Addr{stranger, local, home} {
+			t.Run(fmt.Sprint(name, " from ", from), func(t *testing.T) {
+				inBubble(t, func(t *testing.T, h *house) {
+					h.must(h.login("alice@example.org", "pw of alice")) // home is known now
+					if n := flood(t, 450, guess(h, from)); n < OwnFailures || n > 20 {
+						t.Errorf("%d guesses were looked at", n)
+					}
+					for _, owner := range []netip.Addr{home, local, netip.MustParseAddr("203.0.113.1")} {
+						start := time.Now()
+						_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", owner)
+						if took := time.Since(start); err != nil || took > 5*time.Second {
+							t.Errorf("the owner from %s: %v after %v", owner, err, took)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A network whose guesses at one account fill it is not looked at for others; where
+// accounts are counted by themselves they do not stand in each other's way.
+func TestFloodAtManyAccounts(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *house) {
+		guess := func(from string) func(int) error {
+			return func(i int) error {
+				_, err := h.Login(t.Context(), fmt.Sprintf("user%d@example.org", i), "wrong", netip.MustParseAddr(from))
+				return err
+			}
+		}
+		if n := flood(t, 10*NetworkFailures, guess("198.51.100.1")); n != NetworkFailures {
+			t.Errorf("%d guesses of a network were looked at", n)
+		}
+		if n := flood(t, 2*NetworkFailures, guess("::1")); n != 2*NetworkFailures {
+			t.Errorf("%d guesses from this machine were looked at", n)
 		}
 	})
 }
 
-func TestAccountLimit(t *testing.T) {
+// Many right passwords at once wait for each other, and are not refused.
+func TestRightPasswordsAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *house) {
-		h.must(h.login("alice@example.org", "pw of alice")) // home is familiar now
-		stranger := netip.MustParseAddr("198.51.100.0")
-		var err error
-		for range 2 * AccountFailures { // a botnet: one guess from each address
-			stranger = stranger.Next()
-			if _, err = h.Login(t.Context(), "alice@example.org", "guess", stranger); mail.KindOf(err) == mail.RateLimited {
-				break
-			}
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if err := h.login("alice@example.org", "pw of alice"); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-		wantKind(t, err, mail.RateLimited)
-		h.account("bob")
-		_, err = h.Login(t.Context(), "bob@example.org", "pw of bob", stranger)
-		h.must(err) // another account
-		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", netip.MustParseAddr("203.0.113.1"))
-		wantKind(t, err, mail.RateLimited)
-		h.must(h.login("alice@example.org", "pw of alice")) // the owner is not locked out at home
-		h.must(h.SetPassword(t.Context(), addr("alice"), "new"))
-		h.must(h.login("alice@example.org", "new"))
+		wg.Wait()
+	})
+}
 
+// A botnet, one guess from each address, slows the account down for strangers.
+func TestAccountIsSlowedDown(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *house) {
+		h.must(h.login("alice@example.org", "pw of alice")) // home is known now
+		stranger := netip.MustParseAddr("198.51.100.0")
+		flood(t, 2*AccountFailures, func(i int) error {
+			from := stranger.As4()
+			from[3] = byte(i)
+			_, err := h.Login(t.Context(), "alice@example.org", fmt.Sprint("guess", i), netip.AddrFrom4(from))
+			return err
+		})
+		took := func(user, password, from string) time.Duration {
+			start := time.Now()
+			_, err := h.Login(t.Context(), user, password, netip.MustParseAddr(from))
+			h.must(err)
+			return time.Since(start)
+		}
+		h.account("bob")
+		if d := took("bob@example.org", "pw of bob", "203.0.113.9"); d != 0 {
+			t.Errorf("another account waited %v", d)
+		}
+		if d := took("alice@example.org", "pw of alice", home.String()); d != 0 {
+			t.Errorf("the owner waited %v at home", d)
+		}
+		if d := took("alice@example.org", "pw of alice", "203.0.113.1"); d != AccountDelay {
+			t.Errorf("the owner waited %v in a new network", d)
+		}
+		if d := took("alice@example.org", "pw of alice", "203.0.113.1"); d != 0 {
+			t.Errorf("the owner waited %v in a network that is not new any more", d)
+		}
 		time.Sleep(AccountRecovery)
-		_, err = h.Login(t.Context(), "alice@example.org", "new", netip.MustParseAddr("203.0.113.1"))
-		h.must(err)
+		if d := took("alice@example.org", "pw of alice", "203.0.113.2"); d != 0 {
+			t.Errorf("the owner waited %v after the attack", d)
+		}
 	})
 }
 
@@ -335,23 +439,19 @@ func TestTheSameWrongPasswordCountsOnce(t *testing.T) {
 	h.must(h.login("alice@example.org", "pw of alice"))
 }
 
-func TestLoopbackHasNoNetworkLimit(t *testing.T) {
-	h := open(t, nil)
-	h.account("alice")
-	local := netip.MustParseAddr("::1")
+// A webmail's address is as this machine: many people come from it.
+func TestSharedNetwork(t *testing.T) {
+	webmail := netip.MustParseAddr("192.0.2.80")
+	h := open(t, func(o *Options) { o.Shared = func(a netip.Addr) bool { return a == webmail } })
+	id := h.account("alice")
 	for i := range 2 * NetworkFailures {
-		_, err := h.Login(t.Context(), fmt.Sprint(i, "@example.org"), "wrong", local)
+		_, err := h.Login(t.Context(), fmt.Sprint(i, "@example.org"), "wrong", webmail)
 		wantKind(t, err, mail.Forbidden)
 	}
-	_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", local)
+	_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", webmail)
 	h.must(err)
-	for i := range AccountFailures { // but does not make guesses at an account free
-		_, err = h.Login(t.Context(), "alice@example.org", fmt.Sprint("wrong", i), local)
-		wantKind(t, err, mail.Forbidden)
-	}
-	_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", local)
-	if kind := mail.KindOf(err); kind != mail.RateLimited {
-		t.Errorf("after %d guesses: %v", AccountFailures, err)
+	if known, err := h.networksOf(t.Context(), id); err != nil || len(known) != 0 {
+		t.Errorf("a network of many is known as alice's: %v, %v", known, err)
 	}
 }
 
@@ -369,15 +469,21 @@ func TestNoRateLimit(t *testing.T) {
 
 // What strangers can make us remember is bounded.
 func TestLimitsAreBounded(t *testing.T) {
-	l := newLimits(time.Now, false)
+	l := newLimits(time.Now, sleep, false)
 	for i := range 3 * maxTallies {
-		a := attempt{network: networkOf(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}))}
+		var a attempt
+		a.network = networkOf(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}))
 		a.user[0], a.user[1], a.user[2] = byte(i), byte(i>>8), byte(i>>16)
-		l.failed(a, guess{})
-		l.succeeded(a)
+		for _, a.known = range []bool{false, true} {
+			in, err := l.admit(t.Context(), a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.failed(guess{})
+		}
 	}
-	if l.networks.len() > maxTallies || l.users.len() > maxTallies || l.familiar.len() > maxFamiliar {
-		t.Errorf("%d networks, %d users, %d familiar", l.networks.len(), l.users.len(), l.familiar.len())
+	if l.networks.len() > maxTallies || l.users.len() > maxTallies || l.owns.len() > maxTallies {
+		t.Errorf("%d networks, %d users, %d pairs", l.networks.len(), l.users.len(), l.owns.len())
 	}
 }
 

@@ -24,6 +24,7 @@ func schema() []string {
 		local     TEXT NOT NULL,
 		password  TEXT NOT NULL,
 		scram     TEXT NOT NULL,
+		version   {int} NOT NULL DEFAULT 1,
 		disabled  {int} NOT NULL DEFAULT 0,
 		language  TEXT NOT NULL,
 		created   {int} NOT NULL,
@@ -47,6 +48,12 @@ func schema() []string {
 	) {clustered};
 	CREATE INDEX directory_alias_target_name ON directory_alias_target (target_domain, target_key);
 	CREATE INDEX directory_domain_catch_all ON directory_domain (catch_all);
+	CREATE TABLE directory_network (
+		account {int} NOT NULL,
+		network TEXT NOT NULL,
+		seen    {int} NOT NULL,
+		PRIMARY KEY (account, network)
+	) {clustered};
 	CREATE TABLE directory_site (
 		id             {int} NOT NULL PRIMARY KEY,
 		quota_octets   {int} NOT NULL,

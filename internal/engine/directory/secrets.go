@@ -43,24 +43,17 @@ func (d *Directory) newSecrets(ctx context.Context, password string) (secrets, e
 	if err != nil {
 		return secrets{}, err
 	}
-	if err := d.enter(ctx, d.o.Cost); err != nil {
+	if err := d.gate.enter(ctx, attempt{known: true}, d.weight(d.o.Cost), 0); err != nil {
 		return secrets{}, err
 	}
 	h := newHash(password, salt, d.o.Cost)
-	d.leave(d.o.Cost)
+	d.gate.leave(d.weight(d.o.Cost))
 	keys, err := d.newScram(password)
 	return secrets{password: h.String(), scram: keys}, err
 }
 
-// enter waits until a computation of that cost may start; leave ends it. They
-// bound the memory that hashing takes.
-func (d *Directory) enter(ctx context.Context, c Cost) error {
-	return d.gate.Acquire(ctx, d.weight(c))
-}
-
-func (d *Directory) leave(c Cost) { d.gate.Release(d.weight(c)) }
-
-func (d *Directory) weight(c Cost) int64 { return int64(min(int(c.Memory), d.o.HashMemory)) }
+// weight is how much of the gate a computation of that cost takes, in KiB.
+func (d *Directory) weight(c Cost) int { return min(int(c.Memory), d.o.HashMemory) }
 
 // newScram makes the keys of a prepared password.
 func (d *Directory) newScram(password string) (string, error) {

@@ -97,6 +97,12 @@ func (r *Router) RemoveRoute(ctx context.Context, name string) error {
 // TrustedNetworks lists the networks whose clients may send to anywhere.
 func (r *Router) TrustedNetworks() []netip.Prefix { return slices.Clone(r.tables.Load().networks) }
 
+// Trusts reports whether a is in one of the TrustedNetworks.
+func (r *Router) Trusts(a netip.Addr) bool {
+	_, ok := r.tables.Load().trusting(a)
+	return ok
+}
+
 // Trust lets the clients in a network send to anywhere without logging in.
 // Errors: Invalid, Exists, TooLarge.
 func (r *Router) Trust(ctx context.Context, p netip.Prefix) error {

@@ -46,23 +46,25 @@ type StoredKeys struct {
 type Authenticator interface {
 	// Login checks a password.
 	Login(ctx context.Context, user, password string) (mail.Principal, error)
-	// Scram returns the keys of user. For a user that does not exist it
-	// returns keys too, always the same, which no password fits: the client
-	// must not see the difference before its proof is refused.
-	Scram(ctx context.Context, user string) (StoredKeys, mail.Principal, error)
-	// ScramDone is told whether the client proved that it knows the password,
-	// at most once after each Scram: not if the client went away before. Its
-	// error refuses the login all the same.
-	ScramDone(ctx context.Context, user string, proved bool) error
+	// Scram returns the keys of user, and how the login that begins with them
+	// is finished. For a user that does not exist it returns keys too, always
+	// the same, which no password fits: the client must not see the difference
+	// before its proof is refused.
+	Scram(ctx context.Context, user string) (StoredKeys, Finish, error)
 }
 
-// Mechanisms lists what to advertise, the strongest first. tls says that
+// Finish ends a login by SCRAM, at most once: not if the client went away before.
+// It decides whether the client's proof may be looked at, and proved looks at
+// it. Its errors are those of an Authenticator.
+type Finish func(ctx context.Context, proved func() bool) (mail.Principal, error)
+
+// Mechanisms lists what to advertise, the strongest first. plus says that
 // NewServer will be given a Binding; plainAllowed that passwords may cross this
 // connection in clear: it has TLS, or is loopback. LOGIN is left out: SMTP adds
 // it after PLAIN for old clients, and NewServer knows it.
-func Mechanisms(tls, plainAllowed bool) []string {
+func Mechanisms(plus, plainAllowed bool) []string {
 	var names []string
-	if tls {
+	if plus {
 		names = append(names, ScramSHA256Plus)
 	}
 	names = append(names, ScramSHA256)
@@ -90,7 +92,7 @@ type Server struct {
 type step func(ctx context.Context, response []byte) (challenge []byte, next step, err error)
 
 // NewServer starts an exchange with the mechanism named mech, in any case. The
-// zero Binding means that the connection has no TLS. The error is NotFound for
+// zero Binding means that the connection has no TLS, or that -PLUS is not offered. The error is NotFound for
 // an unknown mechanism, Forbidden for a -PLUS one without a binding.
 //
 // Whether mech may be used on this connection is for the caller to check.

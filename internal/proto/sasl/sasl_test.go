@@ -17,7 +17,7 @@ type book struct {
 	user, password string
 	principal      mail.Principal
 	keys           StoredKeys
-	outcomes       []bool // of ScramDone
+	outcomes       []bool // of Finish
 	scramErr       error
 	doneErr        error
 }
@@ -46,16 +46,18 @@ func (b *book) Login(_ context.Context, user, password string) (mail.Principal, 
 	return b.principal, nil
 }
 
-func (b *book) Scram(_ context.Context, user string) (StoredKeys, mail.Principal, error) {
+func (b *book) Scram(_ context.Context, user string) (StoredKeys, Finish, error) {
 	if user != b.user {
-		return StoredKeys{Salt: make([]byte, 16), Iterations: 4096, StoredKey: make([]byte, 32), ServerKey: make([]byte, 32)}, mail.Principal{}, b.scramErr
+		return StoredKeys{Salt: make([]byte, 16), Iterations: 4096, StoredKey: make([]byte, 32), ServerKey: make([]byte, 32)}, b.finish(mail.Principal{}), b.scramErr
 	}
-	return b.keys, b.principal, b.scramErr
+	return b.keys, b.finish(b.principal), b.scramErr
 }
 
-func (b *book) ScramDone(_ context.Context, _ string, proved bool) error {
-	b.outcomes = append(b.outcomes, proved)
-	return b.doneErr
+func (b *book) finish(p mail.Principal) Finish {
+	return func(_ context.Context, proved func() bool) (mail.Principal, error) {
+		b.outcomes = append(b.outcomes, proved())
+		return p, b.doneErr
+	}
 }
 
 func newServer(t testing.TB, mech string, a Authenticator, b Binding) *Server {

@@ -12,8 +12,8 @@ import (
 // scramExchange is one SCRAM conversation between its messages.
 type scramExchange struct {
 	*Server
-	conv      *scram.ServerConversation
-	principal mail.Principal
+	conv   *scram.ServerConversation
+	finish Finish
 }
 
 // scramFirst takes client-first-message and answers server-first-message
@@ -59,8 +59,8 @@ func (x *scramExchange) keys(ctx context.Context, user string) (scram.StoredCred
 	if err := x.setUser(user); err != nil {
 		return scram.StoredCredentials{}, err
 	}
-	k, p, err := x.auth.Scram(ctx, user)
-	x.principal = p
+	k, finish, err := x.auth.Scram(ctx, user)
+	x.finish = finish
 	return scram.StoredCredentials{
 		KeyFactors: scram.KeyFactors{Salt: string(k.Salt), Iters: k.Iterations},
 		StoredKey:  k.StoredKey,
@@ -74,15 +74,21 @@ func (x *scramExchange) keys(ctx context.Context, user string) (scram.StoredCred
 // (RFC 4422 §3.6). A failure is told at once, without server-final-message, as
 // RFC 5802 §5.1 allows.
 func (x *scramExchange) final(ctx context.Context, response []byte) ([]byte, step, error) {
-	challenge, err := x.conv.Step(string(response))
-	proved := err == nil && x.conv.Valid() && x.principal.Account != 0
-	if err := x.auth.ScramDone(ctx, x.user, proved); err != nil {
+	var challenge string
+	proved := false
+	p, err := x.finish(ctx, func() bool {
+		var err error
+		challenge, err = x.conv.Step(string(response))
+		proved = err == nil && x.conv.Valid()
+		return proved
+	})
+	switch {
+	case err != nil:
 		return nil, nil, err
-	}
-	if !proved {
+	case !proved:
 		return nil, nil, scramError(challenge)
 	}
-	return []byte(challenge), x.confirm, x.accept(x.principal, x.conv.AuthzID())
+	return []byte(challenge), x.confirm, x.accept(p, x.conv.AuthzID())
 }
 
 // confirm takes the empty answer to server-final-message.

@@ -167,15 +167,17 @@ func (p *parser) bdat() Command {
 	return c
 }
 
-// auth is "AUTH" SP sasl-mech [SP initial-response] (RFC 4954 §8).
+// auth is "AUTH" SP sasl-mech [SP initial-response] (RFC 4954 §8). Quirk: some
+// clients put two spaces, or one behind a mechanism without a response.
 func (p *parser) auth() Command {
 	p.Expect(' ')
+	p.While(isSpace)
 	mech := p.While1(isMechanism, "a mechanism")
 	if len(mech) > MaxMechanism {
 		p.Fail("a shorter mechanism")
 	}
 	c := Auth{Mechanism: strings.ToUpper(string(mech))}
-	if p.Try(' ') {
+	if spaces := p.While(isSpace); len(spaces) > 0 && !p.AtEnd() {
 		c.Initial = p.While1(isGraphic, "an initial response")
 	}
 	return c

@@ -58,6 +58,8 @@ func TestParse(t *testing.T) {
 		"AUTH plain":                                                   Auth{"PLAIN", nil},
 		"AUTH SCRAM-SHA-256 biws":                                      Auth{"SCRAM-SHA-256", []byte("biws")},
 		"AUTH PLAIN =":                                                 Auth{"PLAIN", []byte("=")},
+		"AUTH  PLAIN  =":                                               Auth{"PLAIN", []byte("=")},
+		"AUTH PLAIN  ":                                                 Auth{"PLAIN", nil},
 	} {
 		got, verb, err := Parse([]byte(line))
 		if err != nil || !reflect.DeepEqual(got, want) || verb != want.Verb() {

@@ -80,17 +80,18 @@ func (o *office) Login(_ context.Context, user, password string) (mail.Principal
 	return mail.Principal{Account: 1, Address: mail.Address{Local: "user", Domain: "example.net"}}, nil
 }
 
-func (o *office) Scram(context.Context, string) (sasl.StoredKeys, mail.Principal, error) {
+func (o *office) Scram(context.Context, string) (sasl.StoredKeys, sasl.Finish, error) {
 	client, err := scram.SHA256.NewClient("user@example.net", "secret", "")
 	if err != nil {
-		return sasl.StoredKeys{}, mail.Principal{}, err
+		return sasl.StoredKeys{}, nil, err
 	}
 	k, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt", Iters: 4096})
 	keys := sasl.StoredKeys{Salt: []byte("salt"), Iterations: 4096, StoredKey: k.StoredKey, ServerKey: k.ServerKey}
-	return keys, mail.Principal{Account: 1, Address: mail.Address{Local: "user", Domain: "example.net"}}, err
+	return keys, func(_ context.Context, proved func() bool) (mail.Principal, error) {
+		proved()
+		return mail.Principal{Account: 1, Address: mail.Address{Local: "user", Domain: "example.net"}}, nil
+	}, err
 }
-
-func (o *office) ScramDone(context.Context, string, bool) error { return nil }
 
 func (o *office) id() string {
 	o.mu.Lock()

@@ -102,13 +102,14 @@ func (s *session) admit(mech, user string, p mail.Principal, err error) (status,
 		s.principal = p
 		s.conn.SetReadTimeout(idleTimeout)
 		s.conn.LimitReads(0)
-		s.logLogin(mech)
+		s.logLogin(mech, p.Address.String(), nil)
 		return okCode(imap.CodeCapability(s.capabilityNames()...), "welcome")
 	}
-	s.logRefusal(user, mech, err)
+	s.logLogin(mech, user, err)
 	st := statusAs(err, mail.Forbidden, imap.CodeAuthenticationFailed)
-	if mail.KindOf(err) == mail.Unavailable {
+	if mail.KindOf(err) == mail.Unavailable { // That nobody had time for it is not the client's doing.
 		st.code = imap.CodeUnavailable
+		return st, nil
 	}
 	if s.failures++; s.failures >= maxLoginFailures {
 		return status{}, &bye{st.code, "too many failed logins"}
@@ -122,7 +123,7 @@ func (s *session) authenticator() sasl.Authenticator {
 
 func (s *session) binding() sasl.Binding {
 	st, secure := s.conn.TLS()
-	if !secure {
+	if !secure || !s.srv.cfg.ChannelBinding {
 		return sasl.Binding{}
 	}
 	return sasl.TLSBinding(st, s.conn.Certificate())

@@ -74,7 +74,7 @@ func (s *session) capabilityNames() []string {
 // mechanisms lists the SASL mechanisms that may be used on the connection now.
 func (s *session) mechanisms() []string {
 	_, secure := s.conn.TLS()
-	return sasl.Mechanisms(secure, s.plainAllowed())
+	return sasl.Mechanisms(secure && s.srv.cfg.ChannelBinding, s.plainAllowed())
 }
 
 func (s *session) offersMechanism(name string) bool {

@@ -85,13 +85,12 @@ func (l login) Login(ctx context.Context, user, password string) (mail.Principal
 	return l.Directory.Login(ctx, user, password, l.from)
 }
 
-func (l login) Scram(ctx context.Context, user string) (sasl.StoredKeys, mail.Principal, error) {
-	k, p, err := l.Directory.Scram(ctx, user, l.from)
-	return sasl.StoredKeys{Salt: k.Salt, Iterations: k.Iterations, StoredKey: k.StoredKey, ServerKey: k.ServerKey}, p, err
-}
-
-func (l login) ScramDone(ctx context.Context, user string, proved bool) error {
-	return l.Directory.ScramDone(ctx, user, l.from, proved)
+func (l login) Scram(ctx context.Context, user string) (sasl.StoredKeys, sasl.Finish, error) {
+	s, err := l.Directory.Scram(ctx, user, l.from)
+	if err != nil {
+		return sasl.StoredKeys{}, nil, err
+	}
+	return sasl.StoredKeys(s.Keys), s.Finish, nil
 }
 
 func render(m *message.Message) store.Rendered {
@@ -122,7 +121,7 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	cfg := Config{
 		Hostname: "mail.example.org", Mailboxes: h.fail, Messages: h.fail, Appender: h.fail, Notifier: &h.hub,
 		Login:              func(from netip.Addr) sasl.Authenticator { return login{h.dir, from} },
-		AllowPlainLoopback: true, MaxMessage: 1 << 20, Now: h.now,
+		AllowPlainLoopback: true, ChannelBinding: true, MaxMessage: 1 << 20, Now: h.now,
 		Log: slog.New(slog.NewTextHandler(&lockedLog{b: h.log}, nil)),
 	}
 	for _, c := range change {

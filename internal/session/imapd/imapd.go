@@ -124,10 +124,12 @@ type Config struct {
 	Login func(from netip.Addr) sasl.Authenticator
 	// AllowPlainLoopback lets clients log in without TLS over loopback.
 	AllowPlainLoopback bool
-	MaxMessage         int64          // octets of one APPEND; 0 means DefaultMaxMessage
-	Search             *search.Source // of Messages; nil makes one
-	Now                func() time.Time
-	Log                *slog.Logger
+	// ChannelBinding offers SCRAM-SHA-256-PLUS to clients on TLS.
+	ChannelBinding bool
+	MaxMessage     int64          // octets of one APPEND; 0 means DefaultMaxMessage
+	Search         *search.Source // of Messages; nil makes one
+	Now            func() time.Time
+	Log            *slog.Logger
 }
 
 // Listener is what a session must know of where its connection came in.

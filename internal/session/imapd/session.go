@@ -2,10 +2,12 @@ package imapd
 
 import (
 	"context"
+	"crypto/tls"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/proto/imap"
@@ -110,18 +112,13 @@ func (s *session) logFailure(command string, err error) {
 	}
 }
 
-func (s *session) logLogin(mech string) {
-	version := ""
+// logLogin writes the line of a login; cause is why it failed.
+func (s *session) logLogin(mech, user string, cause error) {
+	l := obs.Login{Proto: "imap", Listen: s.listener.Name, Remote: s.conn.Remote().String(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
 	if st, secure := s.conn.TLS(); secure {
-		version = tlsVersion(st)
+		l.TLS = tls.VersionName(st.Version)
 	}
-	s.srv.cfg.Log.Info("login", obs.KeyProto, "imap", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote(),
-		obs.KeyUser, s.principal.Address, obs.KeyMech, mech, obs.KeyTLS, version)
-}
-
-func (s *session) logRefusal(user, mech string, err error) {
-	s.srv.cfg.Log.Warn("login refused", obs.KeyProto, "imap", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote(),
-		obs.KeyUser, user, obs.KeyMech, mech, obs.KeyReason, mail.KindOf(err).String())
+	obs.LogLogin(s.srv.cfg.Log, l)
 }
 
 func (s *session) logEnd(ctx context.Context, err error) {

@@ -22,7 +22,7 @@ func (s *session) mechanisms() []string {
 		return nil
 	}
 	_, secure := s.conn.TLS()
-	return sasl.Mechanisms(secure, true)
+	return sasl.Mechanisms(secure && s.srv.cfg.ChannelBinding, true)
 }
 
 func (s *session) offersTLS() bool {
@@ -136,7 +136,7 @@ func (s *session) authenticator() sasl.Authenticator {
 
 func (s *session) binding() sasl.Binding {
 	st, secure := s.conn.TLS()
-	if !secure {
+	if !secure || !s.srv.cfg.ChannelBinding {
 		return sasl.Binding{}
 	}
 	return sasl.TLSBinding(st, s.conn.Certificate())
@@ -152,10 +152,10 @@ func (s *session) admit(ctx context.Context, mech, user string, p mail.Principal
 	}
 	if err == nil {
 		s.conn.LimitReads(0)
-		s.logLogin(mech)
+		s.logLogin(mech, p.Address.String(), nil)
 		return ok(s.drop.summary())
 	}
-	s.logRefusal(mech, user, err)
+	s.logLogin(mech, user, err)
 	a := answer{Reply: s.replyTo(err)}
 	if mail.KindOf(err) == mail.Forbidden {
 		if s.failures++; s.failures >= maxLoginFailures {

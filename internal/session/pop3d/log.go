@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
 	"yubin/internal/world/obs"
 )
@@ -13,21 +14,13 @@ func (s *session) logger() *slog.Logger {
 	return s.srv.cfg.Log.With(obs.KeyProto, "pop3", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote())
 }
 
-func (s *session) logLogin(mech string) {
-	version := ""
+// logLogin writes the line of a login; cause is why it failed.
+func (s *session) logLogin(mech, user string, cause error) {
+	l := obs.Login{Proto: "pop3", Listen: s.listener.Name, Remote: s.conn.Remote().String(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
 	if st, secure := s.conn.TLS(); secure {
-		version = tls.VersionName(st.Version)
+		l.TLS = tls.VersionName(st.Version)
 	}
-	s.logger().Info("login", obs.KeyUser, s.principal.Address, obs.KeyMech, mech, obs.KeyTLS, version)
-}
-
-func (s *session) logRefusal(mech, user string, err error) {
-	kind := mail.KindOf(err)
-	attrs := []any{obs.KeyUser, user, obs.KeyMech, mech, obs.KeyReason, kind.String()}
-	if kind == mail.Internal || kind == mail.Unavailable {
-		attrs = append(attrs, obs.Err(err))
-	}
-	s.logger().Warn("login refused", attrs...)
+	obs.LogLogin(s.srv.cfg.Log, l)
 }
 
 // logFailure notes what is our fault; the rest is the client's business.

@@ -85,8 +85,10 @@ type Config struct {
 	Login func(from netip.Addr) sasl.Authenticator
 	// AllowPlainLoopback lets clients log in without TLS over loopback.
 	AllowPlainLoopback bool
-	Now                func() time.Time
-	Log                *slog.Logger
+	// ChannelBinding offers SCRAM-SHA-256-PLUS to clients on TLS.
+	ChannelBinding bool
+	Now            func() time.Time
+	Log            *slog.Logger
 }
 
 // Listener is what a session must know of where its connection came in.

@@ -90,9 +90,9 @@ func newPost(t testing.TB) *post {
 	p.server = New(Config{
 		Hostname: "mail.example.org", Version: "yubin-test", Maildrops: p.faulty,
 		Login:              func(from netip.Addr) sasl.Authenticator { return passwords{from} },
-		AllowPlainLoopback: true,
-		Now:                func() time.Time { return start },
-		Log:                slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{ReplaceAttr: noTime})),
+		AllowPlainLoopback: true, ChannelBinding: true,
+		Now: func() time.Time { return start },
+		Log: slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	})
 	t.Cleanup(p.close)
 	return p
@@ -319,21 +319,20 @@ func (w passwords) Login(_ context.Context, user, password string) (mail.Princip
 	return p, nil
 }
 
-func (w passwords) Scram(_ context.Context, user string) (sasl.StoredKeys, mail.Principal, error) {
+func (w passwords) Scram(_ context.Context, user string) (sasl.StoredKeys, sasl.Finish, error) {
 	p, right := w.account(user)
 	client, err := scram.SHA256.NewClient(user, right, "")
 	if err != nil {
-		return sasl.StoredKeys{}, p, err
+		return sasl.StoredKeys{}, nil, err
 	}
 	k, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt of eight and more", Iters: 4096})
-	return sasl.StoredKeys{Salt: []byte(k.Salt), Iterations: k.Iters, StoredKey: k.StoredKey, ServerKey: k.ServerKey}, p, err
-}
-
-func (passwords) ScramDone(_ context.Context, _ string, proved bool) error {
-	if !proved {
-		return mail.Errorf(mail.Forbidden, "user name or password is wrong")
-	}
-	return nil
+	return sasl.StoredKeys{Salt: []byte(k.Salt), Iterations: k.Iters, StoredKey: k.StoredKey, ServerKey: k.ServerKey},
+		func(_ context.Context, proved func() bool) (mail.Principal, error) {
+			if !proved() {
+				return mail.Principal{}, mail.Errorf(mail.Forbidden, "user name or password is wrong")
+			}
+			return p, nil
+		}, err
 }
 
 func TestTranscripts(t *testing.T) {

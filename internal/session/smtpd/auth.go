@@ -21,7 +21,7 @@ func (s *session) mechanisms() []string {
 	if s.client.Profile != Submission || s.srv.cfg.Auth == nil || !s.tls.on && !s.plain {
 		return nil
 	}
-	names := sasl.Mechanisms(s.tls.on, true)
+	names := sasl.Mechanisms(s.tls.on && s.srv.cfg.ChannelBinding, true)
 	if slices.Contains(names, sasl.Plain) {
 		names = append(names, sasl.Login)
 	}
@@ -56,7 +56,7 @@ func (s *session) auth(ctx context.Context, cmd smtp.Command) smtp.Reply {
 }
 
 func (s *session) binding() sasl.Binding {
-	if s.tls.binding == nil {
+	if s.tls.binding == nil || !s.srv.cfg.ChannelBinding {
 		return sasl.Binding{}
 	}
 	return s.tls.binding()
@@ -104,7 +104,7 @@ func (s *session) exchange(ctx context.Context, response []byte) smtp.Reply {
 	}
 	s.client.Authenticated, s.client.Principal = true, x.Principal()
 	r := status(235, 2, 7, 0, "welcome")
-	s.logLogin(s.login.mechanism, x.User(), r, nil)
+	s.logLogin(s.login.mechanism, x.User(), nil)
 	s.endLogin()
 	return r
 }
@@ -112,9 +112,12 @@ func (s *session) exchange(ctx context.Context, response []byte) smtp.Reply {
 // loginFailed ends an exchange with the reply that RFC 4954 §6 has for err.
 func (s *session) loginFailed(mechanism, user string, err error) smtp.Reply {
 	s.endLogin()
-	s.authFail++
+	kind := mail.KindOf(err)
+	if kind != mail.Unavailable { // That nobody had time for it is not the client's doing.
+		s.authFail++
+	}
 	var r smtp.Reply
-	switch mail.KindOf(err) {
+	switch kind {
 	case mail.Forbidden, mail.NotFound:
 		r = status(535, 5, 7, 8, "user name or password is wrong")
 	case mail.Invalid:
@@ -126,6 +129,6 @@ func (s *session) loginFailed(mechanism, user string, err error) smtp.Reply {
 	default:
 		r = status(454, 4, 7, 0, "logging in does not work just now; try again later")
 	}
-	s.logLogin(mechanism, user, r, err)
+	s.logLogin(mechanism, user, err)
 	return r
 }

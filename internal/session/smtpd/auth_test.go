@@ -22,17 +22,18 @@ import (
 // scramPeople adds the keys of alice's password.
 type scramPeople struct{ people }
 
-func (scramPeople) Scram(_ context.Context, user string) (sasl.StoredKeys, mail.Principal, error) {
+func (scramPeople) Scram(_ context.Context, user string) (sasl.StoredKeys, sasl.Finish, error) {
 	client, err := scram.SHA256.NewClient(user, "wonder", "")
 	if err != nil {
-		return sasl.StoredKeys{}, mail.Principal{}, err
+		return sasl.StoredKeys{}, nil, err
 	}
 	keys, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salty salty salt", Iters: 4096})
 	return sasl.StoredKeys{Salt: []byte(keys.Salt), Iterations: keys.Iters, StoredKey: keys.StoredKey, ServerKey: keys.ServerKey},
-		principal("alice", alice), err
+		func(_ context.Context, proved func() bool) (mail.Principal, error) {
+			proved()
+			return principal("alice", alice), nil
+		}, err
 }
-
-func (scramPeople) ScramDone(context.Context, string, bool) error { return nil }
 
 // talker is a client that is not written down in a transcript.
 type talker struct {

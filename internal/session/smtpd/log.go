@@ -2,9 +2,11 @@ package smtpd
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"time"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
 	"yubin/internal/world/obs"
@@ -77,18 +79,13 @@ func (s *session) logRejection(r smtp.Reply, to string, cause error) {
 	s.srv.log.LogAttrs(context.Background(), level, "rejection", attrs...)
 }
 
-func (s *session) logLogin(mechanism, user string, r smtp.Reply, cause error) {
-	attrs := []slog.Attr{
-		slog.String(obs.KeySession, s.id),
-		slog.String(obs.KeyRemote, s.remote()),
-		slog.String(obs.KeyMech, mechanism),
-		slog.String(obs.KeyUser, user),
-		slog.Int(obs.KeyStatus, r.Code),
+// logLogin writes the line of a login; cause is why it failed.
+func (s *session) logLogin(mechanism, user string, cause error) {
+	l := obs.Login{Session: s.id, Remote: s.remote(), User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause}
+	if s.tls.on {
+		l.TLS = tls.VersionName(s.tls.number)
 	}
-	if cause != nil {
-		attrs = append(attrs, obs.Err(cause))
-	}
-	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "login", attrs...)
+	obs.LogLogin(s.srv.log, l)
 }
 
 func (s *session) remote() string {

@@ -283,13 +283,13 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		TLS:        certificate,
 		Auth:       func(netip.Addr) sasl.Authenticator { return scramPeople{} },
 		Router:     people{}, Identities: people{}, Acceptor: Into(p.create, p.accept),
-		AllowPlainLoopback: true,
-		Limits:             limitsOf(t, f.Setting("limits", "")),
-		Log:                slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
-		Now:                func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
-		NewID:              counter(),
-		Language:           func(context.Context, mail.Principal) string { return "ja" },
-		Record:             p.record,
+		AllowPlainLoopback: true, ChannelBinding: true,
+		Limits:   limitsOf(t, f.Setting("limits", "")),
+		Log:      slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
+		Now:      func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		NewID:    counter(),
+		Language: func(context.Context, mail.Principal) string { return "ja" },
+		Record:   p.record,
 	}
 	if f.Setting("tls", "yes") == "no" {
 		cfg.TLS = nil

@@ -143,6 +143,9 @@ type Config struct {
 	// AllowPlainLoopback lets clients on the loopback interface log in without TLS.
 	AllowPlainLoopback bool
 
+	// ChannelBinding offers SCRAM-SHA-256-PLUS to clients on TLS.
+	ChannelBinding bool
+
 	Router     Router
 	Identities Identities // Submission only
 	Acceptor   Acceptor

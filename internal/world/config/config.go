@@ -47,8 +47,9 @@ type Log struct {
 
 // TLS is the [tls] table and the [[certificate]] list.
 type TLS struct {
-	SelfSigned   bool // make a certificate and keep it in the data folder
-	Certificates []Certificate
+	SelfSigned     bool // make a certificate and keep it in the data folder
+	ChannelBinding bool // offer SCRAM-SHA-256-PLUS
+	Certificates   []Certificate
 }
 
 // Certificate names the files of one certificate. The first one serves

@@ -83,7 +83,10 @@ func (t *table) config(c *Config) {
 	t.text("data", &c.Data)
 	t.duration("shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour)
 	t.table("log", func(t *table) { t.log(&c.Log) })
-	t.table("tls", func(t *table) { t.boolean("self_signed", &c.TLS.SelfSigned) })
+	t.table("tls", func(t *table) {
+		t.boolean("self_signed", &c.TLS.SelfSigned)
+		t.boolean("channel_binding", &c.TLS.ChannelBinding)
+	})
 	t.table("limits", func(t *table) { t.limits(&c.Limits) })
 	t.table("dns", func(t *table) { t.dns(&c.DNS) })
 	t.table("queue", func(t *table) { t.queue(&c.Queue) })

@@ -1,0 +1,333 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xdg-go/scram"
+
+	"yubin/internal/mail"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/config"
+)
+
+// limited is a configuration that limits failed logins.
+func limited(t *testing.T) config.Config {
+	t.Helper()
+	c := local(t)
+	c.Open = false
+	return c
+}
+
+// protocol is how one protocol talks of logins.
+type protocol struct {
+	service  string
+	greeting []string // pairs of what is said, and the beginning of the last line that answers
+	scram    string   // with the initial response behind it
+	next     string   // before a challenge
+	ok       string
+	plain    string // with the response behind it
+}
+
+var protocols = []protocol{
+	{"imap", []string{"", "* OK"}, "a AUTHENTICATE SCRAM-SHA-256 ", "+ ", "a OK", "a AUTHENTICATE PLAIN "},
+	{"pop3", []string{"", "+OK"}, "AUTH SCRAM-SHA-256 ", "+ ", "+OK", "AUTH PLAIN "},
+	{"submission", []string{"", "220 ", "EHLO client.test", "250 "}, "AUTH SCRAM-SHA-256 ", "334 ", "235 ", "AUTH PLAIN "},
+}
+
+func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// open connects and greets.
+func (x protocol) open(t *testing.T, s *Server, c config.Config) *peer {
+	t.Helper()
+	p := dial(t, listenerOf(s, c, x.service))
+	for i := 0; i < len(x.greeting); i += 2 {
+		p.say(x.greeting[i], x.greeting[i+1])
+	}
+	return p
+}
+
+// exchange is a login by SCRAM of which only the proof is missing.
+type exchange struct {
+	protocol
+	peer  *peer
+	proof string
+}
+
+func (x protocol) begin(t *testing.T, s *Server, c config.Config, user, password string) exchange {
+	t.Helper()
+	client, err := scram.SHA256.NewClient(user, password, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conv := client.NewConversation()
+	first, err := conv.Step("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := x.open(t, s, c)
+	challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(p.say(x.scram+b64(first), x.next), x.next)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	final, err := conv.Step(string(challenge))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exchange{x, p, b64(final)}
+}
+
+// prove sends the proof and returns the first line of the answer.
+func (e exchange) prove() string {
+	if _, err := io.WriteString(e.peer.conn, e.proof+"\r\n"); err != nil {
+		return err.Error()
+	}
+	line, err := e.peer.in.ReadString('\n')
+	if err != nil {
+		return err.Error()
+	}
+	return line
+}
+
+// login logs in with a password, or says what the answer was.
+func (x protocol) login(t *testing.T, s *Server, c config.Config, user, password string) error {
+	t.Helper()
+	p := x.open(t, s, c)
+	if _, err := io.WriteString(p.conn, x.plain+b64("\x00"+user+"\x00"+password)+"\r\n"); err != nil {
+		return err
+	}
+	line, err := p.in.ReadString('\n')
+	if err == nil && !strings.HasPrefix(line, x.ok) {
+		err = fmt.Errorf("%s: %q", x.service, line)
+	}
+	return err
+}
+
+// 450 SCRAM exchanges are opened, then all proofs are sent at once, over three
+// protocols: no more are looked at than of one after the other, and the owner
+// comes in.
+func TestScramProofsAtOnce(t *testing.T) {
+	c := limited(t)
+	s, stop := start(t, c)
+	var all []exchange
+	for i := range 450 {
+		all = append(all, protocols[i%3].begin(t, s, c, "bob@yubin.test", fmt.Sprint("guess", i)))
+	}
+	answers := make(chan string, len(all))
+	for _, e := range all {
+		go func() { answers <- e.prove() }()
+	}
+	looked, refused := 0, 0
+	for range all {
+		switch a := <-answers; {
+		case strings.HasPrefix(a, "a NO [AUTHENTICATIONFAILED]"), strings.HasPrefix(a, "-ERR [AUTH]"), strings.HasPrefix(a, "535 "):
+			looked++
+		case strings.HasPrefix(a, "a NO [LIMIT]"), strings.HasPrefix(a, "-ERR [SYS/TEMP]"), strings.HasPrefix(a, "454 "):
+			refused++
+		default:
+			t.Errorf("a proof was answered with %q", a)
+		}
+	}
+	if looked < 1 || looked > 20 {
+		t.Errorf("%d proofs were looked at, %d refused", looked, refused)
+	}
+	started := time.Now()
+	for _, x := range protocols {
+		if err := x.login(t, s, c, "bob@yubin.test", "secret"); err != nil {
+			t.Error(err)
+		}
+	}
+	if took := time.Since(started); took > 15*time.Second {
+		t.Errorf("the owner waited %v", took)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A login that began before a change does not outlive it.
+func TestScramAcrossAChange(t *testing.T) {
+	for name, change := range map[string]func(context.Context, *admin.Client) error{
+		"password": func(ctx context.Context, c *admin.Client) error {
+			other := "another secret"
+			_, err := c.ChangeAccount(ctx, "bob@yubin.test", admin.AccountChange{Password: &other})
+			return err
+		},
+		"disabled": func(ctx context.Context, c *admin.Client) error {
+			off := false
+			_, err := c.ChangeAccount(ctx, "bob@yubin.test", admin.AccountChange{Enabled: &off})
+			return err
+		},
+		"removed": func(ctx context.Context, c *admin.Client) error { return c.RemoveAccount(ctx, "bob@yubin.test") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := local(t)
+			s, stop := start(t, c)
+			var begun []exchange
+			for _, x := range protocols {
+				begun = append(begun, x.begin(t, s, c, "bob@yubin.test", "secret"))
+			}
+			if err := change(t.Context(), admin.InProcess(s.Admin())); err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range begun {
+				if a := e.prove(); strings.HasPrefix(a, e.next) {
+					t.Errorf("%s: the proof of an old password was taken: %q", e.service, a)
+				}
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A session is registered and then confirmed: at whatever moment the password is
+// changed, no session that began with the old one goes on.
+func TestSessionsAreConfirmed(t *testing.T) {
+	c := local(t)
+	s, stop := start(t, c)
+	bob := mail.Address{Local: "bob", Domain: "yubin.test"}
+	a := &authenticator{store: s.store}
+
+	// The change comes between the check of the password and the registration.
+	p, err := s.store.directory.Login(t.Context(), "bob@yubin.test", "secret", a.from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.directory.SetPassword(t.Context(), bob, "p0"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.end(t.Context(), p, nil); mail.KindOf(err) != mail.Forbidden || err == nil {
+		t.Errorf("a session with an old password was let in: %v", err)
+	}
+
+	// And at any other moment.
+	for i := range 18 {
+		var wg sync.WaitGroup
+		x := protocols[i%3]
+		peers := make([]*peer, 6)
+		for j := range peers {
+			peers[j] = x.open(t, s, c)
+			wg.Go(func() {
+				_, _ = io.WriteString(peers[j].conn, x.plain+b64(fmt.Sprintf("\x00bob@yubin.test\x00p%d", i))+"\r\n")
+			})
+		}
+		wg.Go(func() {
+			if err := s.store.directory.SetPassword(t.Context(), bob, fmt.Sprint("p", i+1)); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		for _, p := range peers {
+			if x.service == "pop3" {
+				_ = p.conn.Close() // The maildrop lets one in only.
+				continue
+			}
+			line, _ := p.in.ReadString('\n')
+			if !strings.HasPrefix(line, x.ok) {
+				_ = p.conn.Close()
+				continue
+			}
+			if _, err := io.ReadAll(p.in); err != nil { // The server ends it.
+				t.Fatalf("%s: a session with an old password goes on: %v", x.service, err)
+			}
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A failed login is one line of one form in all protocols, and says why; the
+// client hears no difference.
+func TestFailedLoginsInTheLog(t *testing.T) {
+	var mu sync.Mutex
+	var log bytes.Buffer
+	c := limited(t)
+	d := deps()
+	d.Log = slog.New(slog.NewJSONHandler(locked{&mu, &log}, nil))
+	s, stop := startWith(t, c, d)
+	for _, x := range protocols {
+		wrong, unknown := x.login(t, s, c, "bob@yubin.test", "wrong"), x.login(t, s, c, "nobody@yubin.test", "wrong")
+		if wrong == nil || unknown == nil || wrong.Error() != unknown.Error() {
+			t.Errorf("%v; %v", wrong, unknown)
+		}
+	}
+	off := false
+	if _, err := admin.InProcess(s.Admin()).ChangeAccount(t.Context(), "bob@yubin.test", admin.AccountChange{Enabled: &off}); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range protocols {
+		if err := x.login(t, s, c, "bob@yubin.test", "secret"); err == nil {
+			t.Error("a disabled account logged in")
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, proto := range []string{"imap", "pop3", "submission"} {
+		for _, reason := range []string{"wrong password", "unknown user", "account disabled"} {
+			found := 0
+			for line := range strings.SplitSeq(log.String(), "\n") {
+				if strings.Contains(line, `"level":"WARN","msg":"login refused","proto":"`+proto+`"`) &&
+					strings.Contains(line, `"mech":"PLAIN"`) && strings.Contains(line, `"remote":"127.0.0.1:`) &&
+					strings.Contains(line, `"reason":"`+reason+`"`) {
+					found++
+				}
+			}
+			if found != 1 {
+				t.Errorf("%s: %d lines with %q", proto, found, reason)
+			}
+		}
+	}
+	if t.Failed() {
+		t.Log(log.String())
+	}
+}
+
+// locked is a writer that many use.
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// SCRAM-SHA-256-PLUS is offered where the configuration says so.
+func TestChannelBindingIsASwitch(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		c := local(t)
+		c.TLS.ChannelBinding = on
+		s, stop := start(t, c)
+		for service, say := range map[string][2]string{"imaps": {"a CAPABILITY", "a OK"}, "pop3s": {"CAPA", "."}, "submissions": {"EHLO client.test", "250 "}} {
+			conn, err := tls.Dial("tcp", listenerOf(s, c, service).String(), &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := newPeer(t, conn)
+			answer := p.say(say[0], say[1])
+			if !strings.Contains(answer, "SCRAM-SHA-256") || strings.Contains(answer, "SCRAM-SHA-256-PLUS") != on {
+				t.Errorf("%s, switched %v: %s", service, on, answer)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
