@@ -2,18 +2,23 @@ package mail
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/cases"
+	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
 )
 
-// Limits of RFC 5321 §4.5.3.1, in octets.
+// Limits on addresses, in octets. RFC 5321 §4.5.3.1 has 64 for a local part, and
+// asks for none where that is possible: addresses that carry another (VERP, SRS)
+// are longer, so 64 is the limit of our own only.
 const (
-	MaxLocalPart = 64
-	MaxDomain    = 255
-	MaxLabel     = 63
+	MaxLocalPart    = 255
+	MaxOwnLocalPart = 64
+	MaxDomain       = 255
+	MaxLabel        = 63
 )
 
 // Domain is a mail domain in its canonical form: lower-case A-labels, or an
@@ -81,7 +86,14 @@ type Address struct {
 }
 
 // ParseAddress reads local-part "@" domain, where the local part may be a
-// quoted string and may hold UTF-8 (RFC 6531). The error is of kind Invalid.
+// quoted string and may hold UTF-8 (RFC 6531). It takes what other servers have:
+// what is an address is for them to say. The error is of kind Invalid.
+//
+// Quirk: dots may stand anywhere in a local part, as some providers gave away
+// addresses like "user..name" and "user."; String quotes them.
+//
+// Control characters, C1 among them (RFC 6532 §3.1 has them only as UTF-8 of
+// Net-Unicode, which has none), are no part of an address.
 func ParseAddress(s string) (Address, error) {
 	a, rest, err := CutAddress(s)
 	if err != nil {
@@ -129,19 +141,42 @@ func cutLocal(s string) (local, rest string, err error) {
 			i++
 		}
 		local, rest = s[:i], s[i:]
-		if local == "" || local[0] == '.' || local[i-1] == '.' || strings.Contains(local, "..") {
-			return "", "", Errorf(Invalid, "local part %q is not a dot-string", local)
+		if local == "" {
+			return "", "", Errorf(Invalid, "address has no local part")
 		}
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", "", err
+	}
+	switch local = norm.NFC.String(local); {
 	case len(local) > MaxLocalPart:
 		return "", "", Errorf(Invalid, "local part is over %d octets", MaxLocalPart)
 	case !utf8.ValidString(local):
 		return "", "", Errorf(Invalid, "local part is not valid UTF-8")
+	case strings.ContainsFunc(local, unicode.IsControl):
+		return "", "", Errorf(Invalid, "local part has a control character")
 	}
-	return norm.NFC.String(local), rest, nil
+	return local, rest, nil
+}
+
+// CheckOwn says whether a may be an address that is given away here: one that no
+// other server can stumble over and no reader can mistake for another. The local
+// part is a dot-string of at most MaxOwnLocalPart octets and of the characters of
+// a user name (RFC 8265 §3.4): no space, no sign or symbol beyond ASCII, nothing
+// that is not seen or turns the direction of text. The error is of kind Invalid.
+func (a Address) CheckOwn() error {
+	switch {
+	case a.Local == "" || a.Domain == "":
+		return Errorf(Invalid, "an address such as alice@example.org is needed")
+	case len(a.Local) > MaxOwnLocalPart:
+		return Errorf(Invalid, "an address here has at most %d octets before the @", MaxOwnLocalPart)
+	case quoteLocal(a.Local) != a.Local:
+		return Errorf(Invalid, "an address here has letters, digits and signs before the @, and single dots between them")
+	}
+	if same, err := precis.UsernameCasePreserved.String(a.Local); err != nil || same != a.Local {
+		return Errorf(Invalid, "an address here cannot have characters that are unseen, symbols or of another width before the @")
+	}
+	return nil
 }
 
 func cutQuoted(s string) (text, rest string, err error) {

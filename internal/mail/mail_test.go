@@ -35,15 +35,56 @@ func TestParseAddress(t *testing.T) {
 
 func TestParseAddressRefuses(t *testing.T) {
 	for _, in := range []string{
-		"", "alice", "@x.example", "alice@", "a..b@x.example", ".a@x.example", "a.@x.example",
-		"a b@x.example", `"a@x.example`, "a@-x.example", "a@x..example", "a@[300.1.1.1]", "a@[192.0.2.1",
+		"", "alice", "@x.example", "alice@", "a b@x.example", `"a@x.example`, "a@-x.example", "a@x..example", "a@[300.1.1.1]", "a@[192.0.2.1",
 		"a@[2001:db8::1]", "a@x.example more", "a\r\n@x.example", "\"a\r\"@x.example", "a\xff@x.example",
+		"a\u0085@x.example", "\"a\u009b\"@x.example", "a\u009d@x.example", "a@x\u0085.example", "a\x7f@x.example",
 		strings.Repeat("a", MaxLocalPart+1) + "@x.example",
 		"a@" + strings.Repeat("a", MaxLabel+1) + ".example",
 		"a@" + strings.Repeat("aaaaaaa.", 32) + "example",
 	} {
 		if a, err := ParseAddress(in); err == nil || KindOf(err) != Invalid {
 			t.Errorf("ParseAddress(%q) = %q, %v; want an error of kind invalid", in, a, err)
+		}
+	}
+}
+
+// What other servers have is carried on as it is.
+func TestForeignAddresses(t *testing.T) {
+	for in, out := range map[string]string{
+		"user..name@docomo.example": `"user..name"@docomo.example`,
+		"local.@x.example":          `"local."@x.example`,
+		".a@x.example":              `".a"@x.example`,
+		"bounces+" + strings.Repeat("7", 65) + "@x.example":                                   "",
+		"SRS1=0tt9=example.com==0yy=tt=example.org=" + strings.Repeat("a", 44) + "@x.example": "",
+		strings.Repeat("a", MaxLocalPart) + "@x.example":                                      "",
+		"a\u202eb@x.example": "",
+	} {
+		if out == "" {
+			out = in
+		}
+		a, err := ParseAddress(in)
+		if err != nil || a.String() != out {
+			t.Errorf("ParseAddress(%q) = %q, %v; want %q", in, a, err, out)
+		}
+		if b, err := ParseAddress(a.String()); err != nil || b != a {
+			t.Errorf("%q is read back as %q, %v", a, b, err)
+		}
+		if path, _, err := CutAddress(in + ">"); err != nil || path != a {
+			t.Errorf("as a path %q is %q, %v", in, path, err)
+		}
+	}
+}
+
+func TestCheckOwn(t *testing.T) {
+	for _, good := range []string{"alice", "Alice", "a.b", "a+b", "o'hara", "user_1-2", "郵便", "zoë", "пользователь", strings.Repeat("a", MaxOwnLocalPart)} {
+		if err := (Address{good, "x.example"}).CheckOwn(); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "a b", "a..b", ".a", "a.", "a@b", `a"b`, "a\u0085", "a\u200b", "a\u200eb", "a\u202eb", "a\u2066b", "\ufeffa", "ａlice", "a\u00a0b",
+		"a\u00adb", "<a>", strings.Repeat("a", MaxOwnLocalPart+1)} {
+		if err := (Address{bad, "x.example"}).CheckOwn(); KindOf(err) != Invalid || err == nil {
+			t.Errorf("%q: %v", bad, err)
 		}
 	}
 }
@@ -73,7 +114,7 @@ func TestDomain(t *testing.T) {
 }
 
 func FuzzParseAddress(f *testing.F) {
-	for _, s := range []string{"a@b.example", `"a \" b"@b.example`, "郵便@例え.テスト", "a@[IPv6:::1]", `""@x`} {
+	for _, s := range []string{"a@b.example", `"a \" b"@b.example`, "郵便@例え.テスト", "a@[IPv6:::1]", `""@x`, "a..b.@c.example", "a\u0085@b.example"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -72,9 +72,8 @@ func (d *Directory) now() time.Time { return time.Unix(d.o.Now().Unix(), 0).UTC(
 
 // checkNew checks what needs no database.
 func checkNew(a mail.Address, language string) error {
-	switch {
-	case a.IsZero() || a.Local == "" || a.Domain == "":
-		return mail.Errorf(mail.Invalid, "an account needs an address such as alice@example.org")
+	if err := a.CheckOwn(); err != nil {
+		return err
 	}
 	return checkLanguage(language)
 }

@@ -46,6 +46,27 @@ func TestDomains(t *testing.T) {
 	h.must(h.RemoveDomain(t.Context(), "example.org"))
 }
 
+// Addresses that are given away here are strict; those that an alias leads to
+// elsewhere are as others have them.
+func TestOwnAddressesAreStrict(t *testing.T) {
+	h := open(t, nil)
+	for _, local := range []string{"a b", "a..b", "a.", "a\u202eb", "a\u200b", strings.Repeat("a", mail.MaxOwnLocalPart+1)} {
+		bad := mail.Address{Local: local, Domain: "example.org"}
+		_, err := h.AddAccount(t.Context(), NewAccount{Address: bad, Password: "x"})
+		wantKind(t, err, mail.Invalid)
+		_, err = h.AddAlias(t.Context(), Alias{Address: bad, Targets: addrs("user..name@docomo.example")})
+		wantKind(t, err, mail.Invalid)
+		if r := h.imports(Record{Line: 1, Address: bad, Password: "x"}); r.Failed != 1 || r.Added != 0 {
+			t.Errorf("%q: %+v", bad, r)
+		}
+	}
+	h.alias("odd", "user..name@docomo.example", "SRS1="+strings.Repeat("x", 81)+"@x.example")
+	r, err := h.Resolve(t.Context(), addr("odd"))
+	if err != nil || fmt.Sprint(r.Foreign) != fmt.Sprint(addrs("user..name@docomo.example", "SRS1="+strings.Repeat("x", 81)+"@x.example")) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestAccounts(t *testing.T) {
 	h := open(t, nil)
 	a, err := h.AddAccount(t.Context(), NewAccount{Address: addr("Alice"), Password: "x", Language: "pt-BR"})

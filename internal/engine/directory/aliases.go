@@ -68,10 +68,10 @@ func (a Alias) clean() (Alias, error) {
 			return Alias{}, mail.Errorf(mail.TooLarge, "an alias has at most %d targets; divide them among several aliases", MaxAliasTargets)
 		}
 	}
-	switch {
-	case a.Address.Local == "" || a.Address.Domain == "":
-		return Alias{}, mail.Errorf(mail.Invalid, "an alias needs an address such as sales@example.org")
-	case len(targets) == 0:
+	if err := a.Address.CheckOwn(); err != nil {
+		return Alias{}, err
+	}
+	if len(targets) == 0 {
 		return Alias{}, mail.Errorf(mail.Invalid, "alias %s needs at least one target", a.Address)
 	}
 	return Alias{Address: a.Address, Targets: targets}, nil

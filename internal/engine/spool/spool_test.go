@@ -109,7 +109,13 @@ func TestItemKeepsAll(t *testing.T) {
 	it.Trace = []byte("Received: from here\r\n")
 	it.HoldUntil = it.Arrived.Add(time.Minute)
 	it.Account, it.Language, it.Transaction, it.MessageID = 7, "ja", "c1.2", "<m@x.test>"
-	for _, body := range []string{"", strings.Repeat("x", 200_000)} {
+	senders := []string{"user..name@docomo.example", "local.@x.example", "bounces+" + strings.Repeat("7", 200) + "@x.example"}
+	for i, body := range []string{"", strings.Repeat("x", 200_000), "a", "b", "c"} {
+		if i > 1 {
+			sender, err := mail.ParseAddress(senders[i-2])
+			h.must(err)
+			it.ReversePath = mail.ReversePath(sender)
+		}
 		octets := "Subject: s\r\n\r\n" + body
 		id, err := h.accept(octets, it)
 		h.must(err)

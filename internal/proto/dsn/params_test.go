@@ -60,6 +60,23 @@ func TestTypedAddress(t *testing.T) {
 	}
 }
 
+// What other servers have comes back from a report as it was.
+func TestTypedForeignAddress(t *testing.T) {
+	for _, s := range []string{"user..name@docomo.example", "local.@x.example", `"a b"@x.example`, "SRS1=" + strings.Repeat("x", 81) + "@x.example", "会議..@x.example"} {
+		a, err := mail.ParseAddress(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		typed, err := ParseTyped(Typed(a).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := typed.Mailbox(); err != nil || back != a {
+			t.Errorf("%q came back as %q, %v", a, back, err)
+		}
+	}
+}
+
 func TestParseTyped(t *testing.T) {
 	for _, s := range []string{"rfc822;bob@example.com", "utf-8;郵便@x.example", "x400;/S=a; b/"} {
 		if got, err := ParseTyped(s); err != nil || got.String() != s {

@@ -110,7 +110,7 @@ func TestParseRefuses(t *testing.T) {
 		"RCPT TO:<a b@c>":                  "501 5.1.3",
 		"RCPT TO:<a@b> RET=FULL":           "555 5.5.4",
 		"MAIL FROM:<a@b> NOTIFY=NEVER":     "555 5.5.4",
-		"RCPT TO:<" + strings.Repeat("a", 65) + "@b>": "501 5.1.3",
+		"RCPT TO:<" + strings.Repeat("a", 256) + "@b>": "501 5.1.3",
 		"DATA now":                        "501 5.5.4",
 		"QUIT x":                          "501 5.5.4",
 		"STARTTLS x":                      "501 5.5.4",
