@@ -196,6 +196,38 @@ func TestSwaksSubmits(t *testing.T) {
 	}
 }
 
+// mutt with its defaults sends, and opens a mailbox by IMAP and by POP3; it takes
+// the strongest mechanism that it sees, whether it can do it or not.
+func TestMutt(t *testing.T) {
+	s := startServer(t)
+	home := t.TempDir()
+	if err := os.Mkdir(filepath.Join(home, "Mail"), 0o700); err != nil { // It asks for it.
+		t.Fatal(err)
+	}
+	rc := write(t, "muttrc", fmt.Appendf(nil, `set ssl_ca_certificates_file = "%s/tls/self-signed.pem"
+set from = "alice@yubin.test"
+set record = ""
+set smtp_url = "smtps://alice@yubin.test@localhost:%d"
+set smtp_pass = "%[3]s"
+set imap_user = "alice@yubin.test"
+set imap_pass = "%[3]s"
+set pop_user = "alice@yubin.test"
+set pop_pass = "%[3]s"
+`, s.data, s.port(portSubmissions), password))
+	mutt := []string{"HOME=" + home, "TERM=xterm", "mutt", "-n", "-F", rc}
+	run(t, "hello", "env", append(mutt, "-s", "from mutt", "bob@yubin.test")...)
+	only(t, s.messages("bob", "INBOX"), "Subject: from mutt")
+	for url, proto := range map[string]string{
+		fmt.Sprintf("imaps://localhost:%d/INBOX", s.port(portIMAPS)): "imap",
+		fmt.Sprintf("pops://localhost:%d/", s.port(portPOP3S)):       "pop3",
+	} {
+		run(t, "", "script", "-qec", "env "+strings.Join(mutt, " ")+" -f "+url+" -e 'push <exit>'", "/dev/null")
+		if !strings.Contains(s.log.String(), `"msg":"login","proto":"`+proto+`","listen":"`+proto+`s"`) {
+			t.Errorf("mutt did not log in by %s", proto)
+		}
+	}
+}
+
 func TestPythonLibraries(t *testing.T) {
 	s := startServer(t)
 	out := run(t, "", "python3", "testdata/libraries.py", fmt.Sprint(s.offset))
