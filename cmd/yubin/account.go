@@ -17,6 +17,7 @@ type accountCmd struct {
 	Show     accountShowCmd     `cmd:"" help:"Show one account and what it holds."`
 	Passwd   accountPasswdCmd   `cmd:"" help:"Set the password of an account."`
 	Language accountLanguageCmd `cmd:"" help:"Set the language in which this server writes to the owner."`
+	Quota    accountQuotaCmd    `cmd:"" help:"Show or set how much an account may hold."`
 	Disable  accountDisableCmd  `cmd:"" help:"Let an account neither log in nor receive; its mail stays."`
 	Enable   accountEnableCmd   `cmd:"" help:"Undo disable."`
 	Remove   accountRemoveCmd   `cmd:"" help:"Delete an account and all its mail."`
@@ -79,9 +80,10 @@ func (c *accountListCmd) Run(e *env) error {
 			return err
 		}
 		return e.show(accounts, func(w io.Writer) {
-			t := table{{"ADDRESS", "STATE", "CREATED"}}
+			t := table{{"ADDRESS", "STATE", "CREATED", "MESSAGES", "SIZE", "OF"}}
 			for _, a := range accounts {
-				t.add(a.Address, state(a), a.Created.Local().Format(time.DateOnly))
+				u := a.Usage
+				t.add(a.Address, state(a), a.Created.Local().Format(time.DateOnly), fmt.Sprint(u.Messages), octets(u.Octets), bounds(u))
 			}
 			t.write(w)
 		})
@@ -119,6 +121,10 @@ func (c *accountShowCmd) Run(e *env) error {
 				t.add("mailboxes", fmt.Sprint(h.Mailboxes))
 				t.add("messages", fmt.Sprintf("%d, %d unseen", h.Messages, h.Unseen))
 				t.add("size", octets(h.Octets))
+			}
+			t.add("quota", bounds(a.Usage))
+			if since := a.Usage.FullSince; since != nil {
+				t.add("full since", since.Local().Format(time.DateTime))
 			}
 			t.write(w)
 		})

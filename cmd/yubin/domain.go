@@ -12,6 +12,7 @@ import (
 type domainCmd struct {
 	Add    domainAddCmd    `cmd:"" help:"Keep the mail of a domain here."`
 	List   domainListCmd   `cmd:"" help:"List the domains."`
+	Quota  domainQuotaCmd  `cmd:"" help:"Show or set how much each account of a domain may hold, if it has no quota of its own."`
 	Remove domainRemoveCmd `cmd:"" help:"Stop keeping the mail of a domain that has no accounts and aliases left."`
 }
 
@@ -39,9 +40,9 @@ func (c *domainListCmd) Run(e *env) error {
 			return err
 		}
 		return e.show(domains, func(w io.Writer) {
-			t := table{{"DOMAIN", "ACCOUNTS", "ALIASES", "CATCH-ALL"}}
+			t := table{{"DOMAIN", "ACCOUNTS", "ALIASES", "CATCH-ALL", "QUOTA"}}
 			for _, d := range domains {
-				t.add(d.Domain, strconv.Itoa(d.Accounts), strconv.Itoa(d.Aliases), cmp.Or(d.CatchAll, "none"))
+				t.add(d.Domain, strconv.Itoa(d.Accounts), strconv.Itoa(d.Aliases), cmp.Or(d.CatchAll, "none"), given(d.Quota, aboveDomain))
 			}
 			t.write(w)
 		})

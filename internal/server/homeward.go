@@ -106,6 +106,8 @@ func verdict(err error) mail.Attempt {
 		return mail.Attempt{Outcome: mail.Failed, Enhanced: "5.2.1", Text: err.Error()}
 	case kind == mail.NotFound:
 		return mail.Attempt{Outcome: mail.Failed, Enhanced: "5.1.1", Text: err.Error()}
+	case errors.Is(err, store.ErrLongFull):
+		return mail.Attempt{Outcome: mail.Failed, Enhanced: "5.2.2", Text: err.Error()}
 	case kind == mail.OverQuota:
 		return mail.Attempt{Outcome: mail.Deferred, Enhanced: "4.2.2", Text: err.Error()}
 	}

@@ -105,6 +105,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		AllowPlainLoopback: true,
 		ChannelBinding:     c.TLS.ChannelBinding,
 		Router:             router{hops{s.store.outgoing.router, c.DeliverPort}},
+		Room:               s.store.mail,
 		Identities:         s.store.directory,
 		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.outgoing.queue.Accept),
 		Record:             s.store.record,

@@ -53,6 +53,7 @@ type Store struct {
 	journal   *journal.Journal
 	metrics   *metrics.Metrics
 	guests    guests
+	warner    *warner
 	admin     *admin.Handler
 }
 
@@ -76,10 +77,12 @@ func openStore(ctx context.Context, cfg config.Config, wait time.Duration, d Dep
 
 func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.metrics = metrics.New(metrics.Options{Version: d.Version, Now: d.Now, Log: d.Log})
+	s.warner = newWarner(s, cfg, d)
 	blobs, err := s.openMail(ctx, d)
 	if err != nil {
 		return err
 	}
+	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
 		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
@@ -114,6 +117,7 @@ func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err erro
 	s.mail, err = store.Open(ctx, store.Options{
 		DB: s.db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
 		Holders: []store.Holder{spool.Held}, ViewMemory: d.Memory.Views,
+		Quotas: quotas{s}, Warn: s.warner.poke,
 	})
 	s.search = search.NewSource(s.mail, imap.DecodeEnvelope, cmp.Or(d.Memory.Search, search.DefaultMemory))
 	if d.Memory.Sessions > 0 {
@@ -155,6 +159,7 @@ func (s *Store) run(ctx context.Context) error {
 		dbErr = s.db.Run(ctx)
 	})
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
+	g.Go(func() { s.warner.run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })
 	g.Wait()

@@ -53,21 +53,28 @@ func checkNotForwarded(tx *sqldb.Tx, name mail.Domain) error {
 	return err
 }
 
+const selectDomain = `SELECT d.name, d.quota_octets, d.quota_messages, c.local, c.domain,
+	(SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
+	(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name)
+	FROM directory_domain d LEFT JOIN directory_account c ON c.id = d.catch_all`
+
+func scanDomain(row scanner) (d Domain, err error) {
+	err = row.Scan(&d.Name, &d.Quota.Octets, &d.Quota.Messages, &d.CatchAll.Local, &d.CatchAll.Domain, &d.Accounts, &d.Aliases)
+	return d, err
+}
+
 // Domains lists the local domains by name.
 func (d *Directory) Domains(ctx context.Context) ([]Domain, error) {
 	list := []Domain{}
 	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		rows, err := tx.Query(`SELECT d.name, d.quota_octets, d.quota_messages, c.local, c.domain,
-			(SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
-			(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name)
-			FROM directory_domain d LEFT JOIN directory_account c ON c.id = d.catch_all ORDER BY d.name`)
+		rows, err := tx.Query(selectDomain + ` ORDER BY d.name`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var e Domain
-			if err := rows.Scan(&e.Name, &e.Quota.Octets, &e.Quota.Messages, &e.CatchAll.Local, &e.CatchAll.Domain, &e.Accounts, &e.Aliases); err != nil {
+			e, err := scanDomain(rows)
+			if err != nil {
 				return err
 			}
 			list = append(list, e)
@@ -75,6 +82,18 @@ func (d *Directory) Domains(ctx context.Context) ([]Domain, error) {
 		return rows.Err()
 	})
 	return list, err
+}
+
+// Domain finds a local domain. Errors: NotFound.
+func (d *Directory) Domain(ctx context.Context, name mail.Domain) (found Domain, err error) {
+	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		if err := needDomain(tx, name); err != nil {
+			return err
+		}
+		found, err = scanDomain(tx.QueryRow(selectDomain+` WHERE d.name = $1`, name))
+		return err
+	})
+	return found, err
 }
 
 // RemoveDomain makes name a foreign domain again. Errors: NotFound; Conflict

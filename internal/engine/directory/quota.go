@@ -36,11 +36,24 @@ func (a Allowance) quota() mail.Quota {
 	return mail.Quota{Octets: max(a.Octets, 0), Messages: max(a.Messages, 0)}
 }
 
-func (a Allowance) check() error {
-	if a.Octets < Inherit || a.Messages < Inherit {
-		return mail.Errorf(mail.Invalid, "a quota cannot be negative")
+// AllowanceChange says what to change of an Allowance; nil leaves it.
+type AllowanceChange struct {
+	Octets   *int64 `json:"octets,omitempty"`
+	Messages *int64 `json:"messages,omitempty"`
+}
+
+// args are the two as arguments of a statement, NULL where there is none.
+func (c AllowanceChange) args() (octets, messages any, err error) {
+	if c.Octets != nil {
+		octets = *c.Octets
 	}
-	return nil
+	if c.Messages != nil {
+		messages = *c.Messages
+	}
+	if c.Octets != nil && *c.Octets < Inherit || c.Messages != nil && *c.Messages < Inherit {
+		err = mail.Errorf(mail.Invalid, "a quota cannot be negative")
+	}
+	return octets, messages, err
 }
 
 // Quota is what the account may hold; of one that is not there, anything.
@@ -105,40 +118,44 @@ func (d *Directory) SiteQuota(ctx context.Context) (a Allowance, err error) {
 	return a, err
 }
 
-// SetSiteQuota gives the site a quota, for accounts of which neither they nor
-// their domain have one. Errors: Invalid.
-func (d *Directory) SetSiteQuota(ctx context.Context, a Allowance) error {
-	if err := a.check(); err != nil {
+// SetSiteQuota changes the quota of the site, which is for accounts of which
+// neither they nor their domain have one. Errors: Invalid.
+func (d *Directory) SetSiteQuota(ctx context.Context, c AllowanceChange) error {
+	octets, messages, err := c.args()
+	if err != nil {
 		return err
 	}
 	return d.change(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`INSERT INTO directory_site (id, quota_octets, quota_messages) VALUES (1, $1, $2)
-			ON CONFLICT (id) DO UPDATE SET quota_octets = excluded.quota_octets, quota_messages = excluded.quota_messages`,
-			a.Octets, a.Messages)
+		_, err := tx.Exec(`INSERT INTO directory_site (id, quota_octets, quota_messages) VALUES (1, coalesce($1, -1), coalesce($2, -1))
+			ON CONFLICT (id) DO UPDATE SET quota_octets = coalesce($1, directory_site.quota_octets),
+			quota_messages = coalesce($2, directory_site.quota_messages)`, octets, messages)
 		return err
 	})
 }
 
-// SetDomainQuota gives a domain a quota, for its accounts that have none of
-// their own. Errors: NotFound, Invalid.
-func (d *Directory) SetDomainQuota(ctx context.Context, name mail.Domain, a Allowance) error {
-	if err := a.check(); err != nil {
+// SetDomainQuota changes the quota of a domain, which is for its accounts that
+// have none of their own. Errors: NotFound, Invalid.
+func (d *Directory) SetDomainQuota(ctx context.Context, name mail.Domain, c AllowanceChange) error {
+	octets, messages, err := c.args()
+	if err != nil {
 		return err
 	}
 	return d.change(ctx, func(tx *sqldb.Tx) error {
 		if err := needDomain(tx, name); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE directory_domain SET quota_octets = $2, quota_messages = $3 WHERE name = $1`, name, a.Octets, a.Messages)
+		_, err := tx.Exec(`UPDATE directory_domain SET quota_octets = coalesce($2, quota_octets),
+			quota_messages = coalesce($3, quota_messages) WHERE name = $1`, name, octets, messages)
 		return err
 	})
 }
 
-// SetQuota gives an account a quota of its own. Errors: NotFound, Invalid.
-func (d *Directory) SetQuota(ctx context.Context, account mail.Address, a Allowance) error {
-	if err := a.check(); err != nil {
+// SetQuota changes an account's own quota. Errors: NotFound, Invalid.
+func (d *Directory) SetQuota(ctx context.Context, account mail.Address, c AllowanceChange) error {
+	octets, messages, err := c.args()
+	if err != nil {
 		return err
 	}
-	return d.updateAccount(ctx, account, "",
-		`UPDATE directory_account SET quota_octets = $2, quota_messages = $3 WHERE id = $1`, a.Octets, a.Messages)
+	return d.updateAccount(ctx, account, "", `UPDATE directory_account SET quota_octets = coalesce($2, quota_octets),
+		quota_messages = coalesce($3, quota_messages) WHERE id = $1`, octets, messages)
 }

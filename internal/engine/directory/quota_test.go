@@ -31,17 +31,17 @@ func TestQuotaPrecedence(t *testing.T) {
 	}
 	want(a.ID, 0, 0)
 	want(99, 0, 0)
-	h.must(h.SetSiteQuota(t.Context(), Allowance{1000, 10}))
+	h.must(h.SetSiteQuota(t.Context(), change(1000, 10)))
 	want(a.ID, 1000, 10)
-	h.must(h.SetDomainQuota(t.Context(), "example.org", Allowance{2000, Inherit}))
+	h.must(h.SetDomainQuota(t.Context(), "example.org", change(2000, Inherit)))
 	want(a.ID, 2000, 10)
-	h.must(h.SetQuota(t.Context(), a.Address, Allowance{Inherit, 30}))
+	h.must(h.SetQuota(t.Context(), a.Address, change(Inherit, 30)))
 	want(a.ID, 2000, 30)
 	want(b.ID, 2000, 10)
-	h.must(h.SetQuota(t.Context(), b.Address, Allowance{0, 0}))
+	h.must(h.SetQuota(t.Context(), b.Address, change(0, 0)))
 	want(b.ID, 0, 0)
-	h.must(h.SetSiteQuota(t.Context(), Allowance{1500, Inherit}))
-	h.must(h.SetDomainQuota(t.Context(), "example.org", Allowance{Inherit, Inherit}))
+	h.must(h.SetSiteQuota(t.Context(), change(1500, Inherit)))
+	h.must(h.SetDomainQuota(t.Context(), "example.org", change(Inherit, Inherit)))
 	want(a.ID, 1500, 30)
 	want(b.ID, 0, 0)
 
@@ -51,9 +51,35 @@ func TestQuotaPrecedence(t *testing.T) {
 	if site, err := h.SiteQuota(t.Context()); err != nil || site != (Allowance{1500, Inherit}) {
 		t.Errorf("site says %+v, %v", site, err)
 	}
-	wantKind(t, h.SetQuota(t.Context(), addr("carol"), Allowance{1, 1}), mail.NotFound)
-	wantKind(t, h.SetDomainQuota(t.Context(), "elsewhere.example", Allowance{1, 1}), mail.NotFound)
-	wantKind(t, h.SetSiteQuota(t.Context(), Allowance{-2, 1}), mail.Invalid)
+	wantKind(t, h.SetQuota(t.Context(), addr("carol"), change(1, 1)), mail.NotFound)
+	wantKind(t, h.SetDomainQuota(t.Context(), "elsewhere.example", change(1, 1)), mail.NotFound)
+	wantKind(t, h.SetSiteQuota(t.Context(), change(-2, 1)), mail.Invalid)
+}
+
+func change(octets, messages int64) AllowanceChange {
+	return AllowanceChange{Octets: &octets, Messages: &messages}
+}
+
+// TestQuotaInPart: what is not named stays.
+func TestQuotaInPart(t *testing.T) {
+	h := open(t, nil)
+	_, err := h.AddAccount(t.Context(), NewAccount{Address: addr("alice"), Password: "x"})
+	h.must(err)
+	five, six := int64(5), int64(6)
+	for _, c := range []AllowanceChange{{Octets: &five}, {Messages: &six}} {
+		h.must(h.SetQuota(t.Context(), addr("alice"), c))
+		h.must(h.SetDomainQuota(t.Context(), "example.org", c))
+		h.must(h.SetSiteQuota(t.Context(), c))
+	}
+	a, err := h.Account(t.Context(), addr("alice"))
+	h.must(err)
+	site, err := h.SiteQuota(t.Context())
+	h.must(err)
+	domains, err := h.Domains(t.Context())
+	h.must(err)
+	if want := (Allowance{5, 6}); a.Quota != want || site != want || domains[0].Quota != want {
+		t.Errorf("account %+v, site %+v, domain %+v", a.Quota, site, domains[0].Quota)
+	}
 }
 
 // TestQuotaRolledBack: what a transaction read that never was is not remembered.

@@ -129,7 +129,7 @@ func (m *Maker) options(r queue.Report, original io.Reader, now time.Time) dsn.O
 func (m *Maker) filings(routed route.Routed, to mail.Address, now time.Time) (list []store.Filing) {
 	trace := []byte("Return-Path: <>\r\nDelivered-To: " + to.String() + "\r\n")
 	for _, a := range routed.Accounts {
-		list = append(list, store.Filing{Account: a, Role: mail.RoleInbox, Trace: trace, Received: now})
+		list = append(list, store.Filing{Account: a, Role: mail.RoleInbox, Trace: trace, Received: now, Ours: true})
 	}
 	return list
 }

@@ -257,6 +257,9 @@ func (l *ledger) weigh() error {
 	}
 	was := t.warned
 	t.warned = warnedAt(taken, was)
+	if l.ours { // A warning is no reason for the next one.
+		t.warned = min(t.warned, was)
+	}
 	if t.warned <= was {
 		return nil
 	}

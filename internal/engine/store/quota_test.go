@@ -272,6 +272,15 @@ func TestQuotaWarnings(t *testing.T) {
 	_, err = h.try(10, warning)
 	wantKind(t, err, mail.Conflict)
 	h.holds(810, 81)
+	report := h.inbox(1)
+	report.Ours = true
+	for range 20 {
+		_, err := h.try(10, report)
+		h.must(err)
+	}
+	if list, err := h.Warnings(ctx); err != nil || len(list) != 0 {
+		t.Errorf("reports are warned of: %+v, %v", list, err)
+	}
 }
 
 // TestQuotaGoesWithTheAccount: nothing is owed to who is gone.

@@ -7,6 +7,7 @@
 //   - Message, a Report as a whole message that streams to a writer: the words
 //     for a person in English, Japanese or both, the fields for a program, and
 //     the original or its header (RFC 6522, RFC 3461 §6, RFC 3834, RFC 5321 §3.6.3);
+//   - QuotaNotice, the message that tells the owner of an account how full it is;
 //   - Parse, which reads the reports of other mail systems;
 //   - Status, the enhanced status code with its meaning in words (RFC 3463, and
 //     the codes registered by RFC 3886, 4468, 4954, 5248, 6531, 6710, 7293, 7372,

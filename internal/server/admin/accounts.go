@@ -43,7 +43,29 @@ func pathAddress(r *http.Request) (mail.Address, error) {
 }
 
 func accountOf(a directory.Account) Account {
-	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created, Language: a.Language}
+	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created, Language: a.Language, Quota: Quota(a.Quota)}
+}
+
+// withUsage makes accounts with what they hold.
+func (h *Handler) withUsage(ctx context.Context, list ...directory.Account) ([]Account, error) {
+	ids := make([]mail.AccountID, len(list))
+	for i, a := range list {
+		ids[i] = a.ID
+	}
+	used, err := h.Store.Usages(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	accounts := make([]Account, len(list))
+	for i, u := range used {
+		accounts[i] = accountOf(list[i])
+		accounts[i].Usage = Usage{Octets: u.Octets, Messages: u.Messages, MaxOctets: u.Quota.Octets, MaxMessages: u.Quota.Messages}
+		if !u.FullSince.IsZero() {
+			since := u.FullSince.UTC()
+			accounts[i].Usage.FullSince = &since
+		}
+	}
+	return accounts, nil
 }
 
 func (h *Handler) listAccounts(r *http.Request) (any, error) {
@@ -55,9 +77,9 @@ func (h *Handler) listAccounts(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := Page[Account]{Items: make([]Account, len(accounts))}
-	for i, a := range accounts {
-		page.Items[i] = accountOf(a)
+	page := Page[Account]{}
+	if page.Items, err = h.withUsage(r.Context(), accounts...); err != nil {
+		return nil, err
 	}
 	if len(accounts) == f.Limit {
 		page.Next = accounts[len(accounts)-1].Address.String()
@@ -75,7 +97,18 @@ func (h *Handler) addAccount(r *http.Request) (any, error) {
 		return nil, err
 	}
 	a, err := h.Accounts.AddAccount(r.Context(), directory.NewAccount{Address: address, Password: in.Password, Language: in.Language})
-	return accountOf(a), err
+	if err != nil {
+		return nil, err
+	}
+	return h.oneAccount(r.Context(), a)
+}
+
+func (h *Handler) oneAccount(ctx context.Context, a directory.Account) (any, error) {
+	list, err := h.withUsage(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
 }
 
 func (h *Handler) showAccount(r *http.Request) (any, error) {
@@ -91,7 +124,11 @@ func (h *Handler) showAccount(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := accountOf(found)
+	list, err := h.withUsage(r.Context(), found)
+	if err != nil {
+		return nil, err
+	}
+	a := list[0]
 	a.Holds = &Holdings{Mailboxes: len(mailboxes)}
 	for _, m := range mailboxes {
 		a.Holds.Messages += int64(m.Exists)
@@ -125,8 +162,16 @@ func (h *Handler) changeAccount(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	if in.Quota != nil {
+		if err := h.Accounts.SetQuota(r.Context(), address, directory.AllowanceChange(*in.Quota)); err != nil {
+			return nil, err
+		}
+	}
 	a, err := h.Accounts.Account(r.Context(), address)
-	return accountOf(a), err
+	if err != nil {
+		return nil, err
+	}
+	return h.oneAccount(r.Context(), a)
 }
 
 func (h *Handler) removeAccount(r *http.Request) (any, error) {

@@ -5,10 +5,11 @@
 //
 //	GET    /v1/status
 //	GET    /v1/domains              POST {domain}
-//	DELETE /v1/domains/{domain}
+//	GET    /v1/domains/{domain}     PATCH {quota}   DELETE
+//	GET    /v1/quota                that of the site   PATCH {octets?, messages?}
 //	GET    /v1/accounts?domain&after&limit   POST {address, password}
 //	POST   /v1/accounts/import      {accounts: [{line, address, password | hash}]}
-//	GET    /v1/accounts/{address}   PATCH {password?, enabled?, language?}   DELETE
+//	GET    /v1/accounts/{address}   PATCH {password?, enabled?, language?, quota?}   DELETE
 //	GET    /v1/aliases?domain&after&limit    POST {address, targets}
 //	DELETE /v1/aliases/{address}
 //	GET    /v1/routes               GET, PUT {to, action, ...}, DELETE /v1/routes/{name}
@@ -51,6 +52,25 @@ type Domain struct {
 	CatchAll string `json:"catch_all,omitempty"` // the account that takes what nobody else has
 	Accounts int    `json:"accounts"`
 	Aliases  int    `json:"aliases"`
+	Quota    Quota  `json:"quota"` // of its accounts that have none of their own
+}
+
+// Quota is what an account, a domain or the site was given: 0 is no bound, and
+// -1 leaves it to what stands above.
+type Quota struct {
+	Octets   int64 `json:"octets"`
+	Messages int64 `json:"messages"`
+}
+
+// QuotaChange says what to change of a Quota; nil leaves it.
+type QuotaChange struct {
+	Octets   *int64 `json:"octets,omitempty"`
+	Messages *int64 `json:"messages,omitempty"`
+}
+
+// DomainChange says what to change of a domain.
+type DomainChange struct {
+	Quota QuotaChange `json:"quota"`
 }
 
 // NewDomain asks for a domain.
@@ -65,7 +85,19 @@ type Account struct {
 	Created time.Time `json:"created"`
 	// Language is the tag of what the owner reads, for mail from this server.
 	Language string    `json:"language,omitempty"`
+	Quota    Quota     `json:"quota"` // its own
+	Usage    Usage     `json:"usage"`
 	Holds    *Holdings `json:"holds,omitempty"`
+}
+
+// Usage is how much an account has, and how much it may have by its own quota
+// and those above: 0 is no bound.
+type Usage struct {
+	Octets      int64      `json:"octets"`
+	Messages    int64      `json:"messages"`
+	MaxOctets   int64      `json:"max_octets"`
+	MaxMessages int64      `json:"max_messages"`
+	FullSince   *time.Time `json:"full_since,omitempty"` // since when mail is refused
 }
 
 // Holdings is how much an account has.
@@ -88,6 +120,8 @@ type AccountChange struct {
 	Password *string `json:"password,omitempty"`
 	Enabled  *bool   `json:"enabled,omitempty"`
 	Language *string `json:"language,omitempty"`
+
+	Quota *QuotaChange `json:"quota,omitempty"`
 }
 
 // Import is many accounts at once.

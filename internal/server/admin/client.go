@@ -54,10 +54,34 @@ func (c *Client) Domains(ctx context.Context) ([]Domain, error) {
 	return all[Domain](ctx, c, "/v1/domains", nil)
 }
 
+// Domain returns one local domain.
+func (c *Client) Domain(ctx context.Context, domain string) (d Domain, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/domains/"+url.PathEscape(domain), nil, &d)
+	return d, err
+}
+
 // AddDomain makes a domain local.
 func (c *Client) AddDomain(ctx context.Context, domain string) (made Domain, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/domains", NewDomain{domain}, &made)
 	return made, err
+}
+
+// SetDomainQuota changes the quota of a domain.
+func (c *Client) SetDomainQuota(ctx context.Context, domain string, change QuotaChange) (now Domain, err error) {
+	err = c.call(ctx, http.MethodPatch, "/v1/domains/"+url.PathEscape(domain), DomainChange{change}, &now)
+	return now, err
+}
+
+// SiteQuota returns the quota of the site.
+func (c *Client) SiteQuota(ctx context.Context) (q Quota, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/quota", nil, &q)
+	return q, err
+}
+
+// SetSiteQuota changes the quota of the site.
+func (c *Client) SetSiteQuota(ctx context.Context, change QuotaChange) (now Quota, err error) {
+	err = c.call(ctx, http.MethodPatch, "/v1/quota", change, &now)
+	return now, err
 }
 
 // RemoveDomain makes a domain foreign again; it must have no accounts or aliases.

@@ -18,8 +18,12 @@ import (
 type Domains interface {
 	AddDomain(context.Context, mail.Domain) (directory.Domain, error)
 	Domains(context.Context) ([]directory.Domain, error)
+	Domain(context.Context, mail.Domain) (directory.Domain, error)
 	RemoveDomain(context.Context, mail.Domain) error
 	SetCatchAll(ctx context.Context, name mail.Domain, to mail.Address) error
+	SetDomainQuota(ctx context.Context, name mail.Domain, c directory.AllowanceChange) error
+	SiteQuota(context.Context) (directory.Allowance, error)
+	SetSiteQuota(context.Context, directory.AllowanceChange) error
 }
 
 // Accounts keeps the accounts.
@@ -30,6 +34,7 @@ type Accounts interface {
 	SetPassword(ctx context.Context, a mail.Address, password string) error
 	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
 	SetLanguage(ctx context.Context, a mail.Address, tag string) error
+	SetQuota(ctx context.Context, a mail.Address, c directory.AllowanceChange) error
 	RemoveAccount(context.Context, mail.Address) error
 	Importer
 }
@@ -44,6 +49,7 @@ type Aliases interface {
 // Store knows what accounts hold and whether all of it is sound.
 type Store interface {
 	Mailboxes(context.Context, mail.AccountID) ([]store.Mailbox, error)
+	Usages(context.Context, []mail.AccountID) ([]store.Usage, error)
 	Check(ctx context.Context, report func(problem string)) error
 	CheckDeep(ctx context.Context, report func(problem string)) error
 }
@@ -80,6 +86,10 @@ func New(c Config) *Handler {
 		"GET /v1/domains":               h.listDomains,
 		"POST /v1/domains":              h.addDomain,
 		"DELETE /v1/domains/{domain}":   h.removeDomain,
+		"GET /v1/domains/{domain}":      h.showDomain,
+		"PATCH /v1/domains/{domain}":    h.changeDomain,
+		"GET /v1/quota":                 h.siteQuota,
+		"PATCH /v1/quota":               h.changeSiteQuota,
 		"GET /v1/accounts":              h.listAccounts,
 		"POST /v1/accounts":             h.addAccount,
 		"POST /v1/accounts/import":      h.importAccounts,
@@ -165,7 +175,7 @@ func (h *Handler) listDomains(r *http.Request) (any, error) {
 }
 
 func domainOf(d directory.Domain) Domain {
-	return Domain{Domain: string(d.Name), CatchAll: d.CatchAll.String(), Accounts: d.Accounts, Aliases: d.Aliases}
+	return Domain{Domain: string(d.Name), CatchAll: d.CatchAll.String(), Accounts: d.Accounts, Aliases: d.Aliases, Quota: Quota(d.Quota)}
 }
 
 func (h *Handler) addDomain(r *http.Request) (any, error) {
@@ -187,6 +197,46 @@ func (h *Handler) removeDomain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return done{}, h.Domains.RemoveDomain(r.Context(), name)
+}
+
+func (h *Handler) changeDomain(r *http.Request) (any, error) {
+	name, err := mail.ParseDomain(r.PathValue("domain"))
+	if err != nil {
+		return nil, err
+	}
+	in, err := body[DomainChange](r)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Domains.SetDomainQuota(r.Context(), name, directory.AllowanceChange(in.Quota)); err != nil {
+		return nil, err
+	}
+	return h.showDomain(r)
+}
+
+func (h *Handler) showDomain(r *http.Request) (any, error) {
+	name, err := mail.ParseDomain(r.PathValue("domain"))
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.Domains.Domain(r.Context(), name)
+	return domainOf(d), err
+}
+
+func (h *Handler) siteQuota(r *http.Request) (any, error) {
+	q, err := h.Domains.SiteQuota(r.Context())
+	return Quota(q), err
+}
+
+func (h *Handler) changeSiteQuota(r *http.Request) (any, error) {
+	in, err := body[QuotaChange](r)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Domains.SetSiteQuota(r.Context(), directory.AllowanceChange(in)); err != nil {
+		return nil, err
+	}
+	return h.siteQuota(r)
 }
 
 // check streams what it finds, a line of JSON each.

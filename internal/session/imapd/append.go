@@ -58,6 +58,10 @@ func (s *session) prepareAppend(ctx context.Context, args *imap.Append) (store.F
 		s.logFailure("APPEND", err)
 		return store.Filing{}, statusAs(err, mail.NotFound, imap.CodeTryCreate)
 	}
+	if err := s.srv.cfg.Appender.Room(ctx, s.principal.Account, args.Literal.Size); err != nil {
+		s.logFailure("APPEND", err)
+		return store.Filing{}, statusOf(err)
+	}
 	return store.Filing{
 		Account: s.principal.Account, Mailbox: box.ID,
 		Flags: args.Flags.System, Keywords: keywords, Received: s.received(args.Date),

@@ -50,7 +50,7 @@ var kindCodes = [...]struct {
 	mail.Exists:      {code: imap.CodeAlreadyExists},
 	mail.Conflict:    {code: imap.CodeHasChildren},
 	mail.Forbidden:   {code: imap.CodeNoPerm},
-	mail.OverQuota:   {code: imap.CodeOverQuota},
+	mail.OverQuota:   {imap.CodeOverQuota, "the account is full; delete what you do not need and empty the trash, or ask for a larger quota"},
 	mail.TooLarge:    {code: imap.CodeLimit},
 	mail.RateLimited: {code: imap.CodeLimit},
 	mail.Unavailable: {code: imap.CodeLimit}, // The disk is full; a login that cannot be checked says UNAVAILABLE.

@@ -142,7 +142,8 @@ func (h *house) openStore() {
 	}
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	h.must(err)
-	h.store, err = store.Open(h.ctx, store.Options{DB: h.db, Blobs: blobs, Now: h.now, Render: render, Publish: h.hub.Publish})
+	h.store, err = store.Open(h.ctx, store.Options{DB: h.db, Blobs: blobs, Now: h.now, Render: render, Publish: h.hub.Publish,
+		Quotas: quotas{h}})
 	h.must(err)
 	h.fail = &faults{Store: h.store}
 	h.dir, err = directory.Open(h.ctx, directory.Options{
@@ -158,6 +159,17 @@ func (h *house) openStore() {
 	h.must(err)
 	h.alice = h.account("alice")
 	h.account("bob")
+}
+
+// quotas is the directory of a house, which is opened after its store.
+type quotas struct{ h *house }
+
+func (q quotas) Quota(ctx context.Context, id mail.AccountID) (mail.Quota, error) {
+	return q.h.dir.Quota(ctx, id)
+}
+
+func (q quotas) QuotaIn(tx *sqldb.Tx, id mail.AccountID) (mail.Quota, error) {
+	return q.h.dir.QuotaIn(tx, id)
 }
 
 func (h *house) account(local string) mail.AccountID {
@@ -239,6 +251,7 @@ func simple(subject string) string {
 //	expunge UID                another client expunges a message of INBOX
 //	delete MAILBOX             another client deletes a mailbox
 //	diskfull / diskok          deliveries fail, or no more
+//	quota OCTETS               alice may hold so much
 //	drain                      the server begins to shut down
 func (h *house) do(name, args string) (string, error) {
 	switch name {
@@ -263,6 +276,12 @@ func (h *house) do(name, args string) (string, error) {
 		h.fail.deliver = mail.Errorf(mail.Unavailable, "the disk is full")
 	case "diskok":
 		h.fail.deliver = nil
+	case "quota":
+		var n int64
+		if _, err := fmt.Sscan(args, &n); err != nil {
+			return "", err
+		}
+		return "", h.dir.SetQuota(h.ctx, mail.Address{Local: "alice", Domain: "example.org"}, directory.AllowanceChange{Octets: &n})
 	case "drain":
 		h.drain()
 		h.mu.Lock()

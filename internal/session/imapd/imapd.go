@@ -105,6 +105,7 @@ type Messages interface {
 type Appender interface {
 	NewIncoming() *store.Incoming
 	Deliver(ctx context.Context, in *store.Incoming, to []store.Filing) ([]store.Filed, error)
+	Room(ctx context.Context, a mail.AccountID, octets int64) error
 }
 
 // Notifier tells of changes in an account. The callback must not block.

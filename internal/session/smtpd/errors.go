@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"yubin/internal/engine/route"
+	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
 )
@@ -41,6 +42,9 @@ func replyTo(err error) smtp.Reply {
 	var e *mail.Error
 	if kind != mail.Internal && errors.As(err, &e) && e.Text != "" {
 		r.text = e.Text
+	}
+	if errors.Is(err, store.ErrLongFull) {
+		r.code, r.enhanced = 552, mail.Enhanced{Class: 5, Subject: 2, Detail: 2}
 	}
 	if own, ok := ruled(err); ok {
 		r.enhanced, r.code = own, int(own.Class)*100+50

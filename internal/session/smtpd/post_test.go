@@ -119,6 +119,21 @@ type cupboard struct {
 	open   int   // messages begun and not closed
 	broken error // of Write
 	refuse error // of Deliver
+	rooms  map[mail.AccountID]error
+}
+
+// Room is what a test said of an account; a message of more than 1000 octets has none.
+func (c *cupboard) Room(_ context.Context, id mail.AccountID, octets int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if octets > 1000 {
+		return full(nil)
+	}
+	return c.rooms[id]
+}
+
+func full(cause error) error {
+	return &mail.Error{Kind: mail.OverQuota, Text: "the mailbox is full", Err: cause}
 }
 
 type parcel struct {
@@ -267,7 +282,7 @@ func newPost(t testing.TB, f *transcript.File) *post {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &post{
-		cupboard: &cupboard{stored: map[mail.AccountID][]string{}},
+		cupboard: &cupboard{stored: map[mail.AccountID][]string{}, rooms: map[mail.AccountID]error{}},
 		ctx:      ctx, shutdown: cancel,
 		implicit: f.Setting("implicit", "no") == "yes",
 	}
@@ -282,7 +297,7 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		Postmaster: mail.Address{Local: "postmaster", Domain: "example.org"},
 		TLS:        certificate,
 		Auth:       func(netip.Addr) sasl.Authenticator { return scramPeople{} },
-		Router:     people{}, Identities: people{}, Acceptor: Into(p.create, p.accept),
+		Router:     people{}, Identities: people{}, Acceptor: Into(p.create, p.accept), Room: p.cupboard,
 		AllowPlainLoopback: true, ChannelBinding: true,
 		Limits:   limitsOf(t, f.Setting("limits", "")),
 		Log:      slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
@@ -386,6 +401,11 @@ func (p *post) do(name, args string) (string, error) {
 		p.fail(&p.broken, args == "full", mail.Errorf(mail.Unavailable, "no room on disk"))
 	case "deliver": // fails, ok
 		p.fail(&p.refuse, args == "fails", errors.New("a secret of the database"))
+	case "room": // alice or bob: ok, full, long
+		who, state, _ := strings.Cut(args, " ")
+		p.cupboard.mu.Lock()
+		defer p.cupboard.mu.Unlock()
+		p.rooms[map[string]mail.AccountID{"alice": alice, "bob": bob}[who]] = map[string]error{"full": full(nil), "long": full(store.ErrLongFull)}[state]
 	case "shutdown":
 		p.shutdown()
 		p.mu.Lock()

@@ -82,6 +82,13 @@ type Router interface {
 	Route(ctx context.Context, c *Client, to mail.Address) (route.Routed, error)
 }
 
+// Room knows whether an account has room for a message of so many octets, 0 if
+// that is not known. It must be quick; Accept decides. Errors: OverQuota, with
+// the cause store.ErrLongFull where trying again is of no use; NotFound.
+type Room interface {
+	Room(ctx context.Context, account mail.AccountID, octets int64) error
+}
+
 // Identities knows which addresses a principal may write under.
 type Identities interface {
 	MayUse(ctx context.Context, p mail.Principal, a mail.Address) (bool, error)
@@ -147,6 +154,7 @@ type Config struct {
 	ChannelBinding bool
 
 	Router     Router
+	Room       Room       // nil: there always is
 	Identities Identities // Submission only
 	Acceptor   Acceptor
 	// Language returns the language of who logged in, as a tag, for reports; nil

@@ -147,6 +147,9 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 	if len(routed.Accounts) > 0 && !s.tx.holdUntil.IsZero() {
 		routed, copies = heldHere(to), 1
 	}
+	if err := s.room(ctx, routed); err != nil {
+		return replyTo(err), err
+	}
 	spooled := len(routed.Onward)
 	if c.Notify&mail.NotifySuccess != 0 {
 		spooled++ // We may be the ones to report.
@@ -161,4 +164,18 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 	})
 	s.state = rcpted
 	return status(250, 2, 1, 5, "ok"), nil
+}
+
+// room finds out whether anybody behind an address has room for the message. Who
+// of several has none is found when it is filed.
+func (s *session) room(ctx context.Context, routed route.Routed) (err error) {
+	if s.srv.cfg.Room == nil || len(routed.Onward) > 0 {
+		return nil
+	}
+	for _, account := range routed.Accounts {
+		if err = s.srv.cfg.Room.Room(ctx, account, s.tx.mail.Size); err == nil {
+			return nil
+		}
+	}
+	return err
 }

@@ -63,11 +63,12 @@ type Certificate struct {
 // Limits is the [limits] table. Limits that no operator needs to turn are
 // constants of the packages that keep them.
 type Limits struct {
-	MessageSize           int64 // octets of one message
-	Recipients            int   // of one message
-	Connections           int   // at once, of all listeners; 0: as many as there is memory for
-	ConnectionsPerAddress int   // at once from one client address, without those logged in; 0 is no bound
-	SessionsPerAccount    int   // at once, logged in; 0 is no bound
+	MessageSize           int64         // octets of one message
+	Recipients            int           // of one message
+	Connections           int           // at once, of all listeners; 0: as many as there is memory for
+	ConnectionsPerAddress int           // at once from one client address, without those logged in; 0 is no bound
+	SessionsPerAccount    int           // at once, logged in; 0 is no bound
+	QuotaGrace            time.Duration // an account may be full before mail for it is refused for good
 }
 
 // DNS is the [dns] table: who is asked for the hosts of other domains.
@@ -192,6 +193,7 @@ func Default() Config {
 			Recipients:            1000,
 			ConnectionsPerAddress: 100,
 			SessionsPerAccount:    100,
+			QuotaGrace:            7 * 24 * time.Hour,
 		},
 	}
 }

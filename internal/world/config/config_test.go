@@ -162,16 +162,16 @@ func TestLocalOffset(t *testing.T) {
 func TestSize(t *testing.T) {
 	good := map[string]int64{"1 B": 1, "64KiB": 65536, "50 MiB": 50 << 20, "2 GB": 2e9, "1 kB": 1000, "1 KB": 1000}
 	for s, want := range good {
-		if got, err := parseSize(s); err != nil || got != want {
-			t.Errorf("parseSize(%q) = %d, %v; want %d", s, got, err, want)
+		if got, err := ParseSize(s); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", s, got, err, want)
 		}
-		if back, err := parseSize(formatSize(want)); err != nil || back != want {
+		if back, err := ParseSize(formatSize(want)); err != nil || back != want {
 			t.Errorf("formatSize(%d) = %q", want, formatSize(want))
 		}
 	}
 	for _, s := range []string{"", "5", "MiB", "-1 B", "1.5 GiB", "9999999999 GiB", "1 KiB 2"} {
-		if n, err := parseSize(s); err == nil {
-			t.Errorf("parseSize(%q) = %d", s, n)
+		if n, err := ParseSize(s); err == nil {
+			t.Errorf("ParseSize(%q) = %d", s, n)
 		}
 	}
 }

@@ -142,7 +142,7 @@ func (t *table) size(key string, dst *int64, low, high int64) {
 	if !ok {
 		return
 	}
-	n, err := parseSize(s)
+	n, err := ParseSize(s)
 	switch {
 	case err != nil:
 		t.fault(key, `must be a size like "512 KiB" or "50 MiB", not %q`, s)

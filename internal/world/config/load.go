@@ -124,6 +124,7 @@ func (t *table) limits(l *Limits) {
 	t.count("connections", &l.Connections, 1, 1_000_000)
 	t.count("connections_per_address", &l.ConnectionsPerAddress, 1, 1_000_000)
 	t.count("sessions_per_account", &l.SessionsPerAccount, 1, 1_000_000)
+	t.duration("quota_grace", &l.QuotaGrace, 0, 365*24*time.Hour)
 }
 
 func (t *table) dns(d *DNS) {

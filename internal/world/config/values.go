@@ -22,8 +22,8 @@ var sizeUnits = [...]struct {
 	octets int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1}}
 
-// parseSize reads a whole number of octets with a unit: "50 MiB".
-func parseSize(s string) (int64, error) {
+// ParseSize reads a whole number of octets with a unit: "50 MiB".
+func ParseSize(s string) (int64, error) {
 	for _, u := range sizeUnits {
 		digits, ok := strings.CutSuffix(s, u.name)
 		if !ok {
@@ -53,7 +53,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return time.Duration(n) * day, nil
 }
 
-// formatSize is the shortest exact form of n that parseSize reads.
+// formatSize is the shortest exact form of n that ParseSize reads.
 func formatSize(n int64) string {
 	for _, u := range sizeUnits {
 		if n >= u.octets && n%u.octets == 0 {
