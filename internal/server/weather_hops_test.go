@@ -139,14 +139,6 @@ func small(f *fate) string {
 	return "d"
 }
 
-// plain is for hosts without 8BITMIME and SMTPUTF8.
-func plain(f *fate) string {
-	if f.eightBit {
-		return "b"
-	}
-	return "d"
-}
-
 func halves(f *fate) string {
 	if f.lot() < '5' {
 		return "b"
@@ -251,8 +243,8 @@ func poor() []*hop {
 		return &hop{name: name, share: 10, want: "d", late: "dw", host: secure(), behave: behave}
 	}
 	return []*hop{
-		{name: "old", share: 30, sort: plain, behave: ancient, host: &smtpsink.Host{}},
-		{name: "noutf8", share: 30, sort: plain, host: offers("PIPELINING", "CHUNKING", "SIZE")},
+		{name: "old", share: 30, want: "d", behave: ancient, host: &smtpsink.Host{}},
+		{name: "noutf8", share: 30, want: "d", host: offers("PIPELINING", "CHUNKING", "SIZE")},
 		{name: "tiny", share: 15, want: "b", host: offers("SIZE 20")},
 		{name: "liar", share: 40, sort: small, host: offers(modern...), behave: liar},
 		{name: "liarmail", share: 15, want: "b", host: offers("SIZE 10000000"), behave: always(smtpsink.Mail, say{Text: "552 5.3.4 too large"})},

@@ -28,7 +28,7 @@ func (o *postOffice) observe(seen queue.Observation) {
 func (o *postOffice) heard(l *smtpsink.Letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if m := o.sent[l.ID]; m == nil || m.sum != l.Sum {
+	if m := o.sent[l.ID]; m == nil || m.sum != l.Sum && m.encoded != l.Sum {
 		o.t.Errorf("a host has %q with other octets than were sent", l.ID)
 	}
 }

@@ -28,7 +28,7 @@ func TestKinds(t *testing.T) {
 		if strings.Contains(st.text, "secret") || strings.Contains(st.text, "wrapped") || st.text == "" {
 			t.Errorf("%v says %q", kind, st.text)
 		}
-		if (st.text == "told") == (kind == mail.Internal) {
+		if ours := kind == mail.Internal || kind == mail.OverQuota; (st.text == "told") == ours {
 			t.Errorf("%v says %q", kind, st.text)
 		}
 	}
