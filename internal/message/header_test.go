@@ -84,6 +84,44 @@ func TestParams(t *testing.T) {
 	}
 }
 
+// TestGivenParams: what RFC 2231 §6 does not ask to be decoded stands as it stood.
+func TestGivenParams(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"text/plain; Charset=UTF-8", "charset=UTF-8"},
+		{"a/b; name*=iso-2022-jp'ja'a%8ab", "name*=iso-2022-jp'ja'a%8ab"},
+		{"a/b; title*=us-ascii'en-us'This%20is", "title*=us-ascii'en-us'This%20is"},
+		{"a/b; n=plain; n*=utf-8''%e2%82%ac; m=1", "n=plain|n*=utf-8''%e2%82%ac|m=1"},
+		{"a/b; URL*0=\"ftp://\"; x=y; URL*1=\"cs.utk.edu\"", "url=ftp://cs.utk.edu|x=y"},
+		{"a/b; title*0*=us-ascii'en'This%20is%20even%20more%20\r\n title*1*=%2A%2A%2Afun%2A%2A%2A%20\r\n title*2=\"isn't it!\"",
+			"title*=us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!"},
+		{"a/b; n*1*=%41; n*0=\"b c\"", "n*=''b%20c%41"},
+		{"a/b; n*1=b; n*0=a; n*3=d; n*4*=e", "n=ab|n*3=d|n*4*=e"},
+		{"a/b; n=\"=?utf-8?B?4oKs?=\"", "n==?utf-8?B?4oKs?="},
+		{"a/b; n=\"\xe2\x82\xac\"; m=\"\xa3\"", "n=\xe2\x82\xac|m=\xa3"},
+		{"a/b; n=first; n=second", "n=first|n=second"},
+		{`a/b; n="a\"b\\c"`, `n=a"b\c`},
+	} {
+		var p Part
+		p.setType(unfold([]byte(c.in)))
+		_, params, _ := strings.Cut(c.in, ";")
+		p.setDisposition(unfold([]byte("x;" + params)))
+		for _, list := range [][]Param{p.GivenParams(), p.GivenDispositionParams()} {
+			var got []string
+			for _, q := range list {
+				got = append(got, q.Name+"="+q.Value)
+			}
+			if strings.Join(got, "|") != c.want {
+				t.Errorf("%q: got %q, want %q", c.in, strings.Join(got, "|"), c.want)
+			}
+		}
+	}
+	var many Part
+	many.setType([]byte("a/b" + strings.Repeat("; x*0*=y; z*1=", 10*MaxParams)))
+	if n := len(many.GivenParams()); n > MaxParams {
+		t.Errorf("%d params", n)
+	}
+}
+
 func TestPartFields(t *testing.T) {
 	m := Parse([]byte(crlf(`Content-Type: TEXT/HTML; charset=utf-8; name=n.html
 Content-Transfer-Encoding: Quoted-Printable

@@ -149,7 +149,7 @@ func (s *lexer) startsParam() bool {
 }
 
 // params reads the parameters up to the end (RFC 2045 §5.1, RFC 2231).
-func (s *lexer) params() []Param {
+func (s *lexer) params() ([]Param, given) {
 	var pieces []piece
 	for !s.atEnd() && len(pieces) < MaxParams {
 		s.skip()
@@ -164,7 +164,7 @@ func (s *lexer) params() []Param {
 		}
 	}
 	if len(pieces) == 0 {
-		return nil
+		return nil, nil
 	}
 	out := make([]Param, 0, len(pieces))
 	for i := range pieces {
@@ -176,7 +176,7 @@ func (s *lexer) params() []Param {
 			out = append(out, Param{name, paramText(raw, charset, extended)})
 		}
 	}
-	return out
+	return out, givenParams(pieces, out)
 }
 
 func has(ps []Param, name string) bool {

@@ -141,7 +141,7 @@ func (p *Part) setType(v []byte) {
 		return
 	}
 	p.Type, p.Subtype = lowerString(typ), lowerString(sub)
-	p.Params = s.params()
+	p.Params, p.params = s.params()
 	p.delimiter = s.boundary
 }
 
@@ -159,7 +159,8 @@ func (p *Part) setDisposition(v []byte) {
 	if len(name) == 0 || len(name) > MaxFieldName {
 		return
 	}
-	p.Disposition, p.DispositionParams = lowerString(name), s.params()
+	p.Disposition = lowerString(name)
+	p.DispositionParams, p.dispositionParams = s.params()
 }
 
 // boundary returns the boundary of a multipart, nil if it has none that is

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"strconv"
 
 	"yubin/internal/scan"
 )
@@ -12,6 +13,7 @@ type piece struct {
 	name     string // without section and asterisks
 	section  int    // -1 if the parameter is not cut
 	extended bool
+	joined   int // 1 more than the sections that continue each other, or 0: not known yet
 	value    []byte
 }
 
@@ -30,6 +32,91 @@ func newPiece(name, value []byte) piece {
 		p.name = lowerString(name)
 	}
 	return p
+}
+
+// givenParams returns the parameters that pieces are, unless they are decoded.
+func givenParams(pieces []piece, decoded []Param) given {
+	list := make(given, 0, len(pieces))
+	same := true
+	for i := range pieces {
+		p := &pieces[i]
+		if p.name == "" {
+			continue
+		}
+		q := Param{Name: p.name, Value: string(p.value)}
+		if p.section >= 0 {
+			if p.joined == 0 {
+				noteContinuations(pieces, p.name)
+			}
+			switch {
+			case p.section >= p.joined-1:
+				q.Name += "*" + strconv.Itoa(p.section) // It continues nothing.
+			case p != find(pieces, p.name, 0):
+				continue
+			default:
+				q.Value, p.extended = givenValue(pieces, p.name, p.joined-1)
+			}
+		}
+		if p.extended {
+			q.Name += "*"
+		}
+		n := len(list)
+		same = same && n < len(decoded) && decoded[n] == q
+		list = append(list, q)
+	}
+	if same && len(list) == len(decoded) {
+		return nil
+	}
+	return list
+}
+
+// noteContinuations finds how many sections of a parameter there are from 0 on.
+func noteContinuations(pieces []piece, name string) {
+	n := 0
+	for find(pieces, name, n) != nil {
+		n++
+	}
+	for i := range pieces {
+		if pieces[i].name == name {
+			pieces[i].joined = n + 1
+		}
+	}
+}
+
+// givenValue joins the first n sections of a parameter. If one of them is
+// extended, all become so.
+func givenValue(pieces []piece, name string, n int) (value string, extended bool) {
+	for i := range n {
+		extended = extended || find(pieces, name, i).extended
+	}
+	var out []byte
+	for i := range n {
+		switch p := find(pieces, name, i); {
+		case p.extended == extended:
+			out = append(out, p.value...)
+		case i == 0:
+			out = appendPercent(append(out, "''"...), p.value)
+		default:
+			out = appendPercent(out, p.value)
+		}
+		if len(out) >= MaxValue {
+			break
+		}
+	}
+	return string(out[:min(len(out), MaxValue)]), extended
+}
+
+// appendPercent appends v in the encoding of RFC 2231 §4.
+func appendPercent(dst, v []byte) []byte {
+	const hex = "0123456789ABCDEF"
+	for _, c := range v {
+		if c > ' ' && c < 0x7f && bytes.IndexByte([]byte("*'%()<>@,;:\\\"/[]?="), c) < 0 { // attribute-char, §7
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return dst
 }
 
 // join puts the value of the parameter called name together. Where there is

@@ -6,6 +6,11 @@ import "strings"
 // decoded (RFC 2231, and RFC 2047 where mailers misuse it) to UTF-8.
 type Param struct{ Name, Value string }
 
+// given are the parameters of a field as they stand in it, but for quotes and
+// that continuations are joined (RFC 2231 §3); nil if that is what the decoded
+// ones are.
+type given []Param
+
 // Part is a node of the MIME tree of a message.
 type Part struct {
 	Type, Subtype     string // lower-case; text/plain where the message does not say, message/rfc822 in multipart/digest
@@ -24,6 +29,24 @@ type Part struct {
 	Envelope          *Envelope // of the message within, for message/rfc822 and message/global
 
 	delimiter []byte // the boundary as raw octets, while parsing
+
+	params, dispositionParams given // known of a Part that was parsed, not of one that was stored
+}
+
+// GivenParams returns the parameters of the content type as they stand in the
+// field, except that continuations are one: octets, charsets and languages are
+// those of the sender. Names can end in "*" (RFC 2231 §4). A Part that comes from
+// DecodeStructure gives Params.
+func (p *Part) GivenParams() []Param { return p.params.or(p.Params) }
+
+// GivenDispositionParams is GivenParams for the content disposition.
+func (p *Part) GivenDispositionParams() []Param { return p.dispositionParams.or(p.DispositionParams) }
+
+func (g given) or(decoded []Param) []Param {
+	if g != nil {
+		return g
+	}
+	return decoded
 }
 
 // IsMultipart reports whether p has body parts.

@@ -50,11 +50,10 @@ func appendAddresses(dst []byte, list []message.MailAddress) []byte {
 // AppendBodyStructure appends root as BODYSTRUCTURE shows it (RFC 9051 §7.5.2),
 // with all extension data.
 //
-// Parameters come decoded from package message. Deviation: where RFC 9051 asks
-// for a decoded value beyond US-ASCII as raw UTF-8 in a parameter "name*", we
-// send "name*" in the encoding of RFC 2231 §4, charset UTF-8, in one piece.
-// That is what clients know how to read, stays within
-// quoted strings, and cannot be taken for another charset.
+// Deviation: parameters stand as the sender gave them, but for continuations,
+// which are joined (RFC 2231 §6). RFC 9051 would have charsets made UTF-8, which
+// loses octets, charset and language; what is extended keeps its name with "*",
+// what is not its own.
 //
 // Deviation: message/global is shown with the envelope and structure of what it
 // holds to RFC 3501 clients too, as RFC 9755 §6 allows for UTF8=ACCEPT.
@@ -104,7 +103,7 @@ func appendMultipart(dst []byte, p *message.Part, ext bool) []byte {
 	}
 	dst = appendText(append(dst, ' '), p.Subtype)
 	if ext {
-		dst = appendParams(append(dst, ' '), p.Params)
+		dst = appendParams(append(dst, ' '), p.GivenParams())
 		dst = appendExtension(dst, p)
 	}
 	return append(dst, ')')
@@ -112,7 +111,7 @@ func appendMultipart(dst []byte, p *message.Part, ext bool) []byte {
 
 // appendFields appends body-fields. The size is that of the body as it is stored.
 func appendFields(dst []byte, p *message.Part) []byte {
-	dst = appendParams(dst, p.Params)
+	dst = appendParams(dst, p.GivenParams())
 	dst = appendNText(append(dst, ' '), p.ID)
 	dst = appendNText(append(dst, ' '), p.Description)
 	encoding := p.Encoding
@@ -129,7 +128,7 @@ func appendExtension(dst []byte, p *message.Part) []byte {
 		dst = append(dst, " NIL"...)
 	} else {
 		dst = appendText(append(dst, " ("...), p.Disposition)
-		dst = appendParams(append(dst, ' '), p.DispositionParams)
+		dst = appendParams(append(dst, ' '), p.GivenDispositionParams())
 		dst = append(dst, ')')
 	}
 	dst = appendLanguages(append(dst, ' '), p.Languages)
@@ -152,40 +151,10 @@ func appendParams(dst []byte, params []message.Param) []byte {
 		return append(dst, "NIL"...)
 	}
 	for i, p := range params {
-		dst = append(dst, "( "[b2i(i > 0)])
-		if isASCII([]byte(p.Value)) {
-			dst = appendText(dst, p.Name)
-			dst = appendText(append(dst, ' '), p.Value)
-			continue
-		}
-		dst = appendText(dst, p.Name+"*")
-		dst = appendExtended(append(dst, ' '), p.Value)
+		dst = appendText(append(dst, "( "[b2i(i > 0)]), p.Name)
+		dst = appendText(append(dst, ' '), p.Value)
 	}
 	return append(dst, ')')
-}
-
-// appendExtended appends s as a quoted extended-value of RFC 2231 §7 in UTF-8.
-func appendExtended(dst []byte, s string) []byte {
-	dst = append(dst, `"utf-8''`...)
-	for i := range len(s) {
-		if isAttributeChar(s[i]) {
-			dst = append(dst, s[i])
-		} else {
-			const hex = "0123456789ABCDEF"
-			dst = append(dst, '%', hex[s[i]>>4], hex[s[i]&15])
-		}
-	}
-	return append(dst, '"')
-}
-
-// isAttributeChar is attribute-char of RFC 2231 §7: no SPACE, CTL, "*", "'",
-// "%" or tspecials.
-func isAttributeChar(b byte) bool {
-	switch b {
-	case '*', '\'', '%', '(', ')', '<', '>', '@', ',', ';', ':', '\\', '"', '/', '[', ']', '?', '=':
-		return false
-	}
-	return b > ' ' && b < 0x7f
 }
 
 func appendText(dst []byte, s string) []byte { return AppendString(dst, []byte(s)) }

@@ -82,7 +82,7 @@ var structures = []struct {
 	{&message.Part{Type: "image", Subtype: "png", Encoding: "base64", End: 7, MD5: "Q2hlY2s=", Description: "é",
 		Disposition: "attachment", DispositionParams: []message.Param{{Name: "filename", Value: "50% für.png"}, {Name: "size", Value: "5"}},
 		Languages: []string{"de", "en"}, Location: "http://x/"},
-		"(\"image\" \"png\" NIL NIL {2}\r\né \"base64\" 7 \"Q2hlY2s=\" (\"attachment\" (\"filename*\" \"utf-8''50%25%20f%C3%BCr.png\" \"size\" \"5\")) (\"de\" \"en\") \"http://x/\")",
+		"(\"image\" \"png\" NIL NIL {2}\r\né \"base64\" 7 \"Q2hlY2s=\" (\"attachment\" (\"filename\" {12}\r\n50% für.png \"size\" \"5\")) (\"de\" \"en\") \"http://x/\")",
 		"(\"image\" \"png\" NIL NIL {2}\r\né \"base64\" 7)"},
 	{&message.Part{Type: "message", Subtype: "rfc822", End: 50, Lines: 3, Envelope: &message.Envelope{Subject: []byte(") (\"")},
 		Children: []*message.Part{textPart(9, 1)}, Disposition: "inline", Languages: []string{"en"}},
@@ -168,7 +168,7 @@ x
 y
 --b
 Content-Type: application/pdf; name*0*=utf-8''r%C3%A9s; name*1*=um%C3%A9.pdf
-Content-Disposition: attachment
+Content-Disposition: attachment; filename="ü"; filename*=iso-8859-1'de'%FC
 
 AA
 --b--
@@ -182,7 +182,7 @@ AA
 	want := `(("text" "html" ("charset" "utf-8") NIL NIL "8bit" 9 1 NIL NIL NIL NIL)` +
 		`("message" "rfc822" NIL NIL NIL "7bit" 22 (NIL "inner" NIL NIL NIL NIL NIL NIL NIL NIL) ` +
 		`("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 4 2 NIL NIL NIL NIL) 4 NIL NIL NIL NIL)` +
-		`("application" "pdf" ("name*" "utf-8''r%C3%A9sum%C3%A9.pdf") NIL NIL "7bit" 2 NIL ("attachment" NIL) NIL NIL) ` +
+		`("application" "pdf" ("name*" "utf-8''r%C3%A9sum%C3%A9.pdf") NIL NIL "7bit" 2 NIL ("attachment" ("filename" {2}` + "\r\nü" + ` "filename*" "iso-8859-1'de'%FC")) NIL NIL) ` +
 		`"mixed" ("boundary" "b") NIL NIL NIL)`
 	if got := string(AppendBodyStructure(nil, m.Root)); got != want {
 		t.Errorf("BODYSTRUCTURE\n got %s\nwant %s", got, want)
