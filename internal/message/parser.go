@@ -79,6 +79,7 @@ func (p *Parser) Finish() *Message {
 	p.done = true
 	if p.mid && p.held {
 		p.endLine(p.line, p.lineN, 0)
+		p.forgetLine()
 	} else if p.mid {
 		p.advance(p.lineN, 0)
 	}
@@ -99,6 +100,18 @@ func (p *Parser) Finish() *Message {
 func (p *Parser) Header() (Header, bool) {
 	return p.msg.Header, p.done || !p.inHeader || len(p.stack) > 1
 }
+
+// Memory returns how many octets the parser holds, about, with what it will return.
+func (p *Parser) Memory() int {
+	return cap(p.line) + cap(p.head.kept) + p.headers + p.parts*partMemory + p.addresses*addressMemory
+}
+
+// What a part and an address of an envelope take of memory beside the header that
+// they were read from, in octets, about.
+const (
+	partMemory    = 512
+	addressMemory = 128
+)
 
 // HeaderSize returns how many octets the header has, or has so far.
 func (p *Parser) HeaderSize() int64 {
@@ -192,10 +205,18 @@ func (p *Parser) resume(b []byte) []byte {
 	p.mid = false
 	if p.held {
 		p.endLine(p.line, p.lineN, eol)
+		p.forgetLine()
 	} else {
 		p.advance(p.lineN, eol)
 	}
 	return b[i+1:]
+}
+
+// forgetLine gives the memory of a long line back.
+func (p *Parser) forgetLine() {
+	if cap(p.line) > firstHeader {
+		p.line = nil
+	}
 }
 
 // take adds b, which is not empty, to the line that is being read.

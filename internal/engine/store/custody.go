@@ -29,7 +29,10 @@ func (s *Store) DeliverAlso(ctx context.Context, in *Incoming, to []Filing, also
 	if err != nil {
 		return nil, err
 	}
-	d := newDelivery(s, in, msg, to)
+	d, err := newDelivery(s, in, msg, to)
+	if err != nil {
+		return nil, err
+	}
 	d.also = also
 	if err := s.db.Write(ctx, d.run); err != nil {
 		s.noteRefusals(ctx, err, to, in.size)

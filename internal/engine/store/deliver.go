@@ -25,7 +25,10 @@ func (s *Store) Deliver(ctx context.Context, in *Incoming, to []Filing) ([]Filed
 	if err != nil || len(to) == 0 {
 		return nil, err
 	}
-	d := newDelivery(s, in, msg, to)
+	d, err := newDelivery(s, in, msg, to)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.db.Write(ctx, d.run); err != nil {
 		s.noteRefusals(ctx, err, to, in.size)
 		return nil, err
@@ -65,14 +68,14 @@ type delivery struct {
 	fresh bool // the blob is new: its octets are the ones in in
 }
 
-func newDelivery(s *Store, in *Incoming, msg *message.Message, to []Filing) *delivery {
+func newDelivery(s *Store, in *Incoming, msg *message.Message, to []Filing) (*delivery, error) {
 	d := &delivery{s: s, in: in, to: traced(in, msg, to), refs: threadRefs(msg), rendered: s.opt.Render(msg),
 		parts: message.AppendStructure(nil, msg.Root), preview: msg.Preview, saved: s.now().Unix()}
 	for i := range to {
 		d.order = append(d.order, i)
 	}
 	slices.SortStableFunc(d.order, func(a, b int) int { return int(to[a].Account - to[b].Account) })
-	return d
+	return d, in.held.Grow(cap(in.buf) + in.parsed + len(d.rendered.Envelope) + len(d.rendered.BodyStructure) + len(d.parts))
 }
 
 // traced is to with the traces as they stand before the octets of in.

@@ -40,7 +40,11 @@ func (s *Store) Import(ctx context.Context, mailbox mail.MailboxID, list []Impor
 			return nil, err
 		}
 		to := []Filing{{Mailbox: mailbox, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received}}
-		im.deliveries = append(im.deliveries, newDelivery(s, m.Incoming, msg, to))
+		d, err := newDelivery(s, m.Incoming, msg, to)
+		if err != nil {
+			return nil, err
+		}
+		im.deliveries = append(im.deliveries, d)
 	}
 	if err := s.db.Write(ctx, im.run); err != nil {
 		return nil, err

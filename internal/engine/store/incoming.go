@@ -10,14 +10,16 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/world/blob"
+	"yubin/internal/world/heap"
 )
 
 // Incoming is a message being received. It hashes and parses as the octets
-// come; up to InlineMax stay in memory, more go to a file. Not safe for
+// come; up to InlineMax stay in memory, if there is memory, and more go to a file. Not safe for
 // concurrent use.
 type Incoming struct {
 	s      *Store
-	buf    []byte // pooled; all octets, or those not in file yet
+	buf    []byte    // pooled; all octets, or those not in file yet
+	held   heap.Hold // for buf, the parser and what it made
 	file   *blob.File
 	name   string // of the file once it is kept
 	size   int64
@@ -27,6 +29,7 @@ type Incoming struct {
 	msg    *message.Message
 	id     mail.BlobID
 	taken  bool // the store has it
+	parsed int  // octets that the parser or msg takes
 }
 
 // NewIncoming starts to receive a message. Close it.
@@ -34,7 +37,50 @@ func (s *Store) NewIncoming() *Incoming {
 	return &Incoming{s: s, sha: sha256.New(), parser: message.NewParser()}
 }
 
-var bufferPool = sync.Pool{New: func() any { return new([InlineMax]byte) }}
+// CountFor makes what in holds in memory count for s from now on.
+func (in *Incoming) CountFor(s *heap.Share) { in.held.Of(s) }
+
+// hold counts what is held, and size octets for the buffer.
+func (in *Incoming) hold(size int) error {
+	if in.parser != nil {
+		in.parsed = in.parser.Memory()
+	}
+	return in.held.Grow(size + in.parsed)
+}
+
+// Sizes of the buffer of an Incoming: it grows with the message.
+const (
+	smallBuffer  = 4 << 10
+	mediumBuffer = 16 << 10
+)
+
+var (
+	smallPool  = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	mediumPool = sync.Pool{New: func() any { return new([mediumBuffer]byte) }}
+	largePool  = sync.Pool{New: func() any { return new([InlineMax]byte) }}
+)
+
+// newBuffer returns an empty buffer for n octets, or as many as there may be.
+func newBuffer(n int) []byte {
+	switch {
+	case n <= smallBuffer:
+		return smallPool.Get().(*[smallBuffer]byte)[:0]
+	case n <= mediumBuffer:
+		return mediumPool.Get().(*[mediumBuffer]byte)[:0]
+	}
+	return largePool.Get().(*[InlineMax]byte)[:0]
+}
+
+func freeBuffer(b []byte) {
+	switch b = b[:cap(b)]; len(b) {
+	case smallBuffer:
+		smallPool.Put((*[smallBuffer]byte)(b))
+	case mediumBuffer:
+		mediumPool.Put((*[mediumBuffer]byte)(b))
+	case InlineMax:
+		largePool.Put((*[InlineMax]byte)(b))
+	}
+}
 
 // castagnoli makes the table of CRC-32C; the library caches it.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
@@ -48,25 +94,46 @@ func (in *Incoming) Write(p []byte) (int, error) {
 	in.crc = crc32.Update(in.crc, castagnoli(), p)
 	_, _ = in.parser.Write(p)
 	in.size += int64(len(p))
+	if err := in.hold(cap(in.buf)); err != nil {
+		return 0, err
+	}
 	return len(p), in.keep(p)
 }
 
-// keep puts p into the buffer, and the buffer into a file when it is full.
+// keep puts p into the buffer, and the buffer into a file when it is full and may
+// not grow.
 func (in *Incoming) keep(p []byte) error {
-	if in.buf == nil && len(p) > 0 {
-		in.buf = bufferPool.Get().(*[InlineMax]byte)[:0]
-	}
 	for len(p) > 0 {
-		if len(in.buf) == InlineMax {
+		if len(in.buf) == cap(in.buf) && !in.grow(len(p)) {
 			if err := in.spill(); err != nil {
 				return err
 			}
 		}
-		n := min(len(p), InlineMax-len(in.buf))
+		n := min(len(p), cap(in.buf)-len(in.buf))
 		in.buf = append(in.buf, p[:n]...)
 		p = p[n:]
 	}
 	return nil
+}
+
+// grow makes room for more octets in a larger buffer; false if there is none, or
+// no memory for it.
+func (in *Incoming) grow(more int) bool {
+	if cap(in.buf) == InlineMax {
+		return false
+	}
+	buf := newBuffer(max(len(in.buf)+more, 4*len(in.buf)))
+	if !in.held.Try(cap(buf) + in.parsed) {
+		freeBuffer(buf)
+		if in.buf != nil {
+			return false
+		}
+		buf = newBuffer(0)
+	}
+	buf = append(buf, in.buf...)
+	freeBuffer(in.buf)
+	in.buf = buf
+	return true
 }
 
 func (in *Incoming) spill() (err error) {
@@ -127,8 +194,11 @@ func (in *Incoming) Finish() (*message.Message, error) {
 		in.name = name
 	}
 	in.sha.Sum(in.id[:0])
-	in.msg = in.parser.Finish()
-	in.parser = nil
+	msg := in.parser.Finish()
+	if err := in.hold(cap(in.buf)); err != nil {
+		return nil, err
+	}
+	in.msg, in.parser = msg, nil
 	return in.msg, nil
 }
 
@@ -155,10 +225,9 @@ func (in *Incoming) Content() (*Content, error) {
 
 // Close drops what Deliver did not take. It can be called more than once.
 func (in *Incoming) Close() {
-	if in.buf != nil {
-		bufferPool.Put((*[InlineMax]byte)(in.buf[:InlineMax]))
-		in.buf = nil
-	}
+	in.held.Release()
+	freeBuffer(in.buf)
+	in.buf = nil
 	if in.file == nil {
 		return
 	}

@@ -27,6 +27,7 @@ import (
 	"yubin/internal/session/smtpc"
 	"yubin/internal/session/smtpd"
 	"yubin/internal/testkit/dnstest"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 )
 
@@ -50,6 +51,7 @@ func (p *parcel) Write(b []byte) (int, error) {
 
 func (p *parcel) Finish() (*message.Message, error) { return p.Parser.Finish(), nil }
 func (p *parcel) Size() int64                       { return int64(p.Len()) }
+func (p *parcel) CountFor(*heap.Share)              {}
 func (p *parcel) Close()                            {}
 
 func (o *office) accept(_ context.Context, p *parcel, to []store.Filing, _ spool.Item, _ []queue.Recipient) ([]store.Filed, spool.ItemID, error) {

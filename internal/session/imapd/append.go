@@ -29,6 +29,7 @@ func (s *session) appendCommand(ctx context.Context, cmd *imap.Command) (status,
 	}
 	in := s.srv.cfg.Appender.NewIncoming()
 	defer in.Close()
+	in.CountFor(s.conn.Share())
 	writeErr, err := s.receive(in, args.Literal.Size)
 	if err == nil {
 		err = s.in.FinishAppend(args)

@@ -28,6 +28,7 @@ func (s *Server) Serve(ctx context.Context, nc *netx.Conn) {
 		Conn: nc,
 		s:    s.newSession(Client{Remote: nc.Remote()}, nc.Loopback()),
 	}
+	c.s.share = nc.Share()
 	if t, on := c.tlsInfo(); on {
 		c.s.secured(t)
 	}

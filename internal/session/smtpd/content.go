@@ -8,6 +8,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/proto/smtp"
+	"yubin/internal/world/heap"
 )
 
 // content is the message of a transaction on its way in. Once it has a fault
@@ -18,6 +19,7 @@ type content struct {
 	size    int64           // octets that came
 	head    *message.Parser // submission: reads the header
 	buffer  []byte          // and this is the header, until it can be edited
+	held    heap.Hold       // for head and buffer
 	header  message.Header  // what is known of it, if the end of it is
 	ended   bool
 	lines   smtp.LineChecker
@@ -33,6 +35,7 @@ func (m *content) close() {
 		m.in.Close()
 	}
 	m.in, m.buffer, m.head = nil, nil, nil
+	m.held.Release()
 }
 
 // refuse keeps the first fault.
@@ -77,6 +80,8 @@ func (s *session) data(context.Context, smtp.Command) smtp.Reply {
 func (s *session) begin() {
 	s.tx.id = s.srv.cfg.NewID()
 	s.tx.content = &content{in: s.srv.cfg.Acceptor.NewIncoming(), started: s.srv.cfg.Now(), onward: s.tx.spooled > 0}
+	s.tx.content.in.CountFor(s.share)
+	s.tx.content.held.Of(s.share)
 	if s.client.Profile == Submission {
 		s.tx.content.head = message.NewParser()
 	}
@@ -116,6 +121,10 @@ func (s *session) receiveHeader(ctx context.Context, p []byte) {
 	}
 	_, _ = m.head.Write(p) // It never fails.
 	m.buffer = append(m.buffer, p...)
+	if err := m.held.Grow(cap(m.buffer) + m.head.Memory()); err != nil {
+		m.refuse(replyTo(err), err)
+		return
+	}
 	if s.checkHeader(m.head); m.ended {
 		s.submit(ctx)
 	}
@@ -158,6 +167,7 @@ func (s *session) submit(ctx context.Context) {
 	m.write(appendEdited(nil, header, m.header.Lead, add))
 	m.write(body)
 	m.buffer, m.head = nil, nil
+	m.held.Release()
 }
 
 // additions are what the header lacks. A message without From gets the address

@@ -29,6 +29,7 @@ import (
 	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/testkit/transcript"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 )
 
@@ -148,6 +149,8 @@ func (p *parcel) HeaderSize() int64                 { return p.head.HeaderSize()
 func (p *parcel) Finish() (*message.Message, error) { return p.head.Finish(), nil }
 
 func (p *parcel) Size() int64 { return int64(p.Len()) }
+
+func (p *parcel) CountFor(*heap.Share) {}
 
 func (p *parcel) Write(b []byte) (int, error) {
 	p.c.mu.Lock()

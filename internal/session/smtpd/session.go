@@ -9,6 +9,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/proto/smtp"
+	"yubin/internal/world/heap"
 )
 
 // session is the state of one conversation. Its methods take what the client
@@ -26,6 +27,7 @@ type session struct {
 
 	login login
 	tx    transaction
+	share *heap.Share // of the memory of all sessions
 
 	replies  []smtp.Reply // of the end of a message
 	mails    int          // MAIL commands

@@ -48,6 +48,7 @@ import (
 	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/proto/smtp"
+	"yubin/internal/world/heap"
 )
 
 // Profile is the role in which a Server listens.
@@ -98,6 +99,7 @@ type Identities interface {
 // Accept took the message it does no harm.
 type Incoming interface {
 	io.Writer
+	CountFor(*heap.Share) // whose memory it takes
 	headerReader
 	Size() int64
 	Finish() (*message.Message, error) // no octets follow

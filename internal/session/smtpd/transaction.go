@@ -9,6 +9,7 @@ import (
 	"yubin/internal/engine/route"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
+	"yubin/internal/world/heap"
 )
 
 // transaction is what MAIL started, and what there is of its message.
@@ -19,9 +20,11 @@ type transaction struct {
 	deliverBy  mail.DeliverBy
 	priority   int8
 	recipients []recipient
-	commands   int // RCPT commands
-	copies     int // accounts and addresses elsewhere, before duplicates are dropped
-	spooled    int // rows that the queue would have, at most
+	held       heap.Hold // for recipients
+	memory     int       // that they take
+	commands   int       // RCPT commands
+	copies     int       // accounts and addresses elsewhere, before duplicates are dropped
+	spooled    int       // rows that the queue would have, at most
 	content    *content
 	chunk      chunk
 }
@@ -36,6 +39,13 @@ type recipient struct {
 	looped   bool // a Delivered-To field says that it had this message before
 }
 
+// What a recipient, and each account or address it leads to, take of memory in
+// octets, about.
+const (
+	recipientMemory = 512
+	copyMemory      = 256
+)
+
 // keptRecipients is how much room for recipients a session keeps.
 const keptRecipients = 8
 
@@ -48,6 +58,7 @@ func (tx *transaction) reset() {
 	if cap(kept) > keptRecipients {
 		kept = nil
 	}
+	tx.held.Release()
 	*tx = transaction{recipients: kept[:0]}
 }
 
@@ -156,6 +167,11 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 	}
 	if s.tx.copies+copies > s.srv.limits.Copies || s.tx.spooled+spooled > queue.MaxRecipients {
 		return tooManyRecipients(), nil
+	}
+	s.tx.held.Of(s.share)
+	s.tx.memory += recipientMemory + copies*copyMemory + len(to.Local) + len(c.ORCPT)
+	if err := s.tx.held.Grow(s.tx.memory); err != nil {
+		return replyTo(err), err
 	}
 	s.tx.copies += copies
 	s.tx.spooled += spooled

@@ -113,6 +113,10 @@ func (s *Share) TakeUpTo(least, most int) (int, error) {
 	b := s.b
 	b.mu.Lock()
 	n := min(int64(most), max(int64(least), (b.total-b.held)/2))
+	if n <= 0 {
+		b.mu.Unlock()
+		return 0, nil
+	}
 	pushed, ok := b.makeRoom(s, n)
 	if ok {
 		b.held += n
@@ -159,6 +163,57 @@ func (s *Share) Held() int64 {
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()
 	return s.held
+}
+
+// Hold is what one thing takes of a Share. The zero value takes nothing.
+type Hold struct {
+	share *Share
+	n     int
+}
+
+// Small is how much a thing may hold that is not counted, in octets: it is part of
+// what each connection costs.
+const Small = 8 << 10
+
+// Of makes h take from s from now on.
+func (h *Hold) Of(s *Share) { h.share = s }
+
+// Grow says that the thing holds n octets now; more than Small is taken, or the
+// error is ErrFull. It gives back only at Release.
+func (h *Hold) Grow(n int) error {
+	if n -= Small; n <= h.n {
+		return nil
+	}
+	n = roundUp(n)
+	err := h.share.Take(n - h.n)
+	if err == nil {
+		h.n = n
+	}
+	return err
+}
+
+// Try is Grow for what is no need: it succeeds only if there is plenty.
+func (h *Hold) Try(n int) bool {
+	if n -= Small; n <= h.n {
+		return true
+	}
+	n = roundUp(n)
+	got, err := h.share.TakeUpTo(0, n-h.n)
+	if err != nil || got < n-h.n {
+		h.share.Give(got)
+		return false
+	}
+	h.n = n
+	return true
+}
+
+// roundUp makes fewer steps of growth.
+func roundUp(n int) int { return (n + Small - 1) / Small * Small }
+
+// Release gives all back.
+func (h *Hold) Release() {
+	h.share.Give(h.n)
+	h.n = 0
 }
 
 // Move tells that the holder belongs to another party now.
