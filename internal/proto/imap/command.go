@@ -173,7 +173,7 @@ type SearchReturn struct{ Extended, Min, Max, All, Count, Save bool }
 // SearchKey is a node of a search program (RFC 9051 §6.4.4).
 type SearchKey struct {
 	Op      SearchOp
-	Keys    []SearchKey // And, Or (two), Not (one)
+	Keys    []SearchKey // And, Or (two or more, none of the same kind), Not (one, no Not)
 	Set     NumSet      // Seq, UIDs
 	Flag    mail.Flags  // HasFlag
 	Keyword string      // HasKeyword

@@ -131,8 +131,11 @@ func (k SearchKey) append(dst []byte) []byte {
 	case SearchAnd:
 		return append(k.Append(append(dst, '(')), ')')
 	case SearchOr:
-		dst = k.Keys[0].append(append(dst, "OR "...))
-		return k.Keys[1].append(append(dst, ' '))
+		last := len(k.Keys) - 1
+		for _, key := range k.Keys[:last] {
+			dst = append(key.append(append(dst, "OR "...)), ' ')
+		}
+		return k.Keys[last].append(dst)
 	case SearchNot:
 		return k.Keys[0].append(append(dst, "NOT "...))
 	case SearchSeq:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/linear"
 )
 
 // TestRFCCommands parses every command line that the RFCs give as an example.
@@ -159,7 +160,10 @@ func TestParseSearch(t *testing.T) {
 		"unseen":                   not(seen),
 		"OLD":                      not(SearchKey{Op: SearchRecent}),
 		"(SEEN)":                   seen,
-		"(SEEN NEW) $":             {Op: SearchAnd, Keys: []SearchKey{{Op: SearchAnd, Keys: []SearchKey{seen, {Op: SearchNew}}}, {Op: SearchSeq, Set: NumSet{Saved: true}}}},
+		"(SEEN NEW) $":             {Op: SearchAnd, Keys: []SearchKey{seen, {Op: SearchNew}, {Op: SearchSeq, Set: NumSet{Saved: true}}}},
+		"or or seen new or 1 all":  {Op: SearchOr, Keys: []SearchKey{seen, {Op: SearchNew}, {Op: SearchSeq, Set: set(1, 1)}, {}}},
+		"not not (not seen)":       not(seen),
+		"subject 会議":               {Op: SearchEnvelope, Field: "Subject", Text: "会議"},
 		"or seen not (all recent)": {Op: SearchOr, Keys: []SearchKey{seen, not(SearchKey{Op: SearchAnd, Keys: []SearchKey{{}, {Op: SearchRecent}}})}},
 		"uid 2:*":                  {Op: SearchUID, Set: set(2, Star)},
 		"12":                       {Op: SearchSeq, Set: set(12, 12)},
@@ -291,6 +295,7 @@ var faults = []struct {
 	{"t SEARCH ON 1-Foo-2020", Error{Tag: "t", Name: "SEARCH", Column: 14, Want: "month"}},
 	{"t SEARCH MODSEQ 1", Error{Tag: "t", Name: "SEARCH", Column: 15, Want: "search key"}},
 	{"t SEARCH " + strings.Repeat("(", MaxSearchDepth) + "ALL", Error{Tag: "t", Name: "SEARCH", Column: 9 + MaxSearchDepth, Want: "simpler search"}},
+	{"t SEARCH TEXT " + strings.Repeat("x", MaxSearchText+1), Error{Tag: "t", Name: "SEARCH", Column: 14 + MaxSearchText + 1, Want: "shorter search texts"}},
 	{"t SEARCH ALL" + strings.Repeat(" ALL", MaxSearchKeys), Error{Tag: "t", Name: "SEARCH", Column: 9 + 4*MaxSearchKeys, Want: "simpler search"}},
 	{"t FETCH 1" + strings.Repeat(",1", MaxSetRanges) + " UID", Error{Tag: "t", Name: "FETCH", Column: 8 + 2*MaxSetRanges, Want: "fewer ranges"}},
 	{"t FETCH 1 BODY[" + strings.Repeat("1.", MaxSectionDepth) + "1]", Error{Tag: "t", Name: "FETCH", Column: 15 + 2*MaxSectionDepth, Want: "fewer part numbers"}},
@@ -328,7 +333,40 @@ var fetched = []string{"FLAGS", "UID", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"
 var searched = []string{"ALL", "1:3,*,7:*", "$", "UID 2", "SEEN", "NOT DELETED", "OR DRAFT (FLAGGED ANSWERED)", "RECENT", "NEW",
 	"NOT RECENT", "KEYWORD $Junk", `HEADER From "a b"`, `HEADER X-Y ""`, "BODY x", "TEXT {2}\r\né", "LARGER 1", "SMALLER 9223372036854775807",
 	"BEFORE 1-Feb-1994", "ON 2-Feb-1994", "SINCE 3-Feb-1994", "SENTBEFORE 11-Dec-0001", "SENTON 4-Feb-1994", "SENTSINCE 5-Feb-1994",
-	"NOT (ALL NOT NOT 1)", "ALL (1 2) OR 1 2"}
+	"NOT (ALL 1)", "ALL 1 2 OR 1 2", "OR 1 OR 2 3"}
+
+// Keys nest a thousand deep and more, in every way, and a thousand can be ORed.
+func TestSearchIsDeep(t *testing.T) {
+	const n = 1200
+	for name, in := range map[string]string{
+		"ORs":         strings.Repeat("OR 1 ", n) + "2",
+		"brackets":    strings.Repeat("OR 1 (", n) + "2" + strings.Repeat(")", n),
+		"on the left": strings.Repeat("OR (", n) + "2" + strings.Repeat(") 1", n),
+		"NOTs":        strings.Repeat("NOT (1 ", n) + "2" + strings.Repeat(")", n),
+		"both":        strings.Repeat("OR 1 (2 ", n) + "3" + strings.Repeat(")", n),
+	} {
+		cmd, err := ParseCommand([]byte("t SEARCH "+in), Mode{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		written := cmd.Args.(*Search).Key.String()
+		if got := strings.Count(written, "1"); got != n {
+			t.Errorf("%s: %d of %d keys", name, got, n)
+		}
+		again, err := ParseCommand([]byte("t SEARCH "+written), Mode{})
+		if err != nil || !reflect.DeepEqual(again.Args.(*Search).Key.String(), written) {
+			t.Errorf("%s: written otherwise than it is parsed, %v", name, err)
+		}
+	}
+	linear.Check(t, 300, func(size int) func() {
+		in := []byte("t SEARCH " + strings.Repeat("OR 1 (OR 2 ", size) + "3" + strings.Repeat(")", size))
+		return func() {
+			if _, err := ParseCommand(in, Mode{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
 
 func TestWrittenAsParsed(t *testing.T) {
 	for _, in := range fetched {

@@ -17,8 +17,9 @@ const (
 	MaxVerb         = 16       // octets of a verb
 	MaxSetRanges    = 32 << 10 // ranges of one sequence-set
 	MaxFlags        = 256      // flags in one command
-	MaxSearchDepth  = 32       // of parentheses, NOT and OR
-	MaxSearchKeys   = 1024
+	MaxSearchDepth  = 4096     // of parentheses, NOT and OR
+	MaxSearchKeys   = 8192     // parentheses, NOT and OR counted
+	MaxSearchText   = 32 << 10 // octets of all texts and field names of one SEARCH
 	MaxFetchItems   = 256
 	MaxHeaderFields = 256 // names in one HEADER.FIELDS
 	MaxSectionDepth = 64  // part numbers in one section
@@ -58,8 +59,7 @@ type parser struct {
 	fault   *Error // a failure that is more than a matter of syntax
 	quoted8 bool   // octets beyond US-ASCII in quoted strings whatever the mode
 	charset string // of the search text, as given
-	keys    int    // search keys read
-	depth   int    // of search keys
+	texts   int    // octets of search texts and field names read
 }
 
 // refuse stops the parse with an error of another kind than BadSyntax.
@@ -175,6 +175,14 @@ func (p *parser) astring() []byte {
 		return p.str()
 	}
 	return p.While1(isAstringChar, "string")
+}
+
+// astring8 is astring, with octets beyond US-ASCII wherever others may stand.
+func (p *parser) astring8() []byte {
+	if c := p.Peek(); c == '"' || c == '{' {
+		return p.str()
+	}
+	return p.While1(func(b byte) bool { return b >= utf8.RuneSelf || isAstringChar(b) }, "string")
 }
 
 // str is string = quoted / literal.

@@ -82,9 +82,13 @@ func isBuiltIn(charset string) bool {
 
 // searchText is an astring in the charset of the search, as UTF-8. Text beyond
 // US-ASCII without a CHARSET is taken as UTF-8, the default of RFC 9051 §6.4.4.
-// Quirk: it may stand in quoted strings before UTF-8 is enabled (imap_tools).
+// Quirk: it may stand in quoted strings before UTF-8 is enabled (imap_tools), and
+// without quotes (imaplib of Python).
 func (p *parser) searchText() string {
-	b := p.astring()
+	b := p.astring8()
+	if p.texts += len(b); p.texts > MaxSearchText {
+		p.Fail("shorter search texts")
+	}
 	if !isBuiltIn(p.charset) {
 		text, ok := p.mode.Decode(p.charset, b)
 		if !ok {
@@ -98,17 +102,112 @@ func (p *parser) searchText() string {
 	return string(b)
 }
 
-// searchKeys = search-key *(SP search-key): all of them must match.
+// openKey is a key that is being read: brackets, NOT or OR.
+type openKey struct {
+	op   SearchOp // And for brackets
+	want int      // keys of a NOT or OR that are still to come
+	keys []SearchKey
+}
+
+// searchKeys = search-key *(SP search-key): all of them must match. Keys within
+// keys are kept in a list instead of on the stack, however deep they are nested.
 func (p *parser) searchKeys() SearchKey {
-	first := p.searchKey()
-	if !p.nextKey() {
-		return first
+	open := []openKey{{op: SearchAnd}}
+	for keys := 1; ; keys++ {
+		if keys > MaxSearchKeys || len(open) > MaxSearchDepth {
+			p.Fail("simpler search")
+		}
+		key, begun := p.searchKey()
+		if p.Failed() {
+			return SearchKey{}
+		}
+		if begun != nil {
+			open = append(open, *begun)
+			continue
+		}
+		var done bool
+		if open, done = p.close(open, key); done {
+			return dissolved(open[0].whole())
+		}
 	}
-	and := SearchKey{Op: SearchAnd, Keys: []SearchKey{first}}
-	for more := true; more; more = p.nextKey() {
-		and.Keys = append(and.Keys, p.searchKey())
+}
+
+// searchKey reads one key, or the beginning of one that others are in.
+func (p *parser) searchKey() (SearchKey, *openKey) {
+	switch c := p.Peek(); {
+	case c == '(':
+		p.Next()
+		return SearchKey{}, &openKey{op: SearchAnd}
+	case c == '*' || c == '$' || scan.IsDigit(c):
+		return SearchKey{Op: SearchSeq, Set: p.sequenceSet()}, nil
 	}
-	return and
+	switch name := p.word(); name {
+	case "NOT":
+		p.sp()
+		return SearchKey{}, &openKey{op: SearchNot, want: 1}
+	case "OR":
+		p.sp()
+		return SearchKey{}, &openKey{op: SearchOr, want: 2}
+	default:
+		return p.namedKey(name), nil
+	}
+}
+
+// close puts key into the innermost of open, and those that are complete by that
+// into the ones around them. It reads what stands before the next key; done says
+// that there is none.
+func (p *parser) close(open []openKey, key SearchKey) (left []openKey, done bool) {
+	for {
+		k := &open[len(open)-1]
+		k.keys = append(k.keys, key)
+		k.want--
+		switch {
+		case k.op != SearchAnd && k.want > 0:
+			p.sp()
+			return open, false
+		case k.op == SearchAnd && p.nextKey():
+			return open, false
+		case len(open) == 1:
+			return open, true
+		case k.op == SearchAnd:
+			p.Expect(')')
+		}
+		key, open = k.whole(), open[:len(open)-1]
+	}
+}
+
+// whole returns the key that k has become.
+func (k *openKey) whole() SearchKey {
+	switch {
+	case k.op == SearchNot:
+		return not(k.keys[0])
+	case len(k.keys) == 1:
+		return k.keys[0]
+	}
+	return SearchKey{Op: k.op, Keys: k.keys}
+}
+
+// dissolved returns key without ANDs right within ANDs and ORs right within ORs:
+// a thousand nested ORs are one.
+func dissolved(key SearchKey) SearchKey {
+	switch key.Op {
+	case SearchNot:
+		return not(dissolved(key.Keys[0]))
+	case SearchAnd, SearchOr:
+		key.Keys = appendDissolved(nil, key.Op, key.Keys)
+	}
+	return key
+}
+
+func appendDissolved(dst []SearchKey, op SearchOp, keys []SearchKey) []SearchKey {
+	for _, key := range keys {
+		if key.Op == op {
+			dst = appendDissolved(dst, op, key.Keys)
+		} else {
+			dst = append(dst, dissolved(key))
+		}
+	}
+	return dst
 }
 
 // nextKey reads a space if a key follows it; one at the very end is left for end.
@@ -117,29 +216,6 @@ func (p *parser) nextKey() bool {
 		return false
 	}
 	return p.Try(' ')
-}
-
-// searchKey reads one key, within the limits of depth and number.
-func (p *parser) searchKey() SearchKey {
-	p.keys++
-	if p.keys > MaxSearchKeys || p.depth == MaxSearchDepth {
-		p.Fail("simpler search")
-	}
-	if p.Failed() {
-		return SearchKey{}
-	}
-	p.depth++
-	defer func() { p.depth-- }()
-	switch c := p.Peek(); {
-	case c == '(':
-		p.Next()
-		key := p.searchKeys()
-		p.Expect(')')
-		return key
-	case c == '*' || c == '$' || scan.IsDigit(c):
-		return SearchKey{Op: SearchSeq, Set: p.sequenceSet()}
-	}
-	return p.namedKey(p.word())
 }
 
 // namedKey reads what follows the name of a key.
@@ -158,6 +234,7 @@ func (p *parser) namedKey(name string) SearchKey {
 	case "HEADER":
 		p.sp()
 		field := p.astring()
+		p.texts += len(field)
 		p.sp()
 		return SearchKey{Op: SearchHeader, Field: string(field), Text: p.searchText()}
 	case "BODY":
@@ -172,14 +249,6 @@ func (p *parser) namedKey(name string) SearchKey {
 
 func (p *parser) otherKey(name string) SearchKey {
 	switch name {
-	case "NOT":
-		p.sp()
-		return not(p.searchKey())
-	case "OR":
-		p.sp()
-		first := p.searchKey()
-		p.sp()
-		return SearchKey{Op: SearchOr, Keys: []SearchKey{first, p.searchKey()}}
 	case "UID":
 		p.sp()
 		return SearchKey{Op: SearchUID, Set: p.sequenceSet()}
@@ -234,7 +303,13 @@ var flagKeys = [...]struct {
 	{"DELETED", mail.Deleted}, {"DRAFT", mail.Draft},
 }
 
-func not(key SearchKey) SearchKey { return SearchKey{Op: SearchNot, Keys: []SearchKey{key}} }
+// not returns the opposite of key.
+func not(key SearchKey) SearchKey {
+	if key.Op == SearchNot {
+		return key.Keys[0]
+	}
+	return SearchKey{Op: SearchNot, Keys: []SearchKey{key}}
+}
 
 func dateOp(name string) (SearchOp, bool) {
 	for _, k := range dateKeys {
