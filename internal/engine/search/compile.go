@@ -2,6 +2,8 @@ package search
 
 import (
 	"slices"
+
+	"yubin/internal/mail"
 )
 
 // Compile makes c ready to run.
@@ -9,6 +11,8 @@ func Compile(c Criteria) *Program {
 	p := &Program{}
 	f := newFolder()
 	p.root = p.compile(c, f)
+	p.texts.ready()
+	p.headers.ready()
 	p.cost = p.root.cost
 	return p
 }
@@ -21,15 +25,21 @@ func (p *Program) compile(c Criteria, f *folder) node {
 	case Before, On, Since, SentBefore, SentOn, SentSince:
 		n.day = dayOf(c.Day)
 	case Envelope:
-		n.folded = f.foldString(c.Text)
-		n.octets = []byte(n.folded)
+		n.octets = []byte(f.foldString(c.Text))
 		n.part, _ = partOf(c.Field)
 	case Header:
-		n.folded = f.foldString(c.Text)
-	case Body, Text:
-		n.text = p.addText(needle{f.foldString(c.Text), c.Op == Body})
+		n.text = p.headers.add(f.foldString(c.Text), p.headers.field(c.Field))
+	case Leaves, Body, Text:
+		n.text = p.texts.add(f.foldString(c.Text), [...]where{Leaves: inLeaf, Body: inBody, Text: inAny}[c.Op])
 	}
+	seen := make(map[leaf]bool, len(c.Keys))
 	for _, k := range c.Keys {
+		if l, ok := leafOf(k); ok && len(c.Keys) > 1 {
+			if seen[l] {
+				continue // What is said twice is asked once.
+			}
+			seen[l] = true
+		}
 		sub := p.compile(k, f)
 		n.cost = max(n.cost, sub.cost)
 		n.keys = append(n.keys, sub)
@@ -40,13 +50,28 @@ func (p *Program) compile(c Criteria, f *folder) node {
 	return n
 }
 
-// addText returns the index of t, which is added if it is new.
-func (p *Program) addText(t needle) int {
-	if i := slices.Index(p.texts, t); i >= 0 {
-		return i
+// leaf is a key without others in it, or the opposite of one.
+type leaf struct {
+	not                  bool
+	op                   Op
+	flag                 mail.Flags
+	keyword, field, text string
+	day                  day
+	size                 int64
+}
+
+// leafOf returns false for a key that is none.
+func leafOf(c Criteria) (leaf, bool) {
+	l := leaf{}
+	if c.Op == Not {
+		l.not, c = true, c.Keys[0]
 	}
-	p.texts = append(p.texts, t)
-	return len(p.texts) - 1
+	switch c.Op {
+	case And, Or, Not, UIDs:
+		return leaf{}, false
+	}
+	l.op, l.flag, l.keyword, l.field, l.text, l.day, l.size = c.Op, c.Flag, c.Keyword, c.Field, c.Text, dayOf(c.Day), c.Size
+	return l, true
 }
 
 func ownCost(op Op) cost {
@@ -57,7 +82,7 @@ func ownCost(op Op) cost {
 		return costEnvelope
 	case Header:
 		return costHeader
-	case Body, Text:
+	case Leaves, Body, Text:
 		return costText
 	}
 	return costEntry

@@ -1,7 +1,6 @@
 package search
 
 import (
-	"context"
 	"io"
 	"strings"
 
@@ -52,17 +51,17 @@ func (o *octets) headerBlock() []byte {
 	return o.header
 }
 
-// hasField reports whether a field called name contains the folded text.
-func (o *octets) hasField(name, folded string, f *folder) bool {
+// matchFields shows m the values of the message's own header fields.
+func (o *octets) matchFields(m *matcher) {
 	for field := range message.Fields(o.headerBlock()) {
-		if !strings.EqualFold(field.Name, name) {
-			continue
+		if in, wanted := m.words.fields[strings.ToLower(field.Name)]; wanted {
+			m.begin(in)
+			m.piece([]byte(message.DecodeText(field.Value)), true)
 		}
-		if folded == "" || strings.Contains(f.foldString(message.DecodeText(field.Value)), folded) {
-			return true
+		if m.left == 0 {
+			return
 		}
 	}
-	return false
 }
 
 // facts are those of the envelope that the header makes.
@@ -73,63 +72,74 @@ func (o *octets) facts(row *store.Row, f *folder) facts {
 }
 
 // match shows m the texts of the message until it has found all.
-func (o *octets) match(ctx context.Context, m *matcher) {
-	o.matchHeader(m, o.headerBlock(), true)
+func (o *octets) match(pause func() error, m *matcher) {
+	o.matchHeader(m, o.headerBlock(), inAny)
 	if !o.broken {
-		o.matchPart(ctx, m, o.root)
+		o.matchPart(pause, m, o.root)
 	}
 }
 
 // matchHeader shows m each field of a header block as "Name: value".
-func (o *octets) matchHeader(m *matcher, block []byte, own bool) {
+func (o *octets) matchHeader(m *matcher, block []byte, in ...where) {
 	for field := range message.Fields(block) {
 		if m.left == 0 {
 			return
 		}
-		m.text([]byte(field.Name+": "+message.DecodeText(field.Value)), own, true)
+		m.begin(in...)
+		m.piece([]byte(field.Name+": "+message.DecodeText(field.Value)), true)
 	}
 }
 
 // matchPart shows m the text of p, whose own header was seen already.
-func (o *octets) matchPart(ctx context.Context, m *matcher, p *message.Part) {
-	embedded := len(p.Children) > 0 && p.Type == "message"
+func (o *octets) matchPart(pause func() error, m *matcher, p *message.Part) {
+	in := []where{inAny}
+	if len(p.Children) > 0 && p.Type == "message" { // The header of an embedded message.
+		in = append(in, inBody)
+	}
 	for _, child := range p.Children {
-		o.matchHeader(m, o.block(child.Offset, child.Body), !embedded)
-		o.matchPart(ctx, m, child)
+		if m.left == 0 || o.broken {
+			return
+		}
+		o.matchHeader(m, o.block(child.Offset, child.Body), in...)
+		o.matchPart(pause, m, child)
 	}
 	if len(p.Children) == 0 && (p.Type == "text" || p.Type == "message") {
-		o.matchLeaf(ctx, m, p)
+		o.matchLeaf(pause, m, p)
 	}
 }
 
-// matchLeaf shows m the decoded text of a leaf.
-func (o *octets) matchLeaf(ctx context.Context, m *matcher, p *message.Part) {
+// matchLeaf shows m the decoded text of a leaf, in pieces of equal size: some
+// decoders give no more than a line.
+func (o *octets) matchLeaf(pause func() error, m *matcher, p *message.Part) {
 	if m.left == 0 || o.broken {
 		return
 	}
-	src := &source{ctx: ctx, r: io.NewSectionReader(o.content, p.Body, p.End-p.Body)}
+	src := &source{pause: pause, r: io.NewSectionReader(o.content, p.Body, p.End-p.Body)}
 	text := message.NewCharsetReader(message.NewDecoder(src, p.Encoding), p.Param("charset"))
+	if m.buf == nil {
+		m.buf = make([]byte, chunk)
+	}
+	m.begin(inAny, inBody, inLeaf)
 	for m.left > 0 {
-		n, err := text.Read(m.buf)
-		m.text(m.buf[:n], false, err != nil)
+		n, err := io.ReadFull(text, m.buf)
+		m.piece(m.buf[:n], err != nil)
 		if err != nil {
 			break
 		}
 	}
-	m.cut()
 	o.broken = o.broken || src.failed
 }
 
-// source reads the octets of a part, ends when its search is cancelled, and
-// remembers failures, which decoders may swallow.
+// source reads the octets of a part, pauses between them, ends when its search
+// does, and remembers failures, which decoders may swallow.
 type source struct {
-	ctx    context.Context
+	pause  func() error // an error ends the search
 	r      io.Reader
 	failed bool
 }
 
 func (s *source) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
+	if err := s.pause(); err != nil {
 		return 0, err
 	}
 	n, err := s.r.Read(p)

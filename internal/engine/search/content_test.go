@@ -101,15 +101,16 @@ func transferred(b []byte, how string) string {
 func look(msg string, c Criteria) bool {
 	m := message.Parse([]byte(msg))
 	o := &octets{content: strings.NewReader(msg), root: m.Root}
-	switch c.Op {
-	case Header:
-		f := newFolder()
-		return o.hasField(c.Field, f.foldString(c.Text), f)
-	}
 	p := Compile(c)
-	matcher := newMatcher(p.texts)
+	if c.Op == Header {
+		matcher := newMatcher(&p.headers)
+		matcher.reset()
+		o.matchFields(matcher)
+		return matcher.found[0]
+	}
+	matcher := newMatcher(&p.texts)
 	matcher.reset()
-	o.match(context.Background(), matcher)
+	o.match(context.Background().Err, matcher)
 	return matcher.found[0]
 }
 
@@ -168,24 +169,27 @@ const nested = "From: outer@x.example\r\nSubject: outer subject\r\nMIME-Version:
 
 func TestWhatBelongsToWhat(t *testing.T) {
 	for _, c := range []struct {
-		find       string
-		body, text bool
+		find               string
+		leaves, body, text bool
 	}{
-		{"outer subject", false, true},
-		{"subject: outer", false, true},
-		{"hypertext", true, true},
-		{"mime words", false, true},
-		{"holiday.png", false, true},
-		{"secret pixels", false, false},
-		{"c2VjcmV0", false, false},
-		{"INNER SÜBJECT", true, true},
-		{"inner body", true, true},
-		{"aW5uZXI", false, false},
-		{"preamble words", false, false},
-		{"", true, true},
+		{"outer subject", false, false, true},
+		{"subject: outer", false, false, true},
+		{"hypertext", true, true, true},
+		{"mime words", false, false, true},
+		{"holiday.png", false, false, true},
+		{"secret pixels", false, false, false},
+		{"c2VjcmV0", false, false, false},
+		{"INNER SÜBJECT", false, true, true},
+		{"inner body", true, true, true},
+		{"aW5uZXI", false, false, false},
+		{"preamble words", false, false, false},
+		{"", true, true, true},
 	} {
 		if got := look(nested, Criteria{Op: Body, Text: c.find}); got != c.body {
 			t.Errorf("BODY %q: %v", c.find, got)
+		}
+		if got := look(nested, Criteria{Op: Leaves, Text: c.find}); got != c.leaves {
+			t.Errorf("BODY of IMAP4rev2 %q: %v", c.find, got)
 		}
 		if got := look(nested, Criteria{Op: Text, Text: c.find}); got != c.text {
 			t.Errorf("TEXT %q: %v", c.find, got)

@@ -10,8 +10,9 @@
 // two body parts.
 //
 // What is searched: Header looks at the fields of the message's own header.
-// Body looks at the text of every leaf of type text, and at the header fields
-// and text of embedded messages. Text looks at all of that, the message's own
+// Leaves looks at the text of every leaf of type text, as BODY does in RFC 9051
+// §6.4.4. Body looks at the header fields of embedded messages too, which RFC
+// 3501 allows. Text looks at all of that, the message's own
 // header fields and the MIME header fields of its parts. Other leaves, such as
 // images, are not looked at (RFC 9051 §6.4.4 allows that); HTML is searched as
 // it is written, tags included.
@@ -26,7 +27,8 @@
 // keys left undecided. Flags and UIDs need no database, sizes and dates only
 // the membership row, envelope keys the envelope that the store keeps, header
 // and text keys the octets, which are streamed: memory does not grow with the
-// message. What envelopes say is kept in memory, folded, within the bound given
+// message. All texts that a program looks for are found in one pass over a
+// message, whatever their number, and header fields likewise. What envelopes say is kept in memory, folded, within the bound given
 // to NewSource: nothing of it can change as long as a UID lives. Content that cannot be read counts as
 // a message that matches nothing; it never fails the search.
 package search
@@ -51,7 +53,8 @@ const (
 	HasKeyword           // Keyword is set
 	Header               // a field called Field contains Text
 	Envelope             // the first field called Field, one of those of partOf, contains Text
-	Body                 // the body contains Text
+	Body                 // the body contains Text, header fields of embedded messages included
+	Leaves               // the text of the body contains Text
 	Text                 // header or body contains Text
 	Before               // received before Day
 	On                   // received on Day
@@ -80,10 +83,11 @@ type Criteria struct {
 // Program is Criteria made ready to run; safe for use by several goroutines.
 type Program struct {
 	root      node
-	texts     []needle // every distinct Body and Text key
-	cost      cost     // the dearest key
-	rows      bool     // a key needs the membership row and no more
-	envelopes bool     // a key needs the envelope and no more
+	texts     words // of Leaves, Body and Text
+	headers   words // of Header
+	cost      cost  // the dearest key
+	rows      bool  // a key needs the membership row and no more
+	envelopes bool  // a key needs the envelope and no more
 }
 
 // cost orders keys by what they must read.
@@ -102,15 +106,8 @@ type node struct {
 	Criteria
 	cost   cost
 	keys   []node
-	folded string // Header, Envelope: Text folded
-	octets []byte // Envelope: the same
+	octets []byte // Envelope: Text folded
 	part   part   // Envelope: Field
 	day    day    // Before to SentSince: Day
-	text   int    // Body, Text: index into Program.texts
-}
-
-// needle is text to be found in the octets of a message.
-type needle struct {
-	folded string
-	body   bool // not in the message's own header or in MIME headers
+	text   int    // Leaves, Body, Text: its number in Program.texts; Header: in Program.headers
 }

@@ -151,7 +151,7 @@ func TestEnvelopesFromTheOctets(t *testing.T) {
 	o.fill(t, mrand.New(mrand.NewPCG(1, 2)), 30, 30)
 	v, err := o.View(t.Context(), o.id)
 	must(t, err)
-	for _, word := range words {
+	for _, word := range vocabulary {
 		var got, want []int
 		c := Criteria{Op: Envelope, Field: "subject", Text: strings.ToUpper(word)}
 		must(t, Compile(c).Run(t.Context(), o.source(), o.id, v.All(), func(seq int, _ store.Entry) { got = append(got, seq) }))

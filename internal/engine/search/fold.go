@@ -1,7 +1,6 @@
 package search
 
 import (
-	"bytes"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -100,61 +99,5 @@ func appendLower(dst, ascii []byte) []byte {
 	return dst
 }
 
-// matcher looks for needles in texts that come in pieces.
-type matcher struct {
-	needles []needle
-	found   []bool
-	left    int    // needles not found yet
-	longest int    // octets of the longest needle
-	window  []byte // folded text; its first octets are the end of the last piece
-	fold    *folder
-	octets  [][]byte // of each needle
-	buf     []byte   // for who reads pieces
-}
-
-func newMatcher(needles []needle) *matcher {
-	m := &matcher{needles: needles, fold: newFolder(), buf: make([]byte, chunk)}
-	for _, n := range needles {
-		m.longest = max(m.longest, len(n.folded))
-		m.octets = append(m.octets, []byte(n.folded))
-	}
-	return m
-}
-
-// reset begins a new message. The empty text is found everywhere.
-func (m *matcher) reset() {
-	m.found = make([]bool, len(m.needles))
-	m.left = len(m.needles)
-	for i, n := range m.needles {
-		if n.folded == "" {
-			m.found[i] = true
-			m.left--
-		}
-	}
-}
-
-// text looks at one piece of a text; last ends the text. own says that the
-// text belongs to the message's own header or to a MIME header, in which body
-// needles are not looked for.
-func (m *matcher) text(piece []byte, own, last bool) {
-	m.window = m.fold.append(m.window, piece, last)
-	for i, n := range m.needles {
-		if m.found[i] || n.body && own || !bytes.Contains(m.window, m.octets[i]) {
-			continue
-		}
-		m.found[i] = true
-		m.left--
-	}
-	keep := min(len(m.window), max(m.longest-1, 0))
-	if last {
-		keep = 0
-	}
-	m.window = append(m.window[:0], m.window[len(m.window)-keep:]...)
-}
-
-// cut ends the text, if it was left before its end.
-func (m *matcher) cut() {
-	m.window = m.window[:0]
-	m.fold.pending = m.fold.pending[:0]
-	m.fold.partial = nil
-}
+// cut drops what is held back of a text that was left before its end.
+func (f *folder) cut() { f.pending, f.partial = f.pending[:0], nil }

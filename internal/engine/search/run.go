@@ -115,18 +115,23 @@ type run struct {
 	items   []item
 	uids    []mail.UID
 	learnt  []learnt // to be remembered
-	matcher *matcher // made when the first text is looked for
-	folder  *folder  // of header fields
+	texts   *matcher // made when the first text is looked for
+	headers *matcher // likewise for the first header field
+	folder  *folder  // of envelopes
 
 	settling chan struct{} // closed when the goroutine of begin ends; nil without one
 	err      error         // of settle
 }
 
-func (r *run) textMatcher() *matcher {
-	if r.matcher == nil {
-		r.matcher = newMatcher(r.program.texts)
+// lookFor returns the keys of words that are found in what show shows, with the
+// matcher kept for them.
+func (r *run) lookFor(words *words, kept **matcher, show func(*matcher)) []bool {
+	if *kept == nil {
+		*kept = newMatcher(words)
 	}
-	return r.matcher
+	(*kept).reset()
+	show(*kept)
+	return (*kept).found
 }
 
 func (r *run) headerFolder() *folder {
@@ -289,13 +294,14 @@ func verdictOf(b bool) verdict {
 
 // subject is one message and as much of it as has been read.
 type subject struct {
-	entry  store.Entry
-	row    *store.Row // nil until it is read
-	facts  *facts     // likewise, or remembered
-	run    *run
-	ctx    context.Context
-	opened *octets // nil until the octets are looked at
-	texts  []bool  // by Program.texts; nil until they were looked for
+	entry   store.Entry
+	row     *store.Row // nil until it is read
+	facts   *facts     // likewise, or remembered
+	run     *run
+	ctx     context.Context
+	opened  *octets // nil until the octets are looked at
+	texts   []bool  // by the keys of Program.texts; nil until they were looked for
+	headers []bool  // likewise of Program.headers
 }
 
 // judge evaluates the program for s. A message whose octets could not be read
@@ -316,16 +322,21 @@ func (s *subject) open() *octets {
 	return s.opened
 }
 
-// hasText tells whether the message has the text called i of the program. The
-// first question looks for all of them at once.
+// hasText tells whether the message meets the key called i of the program's
+// texts. The first question looks for all of them at once.
 func (s *subject) hasText(i int) bool {
 	if s.texts == nil {
-		m := s.run.textMatcher()
-		m.reset()
-		s.open().match(s.ctx, m)
-		s.texts = m.found
+		s.texts = s.run.lookFor(&s.run.program.texts, &s.run.texts, func(m *matcher) { s.open().match(s.ctx.Err, m) })
 	}
 	return s.texts[i]
+}
+
+// hasField is hasText for the keys that look for header fields.
+func (s *subject) hasField(i int) bool {
+	if s.headers == nil {
+		s.headers = s.run.lookFor(&s.run.program.headers, &s.run.headers, func(m *matcher) { s.open().matchFields(m) })
+	}
+	return s.headers[i]
 }
 
 func (n *node) eval(s *subject) verdict {
@@ -441,7 +452,7 @@ func (n *node) matchEnvelope(f *facts) bool {
 
 func (n *node) matchContent(s *subject) bool {
 	if n.Op == Header {
-		return s.open().hasField(n.Field, n.folded, s.run.headerFolder())
+		return s.hasField(n.text)
 	}
 	return s.hasText(n.text)
 }

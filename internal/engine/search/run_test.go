@@ -62,14 +62,14 @@ func must(t *testing.T, err error) {
 	}
 }
 
-var words = []string{"apple", "Banana", "CHERRY", "плод", "果物"}
+var vocabulary = []string{"apple", "Banana", "CHERRY", "плод", "果物"}
 
 // fill delivers n letters and copies them until there are many.
 func (o *office) fill(t *testing.T, r *mrand.Rand, n, many int) {
 	for range n {
 		l := letter{
-			subject:  words[r.IntN(len(words))],
-			body:     strings.Repeat(words[r.IntN(len(words))]+" ", 1+r.IntN(40)),
+			subject:  vocabulary[r.IntN(len(vocabulary))],
+			body:     strings.Repeat(vocabulary[r.IntN(len(vocabulary))]+" ", 1+r.IntN(40)),
 			received: time.Date(2026, 1, 1+r.IntN(4), r.IntN(24), 0, 0, 0, time.FixedZone("", 3600*(r.IntN(20)-10))),
 		}
 		if r.IntN(4) > 0 {
@@ -98,7 +98,7 @@ func (o *office) fill(t *testing.T, r *mrand.Rand, n, many int) {
 // randomCriteria makes a tree.
 func randomCriteria(r *mrand.Rand, depth int) Criteria {
 	day := time.Date(2026, 1, 1+r.IntN(5), 0, 0, 0, 0, time.UTC)
-	word := words[r.IntN(len(words))]
+	word := vocabulary[r.IntN(len(vocabulary))]
 	switch n := r.IntN(15); {
 	case depth > 0 && n < 3:
 		return Criteria{Op: []Op{And, Or}[r.IntN(2)], Keys: []Criteria{

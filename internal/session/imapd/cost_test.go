@@ -119,7 +119,7 @@ func TestFetchMakesReadyOnce(t *testing.T) {
 	c := h.plainClient(t)
 	for _, cmd := range []struct{ name, many, few string }{
 		{"sizes", "FETCH 1 " + times(256, func(int) string { return "BINARY.SIZE[2]" }), "FETCH 1 BINARY.SIZE[2]"},
-		{"ends", "FETCH 1 " + times(256, func(i int) string { return fmt.Sprintf("BINARY.PEEK[2]<%d.100>", size-1000-i) }), "FETCH 1 BINARY.PEEK[2]<0.100>"},
+		{"ends", "FETCH 1 " + times(48, func(i int) string { return fmt.Sprintf("BINARY.PEEK[2]<%d.100>", size-1000-i) }), "FETCH 1 BINARY.PEEK[2]<0.100>"},
 		{"names", "FETCH 1 " + times(75, func(i int) string { return namesOf(i, 100) }), "FETCH 1 " + namesOf(0, 1)},
 	} {
 		t.Run(cmd.name, func(t *testing.T) {

@@ -17,7 +17,7 @@ func (s *session) search(ctx context.Context, cmd *imap.Command) (status, error)
 	args := cmd.Args.(*imap.Search)
 	b := s.box
 	found := hits{uid: cmd.UID}
-	program := search.Compile(b.criteria(args.Key))
+	program := search.Compile(b.criteria(args.Key, s.rev2))
 	err := program.Run(ctx, s.srv.search, b.id, b.view.All(), found.add)
 	if err != nil {
 		if args.Return.Save { // RFC 9051 §6.4.4.1
@@ -148,13 +148,20 @@ func searchOp(op imap.SearchOp) search.Op {
 }
 
 // criteria maps a search key onto what the search engine knows: sequence
-// numbers and \Recent, which only this session has, become UIDs.
-func (b *selected) criteria(k imap.SearchKey) search.Criteria {
+// numbers and \Recent, which only this session has, become UIDs. In IMAP4rev2
+// BODY matches no header fields (RFC 9051 §6.4.4).
+func (b *selected) criteria(k imap.SearchKey, rev2 bool) search.Criteria {
 	switch k.Op {
 	case imap.SearchAnd, imap.SearchOr, imap.SearchNot:
-		return b.combined(k)
+		return b.combined(k, rev2)
+	case imap.SearchBody:
+		if rev2 {
+			return search.Criteria{Op: search.Leaves, Text: k.Text}
+		}
 	case imap.SearchHeader:
-		if inEnvelope(k.Field) {
+		// Deviation: of several Message-ID fields, of which RFC 5322 §3.6 allows
+		// one, the first counts. The envelope has it, and clients ask for it often.
+		if strings.EqualFold(k.Field, "Message-ID") {
 			k.Op = imap.SearchEnvelope
 		}
 	case imap.SearchSeq:
@@ -172,19 +179,11 @@ func (b *selected) criteria(k imap.SearchKey) search.Criteria {
 	}
 }
 
-// inEnvelope reports whether HEADER of a field is answered by the envelope, which
-// is much faster. Deviation: of repeated fields the first counts then; RFC 5322
-// §3.6 allows only one of these. Address fields differ more from what the header
-// has, so HEADER looks there.
-func inEnvelope(field string) bool {
-	return strings.EqualFold(field, "Subject") || strings.EqualFold(field, "Message-ID")
-}
-
-func (b *selected) combined(k imap.SearchKey) search.Criteria {
+func (b *selected) combined(k imap.SearchKey, rev2 bool) search.Criteria {
 	ops := map[imap.SearchOp]search.Op{imap.SearchAnd: search.And, imap.SearchOr: search.Or, imap.SearchNot: search.Not}
 	c := search.Criteria{Op: ops[k.Op]}
 	for _, sub := range k.Keys {
-		c.Keys = append(c.Keys, b.criteria(sub))
+		c.Keys = append(c.Keys, b.criteria(sub, rev2))
 	}
 	return c
 }
