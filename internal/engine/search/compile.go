@@ -19,6 +19,7 @@ func Compile(c Criteria) *Program {
 
 func (p *Program) compile(c Criteria, f *folder) node {
 	n := node{Criteria: c, cost: ownCost(c.Op)}
+	p.keys++
 	p.rows = p.rows || n.cost == costRow
 	p.envelopes = p.envelopes || n.cost == costEnvelope
 	switch c.Op {

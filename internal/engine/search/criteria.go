@@ -86,8 +86,9 @@ type Program struct {
 	texts     words // of Leaves, Body and Text
 	headers   words // of Header
 	cost      cost  // the dearest key
-	rows      bool  // a key needs the membership row and no more
-	envelopes bool  // a key needs the envelope and no more
+	keys      int
+	rows      bool // a key needs the membership row and no more
+	envelopes bool // a key needs the envelope and no more
 }
 
 // cost orders keys by what they must read.
@@ -100,6 +101,12 @@ const (
 	costHeader               // the header octets
 	costText                 // all octets
 )
+
+// manyKeys is how many make a program dear whatever they are.
+const manyKeys = 32
+
+// dear reports whether a processor has much to do for a message.
+func (p *Program) dear() bool { return p.cost >= costHeader || p.keys > manyKeys }
 
 // node is a compiled Criteria; the keys of And and Or are in order of cost.
 type node struct {

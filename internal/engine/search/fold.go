@@ -32,7 +32,9 @@ func (f *folder) foldString(s string) string {
 // append folds piece, with what was held back before it, onto dst. last says
 // that nothing follows.
 func (f *folder) append(dst, piece []byte, last bool) []byte {
-	if len(f.pending)+len(f.partial) == 0 && isASCII(piece) {
+	if len(f.partial) == 0 && isASCII(f.pending) && isASCII(piece) {
+		dst = appendLower(dst, f.pending) // Only a mark that follows could have changed it.
+		f.pending = f.pending[:0]
 		cut := len(piece)
 		if !last && cut > 0 {
 			cut-- // A combining mark may follow.

@@ -132,6 +132,9 @@ func (m *matcher) run() {
 	machine := m.words.machine
 	for _, c := range m.window {
 		m.node = machine.step(m.node, c)
+		if machine.ends[m.node] == 0 {
+			continue
+		}
 		for n := m.unseen(machine.ends[m.node]); n != 0; n = m.unseen(machine.short[n]) {
 			m.skips[n] = skip{m.text, machine.short[n]}
 			m.hit(machine.word[n])

@@ -18,11 +18,28 @@ type Rows interface {
 	Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error)
 }
 
+// Turn is a share of the processors, as turns.Turn is. Pass is called often, and
+// may wait; its error ends the search, and is given again if it is called again.
+type Turn interface {
+	Pass(ctx context.Context) error
+	End()
+}
+
 // Source is where a Program finds messages; safe for use by several goroutines.
 type Source struct {
 	rows   Rows
 	decode func([]byte) (*message.Envelope, error)
 	cache  *cache
+	take   func(context.Context) (Turn, error) // nil: what is dear is done without turns
+}
+
+// InTurns returns the same source for searches that take a turn for what is
+// dear: each batch of messages of which the octets are looked at, or of a
+// program of many keys.
+func (s *Source) InTurns(take func(context.Context) (Turn, error)) *Source {
+	in := *s
+	in.take = take
+	return &in
 }
 
 // DefaultMemory is a good bound for NewSource, in octets: some 300,000 messages.
@@ -119,6 +136,7 @@ type run struct {
 	headers *matcher // likewise for the first header field
 	folder  *folder  // of envelopes
 
+	pause    func() error  // of settle: what is called between messages, and pieces of them
 	settling chan struct{} // closed when the goroutine of begin ends; nil without one
 	err      error         // of settle
 }
@@ -148,15 +166,26 @@ type item struct {
 	verdict verdict
 }
 
-func (r *run) add(seq int, e store.Entry) {
-	s := subject{entry: e}
-	r.items = append(r.items, item{seq, e, r.program.root.eval(&s)})
-}
+func (r *run) add(seq int, e store.Entry) { r.items = append(r.items, item{seq: seq, entry: e}) }
 
-// settle decides all items.
+// settle decides all items, in a turn if that is dear.
 func (r *run) settle(ctx context.Context) {
+	r.pause = ctx.Err
+	if r.src.take != nil && r.program.dear() {
+		turn, err := r.src.take(ctx)
+		if err != nil {
+			r.err = err
+			return
+		}
+		defer turn.End()
+		r.pause = func() error { return turn.Pass(ctx) }
+	}
+	for i := range r.items {
+		s := subject{entry: r.items[i].entry}
+		r.items[i].verdict = r.program.root.eval(&s)
+	}
 	if r.err = r.decide(ctx); r.err == nil {
-		r.err = ctx.Err()
+		r.err = r.pause()
 	}
 	r.src.cache.add(r.mailbox, r.learnt)
 	r.learnt = r.learnt[:0]
@@ -222,7 +251,7 @@ func (r *run) read(ctx context.Context, uids []mail.UID, need store.Need) error 
 		done := len(uids) - more
 		switch {
 		case err == nil && done > 0:
-			err = r.judge(ctx, rows)
+			err = r.judge(rows)
 		case err == nil || need == 0:
 			return err
 		case len(uids) > 1:
@@ -240,23 +269,23 @@ func (r *run) read(ctx context.Context, uids []mail.UID, need store.Need) error 
 }
 
 // judge evaluates the items that rows belong to; both ascend by UID.
-func (r *run) judge(ctx context.Context, rows []store.Row) error {
+func (r *run) judge(rows []store.Row) error {
 	i := 0
 	for n := range rows {
 		row := &rows[n]
 		for i < len(r.items) && r.items[i].entry.UID < row.UID {
 			i++
 		}
-		if i < len(r.items) && r.items[i].entry.UID == row.UID && ctx.Err() == nil {
+		if i < len(r.items) && r.items[i].entry.UID == row.UID && r.pause() == nil {
 			known := r.learn(row)
-			s := subject{entry: r.items[i].entry, row: row, facts: &known, run: r, ctx: ctx}
+			s := subject{entry: r.items[i].entry, row: row, facts: &known, run: r}
 			r.items[i].verdict = s.judge()
 		}
 		if row.Content != nil {
 			_ = row.Content.Close()
 		}
 	}
-	return ctx.Err()
+	return r.pause()
 }
 
 // learn returns the facts in a row, and has those of an envelope remembered.
@@ -298,7 +327,6 @@ type subject struct {
 	row     *store.Row // nil until it is read
 	facts   *facts     // likewise, or remembered
 	run     *run
-	ctx     context.Context
 	opened  *octets // nil until the octets are looked at
 	texts   []bool  // by the keys of Program.texts; nil until they were looked for
 	headers []bool  // likewise of Program.headers
@@ -326,7 +354,7 @@ func (s *subject) open() *octets {
 // texts. The first question looks for all of them at once.
 func (s *subject) hasText(i int) bool {
 	if s.texts == nil {
-		s.texts = s.run.lookFor(&s.run.program.texts, &s.run.texts, func(m *matcher) { s.open().match(s.ctx.Err, m) })
+		s.texts = s.run.lookFor(&s.run.program.texts, &s.run.texts, func(m *matcher) { s.open().match(s.run.pause, m) })
 	}
 	return s.texts[i]
 }

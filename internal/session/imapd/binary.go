@@ -2,10 +2,12 @@ package imapd
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"sort"
 	"sync"
 
+	"yubin/internal/engine/search"
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/proto/imap"
@@ -14,30 +16,50 @@ import (
 // What BINARY keeps so that a part need not be decoded twice.
 const (
 	maxDecoded    = 64 << 10  // octets of a part that is kept whole while its message is written
-	keptBodies    = 16        // parts of a message of which it knows what they are
+	keptBodies    = 8         // parts of a message of which it knows what they are
 	placeEvery    = 128 << 10 // octets between the places where decoding a longer one can begin
 	maxRemembered = 16 << 10  // such places that a server remembers in each half of its memory, of some 60 octets
 )
 
-// decodable reports whether BINARY can be answered for it; the fetcher notes
-// why not.
-func (m *fetchedMessage) decodable(it imap.FetchItem) bool {
-	part, _, _ := locate(m.root, it.Section, m.row.Size)
+// decodable reports whether BINARY can be answered for it, and finds out what the
+// body is; the fetcher notes why not. An error ends the command.
+func (m *fetchedMessage) decodable(it imap.FetchItem) (bool, error) {
+	part, bare := m.bodyOf(it)
 	switch {
-	case part == nil || len(it.Section.Path) == 0:
-	case m.f.s.rev2 && (part.IsMultipart() || part.IsMessage()): // RFC 3516 has no such rule.
+	case part == nil:
+		return true, nil
+	case !bare && m.f.s.rev2 && (part.IsMultipart() || part.IsMessage()): // RFC 3516 has no such rule.
 		m.f.notLeaf = true
-		return false
+		return false, nil
 	case !message.KnownEncoding(part.Encoding):
 		m.f.unknownCTE = true
-		return false
+		return false, nil
 	}
-	return true
+	_, err := m.measure(part)
+	if err == nil {
+		return true, nil
+	}
+	if ended := m.f.work.Err(); ended != nil {
+		return false, ended
+	}
+	m.f.s.logFailure("FETCH BINARY", err)
+	m.f.unreadable = true
+	return false, nil
+}
+
+// bodyOf returns the part that BINARY of it is of, nil if there is none. The
+// message as it is, bare, has no transfer encoding of its own.
+func (m *fetchedMessage) bodyOf(it imap.FetchItem) (part *message.Part, bare bool) {
+	part, off, end := locate(m.root, it.Section, m.row.Size)
+	if part != nil && len(it.Section.Path) == 0 {
+		return &message.Part{Offset: off, Body: off, End: end}, true
+	}
+	return part, false
 }
 
 // binary writes BINARY[...] and BINARY.SIZE[...] (RFC 9051 §6.4.5, RFC 3516).
 func (m *fetchedMessage) binary(it imap.FetchItem) error {
-	part, off, end := locate(m.root, it.Section, m.row.Size)
+	part, _ := m.bodyOf(it)
 	switch {
 	case part == nil && it.Kind == imap.FetchBinarySize:
 		m.w.BinarySize(it, 0)
@@ -45,8 +67,6 @@ func (m *fetchedMessage) binary(it imap.FetchItem) error {
 	case part == nil:
 		m.w.Nil(it)
 		return nil
-	case len(it.Section.Path) == 0: // The message as it is: it has no transfer encoding of its own.
-		part = &message.Part{Offset: off, Body: off, End: end}
 	}
 	return m.decoded(it, part)
 }
@@ -64,7 +84,8 @@ type decodedBody struct {
 func (m *fetchedMessage) decoded(it imap.FetchItem, part *message.Part) error {
 	b, err := m.measure(part)
 	if err != nil {
-		return err
+		m.f.s.logFailure("FETCH BINARY", err)
+		return errBroken
 	}
 	if it.Kind == imap.FetchBinarySize {
 		m.w.BinarySize(it, b.size)
@@ -92,7 +113,7 @@ func (b *decodedBody) before(off int64) message.Place {
 }
 
 // measure decodes the body of part for its size, unless that was done already:
-// for this command, or, if it is large, for any other not long ago.
+// for this message, or, if it is large, for any other command not long ago.
 func (m *fetchedMessage) measure(part *message.Part) (*decodedBody, error) {
 	for _, b := range m.bodies {
 		if b.off == part.Body {
@@ -116,12 +137,20 @@ func (m *fetchedMessage) measure(part *message.Part) (*decodedBody, error) {
 }
 
 func (m *fetchedMessage) decodeOnce(part *message.Part) (*decodedBody, error) {
-	var all survivor
+	all := &survivor{}
 	d := m.decoder(part, message.Place{})
 	d.Note(placeEvery)
-	if _, err := io.Copy(&all, d); err != nil {
-		m.f.s.logFailure("FETCH BINARY", err)
-		return nil, errBroken
+	var to io.Writer = all
+	if part.End-part.Body > maxDecoded {
+		turn, err := m.f.work.take(m.f.work)
+		if err != nil {
+			return nil, err
+		}
+		defer turn.End()
+		to = &inTurn{all, turn, m.f.work.Context}
+	}
+	if _, err := io.Copy(to, d); err != nil {
+		return nil, err
 	}
 	b := &decodedBody{off: part.Body, size: all.size, hasNUL: all.hasNUL, kept: all.kept}
 	if b.size > maxDecoded {
@@ -141,6 +170,20 @@ func (m *fetchedMessage) decoder(part *message.Part, from message.Place) *messag
 	}
 	d.Resume(from)
 	return d
+}
+
+// inTurn lets others go first between writes.
+type inTurn struct {
+	io.Writer
+	turn search.Turn
+	ctx  context.Context
+}
+
+func (w *inTurn) Write(p []byte) (int, error) {
+	if err := w.turn.Pass(w.ctx); err != nil {
+		return 0, err
+	}
+	return w.Writer.Write(p)
 }
 
 // survivor counts octets, notes NUL, and keeps what is short.

@@ -58,8 +58,12 @@ func literalSize(line []byte) int {
 	return size
 }
 
-// plainClient logs in over TCP and selects INBOX.
+// plainClient is alice's, logged in over TCP and with INBOX selected.
 func (h *house) plainClient(t testing.TB) *plainClient {
+	return h.plainClientOf(t, "alice@example.org")
+}
+
+func (h *house) plainClientOf(t testing.TB, user string) *plainClient {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)
 	defer l.Close()
@@ -71,7 +75,7 @@ func (h *house) plainClient(t testing.TB) *plainClient {
 	p := &plainClient{t: t, c: c, r: bufio.NewReaderSize(c, 256<<10)}
 	_, err = p.r.ReadString('\n')
 	h.must(err)
-	p.run("LOGIN alice@example.org secret")
+	p.run("LOGIN " + user + " secret")
 	p.run("SELECT INBOX")
 	return p
 }

@@ -37,6 +37,8 @@ func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) 
 		f.fromView(ps)
 		return ok("done")
 	}
+	f.work = s.newWork(ctx)
+	f.work.begun = true
 	if err := f.all(ctx, ps); err != nil {
 		return status{}, err
 	}
@@ -46,6 +48,7 @@ func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) 
 // fetcher carries out one FETCH.
 type fetcher struct {
 	s     *session
+	work  *work
 	items []imap.FetchItem
 	names *fieldNames // of HEADER.FIELDS in items; nil without
 	need  store.Need
@@ -178,6 +181,9 @@ func (f *fetcher) rows(ctx context.Context, rows []store.Row) error {
 		if err := f.s.out.Err(); err != nil {
 			return err
 		}
+		if err := f.work.Err(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -220,8 +226,8 @@ func (f *fetcher) row(row *store.Row, marked bool) error {
 		return nil
 	}
 	m := &fetchedMessage{f: f, row: row}
-	if !m.ready() {
-		return nil
+	if ready, err := m.ready(); !ready {
+		return err
 	}
 	w := f.s.out.Fetch(uint32(seq))
 	m.w = &w

@@ -49,26 +49,29 @@ func (m *fetchedMessage) item(i int) error {
 
 // ready looks at what the items need before anything is written, as a response
 // that has begun cannot be taken back. False leaves the message out; the
-// fetcher notes why.
-func (m *fetchedMessage) ready() bool {
+// fetcher notes why. An error ends the command.
+func (m *fetchedMessage) ready() (bool, error) {
 	if m.f.need&store.NeedContent != 0 && m.row.Content == nil {
 		m.f.unreadable = true
-		return false
+		return false, nil
 	}
 	if m.f.need&store.NeedParts != 0 {
 		root, err := message.DecodeStructure(m.row.Parts)
 		if err != nil {
 			m.f.unreadable = true
-			return false
+			return false, nil
 		}
 		m.root = root
 	}
 	for _, it := range m.f.items {
-		if (it.Kind == imap.FetchBinary || it.Kind == imap.FetchBinarySize) && !m.decodable(it) {
-			return false
+		if it.Kind != imap.FetchBinary && it.Kind != imap.FetchBinarySize {
+			continue
+		}
+		if ready, err := m.decodable(it); !ready {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // body writes BODY[...] and the RFC822 forms of RFC 3501.

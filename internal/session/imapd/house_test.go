@@ -207,9 +207,17 @@ type near struct{ net.Conn }
 func (near) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 50000} }
 func (near) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 143} }
 
+// nearTCP is near of which the system can be asked.
+type nearTCP struct{ *net.TCPConn }
+
+func (nearTCP) RemoteAddr() net.Addr { return near{}.RemoteAddr() }
+func (nearTCP) LocalAddr() net.Addr  { return near{}.LocalAddr() }
+
 // serve runs a session over c; listener settings are those of port 143.
 func (h *house) serve(c net.Conn) {
-	if !h.far {
+	if tcp, ok := c.(*net.TCPConn); ok && !h.far {
+		c = nearTCP{tcp}
+	} else if !h.far {
 		c = near{c}
 	}
 	conn := netx.NewConn(c, 0, time.Minute)

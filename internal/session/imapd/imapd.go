@@ -49,11 +49,13 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/store"
+	"yubin/internal/engine/turns"
 	"yubin/internal/mail"
 	"yubin/internal/proto/imap"
 	"yubin/internal/proto/sasl"
@@ -128,6 +130,7 @@ type Config struct {
 	// ChannelBinding offers SCRAM-SHA-256-PLUS to clients on TLS.
 	ChannelBinding bool
 	MaxMessage     int64          // octets of one APPEND; 0 means DefaultMaxMessage
+	MaxWork        time.Duration  // of a processor for one command; 0 means DefaultMaxWork
 	Search         *search.Source // of Messages; nil makes one
 	Now            func() time.Time
 	Log            *slog.Logger
@@ -145,6 +148,7 @@ type Server struct {
 	cfg     Config
 	push    pusher
 	search  *search.Source
+	turns   *turns.Table // half of the processors for one account at most
 	decoded decodedBodies
 	gather  sync.Pool     // of *[gatherSize]byte, for FETCH
 	ahead   chan struct{} // has an element for each FETCH that reads ahead
@@ -158,10 +162,15 @@ func New(cfg Config) *Server {
 	if cfg.Search == nil {
 		cfg.Search = search.NewSource(cfg.Messages, imap.DecodeEnvelope, search.DefaultMemory)
 	}
+	if cfg.MaxWork == 0 {
+		cfg.MaxWork = DefaultMaxWork
+	}
+	processors := runtime.GOMAXPROCS(0)
 	return &Server{
 		cfg:    cfg,
 		search: cfg.Search,
 		gather: sync.Pool{New: func() any { return new([gatherSize]byte) }},
+		turns:  turns.New(processors, max(1, processors/2)),
 		ahead:  make(chan struct{}, maxAhead),
 	}
 }

@@ -66,7 +66,7 @@ type listedName struct {
 }
 
 // list answers LIST (RFC 9051 §6.3.9, RFC 5258, RFC 6154).
-func (n *names) list(cmd *imap.List) []listed {
+func (n *names) list(cmd *imap.List, pause func() error) ([]listed, error) {
 	ps := newPatterns(cmd.Reference, cmd.Patterns)
 	all := n.index()
 	chosen := func(l listedName) bool {
@@ -79,30 +79,40 @@ func (n *names) list(cmd *imap.List) []listed {
 	}
 	var unmatchedBelow map[mail.MailboxName]bool
 	if cmd.Select.RecursiveMatch {
-		all, unmatchedBelow = withParents(all, chosen, ps)
+		var err error
+		if all, unmatchedBelow, err = withParents(all, chosen, ps, pause); err != nil {
+			return nil, err
+		}
 	}
 	var out []listed
 	for _, l := range all {
+		if err := pause(); err != nil {
+			return nil, err
+		}
 		own := chosen(l)
 		if (own || unmatchedBelow[l.name]) && ps.match(l.name) {
 			_, below := unmatchedBelow[l.name]
 			out = append(out, l.response(cmd, own, below))
 		}
 	}
-	return out
+	return out, nil
 }
 
 // withParents finds the names above chosen ones, and for each whether one of
 // those below it matches no pattern, so that only CHILDINFO tells of it (RFC
 // 9051 §6.3.9.6). It returns all with those names added that are neither
 // mailboxes nor subscriptions.
-func withParents(all []listedName, chosen func(listedName) bool, ps patterns) ([]listedName, map[mail.MailboxName]bool) {
+func withParents(all []listedName, chosen func(listedName) bool, ps patterns, pause func() error) (
+	[]listedName, map[mail.MailboxName]bool, error) {
 	above := map[mail.MailboxName]bool{}
 	known := make(map[mail.MailboxName]bool, len(all))
 	for _, l := range all {
 		known[l.name] = true
 	}
 	for _, l := range all {
+		if err := pause(); err != nil {
+			return nil, nil, err
+		}
 		if !chosen(l) {
 			continue
 		}
@@ -118,7 +128,7 @@ func withParents(all []listedName, chosen func(listedName) bool, ps patterns) ([
 			}
 		}
 	}
-	return all, above
+	return all, above, nil
 }
 
 // response makes the LIST response of l. own says that l itself was chosen,
@@ -155,7 +165,7 @@ func boxAttrs(b *store.Mailbox) []imap.MailboxAttr {
 
 // lsub answers LSUB (RFC 3501 §6.3.9): subscriptions that match, and under "%"
 // the levels above those that do not, as \Noselect.
-func (n *names) lsub(cmd *imap.List) []imap.Listed {
+func (n *names) lsub(cmd *imap.List, pause func() error) ([]imap.Listed, error) {
 	ps := newPatterns(cmd.Reference, cmd.Patterns)
 	percent := slices.ContainsFunc(ps, func(p pattern) bool { return p.percent })
 	var out []imap.Listed
@@ -167,6 +177,9 @@ func (n *names) lsub(cmd *imap.List) []imap.Listed {
 		exists[n.boxes[i].Name] = true
 	}
 	for _, s := range n.subscribed {
+		if err := pause(); err != nil {
+			return nil, err
+		}
 		if ps.match(s) {
 			l := imap.Listed{LSub: true, Name: string(s)}
 			if !exists[s] {
@@ -183,5 +196,5 @@ func (n *names) lsub(cmd *imap.List) []imap.Listed {
 			}
 		}
 	}
-	return out
+	return out, nil
 }

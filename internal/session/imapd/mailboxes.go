@@ -19,13 +19,28 @@ func (s *session) list(ctx context.Context, cmd *imap.Command) (status, error) {
 	if err != nil {
 		return status{}, err
 	}
+	pause, end, err := s.newWork(ctx).listing(n, args)
+	if err != nil {
+		return status{}, err
+	}
+	defer end()
 	if args.LSub {
-		for _, l := range n.lsub(args) {
+		found, err := n.lsub(args, pause)
+		if err != nil {
+			return status{}, err
+		}
+		end()
+		for _, l := range found {
 			s.out.List(l)
 		}
 		return ok("done")
 	}
-	for _, l := range n.list(args) {
+	found, err := n.list(args, pause)
+	if err != nil {
+		return status{}, err
+	}
+	end()
+	for _, l := range found {
 		s.out.List(l.Listed)
 		if args.Return.Status == nil || l.box == nil {
 			continue

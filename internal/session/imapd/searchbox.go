@@ -18,7 +18,8 @@ func (s *session) search(ctx context.Context, cmd *imap.Command) (status, error)
 	b := s.box
 	found := hits{uid: cmd.UID}
 	program := search.Compile(b.criteria(args.Key, s.rev2))
-	err := program.Run(ctx, s.srv.search, b.id, b.view.All(), found.add)
+	w := s.newWork(ctx)
+	err := program.Run(ctx, s.srv.search.InTurns(w.take), b.id, b.view.All(), found.add)
 	if err != nil {
 		if args.Return.Save { // RFC 9051 §6.4.4.1
 			b.saved = nil
