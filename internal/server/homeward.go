@@ -12,6 +12,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 // homeward is the courier of mail that waited here for its own mailboxes:
@@ -24,62 +25,49 @@ type homeward struct {
 	others queue.Courier
 }
 
-// Carry files the message for all recipients in one commit.
+// Carry files the message for all recipients in one commit. Who cannot have it
+// is no reason to keep it from the others.
 func (h *homeward) Carry(ctx context.Context, hop mail.NextHop, t mail.Transaction) []mail.Result {
 	if hop.Kind != mail.HopLocal {
 		return h.others.Carry(ctx, hop, t)
 	}
 	at := h.now()
-	results := make([]mail.Result, len(t.Recipients))
-	attempts := make([]mail.Attempt, len(t.Recipients))
-	m := mailing{seen: map[mail.AccountID]bool{}}
+	ways := make([]way, len(t.Recipients))
 	for i, r := range t.Recipients {
-		routed, err := h.store.outgoing.router.Route(ctx, route.Question{Recipient: r.Address, Sender: t.ReversePath, Ours: true})
-		if err == nil {
-			m.add(t.ReversePath, r, routed, at)
-		}
-		attempts[i] = verdict(err)
+		w := &ways[i]
+		w.OutgoingRecipient = r
+		w.routed, w.err = h.store.outgoing.router.Route(ctx, route.Question{Recipient: r.Address, Sender: t.ReversePath, Ours: true})
 	}
-	lost := h.file(ctx, t, m)
-	for i, a := range attempts {
-		if a.Outcome == mail.Delivered && lost != nil {
-			a = verdict(lost)
+	lost := h.file(ctx, t, ways, at)
+	results := make([]mail.Result, len(ways))
+	for i, w := range ways {
+		if w.err == nil {
+			w.err = lost
 		}
+		a := verdict(w.err)
 		a.At, a.Took, a.Host, a.Phase, a.Ours = at, h.now().Sub(at), string(h.host), mail.PhaseAnswer, true
 		results[i] = mail.Result{Outcome: a.Outcome, Attempts: []mail.Attempt{a}}
 	}
 	return results
 }
 
-// mailing is where one message goes.
-type mailing struct {
-	filings []store.Filing
-	onward  []queue.Recipient // an alias may lead elsewhere
-	seen    map[mail.AccountID]bool
+// way is how one recipient gets the message.
+type way struct {
+	mail.OutgoingRecipient
+	routed route.Routed
+	err    error // it does not
 }
 
-func (m *mailing) add(from mail.ReversePath, r mail.OutgoingRecipient, routed route.Routed, at time.Time) {
-	trace := []byte("Return-Path: <" + from.String() + ">\r\nDelivered-To: " + r.Address.String() + "\r\n")
-	for _, a := range routed.Accounts {
-		if !m.seen[a] {
-			m.seen[a] = true
-			m.filings = append(m.filings, store.Filing{Account: a, Role: mail.RoleInbox, Trace: trace, Received: at})
-		}
-	}
-	for _, o := range routed.Onward {
-		out := mail.OutgoingRecipient{Address: o.Address, ORCPT: r.ORCPT, Notify: r.Notify &^ mail.NotifySuccess}
-		if r.Notify != 0 && out.Notify == 0 {
-			out.Notify = mail.NotifyNever // Success is told already, of the address that was written to.
-		}
-		m.onward = append(m.onward, queue.Recipient{OutgoingRecipient: out, Site: o.Hop.Site()})
-	}
-}
+// errLoop is of a recipient that a Delivered-To field names (see smtpd).
+var errLoop = errors.New("server: the message was delivered to this recipient before")
 
-// file is one commit.
-func (h *homeward) file(ctx context.Context, t mail.Transaction, m mailing) error {
-	if len(m.filings)+len(m.onward) == 0 {
-		return nil
-	}
+// maxRefusals is how often accounts may turn out to be gone or full while a
+// message is filed, each time others.
+const maxRefusals = 4
+
+// file is one commit. Recipients who cannot have the message get an error in
+// ways; the error is for all others.
+func (h *homeward) file(ctx context.Context, t mail.Transaction, ways []way, at time.Time) error {
 	octets, err := t.Content()
 	if err != nil {
 		return err
@@ -90,8 +78,86 @@ func (h *homeward) file(ctx context.Context, t mail.Transaction, m mailing) erro
 	if _, err := io.Copy(in, octets); err != nil {
 		return err
 	}
-	_, _, err = h.store.outgoing.queue.Accept(ctx, in, m.filings, spool.Item{Outgoing: t.Outgoing}, m.onward)
+	msg, err := in.Finish()
+	if err != nil {
+		return err
+	}
+	findLoops(msg, ways)
+	for range maxRefusals {
+		m := mailingOf(t.ReversePath, ways, at)
+		if len(m.filings)+len(m.onward) == 0 {
+			return nil
+		}
+		var refused *store.Refused
+		_, _, err = h.store.outgoing.queue.Accept(ctx, in, m.filings, spool.Item{Outgoing: t.Outgoing}, m.onward)
+		if !errors.As(err, &refused) {
+			return err
+		}
+		for i := range ways {
+			ways[i].refuse(refused)
+		}
+	}
 	return err
+}
+
+func findLoops(msg *message.Message, ways []way) {
+	for _, value := range msg.Header.DeliveredTo {
+		a, err := mail.ParseAddress(value)
+		for i := range ways {
+			if w := &ways[i]; err == nil && w.err == nil && len(w.routed.Accounts) > 0 && w.Address.Key() == a.Key() {
+				w.err = errLoop
+			}
+		}
+	}
+}
+
+// refuse takes the accounts that cannot have the message from w. If it has
+// others, they are delivered to by themselves: the queue has them from now on.
+func (w *way) refuse(refused *store.Refused) {
+	r := w.routed
+	w.routed.Accounts, w.routed.Names = nil, nil
+	var why error
+	for i, id := range r.Accounts {
+		if err := refused.Accounts[id]; err != nil {
+			why = err
+			w.routed.Onward = append(w.routed.Onward, route.Onward{Address: r.Names[i], Hop: mail.NextHop{Kind: mail.HopLocal}})
+		} else {
+			w.routed.Accounts, w.routed.Names = append(w.routed.Accounts, id), append(w.routed.Names, r.Names[i])
+		}
+	}
+	if why != nil && len(w.routed.Accounts)+len(r.Onward) == 0 {
+		w.err = why
+	}
+}
+
+// mailing is where one message goes.
+type mailing struct {
+	filings []store.Filing
+	onward  []queue.Recipient // an alias may lead elsewhere
+}
+
+func mailingOf(from mail.ReversePath, ways []way, at time.Time) (m mailing) {
+	seen := map[mail.AccountID]bool{}
+	for _, w := range ways {
+		if w.err != nil {
+			continue
+		}
+		trace := []byte("Return-Path: <" + from.String() + ">\r\nDelivered-To: " + w.Address.String() + "\r\n")
+		for _, a := range w.routed.Accounts {
+			if !seen[a] {
+				seen[a] = true
+				m.filings = append(m.filings, store.Filing{Account: a, Role: mail.RoleInbox, Trace: trace, Received: at})
+			}
+		}
+		for _, o := range w.routed.Onward {
+			out := mail.OutgoingRecipient{Address: o.Address, ORCPT: w.ORCPT, Notify: w.Notify &^ mail.NotifySuccess}
+			if w.Notify != 0 && out.Notify == 0 {
+				out.Notify = mail.NotifyNever // Success is told already, of the address that was written to.
+			}
+			m.onward = append(m.onward, queue.Recipient{OutgoingRecipient: out, Site: o.Hop.Site()})
+		}
+	}
+	return m
 }
 
 // verdict is what an error means for a recipient.
@@ -100,6 +166,8 @@ func verdict(err error) mail.Attempt {
 	switch kind := mail.KindOf(err); {
 	case err == nil:
 		return mail.Attempt{Outcome: mail.Delivered, Enhanced: "2.0.0", Text: "filed"}
+	case errors.Is(err, errLoop):
+		return mail.Attempt{Outcome: mail.Failed, Enhanced: "5.4.6", Text: "the message was delivered to this recipient before: a loop"}
 	case errors.As(err, &rule):
 		return mail.Attempt{Outcome: mail.Failed, Enhanced: rule.Enhanced, Text: err.Error()}
 	case errors.Is(err, directory.ErrDisabled):

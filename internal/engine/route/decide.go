@@ -91,7 +91,7 @@ func (t *tables) forward(q Question, res directory.Resolution) (Routed, error) {
 			f.add(t, c, res.Names[i])
 			continue
 		}
-		f.Accounts = append(f.Accounts, account)
+		f.Accounts, f.Names = append(f.Accounts, account), append(f.Names, res.Names[i])
 	}
 	for _, to := range res.Foreign {
 		f.add(t, t.choose(to, q.Sender), to)

@@ -29,6 +29,7 @@ type Onward struct {
 // and Discard says.
 type Routed struct {
 	Accounts []mail.AccountID // each once
+	Names    []mail.Address   // of Accounts
 	Detail   string           // the subaddress (RFC 5233)
 	Onward   []Onward         // each address once
 	Discard  string           // the name of the route that drops it; then there is nothing else

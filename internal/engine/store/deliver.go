@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,7 +18,8 @@ import (
 // it is durable: all or nothing. The results stand in the order of to. Filings
 // of one account with the same trace and date become one email in several
 // mailboxes. A Role that no mailbox has any more means INBOX. Nothing in to
-// keeps nothing.
+// keeps nothing. If only some accounts stand in the way the error has the cause
+// *Refused (errors.As), and Deliver can be called again without them.
 func (s *Store) Deliver(ctx context.Context, in *Incoming, to []Filing) ([]Filed, error) {
 	if err := checkFilings(to); err != nil {
 		return nil, err
@@ -139,29 +142,69 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 	return nil
 }
 
-// openLedgers starts the changes of all accounts. Whatever stands against one of
+// Refused says which accounts of a Deliver cannot have the message, and why: an
+// account that is gone, of kind NotFound, or full, of kind OverQuota.
+type Refused struct{ Accounts map[mail.AccountID]error }
+
+func (r *Refused) Error() string {
+	return fmt.Sprintf("%d accounts cannot have the message", len(r.Accounts))
+}
+
+// add notes an account's error if it is one of those, and reports whether it is.
+func (r *Refused) add(id mail.AccountID, err error) bool {
+	if kind := mail.KindOf(err); kind != mail.NotFound && kind != mail.OverQuota {
+		return false
+	}
+	if r.Accounts == nil {
+		r.Accounts = make(map[mail.AccountID]error, 1)
+	}
+	r.Accounts[id] = err
+	return true
+}
+
+// err is the error of an account, if there is one, with r as a cause.
+func (r *Refused) err() error {
+	for _, err := range r.Accounts {
+		text := "the message cannot be filed"
+		if e := (*mail.Error)(nil); errors.As(err, &e) {
+			text = e.Text
+		}
+		return &mail.Error{Kind: mail.KindOf(err), Text: text, Err: errors.Join(r, err)}
+	}
+	return nil
+}
+
+// openLedgers starts the changes of all accounts. Whatever stands against some of
 // them is found here, before anything is written.
 func (d *delivery) openLedgers(tx *sqldb.Tx) ([]*ledger, error) {
 	ledgers := make([]*ledger, 0, 1)
+	var refused Refused
 	for k := 0; k < len(d.order); {
+		account := d.to[d.order[k]].Account
 		l, err := d.openLedger(tx, d.to[d.order[k]])
-		if err != nil {
+		if err != nil && !refused.add(account, err) {
 			return nil, err
+		}
+		if err != nil {
+			l = &ledger{account: account}
 		}
 		var octets, messages int64
 		l.ours = true
-		for ; k < len(d.order) && d.to[d.order[k]].Account == l.account; k++ {
+		for ; k < len(d.order) && d.to[d.order[k]].Account == account; k++ {
 			f := &d.to[d.order[k]]
 			octets += d.in.size + int64(len(f.Trace))
 			messages++
 			l.ours = l.ours && f.Ours
 		}
-		if err := l.fits(octets, messages); err != nil {
+		if err == nil {
+			err = l.fits(octets, messages)
+		}
+		if err != nil && !refused.add(account, err) {
 			return nil, err
 		}
 		ledgers = append(ledgers, l)
 	}
-	return ledgers, nil
+	return ledgers, refused.err()
 }
 
 // openLedger starts the change of an account, with the mailbox of its first filing.

@@ -192,11 +192,14 @@ func (s *Store) noteFull(ctx context.Context, account mail.AccountID, u usage) u
 // is full. It was refused at the dot; who sends only large messages, and does not
 // say how large, is not refused before.
 func (s *Store) noteRefusals(ctx context.Context, err error, to []Filing, octets int64) {
-	if err == nil || mail.KindOf(err) != mail.OverQuota {
+	var refused *Refused
+	if !errors.As(err, &refused) && mail.KindOf(err) != mail.OverQuota {
 		return
 	}
 	for _, f := range to {
-		_ = s.Room(ctx, f.Account, octets+int64(len(f.Trace)))
+		if refused == nil || mail.KindOf(refused.Accounts[f.Account]) == mail.OverQuota {
+			_ = s.Room(ctx, f.Account, octets+int64(len(f.Trace)))
+		}
 	}
 }
 

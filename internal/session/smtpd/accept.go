@@ -2,11 +2,12 @@ package smtpd
 
 import (
 	"context"
-	"slices"
+	"errors"
 	"strconv"
 	"time"
 
 	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -24,35 +25,26 @@ func (s *session) endMessage(ctx context.Context) []smtp.Reply {
 		verdict, cause = s.accept(ctx)
 	}
 	if !verdict.Positive() {
-		s.reject(verdict, s.tx.addresses(false), cause)
-	} else if again := s.tx.addresses(true); len(again) > 0 {
-		s.reject(looped(), again, nil)
+		s.reject(verdict, s.tx.addresses(), cause)
 	}
 	s.answerAll(verdict)
 	s.reset()
 	return s.replies
 }
 
-// addresses are the recipients; only those that looped, or all.
-func (tx *transaction) addresses(looped bool) (list []mail.Address) {
+// addresses are the recipients.
+func (tx *transaction) addresses() (list []mail.Address) {
 	for _, r := range tx.recipients {
-		if r.looped || !looped {
-			list = append(list, r.address)
-		}
+		list = append(list, r.address)
 	}
 	return list
-}
-
-func (tx *transaction) allLooped() bool {
-	return !slices.ContainsFunc(tx.recipients, func(r recipient) bool { return !r.looped })
 }
 
 func looped() smtp.Reply {
 	return status(554, 5, 4, 6, "the message was delivered to this recipient before: a loop")
 }
 
-// findLoops marks the recipients of ours that a Delivered-To field names. Over
-// SMTP there is one reply for all, so one loop refuses the message.
+// findLoops refuses the recipients of ours that a Delivered-To field names.
 func (s *session) findLoops() {
 	m := s.tx.content
 	before := make(map[mail.Address]bool, len(m.header.DeliveredTo))
@@ -66,10 +58,7 @@ func (s *session) findLoops() {
 	}
 	for i := range s.tx.recipients {
 		if r := &s.tx.recipients[i]; len(r.accounts) > 0 && before[r.address.Key()] {
-			r.looped = true
-			if s.client.Profile != LMTP {
-				m.refuse(looped(), nil)
-			}
+			r.refused = looped()
 		}
 	}
 }
@@ -82,38 +71,108 @@ func (s *session) answerAll(verdict smtp.Reply) {
 		return
 	}
 	for _, r := range s.tx.recipients {
-		if r.looped && verdict.Positive() {
-			s.replies = append(s.replies, looped())
-		} else {
+		if r.refused.Code == 0 || !verdict.Positive() {
 			s.replies = append(s.replies, verdict)
+			continue
+		}
+		s.replies = append(s.replies, r.refused)
+		s.reject(r.refused, []mail.Address{r.address}, r.cause)
+	}
+}
+
+// maxRefusals is how often accounts may turn out to be gone or full while one
+// message is accepted, each time others.
+const maxRefusals = 4
+
+// accept gives the message to the Acceptor. A shutdown does not stop it: the
+// client would not know who has the message. What all routes throw away is
+// accepted and kept nowhere. A recipient who turns out not to be able to have the
+// message is no reason to refuse it for the others.
+func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
+	ctx = context.WithoutCancel(ctx)
+	m, now := s.tx.content, s.srv.cfg.Now()
+	received := appendReceived(make([]byte, 0, traceRoom), s.stamp(now))
+	for tries := 1; ; tries++ {
+		if r := s.tx.allRefused(); r != nil {
+			return r.refused, r.cause
+		}
+		if s.client.Profile != LMTP {
+			s.tx.refusedGoOn()
+		}
+		a := acceptance{size: m.in.Size(), spooled: s.onward(), filings: s.filings(now, received)}
+		if len(a.filings)+len(a.spooled) > 0 {
+			var err error
+			a.filed, a.item, err = s.srv.cfg.Acceptor.Accept(ctx, m.in, a.filings, s.item(ctx, a.spooled, received, now), a.spooled)
+			var refused *store.Refused
+			if errors.As(err, &refused) && tries <= maxRefusals {
+				s.tx.refuse(refused)
+				continue
+			}
+			if err != nil {
+				return replyTo(err), err
+			}
+		}
+		s.accepted++
+		s.errors, s.refusals, s.idle = 0, 0, 0
+		r := a.reply(s.tx.id)
+		s.recordAccepted(a, r)
+		return r, nil
+	}
+}
+
+// allRefused returns the first recipient if none can have the message.
+func (tx *transaction) allRefused() *recipient {
+	for _, r := range tx.recipients {
+		if r.refused.Code == 0 {
+			return nil
+		}
+	}
+	return &tx.recipients[0]
+}
+
+// refuse takes the accounts that cannot have the message from the recipients.
+// Who has no other is refused; else the queue has the account, which tries again
+// or tells the sender.
+func (tx *transaction) refuse(refused *store.Refused) {
+	for i := range tx.recipients {
+		r := &tx.recipients[i]
+		var accounts []mail.AccountID
+		var names []mail.Address
+		var lost []route.Onward
+		var why error
+		for j, id := range r.accounts {
+			name := r.address
+			if j < len(r.names) {
+				name = r.names[j]
+			}
+			if err := refused.Accounts[id]; err != nil {
+				lost, why = append(lost, queuedHere(name)), err
+			} else {
+				accounts, names = append(accounts, id), append(names, name)
+			}
+		}
+		switch {
+		case why == nil:
+		case len(accounts)+len(r.onward) == 0:
+			r.refused, r.cause = replyTo(why), why
+		default:
+			r.accounts, r.names, r.onward = accounts, names, append(r.onward, lost...)
+			tx.spooled += len(lost)
 		}
 	}
 }
 
-// accept gives the message to the Acceptor. A shutdown does not stop it: the
-// client would not know who has the message. What all routes throw away is
-// accepted and kept nowhere.
-func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
-	if s.tx.allLooped() {
-		return looped(), nil
-	}
-	ctx = context.WithoutCancel(ctx)
-	m, now := s.tx.content, s.srv.cfg.Now()
-	a := acceptance{size: m.in.Size(), spooled: s.onward()}
-	received := appendReceived(make([]byte, 0, traceRoom), s.stamp(now))
-	a.filings = s.filings(now, received)
-	if len(a.filings)+len(a.spooled) > 0 {
-		var err error
-		a.filed, a.item, err = s.srv.cfg.Acceptor.Accept(ctx, m.in, a.filings, s.item(ctx, a.spooled, received, now), a.spooled)
-		if err != nil {
-			return replyTo(err), err
+// refusedGoOn has the queue have the recipients that are refused. SMTP has one
+// reply for all: the others get the message, and the sender is told of these by
+// a report.
+func (tx *transaction) refusedGoOn() {
+	for i := range tx.recipients {
+		if r := &tx.recipients[i]; r.refused.Code != 0 {
+			r.accounts, r.names, r.onward = nil, nil, []route.Onward{queuedHere(r.address)}
+			r.refused, r.cause = smtp.Reply{}, nil
+			tx.spooled++
 		}
 	}
-	s.accepted++
-	s.errors, s.refusals, s.idle = 0, 0, 0
-	r := a.reply(s.tx.id)
-	s.recordAccepted(a, r)
-	return r, nil
 }
 
 // acceptance is what became of a message that was accepted.
@@ -146,7 +205,7 @@ func (s *session) filings(now time.Time, received []byte) []store.Filing {
 		seen = make(map[mail.AccountID]bool, s.tx.copies)
 	}
 	for _, r := range s.tx.recipients {
-		if r.looped {
+		if r.refused.Code != 0 {
 			continue
 		}
 		var trace []byte

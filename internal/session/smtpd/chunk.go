@@ -86,7 +86,7 @@ func (s *session) endChunk(ctx context.Context) (replies []smtp.Reply, err error
 		}
 		return s.endMessage(ctx), nil
 	case m.fault.Code != 0:
-		s.reject(m.fault, s.tx.addresses(false), m.cause)
+		s.reject(m.fault, s.tx.addresses(), m.cause)
 		return s.failedChunk(m.fault), nil
 	}
 	s.replies = append(s.replies[:0], status(250, 2, 0, 0, "chunk received"))

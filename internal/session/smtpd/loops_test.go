@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"yubin/internal/mail"
@@ -20,7 +21,7 @@ func TestLoopsAreFoundInLinearTime(t *testing.T) {
 			s.tx.content.header.DeliveredTo = append(s.tx.content.header.DeliveredTo, fmt.Sprintf("elsewhere-%d@example.org", i))
 		}
 		return func() {
-			if s.findLoops(); len(s.tx.addresses(true)) != 0 {
+			if s.findLoops(); slices.ContainsFunc(s.tx.recipients, func(r recipient) bool { return r.refused.Code != 0 }) {
 				t.Fatal("a loop was found")
 			}
 		}

@@ -15,13 +15,13 @@ import (
 // for mail that is done with when it is filed.
 func (s *session) onward() []queue.Recipient {
 	if s.tx.spooled == 0 {
-		return nil
+		return nil // Nothing is onward, and no report is wanted.
 	}
 	list := make([]queue.Recipient, 0, s.tx.spooled)
 	seen := make(map[mail.Address]bool, s.tx.spooled)
 	for i := range s.tx.recipients {
 		r := &s.tx.recipients[i]
-		if r.looped {
+		if r.refused.Code != 0 {
 			continue
 		}
 		for _, o := range r.onward {
@@ -40,7 +40,12 @@ func (s *session) onward() []queue.Recipient {
 // heldHere is the way of mail for an address of ours that is to wait: the queue
 // has it until then (RFC 4865).
 func heldHere(to mail.Address) route.Routed {
-	return route.Routed{Onward: []route.Onward{{Address: to, Hop: mail.NextHop{Kind: mail.HopLocal}}}}
+	return route.Routed{Onward: []route.Onward{queuedHere(to)}}
+}
+
+// queuedHere is the way to an address of ours through the queue.
+func queuedHere(to mail.Address) route.Onward {
+	return route.Onward{Address: to, Hop: mail.NextHop{Kind: mail.HopLocal}}
 }
 
 // several reports whether r is an alias with more than one address behind it.
@@ -112,9 +117,10 @@ func (s *session) item(ctx context.Context, to []queue.Recipient, received []byt
 }
 
 // body is what a next hop must take. Quirk: some clients send 8-bit text without
-// a word; it is not to get lost at a host that takes 7 bits.
+// a word; it is not to get lost at a host that takes 7 bits. Whether this one did
+// is not known if it was not to go on when it came.
 func (s *session) body() mail.Body {
-	if s.tx.mail.Body == mail.Body7Bit && s.tx.content.high {
+	if s.tx.mail.Body == mail.Body7Bit && (s.tx.content.high || !s.tx.content.onward) {
 		return mail.Body8BitMIME
 	}
 	return s.tx.mail.Body

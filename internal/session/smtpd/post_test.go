@@ -34,11 +34,13 @@ import (
 )
 
 // The people of the tests. Alice and Bob have accounts; team is both of them;
-// sales is Alice, with any subaddress; away is forwarded; crowd is Alice and two
+// gone has an account that is removed before a message for it has come, and staff
+// is Bob and that one; sales is Alice, with any subaddress; away is forwarded; crowd is Alice and two
 // addresses elsewhere; what goes to void is thrown away.
 const (
 	alice mail.AccountID = 1
 	bob   mail.AccountID = 2
+	gone  mail.AccountID = 3
 )
 
 // people is a Router, Identities and Authenticator.
@@ -57,6 +59,11 @@ func (people) Route(_ context.Context, c *Client, to mail.Address) (route.Routed
 		return route.Routed{Accounts: []mail.AccountID{alice}, Detail: detail}, nil
 	case "bob":
 		return route.Routed{Accounts: []mail.AccountID{bob}}, nil
+	case "gone":
+		return route.Routed{Accounts: []mail.AccountID{gone}, Names: []mail.Address{{Local: "gone", Domain: "example.org"}}}, nil
+	case "staff":
+		return route.Routed{Accounts: []mail.AccountID{bob, gone}, Names: []mail.Address{{Local: "bob", Domain: "example.org"},
+			{Local: "gone", Domain: "example.org"}}}, nil
 	case "team":
 		return route.Routed{Accounts: []mail.AccountID{alice, bob}}, nil
 	case "away":
@@ -183,6 +190,11 @@ func (c *cupboard) accept(_ context.Context, p *parcel, filings []store.Filing, 
 	defer c.mu.Unlock()
 	if c.refuse != nil {
 		return nil, 0, c.refuse
+	}
+	if slices.ContainsFunc(filings, func(f store.Filing) bool { return f.Account == gone }) {
+		err := mail.Errorf(mail.NotFound, "no such account")
+		refused := &store.Refused{Accounts: map[mail.AccountID]error{gone: err}}
+		return nil, 0, &mail.Error{Kind: mail.NotFound, Text: "no such account", Err: refused}
 	}
 	filed := make([]store.Filed, len(filings))
 	for i, f := range filings {

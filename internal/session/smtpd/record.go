@@ -35,7 +35,7 @@ func (s *session) recordAccepted(a acceptance, r smtp.Reply) {
 	e := s.entry(journal.Accepted, r)
 	e.Transaction, e.Size, e.Took, e.MessageID, e.Item = s.tx.id, a.size, took, s.messageID(), a.item
 	for _, rcpt := range s.tx.recipients {
-		if !rcpt.looped {
+		if rcpt.refused.Code == 0 {
 			e.Recipients = append(e.Recipients, rcpt.address)
 		}
 	}

@@ -11,6 +11,10 @@
 //
 //   - A message is acknowledged after Acceptor.Accept returned, never before;
 //     what was refused is kept nowhere.
+//   - A recipient who cannot have the message after all, because the account was
+//     removed or filled up while it came, or because it is a loop, is refused
+//     alone: in LMTP by a reply, in SMTP, where others have the message, by the
+//     queue, which tells the sender.
 //   - No recipient is accepted that the Router does not accept, and submission
 //     takes nothing from somebody who did not log in: it is no open relay.
 //   - What is filed here and what goes on to others is one commit. Mail for
@@ -108,7 +112,8 @@ type Incoming interface {
 
 // Acceptor takes custody of messages. Accept is one commit: after it returned
 // without an error the message is durable in every Filing and, if there are
-// recipients, in the spool as that item; after an error it is nowhere. It is
+// recipients, in the spool as that item; after an error it is nowhere, and with
+// the cause *store.Refused it may be called again without some accounts. It is
 // given what NewIncoming returned.
 type Acceptor interface {
 	NewIncoming() Incoming

@@ -35,8 +35,10 @@ type recipient struct {
 	notify   mail.Notify
 	orcpt    string
 	accounts []mail.AccountID
+	names    []mail.Address // of accounts
 	onward   []route.Onward
-	looped   bool // a Delivered-To field says that it had this message before
+	refused  smtp.Reply // why it cannot have the message after all; zero if it can
+	cause    error      // of refused, or nil
 }
 
 // What a recipient, and each account or address it leads to, take of memory in
@@ -176,7 +178,7 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 	s.tx.copies += copies
 	s.tx.spooled += spooled
 	s.tx.recipients = append(s.tx.recipients, recipient{
-		address: to, notify: c.Notify, orcpt: c.ORCPT, accounts: routed.Accounts, onward: routed.Onward,
+		address: to, notify: c.Notify, orcpt: c.ORCPT, accounts: routed.Accounts, names: routed.Names, onward: routed.Onward,
 	})
 	s.state = rcpted
 	return status(250, 2, 1, 5, "ok"), nil

@@ -1,0 +1,54 @@
+package server
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"yubin/internal/proto/dsn"
+	"yubin/internal/server/admin"
+)
+
+// TestOneRecipientsFailure: an account that is removed between RCPT and the end
+// of the message, and a loop, are the failure of that recipient alone. The others
+// have the message, and the sender is told.
+func TestOneRecipientsFailure(t *testing.T) {
+	s, c := near(t, "", 1)
+	client := admin.InProcess(s.Admin())
+	for _, name := range []string{"bob", "gone", "loop"} {
+		if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: name + "@near.example", Password: "secret"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		to, header, status string
+		before             func() error
+	}{
+		{"gone", "", "5.1.1", func() error { return client.RemoveAccount(t.Context(), "gone@near.example") }},
+		{"loop", "Delivered-To: LOOP@near.example\r\n", "5.4.6", func() error { return nil }},
+	} {
+		p := dial(t, listenerOf(s, c, "submission"))
+		p.say("", "220 ")
+		p.say("EHLO client.test", "250 ")
+		p.say("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00alice@near.example\x00secret")), "235 ")
+		p.say("MAIL FROM:<alice@near.example>", "250 ")
+		p.say("RCPT TO:<bob@near.example>", "250 ")
+		p.say("RCPT TO:<"+tc.to+"@near.example>", "250 ")
+		p.say("DATA", "354 ")
+		if err := tc.before(); err != nil {
+			t.Fatal(err)
+		}
+		report, mail := arrival(t, s, "alice@near.example"), arrival(t, s, "bob@near.example")
+		p.say(tc.header+"Subject: lunch\r\n\r\nHello.\r\n.", "250 ")
+		if got := mail(); !strings.Contains(got, "Subject: lunch") {
+			t.Errorf("%s: bob has\n%s", tc.to, got)
+		}
+		text := report()
+		r, ok := dsn.Parse([]byte(text))
+		if !ok || len(r.Recipients) != 1 || r.Recipients[0].Final.Value != tc.to+"@near.example" || r.Recipients[0].Status.String() != tc.status {
+			t.Errorf("%s: alice is told\n%s", tc.to, text)
+		}
+		p.say("QUIT", "221 ")
+	}
+	checkAll(t, s)
+}
