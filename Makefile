@@ -3,7 +3,7 @@
 #   make run        build and start `yubin localserve`: a post office to try, on 127.0.0.1
 #   make build      ./yubin, one static binary
 #   make test       lint, then all tests; installs what they need from Debian if it may
-#   make test-long  crashes, power loss, failing and full disks, crowds and other faults, for an hour or so
+#   make test-long  crashes, power loss, failing and full disks, crowds and other faults, in lanes; see scripts/test-long --list
 #   make fuzz       every fuzz target in turn, FUZZTIME each
 #   make bench      yubin beside Postfix, Dovecot and others, on a quiet machine, as root; writes bench/RESULTS.md
 
@@ -43,10 +43,10 @@ e2e: build
 durable: build
 	@scripts/strace-durable
 
-# Under faults, each test with a time of its own: under two hours in all, as root.
-# LONG='TestCrash TestPowerLoss' runs some.
+# Under faults, each test with a time of its own, each lane at most 150 minutes; as
+# root. LANE='crash disk' runs some lanes, LONG='TestCrash TestPowerLoss' some tests.
 test-long: build
-	@GO='$(GO)' scripts/test-long $(LONG)
+	@GO='$(GO)' scripts/test-long $(LANE) $(LONG)
 
 fuzz:
 	@GO='$(GO)' scripts/fuzz $(FUZZTIME)
