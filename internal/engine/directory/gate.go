@@ -10,8 +10,9 @@ import (
 	"yubin/internal/mail"
 )
 
-// GateWait is how long a login waits for its turn to have its password hashed.
-// Beyond it the client hears a temporary error, and nothing is counted.
+// GateWait is how long a login waits behind others: for their outcome where only
+// so many may be wrong, and for its turn to have its password hashed. Beyond it
+// the client hears a temporary error, and nothing is counted.
 const GateWait = 10 * time.Second
 
 // errBusy is the answer to a login that waited too long.

@@ -134,6 +134,12 @@ func newLimits(now func() time.Time, sleep func(context.Context, time.Duration) 
 type admission struct {
 	l       *limits
 	tallies []*tally
+	began   time.Time // when its wait for a turn began
+}
+
+// left is what is left of GateWait.
+func (in *admission) left() time.Duration {
+	return max(time.Millisecond, GateWait-in.l.now().Sub(in.began))
 }
 
 // admit waits until an attempt may be looked at. Errors: RateLimited, Unavailable
@@ -145,7 +151,7 @@ type admission struct {
 // other is counted by account: guesses at one do not refuse another there.
 func (l *limits) admit(ctx context.Context, a attempt) (*admission, error) {
 	if l.off {
-		return &admission{l: l}, nil
+		return &admission{l: l, began: l.now()}, nil
 	}
 	if a.shared || a.known {
 		l.mu.Lock()
@@ -183,13 +189,14 @@ func (l *limits) place(ctx context.Context, t *tally, paced bool) (*admission, e
 	defer late.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	began := l.now()
 	for {
 		now := l.now()
 		t.decay(now)
 		switch {
 		case t.hasRoom():
 			t.open++
-			return &admission{l, []*tally{t}}, nil
+			return &admission{l, []*tally{t}, began}, nil
 		case t.isFull() && !paced:
 			return nil, limited(t.untilRoom())
 		case t.isFull() && t.paced >= OwnWaiting:
@@ -232,7 +239,7 @@ func (l *limits) turn(ctx context.Context, t *tally, now time.Time) (*admission,
 		return nil, err
 	}
 	t.open++
-	return &admission{l, []*tally{t}}, nil
+	return &admission{l, []*tally{t}, l.now()}, nil
 }
 
 // refusedNow says whether an attempt would be refused at once: nil or RateLimited.

@@ -72,7 +72,7 @@ func (d *Directory) Login(ctx context.Context, user, password string, from netip
 	if err != nil || who.name == "" {
 		return mail.Principal{}, d.refuse(ctx, in, who, guess{})
 	}
-	right, err := d.verify(ctx, who, prepared)
+	right, err := d.verify(ctx, in, who, prepared)
 	switch {
 	case err != nil:
 		in.done()
@@ -169,7 +169,7 @@ func (d *Directory) Confirm(ctx context.Context, p mail.Principal) error {
 
 // verify checks the password, from memory if it was right before. For nobody it
 // does the same work.
-func (d *Directory) verify(ctx context.Context, who claimed, password string) (bool, error) {
+func (d *Directory) verify(ctx context.Context, in *admission, who claimed, password string) (bool, error) {
 	c := who.account
 	t := d.ticket(c, password)
 	_, epoch, ok := d.verified.get(t)
@@ -181,7 +181,7 @@ func (d *Directory) verify(ctx context.Context, who claimed, password string) (b
 		h = d.nobody
 	}
 	need := d.weight(h.cost)
-	if err := d.gate.enter(ctx, who.attempt, need, GateWait); err != nil {
+	if err := d.gate.enter(ctx, who.attempt, need, in.left()); err != nil {
 		return false, err
 	}
 	defer d.gate.leave(need)

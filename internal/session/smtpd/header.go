@@ -39,6 +39,7 @@ func readSubmitted(header []byte) submitted {
 	seen, closed := make(map[string]bool), false // of the newest Resent block
 	for f := range message.Fields(header) {
 		lower := strings.ToLower(f.Name)
+		value := f.Raw[bytes.IndexByte(f.Raw, ':')+1:] // folded, as others will read it
 		if strings.HasPrefix(lower, "resent-") {
 			closed = closed || seen[lower]
 			seen[lower] = true
@@ -47,20 +48,20 @@ func readSubmitted(header []byte) submitted {
 		}
 		switch lower {
 		case "from":
-			s.from = append(s.from, f.Value)
+			s.from = append(s.from, value)
 		case "sender":
-			s.sender = append(s.sender, f.Value)
+			s.sender = append(s.sender, value)
 		case "date":
 			s.date = true
 		case "message-id":
 			s.id = true
 		case "resent-from":
 			if !closed {
-				s.resent.from = append(s.resent.from, f.Value)
+				s.resent.from = append(s.resent.from, value)
 			}
 		case "resent-sender":
 			if !closed {
-				s.resent.sender = append(s.resent.sender, f.Value)
+				s.resent.sender = append(s.resent.sender, value)
 			}
 		}
 	}

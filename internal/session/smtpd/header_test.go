@@ -96,7 +96,7 @@ func TestDisguisedNames(t *testing.T) {
 func FuzzHeader(f *testing.F) {
 	for _, text := range []string{
 		"From: a@b\r\nBcc: c,\r\n d\r\nReceived: x\r\n\r\nBcc: body\r\n", "no header at all", " \r\n:\r\nA:\n\nB: \r\r\n",
-		"From x@y\r\nBcc: c\r\n\r\n", "stray\r\nResent-bcc : c\r\nstray\r\n\r\n", "Content-Type: multipart/mixed; boundary=b\r\n--b\r\nBcc: c\r\n",
+		"From : a\r\nFROM\t: b\r\nstray\r\nSender:c\r\n\r\n", "From x@y\r\nBcc: c\r\n\r\n", "stray\r\nResent-bcc : c\r\nstray\r\n\r\n", "Content-Type: multipart/mixed; boundary=b\r\n--b\r\nBcc: c\r\n",
 	} {
 		f.Add([]byte(text))
 	}
@@ -112,6 +112,19 @@ func FuzzHeader(f *testing.F) {
 			if n := len(bytes.TrimRight(line, "\r\n")); n > 0 && line[0] != ' ' && line[0] != '\t' && bytes.IndexByte(line, ':') < 1 {
 				t.Fatalf("%q was edited to %q, of which %q is no field", text, header, line)
 			}
+		}
+		var from, sender int // of those that read the header line by line
+		for line := range bytes.Lines(header) {
+			name, _, ok := bytes.Cut(bytes.ToLower(line), []byte(":"))
+			switch name = bytes.TrimRight(name, " \t"); {
+			case ok && string(name) == "from":
+				from++
+			case ok && string(name) == "sender":
+				sender++
+			}
+		}
+		if s := readSubmitted(text[:before.Header.Size]); len(s.from) != from || len(s.sender) != sender {
+			t.Fatalf("%q was edited to %q: %d From and %d Sender were looked at", text, header, len(s.from), len(s.sender))
 		}
 		if after.Header.Received != before.Header.Received {
 			t.Fatalf("%q has %d hops, edited %d", text, before.Header.Received, after.Header.Received)
