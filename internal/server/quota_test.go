@@ -50,6 +50,15 @@ func TestQuota(t *testing.T) {
 	// It took the rest of the room.
 	p.say("MAIL FROM:<alice@near.example>", "250 ")
 	p.say("RCPT TO:<alice@near.example>", "452 4.2.2 the mailbox is full")
+	c.Limits.QuotaGrace = 0
+	if _, err := s.Reload(c); err != nil {
+		t.Fatal(err)
+	}
+	p.say("RCPT TO:<alice@near.example>", "552 5.2.2 the mailbox is full")
+	c.Limits.QuotaGrace = time.Hour
+	if _, err := s.Reload(c); err != nil {
+		t.Fatal(err)
+	}
 	allow(t, s, 10_000)
 	p.say("RCPT TO:<alice@near.example>", "250 ")
 	p.say("RSET", "250 ")
