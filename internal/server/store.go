@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -86,7 +87,8 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
 		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
-		Shared: func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
+		Shared:     func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
+		HashMemory: hashMemory(d.Memory),
 	})
 	if err != nil {
 		return err
@@ -100,6 +102,15 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	}
 	s.admin = s.newAdmin(blobs, d)
 	return nil
+}
+
+// hashMemory is how many KiB may be used to hash passwords at a time; 0 is as many
+// as there are processors to use them.
+func hashMemory(p heap.Plan) int {
+	if most := int(directory.DefaultCost().Memory) * runtime.GOMAXPROCS(0); p.Hashes > 0 && int(p.Hashes>>10) < most {
+		return int(p.Hashes >> 10)
+	}
+	return 0
 }
 
 // openMail opens the database and the mail in it.

@@ -66,7 +66,7 @@ func (f *filler) query(need Need) string {
 
 // fill reads what f has for the rows, those by one query whose keys are
 // neighbours: messages that came one after another. Rows are cut off when they
-// take MaxRowOctets.
+// take as many octets as they may.
 func (r *reader) fill(tx *sqldb.Tx, f *filler, query string) error {
 	r.octets = 0
 	for i := 0; i < len(r.rows); {
@@ -108,7 +108,7 @@ func (r *reader) fillRun(tx *sqldb.Tx, f *filler, query string, i, end int) erro
 		}
 		r.octets += f.weight(&r.rows[i], &r.blobs[i])
 		i++
-		if r.octets >= MaxRowOctets {
+		if r.octets >= r.most {
 			r.rows, r.blobs = r.rows[:i], r.blobs[:i]
 			return nil
 		}

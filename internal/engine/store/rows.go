@@ -17,7 +17,13 @@ import (
 // must ascend. With NeedContent the caller closes every Content. If it fails,
 // it gives no rows.
 func (s *Store) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need Need) (rows []Row, more int, err error) {
-	r := reader{s: s, mailbox: id, need: need, uids: uids, zones: make(map[int64]*time.Location)}
+	return s.RowsWithin(ctx, id, uids, need, MaxRowOctets)
+}
+
+// RowsWithin is Rows that gives most octets of caches and content, about, or a
+// single row.
+func (s *Store) RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need Need, most int) (rows []Row, more int, err error) {
+	r := reader{s: s, mailbox: id, need: need, uids: uids, most: int64(most), zones: make(map[int64]*time.Location)}
 	if err := s.db.Read(ctx, r.read); err != nil {
 		return nil, 0, err
 	}
@@ -42,6 +48,7 @@ type reader struct {
 	rows    []Row
 	blobs   []blobPart // of each row
 	octets  int64      // of what is being read
+	most    int64      // of them
 	zones   map[int64]*time.Location
 
 	contents []Content // of each row, with NeedContent

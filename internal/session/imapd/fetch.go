@@ -27,7 +27,8 @@ func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) 
 		return bad("there is no message with that number")
 	}
 	f := newFetcher(s, args.Items, cmd.UID)
-	if ps.count() > gatherFrom {
+	if ps.count() > gatherFrom && s.conn.Share().Take(gatherSize) == nil {
+		defer s.conn.Share().Give(gatherSize)
 		buf := s.srv.gather.Get().(*[gatherSize]byte)
 		s.out.Gather(buf[:])
 		defer s.srv.gather.Put(buf)
@@ -47,14 +48,15 @@ func (s *session) fetch(ctx context.Context, cmd *imap.Command) (status, error) 
 
 // fetcher carries out one FETCH.
 type fetcher struct {
-	s     *session
-	work  *work
-	items []imap.FetchItem
-	names *fieldNames // of HEADER.FIELDS in items; nil without
-	need  store.Need
-	cheap bool // the view has all that is asked for
-	flags bool // FLAGS was asked for
-	seen  bool // \Seen is to be set
+	s      *session
+	work   *work
+	items  []imap.FetchItem
+	names  *fieldNames // of HEADER.FIELDS in items; nil without
+	octets int         // of messages that are read at a time
+	need   store.Need
+	cheap  bool // the view has all that is asked for
+	flags  bool // FLAGS was asked for
+	seen   bool // \Seen is to be set
 
 	gone       bool // a message was expunged that the client may still ask for
 	unreadable bool // what the store has of a message is damaged
@@ -129,7 +131,7 @@ func (f *fetcher) fromView(ps spans) {
 // damaged, they are read one by one, and that one is left out.
 func (f *fetcher) batch(ctx context.Context, uids []mail.UID) error {
 	for len(uids) > 0 {
-		rows, more, err := f.s.srv.cfg.Messages.Rows(ctx, f.s.box.id, uids, f.need)
+		rows, more, err := f.s.srv.cfg.Messages.RowsWithin(ctx, f.s.box.id, uids, f.need, f.octets)
 		done := len(uids) - more
 		switch {
 		case err == nil:
@@ -154,7 +156,7 @@ func (f *fetcher) batch(ctx context.Context, uids []mail.UID) error {
 // skipDamaged leaves out a message that cannot be read, unless it is the store
 // that cannot read.
 func (f *fetcher) skipDamaged(ctx context.Context, uids []mail.UID, why error) error {
-	if _, _, err := f.s.srv.cfg.Messages.Rows(ctx, f.s.box.id, uids, 0); err != nil {
+	if _, _, err := f.s.srv.cfg.Messages.RowsWithin(ctx, f.s.box.id, uids, 0, f.octets); err != nil {
 		return err
 	}
 	f.unreadable = true

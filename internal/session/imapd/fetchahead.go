@@ -5,12 +5,17 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/heap"
 )
 
 // maxAhead bounds how many FETCH of a server read ahead at a time: each holds
 // up to aheadOf+2 times what one call of Rows gives. The others read and write
 // in turn.
 const maxAhead = 8
+
+// leastRows is how many octets of messages FETCH holds at a time when memory is
+// short.
+const leastRows = 128 << 10
 
 // aheadOf is how many batches are read at a time: reading costs a few times
 // what writing does.
@@ -19,7 +24,18 @@ const aheadOf = 2
 // all answers for the messages at ps, batch by batch. The next batches are read
 // while one is being written.
 func (f *fetcher) all(ctx context.Context, ps spans) error {
-	if ps.count() > fetchBatch {
+	share := f.s.conn.Share()
+	want := min(store.MaxRowOctets, ps.count()*store.InlineMax)
+	octets, err := share.TakeUpTo(min(leastRows, want), want)
+	if err != nil {
+		return err
+	}
+	defer share.Give(octets)
+	f.octets = octets
+	var ahead heap.Hold
+	ahead.Of(share)
+	defer ahead.Release()
+	if ps.count() > fetchBatch && ahead.Try((aheadOf+1)*octets) {
 		select {
 		case f.s.srv.ahead <- struct{}{}:
 			defer func() { <-f.s.srv.ahead }()
@@ -108,7 +124,7 @@ func (f *fetcher) readAhead(ctx context.Context, ps spans, out chan<- (<-chan re
 func (f *fetcher) readBatch(ctx context.Context, uids []mail.UID, out chan<- readRows) {
 	defer close(out)
 	for len(uids) > 0 && ctx.Err() == nil {
-		rows, more, err := f.s.srv.cfg.Messages.Rows(ctx, f.s.box.id, uids, f.need)
+		rows, more, err := f.s.srv.cfg.Messages.RowsWithin(ctx, f.s.box.id, uids, f.need, f.octets)
 		done := len(uids) - more
 		if err != nil || done == 0 {
 			done = len(uids)

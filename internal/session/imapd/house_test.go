@@ -69,10 +69,14 @@ func (f *faults) Deliver(ctx context.Context, in *store.Incoming, to []store.Fil
 }
 
 func (f *faults) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
+	return f.RowsWithin(ctx, id, uids, need, store.MaxRowOctets)
+}
+
+func (f *faults) RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
 	if f.rows != nil && need&store.NeedContent != 0 {
 		return nil, 0, f.rows
 	}
-	return f.Store.Rows(ctx, id, uids, need)
+	return f.Store.RowsWithin(ctx, id, uids, need, most)
 }
 
 // login is the directory for a client at an address.

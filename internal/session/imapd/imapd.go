@@ -95,6 +95,7 @@ type Mailboxes interface {
 // Messages is what the server needs of the messages in a mailbox.
 type Messages interface {
 	search.Rows
+	RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error)
 	View(ctx context.Context, id mail.MailboxID) (*store.View, error)
 	SetFlags(ctx context.Context, id mail.MailboxID, uids mail.UIDSet, c store.FlagChange) ([]store.Entry, error)
 	Copy(ctx context.Context, from mail.MailboxID, uids mail.UIDSet, to mail.MailboxID) (store.Copied, error)

@@ -241,12 +241,16 @@ type oneDamaged struct {
 }
 
 func (d *oneDamaged) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
+	return d.RowsWithin(ctx, id, uids, need, store.MaxRowOctets)
+}
+
+func (d *oneDamaged) RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
 	for _, u := range uids {
 		if u == d.uid && need&store.NeedContent != 0 {
 			return nil, 0, mail.Errorf(mail.Internal, "damaged")
 		}
 	}
-	return d.Messages.Rows(ctx, id, uids, need)
+	return d.Messages.RowsWithin(ctx, id, uids, need, most)
 }
 
 // A store that fails altogether fails the command, and tells nothing of itself.
@@ -267,7 +271,11 @@ func TestBrokenStore(t *testing.T) {
 
 type brokenRows struct{ Messages }
 
-func (brokenRows) Rows(context.Context, mail.MailboxID, []mail.UID, store.Need) ([]store.Row, int, error) {
+func (b brokenRows) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
+	return b.RowsWithin(ctx, id, uids, need, store.MaxRowOctets)
+}
+
+func (brokenRows) RowsWithin(context.Context, mail.MailboxID, []mail.UID, store.Need, int) ([]store.Row, int, error) {
 	return nil, 0, fmt.Errorf("database password is wrong")
 }
 

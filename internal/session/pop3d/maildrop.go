@@ -6,6 +6,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/heap"
 )
 
 // message is one message of a maildrop.
@@ -14,6 +15,9 @@ type message struct {
 	deleted bool // marked by DELE
 	size    int64
 }
+
+// messageMemory is what a message takes of memory in octets, about.
+const messageMemory = 32
 
 // maildrop is the INBOX as it stood at login. Message numbers are indexes into
 // messages, from 1.
@@ -24,10 +28,11 @@ type maildrop struct {
 	left     int   // messages not marked as deleted
 	octets   int64 // of those
 	ahead    ahead
+	held     heap.Hold // for messages
 }
 
 // openMaildrop reads UIDs and sizes of the INBOX of a.
-func openMaildrop(ctx context.Context, m Maildrops, a mail.AccountID) (*maildrop, error) {
+func openMaildrop(ctx context.Context, m Maildrops, a mail.AccountID, share *heap.Share) (*maildrop, error) {
 	inbox, err := m.MailboxByRole(ctx, a, mail.RoleInbox)
 	if err != nil {
 		return nil, err
@@ -37,7 +42,13 @@ func openMaildrop(ctx context.Context, m Maildrops, a mail.AccountID) (*maildrop
 		return nil, err
 	}
 	d := &maildrop{mail: m, mailbox: inbox}
+	d.ahead.held.Of(share)
+	d.held.Of(share)
+	if err := d.held.Grow(view.Len() * messageMemory); err != nil {
+		return nil, err
+	}
 	if err := d.read(ctx, firstUIDs(view)); err != nil {
+		d.held.Release()
 		return nil, err
 	}
 	return d, nil
@@ -126,7 +137,10 @@ func (d *maildrop) update(ctx context.Context) (removed int, err error) {
 	return len(gone), err
 }
 
-func (d *maildrop) close() { d.ahead.drop() }
+func (d *maildrop) close() {
+	d.ahead.drop()
+	d.held.Release()
+}
 
 // content returns the octets of message n; the caller closes them.
 func (d *maildrop) content(ctx context.Context, n int) (*store.Content, error) {
@@ -136,6 +150,9 @@ func (d *maildrop) content(ctx context.Context, n int) (*store.Content, error) {
 		return c, nil
 	}
 	d.ahead.size(n)
+	if err := d.ahead.held.Grow(int(min(d.messages[n-1].size, store.InlineMax))); err != nil {
+		return nil, err
+	}
 	rows, _, err := d.mail.Rows(ctx, d.mailbox.ID, d.batch(n), store.NeedContent)
 	if err != nil && d.ahead.batch > 1 { // Perhaps it is another message that cannot be read.
 		d.ahead.batch = 1
@@ -154,13 +171,16 @@ func (d *maildrop) content(ctx context.Context, n int) (*store.Content, error) {
 // batch lists the UIDs to read with message n: it first.
 func (d *maildrop) batch(n int) []mail.UID {
 	uids := []mail.UID{d.messages[n-1].uid}
-	octets := d.messages[n-1].size
+	octets, most := d.messages[n-1].size, int64(store.InlineMax)
+	if d.ahead.batch > 1 && d.ahead.held.Try(maxAheadOctets) {
+		most = maxAheadOctets
+	}
 	for i := n; i < len(d.messages) && len(uids) < d.ahead.batch; i++ {
 		m := &d.messages[i]
 		if m.deleted {
 			continue
 		}
-		if octets += m.size; octets > maxAheadOctets {
+		if octets += m.size; octets > most {
 			break
 		}
 		uids = append(uids, m.uid)
@@ -174,6 +194,7 @@ func (d *maildrop) batch(n int) []mail.UID {
 type ahead struct {
 	rows  []store.Row // ascending by UID
 	batch int         // how many to read at once
+	held  heap.Hold   // for rows
 	after int         // number of the message given last
 }
 
@@ -208,4 +229,5 @@ func (a *ahead) drop() {
 		_ = a.rows[i].Content.Close()
 	}
 	a.rows = nil
+	a.held.Release()
 }

@@ -13,6 +13,7 @@ type Plan struct {
 	Database int64 // page caches of the database, outside of Go's heap
 	Views    int64 // of mailboxes
 	Search   int64 // what searches remember
+	Hashes   int64 // of passwords, being computed
 	Sessions int64 // what sessions hold beyond their small buffers: the Budget
 	// Connections is how many there may be: each costs some 16 KiB besides.
 	Connections  int
@@ -51,6 +52,7 @@ func NewPlan(root fs.FS, goLimit int64) Plan {
 	}
 	p.Views = within(inGo/8, 4<<20, 256<<20)
 	p.Search = within(inGo/16, 2<<20, 64<<20)
+	p.Hashes = max(inGo/4, 8<<20)
 	p.Sessions = inGo / 5
 	p.Connections = int(within(inGo/perConnection, 64, MostConnections))
 	return p
