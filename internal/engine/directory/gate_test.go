@@ -71,6 +71,7 @@ func TestGateDeadline(t *testing.T) {
 			smallIn = time.Since(start)
 		}()
 		time.Sleep(3 * GateWait)
+		synctest.Wait()
 		if mail.KindOf(large) != mail.Unavailable || large == nil || small != nil || smallIn != GateWait {
 			t.Errorf("large: %v; small: %v after %v", large, small, smallIn)
 		}
