@@ -1,61 +1,68 @@
 // Package linear tests that work grows as its input does, and not with its
-// square. Times are compared, so it asks for little: four times the input may
-// take ten times as long, where the square of it takes sixteen.
+// square. What is compared is processor time of the whole test program, so that
+// a busy machine does little harm, and it asks for little: four times the input
+// may take ten times as long, where the square of it takes sixteen.
 package linear
 
 import (
+	"syscall"
 	"testing"
 	"time"
 )
 
 const (
 	growth = 4
-	limit  = 10                    // of the growth of time
-	tries  = 5                     // the fastest counts
-	enough = 2 * time.Millisecond  // of one measurement, so that the clock is fine enough
-	again  = 3                     // measurements of a case that seems to fail: the machine may be busy
-	atMost = 20 * time.Millisecond // of one run of the small size; what takes longer is too slow whatever it grows like
+	limit  = 10                   // of the growth of time
+	tries  = 5                    // the fastest counts
+	enough = 2 * time.Millisecond // of one measurement
+	again  = 3                    // measurements of a case that seems to fail
+	little = time.Millisecond     // what takes less for the large input is well whatever it grows like
+	atMost = 50 * time.Millisecond
 )
 
 // Check fails the test if the run that prepare makes for growth times size
-// takes far longer than growth times that for size.
+// takes far longer than growth times that for size, or that for size over
+// atMost.
 func Check(t testing.TB, size int, prepare func(size int) (run func())) {
 	t.Helper()
 	small, large := prepare(size), prepare(growth*size)
-	var ratio float64
-	var one time.Duration
-	for range again {
-		one = Fastest(small)
-		ratio = float64(Fastest(large)) / float64(one)
-		if ratio <= limit && one <= atMost {
+	one, more := took(small, 1), took(large, 1)
+	for n := 0; more > little && (more > limit*one || one > atMost); n++ {
+		if n == again {
+			t.Errorf("size %d takes %v; %d times the size takes %.1f times as long", size, one, growth, float64(more)/float64(one))
 			return
 		}
+		one, more = Fastest(small), Fastest(large)
 	}
-	t.Errorf("size %d takes %v; %d times the size takes %.1f times as long", size, one, growth, ratio)
 }
 
-// Fastest is how long run takes, at best.
+// Fastest is how much processor time run takes, at best.
 func Fastest(run func()) time.Duration {
 	n := 1
-	one := fastest(run, n)
-	for ; one < enough; one = fastest(run, n) {
+	for took(run, n) < enough {
 		n *= 2
 	}
-	return one / time.Duration(n)
+	best := took(run, n)
+	for range tries - 1 {
+		best = min(best, took(run, n))
+	}
+	return best / time.Duration(n)
 }
 
-// fastest is how long n runs take, at best.
-func fastest(run func(), n int) time.Duration {
-	best := time.Duration(1<<63 - 1)
-	for range tries {
-		start := time.Now()
-		for range n {
-			run()
-		}
-		best = min(best, time.Since(start))
-		if best > time.Second {
-			break
-		}
+// took is how much processor time n runs take.
+func took(run func(), n int) time.Duration {
+	start := used()
+	for range n {
+		run()
 	}
-	return best
+	return used() - start
+}
+
+// used is the processor time of the program so far.
+func used() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // Nothing else than a wrong argument can fail.
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
