@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"time"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -68,6 +69,12 @@ func Waiting(db *DB) int {
 	defer db.mu.Unlock()
 	return len(db.queue)
 }
+
+// Room is how long the next slice may work.
+func Room(db *DB) time.Duration { return db.room }
+
+// Adapt tells that a slice took so long.
+func Adapt(db *DB, took time.Duration) { db.adapt(took) }
 
 // PlannedAnew counts how often the writer's statements were planned again. No
 // write may be under way.

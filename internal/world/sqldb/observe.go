@@ -10,6 +10,7 @@ import (
 // Commit is the end of one batch, for metrics.
 type Commit struct {
 	Writes int           // closures in it
+	Slice  bool          // it is a further slice of a long operation
 	Took   time.Duration // from the first closure until the batch was durable
 	Sync   time.Duration // of that, the commit itself: the WAL is written and synced
 	Failed bool          // nothing of it was kept; Sync is zero if no commit was tried
@@ -24,12 +25,12 @@ func (db *DB) stopwatch() (t time.Time) {
 }
 
 // tell observes a batch that began at begun.
-func (db *DB) tell(begun time.Time, writes int, err error) {
+func (db *DB) tell(begun time.Time, batch []*write, err error) {
 	if db.observe == nil {
 		return
 	}
 	now := time.Now()
-	c := Commit{Writes: writes, Took: now.Sub(begun), Failed: err != nil}
+	c := Commit{Writes: len(batch), Slice: batch[0].later, Took: now.Sub(begun), Failed: err != nil}
 	if !db.syncing.Before(begun) {
 		c.Sync = now.Sub(db.syncing)
 	}

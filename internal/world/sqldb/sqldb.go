@@ -70,6 +70,16 @@
 // anew: writes get kind Unavailable, Run ends, reads go on. The WAL has all those
 // pages, and the next Open copies it from its beginning.
 //
+// # Slices
+//
+// What may take long, because somebody has a hundred thousand messages, is done
+// through Slices: in many transactions that end when Tx.Enough says so. The
+// first slice runs with what else waits; mostly it is the only one. Each further
+// slice runs alone, and what waited when the one before ended runs before it,
+// so nobody waits for more than one slice, however large the operations of others
+// are and however many of them there are. A slice has Options.Slice with its
+// commit: on a slow disk it does less.
+//
 // It deliberately has no query builder, no models and no retries.
 package sqldb
 
@@ -108,6 +118,8 @@ type Options struct {
 	WALPages  int64 // pages of WAL at which Run checkpoints; 0 means DefaultWALPages
 	CacheSize int64 // octets of all page caches; 0 means DefaultCache
 
+	Slice time.Duration // how long a slice holds the writer, about; 0 means DefaultSlice
+
 	Observe func(Commit) // hears of every batch; must be quick; nil for none
 }
 
@@ -123,7 +135,9 @@ type DB struct {
 	mu      sync.Mutex
 	idle    sync.Cond // signalled when leading becomes false
 	queue   []*write
+	later   []*write // further slices of long operations
 	leading bool
+	slicing bool // the next batch is one of later
 	closed  bool
 	done    chan struct{} // closed by Close
 
@@ -140,6 +154,9 @@ type DB struct {
 	walSoft      int64        // Options.WALPages
 	readerCache  int64        // octets of page cache of each reader
 	snapshots    atomic.Int32 // being read, see Snapshot
+
+	slice time.Duration // Options.Slice
+	room  time.Duration // leader only: of it, without the commit
 
 	observe func(Commit) // nil for none
 	syncing time.Time    // leader only: the last COMMIT began, if anybody observes
@@ -161,12 +178,15 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.CacheSize <= 0 {
 		o.CacheSize = DefaultCache
 	}
+	if o.Slice <= 0 {
+		o.Slice = DefaultSlice
+	}
 	lock, err := lockFile(o.Path + ".lock")
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{}),
-		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, observe: o.Observe,
+		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, slice: o.Slice, room: o.Slice, observe: o.Observe,
 		readerCache: o.CacheSize / 4 / int64(o.Readers)}
 	db.idle.L = &db.mu
 	db.reading = make(chan struct{}, o.Readers)

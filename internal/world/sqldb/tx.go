@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"fmt"
+	"time"
 
 	"yubin/internal/mail"
 )
@@ -16,6 +17,7 @@ type Tx struct {
 	wrote  bool
 	failed bool  // a statement did
 	spoilt error // the transaction cannot be committed any more
+	until  time.Time
 }
 
 // Exec runs a statement and returns how many rows it changed.

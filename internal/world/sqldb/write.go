@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"yubin/internal/mail"
 )
@@ -15,6 +16,7 @@ type write struct {
 	ctx   context.Context
 	fn    func(*Tx) error
 	alone func() // instead of fn
+	later bool   // is a slice after the first: it stands in db.later and runs alone
 	err   error
 	hooks []func()
 	lead  bool      // was told to lead
@@ -40,9 +42,12 @@ func (db *DB) submit(w *write) error {
 		db.mu.Unlock()
 		return errClosed
 	}
-	db.queue = append(db.queue, w)
+	q := db.line(w.later)
+	*q = append(*q, w)
 	leads := !db.leading
-	db.leading = true
+	if leads {
+		db.leading, db.slicing = true, w.later
+	}
 	db.mu.Unlock()
 	if leads {
 		db.leadBatch()
@@ -71,15 +76,24 @@ func (db *DB) await(w *write) error {
 	return w.err
 }
 
+// line is what waits: further slices, or all else.
+func (db *DB) line(later bool) *[]*write {
+	if later {
+		return &db.later
+	}
+	return &db.queue
+}
+
 // withdraw takes w out of the queue, unless it is being run already.
 func (db *DB) withdraw(w *write) (gone, leads bool) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	i := slices.Index(db.queue, w)
+	q := db.line(w.later)
+	i := slices.Index(*q, w)
 	if i < 0 {
 		return false, false
 	}
-	db.queue = slices.Delete(db.queue, i, i+1)
+	*q = slices.Delete(*q, i, i+1)
 	return true, w.lead
 }
 
@@ -105,41 +119,45 @@ func (db *DB) leadBatch() {
 }
 
 // nextBatch takes the head of the queue: up to MaxBatch closures, or one that
-// must run alone.
+// must run alone, or one slice.
 func (db *DB) nextBatch() []*write {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	n := 0
-	for n < len(db.queue) && n < MaxBatch && db.queue[n].alone == nil {
+	q, n := db.line(db.slicing), 0
+	for n < len(*q) && n < MaxBatch && (*q)[n].alone == nil && !db.slicing {
 		n++
 	}
 	if n == 0 {
-		n = min(1, len(db.queue))
+		n = min(1, len(*q))
 	}
-	batch := slices.Clone(db.queue[:n])
-	db.queue = slices.Delete(db.queue, 0, n)
+	batch := slices.Clone((*q)[:n])
+	*q = slices.Delete(*q, 0, n)
 	return batch
 }
 
+// handOn gives the lead to who waits: after a slice to others, if there are
+// any; after others to a slice.
 func (db *DB) handOn() {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if len(db.queue) == 0 {
+	db.slicing = len(db.later) > 0 && (!db.slicing || len(db.queue) == 0)
+	q := *db.line(db.slicing)
+	if len(q) == 0 {
 		db.leading = false
 		db.idle.Broadcast()
 		return
 	}
-	next := db.queue[0]
+	next := q[0]
 	next.lead = true
 	next.wake <- true
 }
 
 // run brings a batch to its end: each has its error, and what succeeded is durable.
 func (db *DB) run(batch []*write) {
-	begun := db.stopwatch()
+	begun := time.Now()
 	if err := db.failure(); err != nil {
 		refuse(batch, err)
-		db.tell(begun, len(batch), err)
+		db.tell(begun, batch, err)
 		return
 	}
 	for _, guarded := range []bool{false, true} {
@@ -152,8 +170,11 @@ func (db *DB) run(batch []*write) {
 			db.log.Error("write failed", "writes", len(batch), "err", err, "cause", cause(err))
 			refuse(batch, err)
 		}
-		db.tell(begun, len(batch), err)
+		db.tell(begun, batch, err)
 		break
+	}
+	if batch[0].later {
+		db.adapt(time.Since(begun))
 	}
 	db.afterCommit(batch)
 }
@@ -173,6 +194,10 @@ func (db *DB) attempt(batch []*write, guarded bool) (again bool, err error) {
 	db.undone = guarded
 	if err := db.writer.do("BEGIN IMMEDIATE"); err != nil {
 		return false, err
+	}
+	db.tx.until = time.Now().Add(db.slice)
+	if batch[0].later {
+		db.tx.until = time.Now().Add(db.room)
 	}
 	for _, w := range batch {
 		if w.err = w.ctx.Err(); w.err != nil {
