@@ -48,6 +48,14 @@ func (s *UIDSet) AddRange(first, last UID) {
 		first, last = last, first
 	}
 	rs := *s
+	if n := len(rs); n > 0 && first > rs[n-1].Last {
+		if first == rs[n-1].Last+1 {
+			rs[n-1].Last = last
+		} else {
+			*s = append(rs, UIDRange{first, last})
+		}
+		return
+	}
 	// i is the first range that touches or follows [first, last]; j is past the last that touches.
 	i, _ := slices.BinarySearchFunc(rs, first, func(r UIDRange, u UID) int {
 		if uint64(r.Last)+1 < uint64(u) {

@@ -115,18 +115,26 @@ func (w *worker) flag() error {
 	if uid == 0 {
 		return nil
 	}
-	entries, err := w.h.store.SetFlags(ctx, w.inbox, mail.UIDSet{{First: uid, Last: uid}},
+	_, err := w.h.store.SetFlags(ctx, w.inbox, mail.UIDSet{{First: uid, Last: uid}},
 		store.FlagChange{Mode: store.FlagsReplace, Flags: mail.Flags(w.rng.IntN(32)), Keywords: "$Label1"})
-	if err != nil || len(entries) == 0 {
+	if err != nil {
 		return err
 	}
-	s := w.now[w.inbox][uid]
-	if s.flags == entries[0].Flags && s.keywords == entries[0].Keywords {
+	view, err := w.h.store.View(ctx, w.inbox)
+	if err != nil {
+		return err
+	}
+	seq, there := view.Seq(uid)
+	if !there {
 		return nil
 	}
-	s.flags, s.keywords = entries[0].Flags, entries[0].Keywords
+	s, e := w.now[w.inbox][uid], view.At(seq)
+	if s.flags == e.Flags && s.keywords == e.Keywords {
+		return nil
+	}
+	s.flags, s.keywords = e.Flags, e.Keywords
 	w.now[w.inbox][uid] = s
-	w.remember(entries[0].ModSeq)
+	w.remember(e.ModSeq)
 	return nil
 }
 

@@ -29,8 +29,8 @@ func TestBundles(t *testing.T) {
 		t.Helper()
 		got, err := h.SetFlags(ctx, inbox, set, store.FlagChange{Mode: mode, Flags: mail.Flagged, Keywords: words})
 		h.must(err)
-		if len(got) != want {
-			t.Errorf("%d entries, want %d", len(got), want)
+		if got.Len() != want {
+			t.Errorf("%d messages, want %d", got.Len(), want)
 		}
 		h.check()
 	}

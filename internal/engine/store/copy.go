@@ -9,94 +9,130 @@ import (
 
 // Copy adds messages to another mailbox of the account, all or none, with
 // their flags and dates (RFC 9051 §6.4.7). UIDs that are not there are left
-// out.
-func (s *Store) Copy(ctx context.Context, from mail.MailboxID, set mail.UIDSet, to mail.MailboxID) (c Copied, err error) {
-	err = s.db.Write(ctx, func(tx *sqldb.Tx) error {
-		c, _, err = s.transfer(tx, from, set, to, 0)
-		return err
-	})
-	if err != nil {
+// out. What is many is copied in slices, see the package comment.
+func (s *Store) Copy(ctx context.Context, from mail.MailboxID, set mail.UIDSet, to mail.MailboxID) (Copied, error) {
+	t := transfer{s: s, from: from, to: to, set: set, number: s.copies.begin()}
+	defer s.copies.end(t.number)
+	if err := t.run(ctx); err != nil {
+		if t.slices > 0 {
+			t.undo(ctx)
+		}
 		return Copied{}, err
 	}
-	return c, nil
+	return t.all, nil
 }
 
 // Move moves messages to another mailbox of the account, each of them wholly
 // or not at all (RFC 6851 §3.3), in slices. If it fails, the result tells what
 // was moved.
 func (s *Store) Move(ctx context.Context, from mail.MailboxID, set mail.UIDSet, to mail.MailboxID) (Copied, error) {
-	var all Copied
-	for next := mail.UID(1); next != 0; {
+	t := transfer{s: s, from: from, to: to, set: set}
+	err := t.run(ctx)
+	return t.all, err
+}
+
+// transfer is one Copy or Move.
+type transfer struct {
+	s        *Store
+	from, to mail.MailboxID
+	set      mail.UIDSet
+	number   int64 // of a copy; 0 is a move
+	slices   int   // done
+	all      Copied
+}
+
+// run transfers what there is when it begins.
+func (t *transfer) run(ctx context.Context) error {
+	op := t.s.db.Slices()
+	for next := mail.UID(1); next != 0; t.slices++ {
 		var slice Copied
+		var set mail.UIDSet
 		var after mail.UID
-		err := s.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
-			slice, after, err = s.transfer(tx, from, tail(set, next), to, moveSlice)
+		err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
+			slice, set, after, err = t.slice(tx, tail(t.set, next))
 			return err
 		})
 		if err != nil {
-			return all, err
+			return err
 		}
-		all.UIDValidity = slice.UIDValidity
-		all.Source = append(all.Source, slice.Source...)
-		all.Dest = append(all.Dest, slice.Dest...)
-		next = after
-		if from == to && next != 0 && len(all.Dest) > 0 && next >= all.Dest[0] {
-			return all, nil // What follows was moved here just now.
-		}
+		t.set, next = set, after
+		t.all.UIDValidity = slice.UIDValidity
+		t.all.Source = append(t.all.Source, slice.Source...)
+		t.all.Dest = append(t.all.Dest, slice.Dest...)
 	}
-	return all, nil
+	return nil
 }
 
-// transfer copies, or with a limit moves at most so many; next is the UID to go
-// on from, or 0.
-func (s *Store) transfer(tx *sqldb.Tx, from mail.MailboxID, set mail.UIDSet, to mail.MailboxID, limit int) (c Copied, next mail.UID, err error) {
-	l, source, err := s.openMailbox(tx, from)
+// slice transfers some of a set. It returns the set without what came after
+// all began, and the UID to go on from, or 0.
+func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet, next mail.UID, err error) {
+	l, source, err := t.s.openMailbox(tx, t.from)
 	if err != nil {
-		return c, 0, err
+		return c, nil, 0, err
 	}
-	dest, err := s.sameAccount(l, to)
+	dest, err := t.s.sameAccount(l, t.to)
 	if err != nil {
-		return c, 0, err
+		return c, nil, 0, err
 	}
-	found, next, err := l.collect(source, set, limit)
+	if t.slices == 0 {
+		set = head(set, source.uidnext)
+	}
+	found, next, err := l.collect(source, set, t.number == 0)
 	if err != nil {
-		return c, 0, err
+		return c, nil, 0, err
 	}
 	first, err := dest.takeUIDs(len(found))
 	if err != nil {
-		return c, 0, err
+		return c, nil, 0, err
 	}
 	c = Copied{UIDValidity: dest.uidvalidity}
-	saved := s.now().Unix()
+	saved := t.s.now().Unix()
 	for i, m := range found {
 		c.Source = append(c.Source, m.UID)
 		m.UID, m.ModSeq, m.saved = first+mail.UID(i), l.modseq, saved
 		c.Dest = append(c.Dest, m.UID)
 		l.added(dest, m)
 	}
-	if limit > 0 {
-		err = l.bury(from, c.Source)
+	if t.number == 0 {
+		err = l.bury(t.from, c.Source)
 	} else {
-		err = addCopies(tx, found)
+		err = t.note(tx, found, c.Dest, next == 0)
 	}
 	if err != nil {
-		return c, 0, err
+		return c, nil, 0, err
 	}
-	return c, next, l.close()
+	return c, set, next, l.close()
 }
 
-// collect reads the members of a set, or with a limit takes at most so many out
-// of their mailbox; next is the UID to go on from, or 0.
-func (l *ledger) collect(source *tally, set mail.UIDSet, limit int) (found []member, next mail.UID, err error) {
-	next, err = revise(l.tx, source.id, set, limit, func(m *member) (verdict, error) {
+// collect reads members of a set, as many as fit into a slice, or takes them
+// out of their mailbox; next is the UID to go on from, or 0.
+func (l *ledger) collect(source *tally, set mail.UIDSet, take bool) (found []member, next mail.UID, err error) {
+	next, err = revise(l.tx, source.id, set, func(m *member) (verdict, error) {
 		found = append(found, *m)
-		if limit == 0 {
+		if !take {
 			return same, nil
 		}
 		l.removed(source, m)
 		return gone, nil
 	})
 	return found, next, err
+}
+
+// note counts the copies of a slice, and remembers them if it is not the last.
+func (t *transfer) note(tx *sqldb.Tx, found []member, dest []mail.UID, last bool) error {
+	if err := addCopies(tx, found); err != nil {
+		return err
+	}
+	switch {
+	case last && t.slices > 0:
+		_, err := tx.Exec(`DELETE FROM copying WHERE copy = $1`, t.number)
+		return err
+	case last || len(dest) == 0:
+		return nil
+	}
+	_, err := tx.Exec(`INSERT INTO copying (copy, mailbox, uid, last) VALUES ($1, $2, $3, $4)`,
+		t.number, int64(t.to), int64(dest[0]), int64(dest[len(dest)-1]))
+	return err
 }
 
 // sameAccount returns the counters of a destination.

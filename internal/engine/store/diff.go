@@ -8,9 +8,9 @@ import (
 
 // Delta is what leads from one view to another.
 type Delta struct {
-	Vanished []mail.UID // in the old view only, ascending
-	Changed  []Entry    // in both, with another ModSeq: as it is in the new view
-	Added    int        // messages in the new view only
+	Vanished []mail.UID  // in the old view only, ascending
+	Changed  mail.UIDSet // in both, with another ModSeq
+	Added    int         // messages in the new view only
 }
 
 // cursor walks the entries of a view.
@@ -54,9 +54,6 @@ func Diff(old, new *View) Delta {
 	if old == new {
 		return d
 	}
-	if n := countChanged(old, new); n > 0 {
-		d.Changed = make([]Entry, 0, n)
-	}
 	o, n := cursor{v: old}, cursor{v: new}
 	for !o.done() && !n.done() {
 		if k := shared(&o, &n); k > 0 {
@@ -73,23 +70,6 @@ func Diff(old, new *View) Delta {
 		d.Added += n.rest()
 	}
 	return d
-}
-
-// countChanged is how many entries at the same place have another ModSeq: all
-// that changed, if none came or went.
-func countChanged(old, new *View) (n int) {
-	for c := range min(old.numChunks(), new.numChunks()) {
-		was, is := old.chunk(c), new.chunk(c)
-		for i := range min(len(was), len(is)) {
-			if &was[0] == &is[0] {
-				break
-			}
-			if was[i].uid == is[i].uid && was[i].modseq != is[i].modseq {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // step compares the entries that o and n stand at, and those behind them in
@@ -109,7 +89,7 @@ func (d *Delta) step(o, n *cursor) {
 	both := 0
 	for both < min(len(was), len(is)) && was[both].uid == is[both].uid {
 		if was[both].modseq != is[both].modseq {
-			d.Changed = append(d.Changed, n.v.entry(is[both]))
+			d.Changed.Add(mail.UID(is[both].uid))
 		}
 		both++
 	}

@@ -15,13 +15,13 @@ func (s *Store) Expunge(ctx context.Context, id mail.MailboxID, only mail.UIDSet
 	if err != nil {
 		return nil, err
 	}
-	var uids []mail.UID
+	var set mail.UIDSet
 	for _, e := range v.All() {
 		if e.Flags&mail.Deleted != 0 && (only == nil || only.Contains(e.UID)) {
-			uids = append(uids, e.UID)
+			set.Add(e.UID)
 		}
 	}
-	return s.expunge(ctx, id, uids, mail.Deleted)
+	return s.expunge(ctx, id, set, mail.Deleted)
 }
 
 // ExpungeAny is Expunge whatever the flags of the messages are.
@@ -30,45 +30,39 @@ func (s *Store) ExpungeAny(ctx context.Context, id mail.MailboxID, set mail.UIDS
 	if err != nil {
 		return nil, err
 	}
-	var uids []mail.UID
-	for _, r := range set {
-		for seq, e := range v.From(v.SeqCeil(r.First)) {
-			if seq > v.Len() || e.UID > r.Last {
-				break
-			}
-			uids = append(uids, e.UID)
-		}
-	}
-	return s.expunge(ctx, id, uids, 0)
+	return s.expunge(ctx, id, head(set, uint64(v.lastUID())+1), 0)
 }
 
-// expunge removes those of uids that have all flags, slice by slice.
-func (s *Store) expunge(ctx context.Context, id mail.MailboxID, uids []mail.UID, flags mail.Flags) ([]mail.UID, error) {
-	var gone []mail.UID
-	for len(uids) > 0 {
-		slice := uids[:min(ExpungeSlice, len(uids))]
+// expunge removes those of a set that have all flags, slice by slice.
+func (s *Store) expunge(ctx context.Context, id mail.MailboxID, set mail.UIDSet, flags mail.Flags) (gone []mail.UID, err error) {
+	op := s.db.Slices()
+	for len(set) > 0 {
 		var removed []mail.UID
-		err := s.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
-			removed, err = s.expungeSlice(tx, id, mail.UIDs(slice...), flags)
+		var next mail.UID
+		err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
+			removed, next, err = s.expungeSlice(tx, id, set, flags)
 			return err
 		})
 		if err != nil {
 			return gone, err
 		}
 		gone = append(gone, removed...)
-		uids = uids[len(slice):]
+		if next == 0 {
+			break
+		}
+		set = tail(set, next)
 	}
 	return gone, nil
 }
 
-func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, flags mail.Flags) ([]mail.UID, error) {
+// expungeSlice returns what it removed, and the UID to go on from, or 0.
+func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, flags mail.Flags) (removed []mail.UID, next mail.UID, err error) {
 	l, box, err := s.openMailbox(tx, id)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var found []member
-	var removed []mail.UID
-	_, err = revise(tx, id, set, 0, func(m *member) (verdict, error) {
+	next, err = revise(tx, id, set, func(m *member) (verdict, error) {
 		if m.Flags&flags != flags {
 			return same, nil
 		}
@@ -78,15 +72,15 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 		return gone, nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := releaseEmails(tx, l.account, id, found, s.now().Unix()); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := l.bury(id, removed); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return removed, l.close()
+	return removed, next, l.close()
 }
 
 // releaseEmails takes memberships that are gone from a mailbox off their emails,

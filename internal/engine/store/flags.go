@@ -7,47 +7,50 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// SetFlags changes the flags of messages, in slices, and returns an entry for
-// each that exists, ascending, as it is now. Messages that are so already keep
-// their ModSeq. If it fails, the entries tell how far it came.
-func (s *Store) SetFlags(ctx context.Context, id mail.MailboxID, set mail.UIDSet, ch FlagChange) ([]Entry, error) {
-	all := make([]Entry, 0, min(set.Len(), 4*flagSlice))
+// SetFlags changes the flags of messages, in slices, and returns which of them
+// exist; the view has them as they are now. Messages that are so already keep
+// their ModSeq. If it fails, the result tells how far it came.
+func (s *Store) SetFlags(ctx context.Context, id mail.MailboxID, set mail.UIDSet, ch FlagChange) (all mail.UIDSet, err error) {
+	op := s.db.Slices()
 	for from := mail.UID(1); from != 0; {
-		var with []Entry
+		var slice mail.UIDSet
 		var next mail.UID
-		err := s.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
-			with, next, err = s.setFlags(tx, id, tail(set, from), ch, all)
+		err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
+			slice, next, err = s.setFlags(tx, id, tail(set, from), ch)
 			return err
 		})
 		if err != nil {
 			return all, err
 		}
-		all, from = with, next
+		for _, r := range slice {
+			all.AddRange(r.First, r.Last)
+		}
+		from = next
 	}
 	return all, nil
 }
 
-// setFlags changes one slice and returns list with its entries, and the UID to
+// setFlags changes one slice and returns which messages it has, and the UID to
 // go on from, or 0.
-func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch FlagChange, list []Entry) ([]Entry, mail.UID, error) {
+func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch FlagChange) (there mail.UIDSet, next mail.UID, err error) {
 	l, box, err := s.openMailbox(tx, id)
 	if err != nil {
 		return nil, 0, err
 	}
-	box.changes = make([]change, 0, min(set.Len(), flagSlice))
-	next, err := reflag(tx, id, set, flagSlice, func(e *Entry) (changed bool, err error) {
+	box.changes = make([]change, 0, min(set.Len(), maxSlice))
+	next, err = reflag(tx, id, set, func(e *Entry) (changed bool, err error) {
 		old := e.Flags
 		if *e, changed, err = ch.apply(*e); changed && err == nil {
 			e.ModSeq = l.modseq
 			l.reflagged(box, old, *e)
 		}
-		list = append(list, *e)
+		there.Add(e.UID)
 		return changed, err
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	return list, next, l.close()
+	return there, next, l.close()
 }
 
 // apply returns e after the change, and whether it differs.

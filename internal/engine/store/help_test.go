@@ -23,6 +23,7 @@ type house struct {
 	db    *sqldb.DB
 	blobs *blob.Dir
 	dir   string
+	slice time.Duration // sqldb.Options.Slice
 
 	mu     sync.Mutex
 	clock  time.Time
@@ -36,7 +37,19 @@ var ctx = context.Background()
 // check clean.
 func newHouse(t testing.TB, change ...func(*store.Options)) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), clock: time.Unix(1_700_000_000, 0)}
+	return startHouse(&house{t: t}, change)
+}
+
+// newSlicedHouse is newHouse where every slice is as small as can be.
+func newSlicedHouse(t testing.TB, change ...func(*store.Options)) *house {
+	t.Helper()
+	return startHouse(&house{t: t, slice: time.Nanosecond}, change)
+}
+
+func startHouse(h *house, change []func(*store.Options)) *house {
+	t := h.t
+	t.Helper()
+	h.dir, h.clock = t.TempDir(), time.Unix(1_700_000_000, 0)
 	h.open(change...)
 	t.Cleanup(func() {
 		h.check()
@@ -50,7 +63,7 @@ func newHouse(t testing.TB, change ...func(*store.Options)) *house {
 func (h *house) open(change ...func(*store.Options)) {
 	h.t.Helper()
 	var err error
-	if h.db, err = sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(h.dir, "yubin.db")}); err != nil {
+	if h.db, err = sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(h.dir, "yubin.db"), Slice: h.slice}); err != nil {
 		h.t.Fatal(err)
 	}
 	if h.blobs, err = blob.Open(filepath.Join(h.dir, "blobs"), rand.Reader); err != nil {

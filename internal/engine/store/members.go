@@ -1,6 +1,9 @@
 package store
 
 import (
+	"slices"
+	"sort"
+
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -40,17 +43,20 @@ func (s *span) has(uid mail.UID) bool {
 
 // tail returns the part of a set from a UID on.
 func tail(set mail.UIDSet, from mail.UID) mail.UIDSet {
-	for i, r := range set {
-		if r.Last < from {
-			continue
-		}
-		if r.First >= from {
-			return set[i:]
-		}
-		rest := append(mail.UIDSet{{First: from, Last: r.Last}}, set[i+1:]...)
-		return rest
+	i := sort.Search(len(set), func(i int) bool { return set[i].Last >= from })
+	if i == len(set) || set[i].First >= from {
+		return set[i:]
 	}
-	return nil
+	return append(mail.UIDSet{{First: from, Last: set[i].Last}}, set[i+1:]...)
+}
+
+// head returns the part of a set before a UID.
+func head(set mail.UIDSet, end uint64) mail.UIDSet {
+	i := sort.Search(len(set), func(i int) bool { return uint64(set[i].Last) >= end })
+	if i == len(set) || uint64(set[i].First) >= end {
+		return set[:i]
+	}
+	return append(slices.Clone(set[:i]), mail.UIDRange{First: set[i].First, Last: mail.UID(end - 1)})
 }
 
 // verdict is what becomes of a member.
@@ -72,15 +78,16 @@ type revision struct {
 	// bundle revises one and says what its last UID was.
 	bundle func(b packed, sp *span, from mail.UID) (last mail.UID, err error)
 	left   int      // members to visit still
-	last   mail.UID // visited
+	full   bool     // it is enough for one transaction
+	done   mail.UID // all up to here are visited
 	octets []byte   // of the bundles at hand
 }
 
-// revise calls judge for the members of a set, ascending, at most limit of them
-// (0: all), and writes what it made of them; next is the UID to go on from, or
-// 0 if that was all. judge must not use the membership table, nor keep m.
-func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge func(m *member) (verdict, error)) (next mail.UID, err error) {
-	r := revision{tx: tx, id: id, left: limit}
+// revise calls judge for the members of a set, ascending, for at most a slice of
+// them, and writes what it made of them; next is the UID to go on from, or 0 if
+// that was all. judge must not use the membership table, nor keep m.
+func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(m *member) (verdict, error)) (next mail.UID, err error) {
+	r := revision{tx: tx, id: id, left: maxSlice}
 	var members []member
 	r.bundle = func(b packed, sp *span, from mail.UID) (mail.UID, error) {
 		var err error
@@ -94,8 +101,8 @@ func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge f
 
 // reflag is revise for who changes the flags, the keywords and the ModSeq of
 // messages, and nothing else. judge says whether it did.
-func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge func(e *Entry) (bool, error)) (next mail.UID, err error) {
-	r := revision{tx: tx, id: id, left: limit}
+func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(e *Entry) (bool, error)) (next mail.UID, err error) {
+	r := revision{tx: tx, id: id, left: maxSlice}
 	octets := make([]byte, 0, maxBundleOctets)
 	r.bundle = func(b packed, sp *span, from mail.UID) (last mail.UID, err error) {
 		dirty := false
@@ -116,27 +123,24 @@ func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, limit int, judge f
 
 // run revises the bundles of a set.
 func (r *revision) run(set mail.UIDSet) (next mail.UID, err error) {
-	if r.left == 0 {
-		r.left = maxUID
-	}
 	for _, sp := range spans(set) {
 		if err := r.span(&sp); err != nil {
 			return 0, err
 		}
-		if r.left > 0 {
+		if !r.full {
 			continue
 		}
-		if r.last == maxUID || len(tail(set, r.last+1)) == 0 {
+		if r.done == maxUID || len(tail(set, r.done+1)) == 0 {
 			return 0, nil
 		}
-		return r.last + 1, nil
+		return r.done + 1, nil
 	}
 	return 0, nil
 }
 
 // span revises the bundles of a span, some at a time.
 func (r *revision) span(sp *span) error {
-	for from := sp.First; r.left > 0; {
+	for from := sp.First; ; {
 		list, octets, err := loadBundles(r.tx, r.id, mail.UIDRange{First: from, Last: sp.Last}, reviseBundles, r.octets)
 		r.octets = octets
 		if err != nil || len(list) == 0 {
@@ -147,13 +151,18 @@ func (r *revision) span(sp *span) error {
 			if last, err = r.bundle(b, sp, from); err != nil {
 				return err
 			}
+			if r.left > 0 {
+				r.done = max(r.done, last)
+			}
+			if r.full = r.left == 0 || r.done >= from && r.tx.Enough(); r.full {
+				return nil
+			}
 		}
 		if len(list) < reviseBundles || last >= sp.Last {
 			return nil
 		}
 		from = last + 1
 	}
-	return nil
 }
 
 // visits says whether a member is to be judged, and counts it.
@@ -162,7 +171,7 @@ func (r *revision) visits(uid mail.UID, sp *span, from mail.UID) bool {
 		return false
 	}
 	r.left--
-	r.last = uid
+	r.done = uid
 	return true
 }
 

@@ -124,6 +124,15 @@ CREATE TABLE expunged (
 	PRIMARY KEY (at, email)
 ) {clustered};
 
+-- What copies in slices have copied so far; none of it stays if a copy fails.
+CREATE TABLE copying (
+	copy {int} NOT NULL, -- a number drawn for it
+	mailbox {int} NOT NULL, -- where to
+	uid {int} NOT NULL, -- the first of a slice
+	last {int} NOT NULL,
+	PRIMARY KEY (copy, uid)
+) {clustered};
+
 -- Mailboxes that are gone, while memberships of theirs are left; mailbox 0 is
 -- the account.
 CREATE TABLE doomed (

@@ -24,6 +24,8 @@
 //	             membership, tally, threadref                         of custody
 //	expunged     membership gone; tombstone,         NA/NAME          all of it
 //	             expunged; email and blob stay
+//	copied       membership, copies; copying while       -                all of it; Sweep takes
+//	             the copy is not whole yet                                back what is not whole
 //	restored     as delivered, with a new UID        NA/NAME          all of it
 //	purged       email gone; blob and content gone   NA/NAME for a    an orphan: Run
 //	             with the last email; tombstone      grace, then none
@@ -33,6 +35,17 @@
 // A mailbox that is deleted leaves at once; its messages follow in slices, as
 // "doomed", and are then expunged. A copy adds a membership of the same email;
 // the email is expunged with its last one.
+//
+// # Slices
+//
+// What changes many messages does it in slices (sqldb.Slices), each a commit of
+// its own with some thousand messages at most: SetFlags, Expunge and Move of any
+// size hold the writer, and in memory, no more than that at once, and tell how
+// far they came if they fail. Copy is all or nothing (RFC 9051 §6.4.7): each
+// slice is seen when it is committed, and "copying" has its UIDs until the last
+// one is. If a slice fails, those before it are expunged again, by Copy itself
+// or, after a crash, by Sweep. UIDNEXT does not go back, and who meanwhile moved a
+// copy elsewhere keeps it. A copy or move takes what was there when it began.
 //
 // # Views and events
 //
@@ -77,10 +90,7 @@ const (
 	MaxSubscribed = 20000     // names that one account is subscribed to
 	MaxRows       = 512       // one call of Rows gives
 	MaxRowOctets  = 1 << 20   // of caches and content one call of Rows gives, about
-	ExpungeSlice  = 4096      // messages in one transaction
-	flagSlice     = 32768     // messages in one transaction
-	moveSlice     = 16384     // messages in one transaction
-	purgeSlice    = 200       // emails in one transaction
+	maxSlice      = 8192      // messages that one transaction changes; it may end before, see sqldb.Slices
 	maxUID        = 1<<32 - 1 // RFC 9051 §2.3.1.1
 )
 
@@ -126,6 +136,7 @@ type Store struct {
 	views *views
 
 	recents    recents
+	copies     copies
 	usages     usages
 	quotaGrace atomic.Int64 // a time.Duration
 

@@ -15,6 +15,7 @@ const (
 	orphansEvery = 60 // rounds
 	garbageGrace = 10 * time.Minute
 	nameBatch    = 256 // file names looked up in one transaction
+	rowSlice     = 512 // rows that one statement of a sweep reads or removes
 )
 
 // dropped is a file whose row is gone.
@@ -46,10 +47,13 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// Sweep removes, in small transactions, what is left of deleted mailboxes and
-// accounts, the emails expunged for longer than UndeleteGrace, and the files
+// Sweep removes, in slices, what is left of copies that were cut short, of
+// deleted mailboxes and accounts, the emails expunged for longer than UndeleteGrace, and the files
 // that nobody can be reading any more.
 func (s *Store) Sweep(ctx context.Context) error {
+	if err := s.sweepCopies(ctx); err != nil {
+		return err
+	}
 	if err := s.repeat(ctx, s.sweepDoomed); err != nil {
 		return err
 	}
@@ -59,10 +63,11 @@ func (s *Store) Sweep(ctx context.Context) error {
 	return s.removeGarbage()
 }
 
-// repeat runs step in transactions until it says that there is no more.
+// repeat runs step in slices until it says that there is no more.
 func (s *Store) repeat(ctx context.Context, step func(*sqldb.Tx) (more bool, err error)) error {
+	op := s.db.Slices()
 	for more := true; more; {
-		err := s.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+		err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
 			more, err = step(tx)
 			return err
 		})
@@ -103,7 +108,7 @@ func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
 // sweepMailbox expunges a slice of what was in a mailbox, then its tombstones.
 func sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, at int64) (int64, error) {
 	var found []member
-	_, err := revise(tx, id, mail.UIDSet{{First: 1, Last: maxUID}}, ExpungeSlice, func(m *member) (verdict, error) {
+	_, err := revise(tx, id, mail.UIDSet{{First: 1, Last: maxUID}}, func(m *member) (verdict, error) {
 		found = append(found, *m)
 		return gone, nil
 	})
@@ -114,34 +119,37 @@ func sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, at in
 		return int64(len(found)), releaseEmails(tx, account, id, found, at)
 	}
 	return tx.Exec(`DELETE FROM tombstone WHERE mailbox = $1 AND (modseq, uid) IN
-		(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, ExpungeSlice)
+		(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, rowSlice)
 }
 
 // sweepAccount removes a slice of an account's threads, then gives its expunged
 // emails to purge.
 func sweepAccount(tx *sqldb.Tx, account int64) (int64, error) {
 	n, err := tx.Exec(`DELETE FROM threadref WHERE account = $1 AND ref IN
-		(SELECT ref FROM threadref WHERE account = $1 LIMIT $2)`, account, ExpungeSlice)
+		(SELECT ref FROM threadref WHERE account = $1 LIMIT $2)`, account, rowSlice)
 	if err != nil || n > 0 {
 		return n, err
 	}
 	return tx.Exec(`UPDATE expunged SET at = 0 WHERE (at, email) IN
-		(SELECT at, email FROM expunged WHERE account = $1 AND at > 0 LIMIT $2)`, account, ExpungeSlice)
+		(SELECT at, email FROM expunged WHERE account = $1 AND at > 0 LIMIT $2)`, account, rowSlice)
 }
 
 // purge removes a slice of the emails that can no longer be restored.
 func (s *Store) purge(tx *sqldb.Tx) (more bool, err error) {
 	due, err := selectExpunged(tx, `WHERE x.at <= $1 ORDER BY x.at LIMIT $2`,
-		s.now().Add(-s.opt.UndeleteGrace).Unix(), purgeSlice)
+		s.now().Add(-s.opt.UndeleteGrace).Unix(), rowSlice)
 	if err != nil {
 		return false, err
 	}
-	for _, x := range due {
+	for i, x := range due {
 		if err := s.purgeEmail(tx, x); err != nil {
 			return false, err
 		}
+		if tx.Enough() && i < len(due)-1 {
+			return true, nil
+		}
 	}
-	return len(due) == purgeSlice, nil
+	return len(due) == rowSlice, nil
 }
 
 func (s *Store) purgeEmail(tx *sqldb.Tx, x expunged) error {

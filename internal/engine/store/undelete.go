@@ -49,37 +49,38 @@ func (s *Store) Restore(ctx context.Context, account mail.AccountID, since time.
 	if err := s.repeat(ctx, s.sweepDoomed); err != nil {
 		return 0, err
 	}
-	for done := false; !done; {
+	op := s.db.Slices()
+	for more := true; more; {
 		restored := 0
-		err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
-			restored, err = s.restoreSlice(tx, account, since)
+		err := op.Write(ctx, func(tx *sqldb.Tx) error {
+			restored, more, err = s.restoreSlice(tx, account, since)
 			return err
 		})
 		if err != nil {
 			return n, err
 		}
 		n += restored
-		done = restored < ExpungeSlice
 	}
 	return n, nil
 }
 
-func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Time) (int, error) {
+func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Time) (n int, more bool, err error) {
 	l, err := s.openLedger(tx, account)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	list, err := selectExpunged(tx, `WHERE x.at >= $1 AND x.account = $2 ORDER BY x.at, x.email LIMIT $3`,
-		since.Unix(), account, ExpungeSlice)
+		since.Unix(), account, maxSlice)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	for _, x := range list {
-		if err := l.restore(x); err != nil {
-			return 0, err
+	for n < len(list) && (n == 0 || !tx.Enough()) {
+		if err := l.restore(list[n]); err != nil {
+			return 0, false, err
 		}
+		n++
 	}
-	return len(list), l.close()
+	return n, n < len(list) || n == maxSlice, l.close()
 }
 
 func (l *ledger) restore(x expunged) error {

@@ -111,26 +111,29 @@ func position(chunk []entry, uid mail.UID) int {
 	return sort.Search(len(chunk), func(i int) bool { return chunk[i].uid >= uint32(uid) })
 }
 
-// Seqs yields those of list, which ascends by UID, that are in v, with their
-// sequence numbers. They are as list has them.
-func (v *View) Seqs(list []Entry) iter.Seq2[int, Entry] {
+// Seqs yields the messages of set that are in v and in now, with their sequence
+// numbers in v. They are as now has them.
+func (v *View) Seqs(set mail.UIDSet, now *View) iter.Seq2[int, Entry] {
 	return func(yield func(int, Entry) bool) {
-		at := cursor{v: v}
-		for i := range list {
-			e := &list[i]
-			if !at.done() && at.entry().uid != uint32(e.UID) {
-				at.seek(e.UID)
+		at, is := cursor{v: v}, cursor{v: now}
+		for _, r := range set {
+			if !at.done() && at.entry().uid < uint32(r.First) {
+				at.seek(r.First)
 			}
-			if at.done() {
-				return
-			}
-			if at.entry().uid != uint32(e.UID) {
-				continue
-			}
-			seq := v.start(at.chunk) + at.at + 1
-			at.skip(1)
-			if !yield(seq, *e) {
-				return
+			for ; !at.done() && at.entry().uid <= uint32(r.Last); at.skip(1) {
+				uid := at.entry().uid
+				if !is.done() && is.entry().uid < uid {
+					is.skip(1)
+				}
+				if !is.done() && is.entry().uid != uid {
+					is.seek(mail.UID(uid))
+				}
+				if is.done() || is.entry().uid != uid {
+					continue
+				}
+				if !yield(v.start(at.chunk)+at.at+1, now.entry(is.entry())) {
+					return
+				}
 			}
 		}
 	}

@@ -36,19 +36,20 @@ func (v version) compare(o version) int {
 // tell notes that the client knows e.
 func (b *selected) tell(e store.Entry) { b.told = append(b.told, version{e.UID, e.ModSeq}) }
 
-// untold leaves those of list, which ascends, that the client does not know.
-func (b *selected) untold(list []store.Entry) []store.Entry {
+// knows returns a function that says whether the client knows an entry. Entries
+// must be asked for ascending.
+func (b *selected) knows() func(store.Entry) bool {
 	if !slices.IsSortedFunc(b.told, version.compare) {
 		slices.SortFunc(b.told, version.compare)
 	}
 	told := b.told
-	return slices.DeleteFunc(list, func(e store.Entry) bool {
+	return func(e store.Entry) bool {
 		v := version{e.UID, e.ModSeq}
 		for len(told) > 0 && told[0].compare(v) < 0 {
 			told = told[1:]
 		}
 		return len(told) > 0 && told[0] == v
-	})
+	}
 }
 
 // lastUID is the highest UID that the client knows of; 0 in an empty mailbox.
@@ -156,8 +157,11 @@ func (s *session) announce(now *store.View) {
 			s.out.Recent(b.countRecent())
 		}
 	}
-	for seq, e := range now.Seqs(b.untold(delta.Changed)) {
-		s.tellFlags(seq, e)
+	known := b.knows()
+	for seq, e := range now.Seqs(delta.Changed, now) {
+		if !known(e) {
+			s.tellFlags(seq, e)
+		}
 	}
 }
 

@@ -211,12 +211,19 @@ func (f *fetcher) markSeen(ctx context.Context, rows []store.Row) (map[mail.UID]
 		return nil, nil
 	}
 	add := store.FlagChange{Mode: store.FlagsAdd, Flags: mail.Seen}
-	entries, err := f.s.srv.cfg.Messages.SetFlags(ctx, f.s.box.id, unseen, add)
-	changed := make(map[mail.UID]store.Entry, len(entries))
-	for _, e := range entries {
+	there, err := f.s.srv.cfg.Messages.SetFlags(ctx, f.s.box.id, unseen, add)
+	if err != nil {
+		return nil, err
+	}
+	now, err := f.s.srv.cfg.Messages.View(ctx, f.s.box.id)
+	if err != nil {
+		return nil, goneAsBye(err)
+	}
+	changed := make(map[mail.UID]store.Entry, there.Len())
+	for _, e := range now.Seqs(there, now) {
 		changed[e.UID] = e
 	}
-	return changed, err
+	return changed, nil
 }
 
 // row writes the FETCH response of one message. marked says that its flags just

@@ -97,7 +97,7 @@ type Messages interface {
 	search.Rows
 	RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error)
 	View(ctx context.Context, id mail.MailboxID) (*store.View, error)
-	SetFlags(ctx context.Context, id mail.MailboxID, uids mail.UIDSet, c store.FlagChange) ([]store.Entry, error)
+	SetFlags(ctx context.Context, id mail.MailboxID, uids mail.UIDSet, c store.FlagChange) (mail.UIDSet, error)
 	Copy(ctx context.Context, from mail.MailboxID, uids mail.UIDSet, to mail.MailboxID) (store.Copied, error)
 	Move(ctx context.Context, from mail.MailboxID, uids mail.UIDSet, to mail.MailboxID) (store.Copied, error)
 	Expunge(ctx context.Context, id mail.MailboxID, only mail.UIDSet) ([]mail.UID, error)

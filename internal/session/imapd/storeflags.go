@@ -24,16 +24,20 @@ func (s *session) store(ctx context.Context, cmd *imap.Command) (status, error) 
 	if err != nil {
 		return status{}, err
 	}
-	entries, err := s.srv.cfg.Messages.SetFlags(ctx, b.id, b.uids(ps), change)
+	there, err := s.srv.cfg.Messages.SetFlags(ctx, b.id, b.uids(ps), change)
 	if err != nil {
 		return status{}, err
 	}
-	if args.Silent {
-		s.noteSilent(entries, change)
-	} else {
-		s.tellStored(entries, cmd.UID)
+	now, err := s.srv.cfg.Messages.View(ctx, b.id)
+	if err != nil {
+		return status{}, goneAsBye(err)
 	}
-	if count(ps) == len(entries) || cmd.UID {
+	if args.Silent {
+		s.noteSilent(there, now, change)
+	} else {
+		s.tellStored(there, now, cmd.UID)
+	}
+	if count(ps) == there.Len() || cmd.UID {
 		return ok("done")
 	}
 	if args.Silent { // RFC 2180 §4.2.1
@@ -65,9 +69,9 @@ func flagChange(args *imap.Store) (store.FlagChange, error) {
 }
 
 // tellStored writes the FETCH responses of STORE.
-func (s *session) tellStored(entries []store.Entry, uid bool) {
-	s.box.told = slices.Grow(s.box.told, len(entries))
-	for seq, e := range s.box.view.Seqs(entries) {
+func (s *session) tellStored(set mail.UIDSet, now *store.View, uid bool) {
+	s.box.told = slices.Grow(s.box.told, set.Len())
+	for seq, e := range s.box.view.Seqs(set, now) {
 		w := s.out.Fetch(uint32(seq))
 		if uid || s.rev2 {
 			w.UID(e.UID)
@@ -81,8 +85,8 @@ func (s *session) tellStored(entries []store.Entry, uid bool) {
 // noteSilent notes what the client knows without being told: the messages whose
 // flags are now what the change makes of the flags the client knew. If another
 // session changed them too, the client is told at the end of the command.
-func (s *session) noteSilent(entries []store.Entry, c store.FlagChange) {
-	for seq, e := range s.box.view.Seqs(entries) {
+func (s *session) noteSilent(set mail.UIDSet, now *store.View, c store.FlagChange) {
+	for seq, e := range s.box.view.Seqs(set, now) {
 		if flags, keywords := applied(s.box.view.At(seq), c); flags == e.Flags && keywords == e.Keywords {
 			s.box.tell(e)
 		}

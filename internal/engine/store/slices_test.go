@@ -1,0 +1,115 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// manyMessages fills INBOX, with text that is small.
+func (h *house) manyMessages(a mail.AccountID, n int) mail.MailboxID {
+	h.t.Helper()
+	f := h.inbox(a)
+	for done := 0; done < n; done += store.MaxFilings {
+		h.deliver(fmt.Sprint("m", done), slices.Repeat([]store.Filing{f}, min(store.MaxFilings, n-done))...)
+	}
+	return h.box(a, mail.Inbox).ID
+}
+
+// everything is a set for all messages.
+func everything() mail.UIDSet { return mail.UIDSet{{First: 1, Last: 1<<32 - 1}} }
+
+// intercept runs fn once, before the n-th slice; it must not write.
+type intercept struct {
+	context.Context
+	left int
+	fn   func() error
+}
+
+// Err is asked when a write is about to run.
+func (c *intercept) Err() error {
+	if c.left--; c.left == 0 {
+		return c.fn()
+	}
+	return nil
+}
+
+// TestCopyInSlicesIsWhole: a copy that fails in the middle leaves nothing, and
+// one that a crash cut short is taken back.
+func TestCopyInSlicesIsWhole(t *testing.T) {
+	const many = 2000
+	h := newSlicedHouse(t)
+	a := h.account(1)
+	inbox, sent := h.manyMessages(a, many), h.box(a, "Sent").ID
+	seen := 0
+	stop := &intercept{ctx, 20, func() error {
+		seen = h.view(sent).Len()
+		return context.Canceled
+	}}
+	c, err := h.Copy(stop, inbox, everything(), sent)
+	if err == nil || len(c.Source) != 0 || seen == 0 || seen == many {
+		t.Fatalf("error %v, copied %d, %d were there", err, len(c.Source), seen)
+	}
+	if n := h.view(sent).Len(); n != 0 || h.count(`SELECT count(*) FROM copying`) != 0 {
+		t.Errorf("%d messages are left of a copy that failed", n)
+	}
+	h.check()
+
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { // Nothing can be taken back.
+		_, err := tx.Exec(`CREATE TRIGGER stop BEFORE DELETE ON copying BEGIN SELECT RAISE(ABORT, 'crash'); END`)
+		return err
+	}))
+	_, err = h.Copy(&intercept{ctx, 20, func() error { return context.Canceled }}, inbox, everything(), sent)
+	if err == nil || h.count(`SELECT count(*) FROM copying`) == 0 {
+		t.Fatalf("error %v", err)
+	}
+	h.deliver("between", store.Filing{Account: a, Mailbox: sent, Received: h.now()})
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { _, err := tx.Exec(`DROP TRIGGER stop`); return err }))
+	h.must(h.db.Close())
+	h.open()
+	h.must(h.Sweep(ctx))
+	if n := h.view(sent).Len(); n != 1 || h.count(`SELECT count(*) FROM copying`) != 0 {
+		t.Errorf("%d messages after the crash, want the one delivered meanwhile", n)
+	}
+	c, err = h.Copy(ctx, inbox, everything(), sent)
+	h.must(err)
+	if len(c.Source) != many || len(c.Dest) != many || h.count(`SELECT count(*) FROM copying`) != 0 {
+		t.Errorf("copied %d to %d", len(c.Source), len(c.Dest))
+	}
+}
+
+// TestSweepLeavesCopiesUnderWay: a sweep does not take back what is being copied.
+func TestSweepLeavesCopiesUnderWay(t *testing.T) {
+	const many = 1000
+	h := newSlicedHouse(t)
+	a := h.account(1)
+	inbox, sent := h.manyMessages(a, many), h.box(a, "Sent").ID
+	during := &intercept{ctx, 10, func() error { return h.SweepCopies(ctx) }}
+	c, err := h.Copy(during, inbox, everything(), sent)
+	h.must(err)
+	if len(c.Source) != many || h.view(sent).Len() != many {
+		t.Errorf("copied %d, %d are there", len(c.Source), h.view(sent).Len())
+	}
+}
+
+// TestSlicesTakeWhatWasThere: a copy or move of a mailbox into itself ends.
+func TestSlicesTakeWhatWasThere(t *testing.T) {
+	const many = 500
+	h := newSlicedHouse(t)
+	inbox := h.manyMessages(h.account(1), many)
+	c, err := h.Copy(ctx, inbox, everything(), inbox)
+	h.must(err)
+	if len(c.Source) != many || h.view(inbox).Len() != 2*many {
+		t.Errorf("copied %d", len(c.Source))
+	}
+	c, err = h.Move(ctx, inbox, everything(), inbox)
+	h.must(err)
+	if len(c.Source) != 2*many || h.view(inbox).Len() != 2*many || h.view(inbox).At(1).UID != 2*many+1 {
+		t.Errorf("moved %d", len(c.Source))
+	}
+}
