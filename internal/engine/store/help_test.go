@@ -37,7 +37,7 @@ var ctx = context.Background()
 // check clean.
 func newHouse(t testing.TB, change ...func(*store.Options)) *house {
 	t.Helper()
-	return startHouse(&house{t: t}, change)
+	return startHouse(&house{t: t, slice: time.Hour}, change)
 }
 
 // newSlicedHouse is newHouse where every slice is as small as can be.

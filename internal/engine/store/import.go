@@ -24,12 +24,13 @@ type Imported struct {
 	Received time.Time // INTERNALDATE; its zone is kept
 }
 
-// Import files messages in a mailbox, in one commit and in this order, and runs
-// also in the same commit; nil runs nothing. The UIDs that are given must
-// ascend and be new to the mailbox; if one is not, the error is of kind Conflict
-// and nothing is kept. What also must obey is what sqldb asks of every closure
+// Import files messages in a mailbox, in this order and in slices, and runs also
+// in the commit of each slice, with what was filed and where in list the slice
+// begins; nil runs nothing. The UIDs that are given must ascend and be new to the
+// mailbox; if one is not, the error is of kind Conflict. If it fails, the result
+// tells how far it came. What also must obey is what sqldb asks of every closure
 // given to Write. The caller closes the Incomings.
-func (s *Store) Import(ctx context.Context, mailbox mail.MailboxID, list []Imported, also func(*sqldb.Tx, []Filed) error) ([]Filed, error) {
+func (s *Store) Import(ctx context.Context, mailbox mail.MailboxID, list []Imported, also func(tx *sqldb.Tx, from int, filed []Filed) error) ([]Filed, error) {
 	if len(list) > MaxImport {
 		return nil, mail.Errorf(mail.TooLarge, "at most %d messages are imported at once", MaxImport)
 	}
@@ -46,11 +47,15 @@ func (s *Store) Import(ctx context.Context, mailbox mail.MailboxID, list []Impor
 		}
 		im.deliveries = append(im.deliveries, d)
 	}
-	if err := s.db.Write(ctx, im.run); err != nil {
-		return nil, err
-	}
-	for i, d := range im.deliveries {
-		list[i].Incoming.taken = d.fresh
+	op := s.db.Slices()
+	for n := 0; n < len(list); n = len(im.filed) {
+		if err := op.Write(ctx, im.run); err != nil {
+			return im.filed, err
+		}
+		im.filed = append(im.filed, im.slice...)
+		for i := n; i < len(im.filed); i++ {
+			list[i].Incoming.taken = im.deliveries[i].fresh
+		}
 	}
 	return im.filed, nil
 }
@@ -61,25 +66,30 @@ type importing struct {
 	mailbox    mail.MailboxID
 	list       []Imported
 	deliveries []*delivery
-	also       func(*sqldb.Tx, []Filed) error
-	filed      []Filed
+	also       func(tx *sqldb.Tx, from int, filed []Filed) error
+	filed      []Filed // in slices that are done
+	slice      []Filed
 }
 
 func (im *importing) run(tx *sqldb.Tx) error {
-	im.filed = im.filed[:0]
+	im.slice = im.slice[:0]
 	l, box, err := im.s.openMailbox(tx, im.mailbox)
 	if err != nil {
 		return err
 	}
-	for i, d := range im.deliveries {
-		if err := im.file(l, box, d, im.list[i].UID); err != nil {
+	from := len(im.filed)
+	for i, d := range im.deliveries[from:] {
+		if i > 0 && tx.Enough() {
+			break
+		}
+		if err := im.file(l, box, d, im.list[from+i].UID); err != nil {
 			return err
 		}
 	}
 	if err := l.close(); err != nil || im.also == nil {
 		return err
 	}
-	return im.also(tx, im.filed)
+	return im.also(tx, from, im.slice)
 }
 
 // file is what delivery.run does for one filing, with a UID that may be given.
@@ -101,7 +111,7 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 		return err
 	}
 	filed := Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
-	im.filed = append(im.filed, filed)
+	im.slice = append(im.slice, filed)
 	l.added(box, d.member(filed, f))
 	return nil
 }

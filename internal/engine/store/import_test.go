@@ -34,7 +34,7 @@ func TestImportKeepsNumbering(t *testing.T) {
 	}
 	h.view(box.ID) // Loaded, so that the commit must bring it up to date.
 	ran := 0
-	filed, err := h.Import(ctx, box.ID, h.importing(7, 9, 0), func(_ *sqldb.Tx, f []store.Filed) error {
+	filed, err := h.Import(ctx, box.ID, h.importing(7, 9, 0), func(_ *sqldb.Tx, _ int, f []store.Filed) error {
 		ran = len(f)
 		return nil
 	})

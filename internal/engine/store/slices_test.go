@@ -113,3 +113,19 @@ func TestSlicesTakeWhatWasThere(t *testing.T) {
 		t.Errorf("moved %d", len(c.Source))
 	}
 }
+
+// TestImportInSlices: each slice has a commit of its own, and what was filed
+// before a failure is told.
+func TestImportInSlices(t *testing.T) {
+	h := newSlicedHouse(t)
+	inbox := h.box(h.account(1), mail.Inbox).ID
+	var told []string
+	filed, err := h.Import(ctx, inbox, h.importing(5, 6, 6), func(_ *sqldb.Tx, from int, filed []store.Filed) error {
+		told = append(told, fmt.Sprint(from, len(filed), filed[0].UID))
+		return nil
+	})
+	wantKind(t, err, mail.Conflict)
+	if len(filed) != 2 || fmt.Sprint(told) != "[0 1 5 1 1 6]" || show(h.view(inbox)) != `5+$Junk+\Seen 6+$Junk+\Seen` {
+		t.Errorf("filed %v, told %v, there are %s", filed, told, show(h.view(inbox)))
+	}
+}

@@ -309,30 +309,26 @@ func (b *box) file(ctx context.Context, files []store.Imported, rows []taken) er
 			files[i].UID = 0
 		}
 	}
-	_, err := b.t.store.Import(ctx, b.origin.mailbox, files, func(tx *sqldb.Tx, filed []store.Filed) error {
+	filed, err := b.t.store.Import(ctx, b.origin.mailbox, files, func(tx *sqldb.Tx, from int, filed []store.Filed) error {
+		slice := rows[from : from+len(filed)]
 		for i, f := range filed {
-			rows[i].uid = f.UID
+			slice[i].uid = f.UID
 		}
-		return b.origin.keep(tx, rows)
+		return b.origin.keep(tx, slice)
 	})
+	for i, f := range filed {
+		b.claimed[b.origin.mailbox].Add(f.UID)
+		b.report.Octets += files[i].Incoming.Size()
+		b.at.Octets += files[i].Incoming.Size()
+	}
+	b.report.Taken += len(filed)
 	if err != nil && mail.KindOf(err) == mail.Conflict && b.aligned {
 		if err := b.misalign(ctx); err != nil {
 			return err
 		}
-		return b.file(ctx, files, rows)
+		return b.file(ctx, files[len(filed):], rows[len(filed):])
 	}
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		b.claimed[b.origin.mailbox].Add(row.uid)
-	}
-	b.report.Taken += len(files)
-	for _, f := range files {
-		b.report.Octets += f.Incoming.Size()
-		b.at.Octets += f.Incoming.Size()
-	}
-	return nil
+	return err
 }
 
 // number raises the next UID to the source's, so that none is given that a
