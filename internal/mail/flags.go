@@ -83,8 +83,14 @@ func (k Keywords) With(names ...string) (Keywords, error) {
 	if len(all) > MaxKeywords {
 		return "", Errorf(TooLarge, "a message holds at most %d keywords", MaxKeywords)
 	}
-	slices.SortFunc(all, compareFold)
-	return Keywords(strings.Join(all, " ")), nil
+	return SortedKeywords(all), nil
+}
+
+// SortedKeywords makes a set of names that are keywords and differ without
+// regard to case. It sorts names.
+func SortedKeywords(names []string) Keywords {
+	slices.SortFunc(names, compareFold)
+	return Keywords(strings.Join(names, " "))
 }
 
 // Without returns the set with names taken out.

@@ -8,9 +8,18 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// member is a membership: a message in a mailbox. All but the Entry never changes.
+// state is what changes of a message in a mailbox: an Entry with the numbers of
+// its keywords.
+type state struct {
+	UID    mail.UID
+	Flags  mail.Flags
+	ModSeq mail.ModSeq
+	words  words
+}
+
+// member is a membership: a message in a mailbox. All but the state never changes.
 type member struct {
-	Entry
+	state
 	email    mail.EmailID
 	blob     int64 // of the email, as the rest
 	size     int64 // trace and octets
@@ -30,8 +39,8 @@ const (
 // bundle is a row of membership: neighbours in a mailbox, ascending by UID.
 //
 // Octets: bundleFormat, then of each member UID, flags (one octet), ModSeq,
-// email, blob, size, received, saved less received, zone, the length of the
-// keywords and they themselves. Numbers are varints; those after the size can
+// email, blob, size, received, saved less received, zone, how many octets
+// its keywords have and those, see words. Numbers are varints; those after the size can
 // be negative. A member's octets do not depend on what stands before it.
 type bundle struct {
 	place   int64
@@ -54,15 +63,15 @@ func appendMember(b []byte, m *member) []byte {
 	b = binary.AppendVarint(b, m.received)
 	b = binary.AppendVarint(b, m.saved-m.received)
 	b = binary.AppendVarint(b, m.zone)
-	b = binary.AppendUvarint(b, uint64(len(m.Keywords)))
-	return append(b, m.Keywords...)
+	b = binary.AppendUvarint(b, uint64(len(m.words)))
+	return append(b, m.words...)
 }
 
 // memberReader is a cursor over the octets of a bundle. The first error sticks.
 type memberReader struct {
-	octets   []byte
-	keywords mail.Keywords // the last: many are the same
-	failed   bool
+	octets []byte
+	last   words // many are the same
+	failed bool
 }
 
 func (r *memberReader) uvarint() uint64 {
@@ -95,7 +104,7 @@ func (r *memberReader) flags() mail.Flags {
 	return f
 }
 
-func (r *memberReader) words() mail.Keywords {
+func (r *memberReader) words() words {
 	n := r.uvarint()
 	if n == 0 {
 		return ""
@@ -104,11 +113,11 @@ func (r *memberReader) words() mail.Keywords {
 		r.octets, r.failed = nil, true
 		return ""
 	}
-	if string(r.octets[:n]) != string(r.keywords) {
-		r.keywords = mail.Keywords(r.octets[:n])
+	if string(r.octets[:n]) != string(r.last) {
+		r.last = words(r.octets[:n])
 	}
 	r.octets = r.octets[n:]
-	return r.keywords
+	return r.last
 }
 
 // skip passes over n varints.
@@ -135,30 +144,30 @@ func (r *memberReader) next(m *member) {
 	m.received = r.varint()
 	m.saved = m.received + r.varint()
 	m.zone = r.varint()
-	m.Keywords = r.words()
+	m.words = r.words()
 }
 
-// nextEntry is next for who wants the Entry alone. fixed are the octets of what
+// nextState is next for who wants the state alone. fixed are the octets of what
 // never changes.
-func (r *memberReader) nextEntry(e *Entry) (fixed []byte) {
+func (r *memberReader) nextState(e *state) (fixed []byte) {
 	e.UID = mail.UID(r.uvarint())
 	e.Flags = r.flags()
 	e.ModSeq = mail.ModSeq(r.uvarint())
 	fixed = r.octets
 	r.skip(6)
 	fixed = fixed[:len(fixed)-len(r.octets)]
-	e.Keywords = r.words()
+	e.words = r.words()
 	return fixed
 }
 
-// appendEntry appends a member of which nextEntry gave fixed.
-func appendEntry(b []byte, e *Entry, fixed []byte) []byte {
+// appendState appends a member of which nextState gave fixed.
+func appendState(b []byte, e *state, fixed []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(e.UID))
 	b = append(b, byte(e.Flags))
 	b = binary.AppendUvarint(b, uint64(e.ModSeq))
 	b = append(b, fixed...)
-	b = binary.AppendUvarint(b, uint64(len(e.Keywords)))
-	return append(b, e.Keywords...)
+	b = binary.AppendUvarint(b, uint64(len(e.words)))
+	return append(b, e.words...)
 }
 
 func readMembers(octets []byte) memberReader {
@@ -250,15 +259,15 @@ func eachMember(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, fn func(m *mem
 	})
 }
 
-// eachEntry is eachMember with their Entries alone.
-func eachEntry(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, fn func(e *Entry) error) error {
-	var keywords mail.Keywords
+// eachState is eachMember with their states alone.
+func eachState(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, fn func(e *state) error) error {
+	var last words
 	return eachBundle(tx, id, r, everyBundle, func(place int64, octets []byte) error {
-		var e Entry
+		var e state
 		m := readMembers(octets)
-		m.keywords = keywords
+		m.last = last
 		for m.more() {
-			if m.nextEntry(&e); m.failed {
+			if m.nextState(&e); m.failed {
 				break
 			}
 			if err := fn(&e); err != nil {
@@ -268,7 +277,7 @@ func eachEntry(tx *sqldb.Tx, id mail.MailboxID, r mail.UIDRange, fn func(e *Entr
 		if m.failed {
 			return damagedBundle(place)
 		}
-		keywords = m.keywords
+		last = m.last
 		return nil
 	})
 }

@@ -3,7 +3,6 @@ package store_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"yubin/internal/engine/store"
@@ -23,8 +22,17 @@ func TestBundles(t *testing.T) {
 	}
 	whole := mail.UIDSet{{First: 1, Last: 1<<32 - 1}}
 	third := everyThird(n)
-	words, err := mail.ParseKeywords(strings.Fields(strings.Repeat("k", 100) + " " + strings.Repeat("l", 100))...)
-	h.must(err)
+	// A large ModSeq and keywords with high numbers make a bundle grow as far as it can.
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE tally SET modseq = $1 WHERE mailbox = 0`, int64(1)<<60)
+		return err
+	}))
+	var words mail.Keywords
+	for i := range store.MaxBoxKeywords / mail.MaxKeywords {
+		words = keywordSet(t, longKeywords(i*mail.MaxKeywords, mail.MaxKeywords)...)
+		_, err := h.SetFlags(ctx, inbox, mail.UIDs(1), store.FlagChange{Mode: store.FlagsReplace, Keywords: words})
+		h.must(err)
+	}
 	flag := func(set mail.UIDSet, mode store.FlagMode, want int) {
 		t.Helper()
 		got, err := h.SetFlags(ctx, inbox, set, store.FlagChange{Mode: mode, Flags: mail.Flagged, Keywords: words})

@@ -20,6 +20,9 @@ func (c *checker) mailbox(account mail.AccountID, id mail.MailboxID) error {
 			m.buried, err = tombstones(tx, id, 0)
 		}
 		if err == nil {
+			m.names, err = readNames(tx, id)
+		}
+		if err == nil {
 			err = eachBundle(tx, id, allUIDs(), everyBundle, m.bundle)
 		}
 		if err == nil {
@@ -40,6 +43,8 @@ type memberCheck struct {
 	modseq  mail.ModSeq // the highest
 	last    mail.UID
 	buried  mail.UIDSet
+	names   *names
+	named   words // looked up already
 	members []member
 }
 
@@ -76,12 +81,16 @@ func (m *memberCheck) member(e *member) error {
 	}
 	m.last, m.modseq = e.UID, max(m.modseq, e.ModSeq)
 	m.counted.count(e.Flags, e.size, 1)
+	if e.words != m.named && !m.names.has(e.words) {
+		m.problem("keywords without a name: mailbox %d UID %d", m.id, e.UID)
+	}
+	m.named = e.words
 	return m.email(e)
 }
 
 // email compares a membership with what it repeats.
 func (m *memberCheck) email(e *member) error {
-	is := member{Entry: e.Entry, email: e.email, saved: e.saved}
+	is := member{state: e.state, email: e.email, saved: e.saved}
 	var account mail.AccountID
 	err := m.tx.QueryRow(`SELECT account, blob, size, received, zone FROM email WHERE id = $1`, int64(e.email)).
 		Scan(&account, &is.blob, &is.size, &is.received, &is.zone)

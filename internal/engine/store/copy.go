@@ -81,6 +81,9 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 	if err != nil {
 		return c, nil, 0, err
 	}
+	if err := l.reword(source, dest, found); err != nil {
+		return c, nil, 0, err
+	}
 	first, err := dest.takeUIDs(len(found))
 	if err != nil {
 		return c, nil, 0, err
@@ -116,6 +119,33 @@ func (l *ledger) collect(source *tally, set mail.UIDSet, take bool) (found []mem
 		return gone, nil
 	})
 	return found, next, err
+}
+
+// reword gives what goes from one mailbox to another the numbers that its
+// keywords have there.
+func (l *ledger) reword(from, to *tally, list []member) error {
+	if from == to {
+		return nil
+	}
+	var translate func(words) (words, error)
+	for i := range list {
+		m := &list[i]
+		if m.words == "" {
+			continue
+		}
+		if translate == nil {
+			n, err := l.names(from)
+			if err != nil {
+				return err
+			}
+			translate = l.translator(n, to)
+		}
+		var err error
+		if m.words, err = translate(m.words); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // note counts the copies of a slice, and remembers them if it is not the last.

@@ -34,7 +34,7 @@ func (s *Store) DeliverAlso(ctx context.Context, in *Incoming, to []Filing, also
 		return nil, err
 	}
 	d.also = also
-	if err := s.db.Write(ctx, d.run); err != nil {
+	if err := s.withRoom(ctx, func() error { return s.db.Write(ctx, d.run) }); err != nil {
 		s.noteRefusals(ctx, err, to, in.size)
 		return nil, err
 	}

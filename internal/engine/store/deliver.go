@@ -32,7 +32,7 @@ func (s *Store) Deliver(ctx context.Context, in *Incoming, to []Filing) ([]Filed
 	if err != nil {
 		return nil, err
 	}
-	if err := s.db.Write(ctx, d.run); err != nil {
+	if err := s.withRoom(ctx, func() error { return s.db.Write(ctx, d.run) }); err != nil {
 		s.noteRefusals(ctx, err, to, in.size)
 		return nil, err
 	}
@@ -285,8 +285,15 @@ func (d *delivery) file(l *ledger, k int) error {
 			return err
 		}
 	}
+	w, full, err := l.words(box, d.to[i].Keywords)
+	if full && err == nil {
+		err = errNoKeywordRoom(box.id)
+	}
+	if err != nil {
+		return err
+	}
 	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
-	l.added(box, d.member(d.filed[i], d.to[i]))
+	l.added(box, d.member(d.filed[i], d.to[i], w))
 	return nil
 }
 
@@ -316,9 +323,9 @@ func (d *delivery) insertEmail(l *ledger, f Filing) (mail.EmailID, error) {
 }
 
 // member makes the membership of a filing.
-func (d *delivery) member(filed Filed, f Filing) member {
+func (d *delivery) member(filed Filed, f Filing, w words) member {
 	return member{
-		Entry: Entry{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, Keywords: f.Keywords},
+		state: state{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, words: w},
 		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)),
 		received: f.Received.Unix(), zone: zone(f.Received), saved: d.saved,
 	}

@@ -105,7 +105,7 @@ func (v *View) KeepVanished(old *View) *View {
 	if len(gone) == 0 {
 		return v
 	}
-	n := &View{modseq: v.modseq, sets: v.sets}
+	n := &View{modseq: v.modseq, sets: v.sets, names: v.names}
 	translate := n.adopt(old)
 	for c := range v.numChunks() {
 		chunk := v.chunk(c)
@@ -127,17 +127,16 @@ func (v *View) KeepVanished(old *View) *View {
 // adopt makes n's sets hold those of old and returns how old's entries are
 // written with them.
 func (n *View) adopt(old *View) func(entry) entry {
-	same := len(old.sets) <= len(n.sets) && &old.sets[0] == &n.sets[0]
-	if same {
+	if len(old.sets) <= len(n.sets) && &old.sets[0] == &n.sets[0] && old.names == n.names {
 		return func(e entry) entry { return e }
 	}
-	at := make(map[mail.Keywords]uint32, len(n.sets))
+	at := make(map[words]uint32, len(n.sets))
 	for i, s := range n.sets {
 		at[s] = uint32(i)
 	}
 	n.sets = slices.Clone(n.sets)
 	return func(e entry) entry {
-		set := old.sets[e.set()]
+		set := n.adoptWords(old.sets[e.set()], old.names)
 		i, ok := at[set]
 		if !ok {
 			i = uint32(len(n.sets))
@@ -147,6 +146,25 @@ func (n *View) adopt(old *View) func(entry) entry {
 		e.bits = i<<8 | uint32(e.flags())
 		return e
 	}
+}
+
+// adoptWords gives a set of other names the numbers that n has for them. Names
+// that n lacks get some behind all others.
+func (n *View) adoptWords(w words, from *names) words {
+	if from == n.names {
+		return w
+	}
+	var numbers []int
+	for number := range w.numbers {
+		name := from.list[number]
+		at := n.names.number(name)
+		if at < 0 {
+			at = len(n.names.list)
+			n.names = n.names.named(at, name)
+		}
+		numbers = append(numbers, at)
+	}
+	return wordsOf(numbers...)
 }
 
 // entries returns the entries of uids, which v has.

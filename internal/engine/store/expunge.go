@@ -86,12 +86,12 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 // releaseEmails takes memberships that are gone from a mailbox off their emails,
 // which are expunged at a time with their last one.
 func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) error {
-	alike := func(a, b *member) bool { return a.Flags == b.Flags && a.Keywords == b.Keywords }
+	alike := func(a, b *member) bool { return a.Flags == b.Flags && a.words == b.words }
 	for _, r := range emailRuns(list, alike) {
 		n, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
 			SELECT $1, e.id, $2, $3, $4, $5 FROM email e
 			WHERE e.id BETWEEN $6 AND $7 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.email = e.id)`, at, int64(account),
-			int64(id), int64(r.members[0].Flags), string(r.members[0].Keywords), int64(r.first), int64(r.last))
+			int64(id), int64(r.members[0].Flags), []byte(r.members[0].words), int64(r.first), int64(r.last))
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r em
 	}
 	_, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
 		SELECT $1, email, $2, $3, $4, $5 FROM copies WHERE email BETWEEN $6 AND $7 AND members = 0`, at, int64(account),
-		int64(id), int64(r.members[0].Flags), string(r.members[0].Keywords), first, last)
+		int64(id), int64(r.members[0].Flags), []byte(r.members[0].words), first, last)
 	if err != nil {
 		return err
 	}

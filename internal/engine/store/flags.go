@@ -15,9 +15,11 @@ func (s *Store) SetFlags(ctx context.Context, id mail.MailboxID, set mail.UIDSet
 	for from := mail.UID(1); from != 0; {
 		var slice mail.UIDSet
 		var next mail.UID
-		err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
-			slice, next, err = s.setFlags(tx, id, tail(set, from), ch)
-			return err
+		err := s.withRoom(ctx, func() error {
+			return op.Write(ctx, func(tx *sqldb.Tx) (err error) {
+				slice, next, err = s.setFlags(tx, id, tail(set, from), ch)
+				return err
+			})
 		})
 		if err != nil {
 			return all, err
@@ -38,14 +40,10 @@ func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch Fl
 		return nil, 0, err
 	}
 	box.changes = make([]change, 0, min(set.Len(), maxSlice))
-	next, err = reflag(tx, id, set, func(e *Entry) (changed bool, err error) {
-		old := e.Flags
-		if *e, changed, err = ch.apply(*e); changed && err == nil {
-			e.ModSeq = l.modseq
-			l.reflagged(box, old, *e)
-		}
+	fc := flagChange{FlagChange: ch, l: l, box: box}
+	next, err = reflag(tx, id, set, func(e *state) (changed bool, err error) {
 		there.Add(e.UID)
-		return changed, err
+		return fc.apply(e)
 	})
 	if err != nil {
 		return nil, 0, err
@@ -53,23 +51,79 @@ func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch Fl
 	return there, next, l.close()
 }
 
-// apply returns e after the change, and whether it differs.
-func (ch FlagChange) apply(e Entry) (Entry, bool, error) {
-	old := e
-	var err error
+// flagChange is a FlagChange at work in a mailbox.
+type flagChange struct {
+	FlagChange
+	l     *ledger
+	box   *tally
+	begun bool
+	words words // of Keywords
+
+	was, is words // of the last message: many are the same
+}
+
+// apply changes e and says whether it differs then.
+func (ch *flagChange) apply(e *state) (bool, error) {
+	if err := ch.begin(); err != nil {
+		return false, err
+	}
+	old := *e
 	switch ch.Mode {
 	case FlagsAdd:
 		e.Flags |= ch.Flags
-		if ch.Keywords != "" {
-			e.Keywords, err = e.Keywords.With(ch.Keywords.Names()...)
-		}
 	case FlagsRemove:
 		e.Flags &^= ch.Flags
-		if ch.Keywords != "" && e.Keywords != "" {
-			e.Keywords = e.Keywords.Without(ch.Keywords.Names()...)
-		}
 	case FlagsReplace:
-		e.Flags, e.Keywords = ch.Flags, ch.Keywords
+		e.Flags = ch.Flags
 	}
-	return e, e != old, err
+	if ch.Keywords != "" || ch.Mode == FlagsReplace {
+		if err := ch.reword(e); err != nil {
+			return false, err
+		}
+	}
+	if *e == old {
+		return false, nil
+	}
+	e.ModSeq = ch.l.modseq
+	ch.l.reflagged(ch.box, old.Flags, *e)
+	return true, nil
+}
+
+// begin finds the numbers of the keywords; those to be set get one.
+func (ch *flagChange) begin() (err error) {
+	if ch.begun {
+		return nil
+	}
+	ch.begun = true
+	if ch.Mode == FlagsRemove {
+		ch.words, err = ch.l.known(ch.box, ch.Keywords)
+		return err
+	}
+	full := false
+	if ch.words, full, err = ch.l.words(ch.box, ch.Keywords); full && err == nil {
+		err = errNoKeywordRoom(ch.box.id)
+	}
+	return err
+}
+
+// reword changes the keywords of e.
+func (ch *flagChange) reword(e *state) error {
+	if e.words == ch.was && ch.is != "" {
+		e.words = ch.is
+		return nil
+	}
+	was := e.words
+	switch ch.Mode {
+	case FlagsAdd:
+		e.words = was.with(ch.words)
+	case FlagsRemove:
+		e.words = was.without(ch.words)
+	case FlagsReplace:
+		e.words = ch.words
+	}
+	if e.words.count() > mail.MaxKeywords && e.words != was {
+		return mail.Errorf(mail.TooLarge, "a message holds at most %d keywords", mail.MaxKeywords)
+	}
+	ch.was, ch.is = was, e.words
+	return nil
 }

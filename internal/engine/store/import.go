@@ -110,9 +110,13 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 	if err != nil {
 		return err
 	}
+	w, _, err := l.words(box, f.Keywords)
+	if err != nil {
+		return err
+	}
 	filed := Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
 	im.slice = append(im.slice, filed)
-	l.added(box, d.member(filed, f))
+	l.added(box, d.member(filed, f, w))
 	return nil
 }
 

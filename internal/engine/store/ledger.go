@@ -17,8 +17,9 @@ type tally struct {
 	unseen      int64
 	deleted     int64
 	size        int64
-	full        int64 // of the account: since when it refuses mail, in seconds; 0 if it has room
-	warned      int64 // of the account: percent of the quota that its owner was last warned at
+	full        int64  // of the account: since when it refuses mail, in seconds; 0 if it has room
+	warned      int64  // of the account: percent of the quota that its owner was last warned at
+	names       *names // nil: not read yet; what it is now
 	changes     []change
 	arrivals    []member // to be filed, ascending
 }
@@ -159,21 +160,21 @@ func (b *tally) takeUIDs(n int) (mail.UID, error) {
 // added counts a message that b has now; close files it behind all others.
 func (l *ledger) added(b *tally, m member) {
 	l.count(b, m.Flags, m.size, 1)
-	b.changes = append(b.changes, change{Entry: m.Entry})
+	b.changes = append(b.changes, change{state: m.state})
 	b.arrivals = append(b.arrivals, m)
 }
 
 // removed counts a message that b has no longer.
 func (l *ledger) removed(b *tally, m *member) {
 	l.count(b, m.Flags, m.size, -1)
-	b.changes = append(b.changes, change{Entry: Entry{UID: m.UID, ModSeq: l.modseq}, gone: true})
+	b.changes = append(b.changes, change{state: state{UID: m.UID, ModSeq: l.modseq}, gone: true})
 }
 
 // reflagged counts a message whose flags were old.
-func (l *ledger) reflagged(b *tally, old mail.Flags, e Entry) {
+func (l *ledger) reflagged(b *tally, old mail.Flags, e state) {
 	l.count(b, old, 0, -1)
 	l.count(b, e.Flags, 0, 1)
-	b.changes = append(b.changes, change{Entry: e})
+	b.changes = append(b.changes, change{state: e})
 }
 
 func (l *ledger) count(b *tally, f mail.Flags, size, sign int64) {
@@ -255,7 +256,7 @@ func (l *ledger) announce() {
 	}
 	for _, b := range l.boxes {
 		if b.modseq == l.modseq {
-			l.s.views.apply(b.id, l.modseq, b.changes)
+			l.s.views.apply(b.id, commit{l.modseq, b.changes, b.names})
 			l.s.recents.kept(b.id, b.recent)
 		}
 	}

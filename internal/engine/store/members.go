@@ -64,7 +64,7 @@ type verdict uint8
 
 const (
 	same    verdict = iota
-	altered         // its Entry is another now
+	altered         // its state is another now
 	gone
 )
 
@@ -101,7 +101,7 @@ func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(m *memb
 
 // reflag is revise for who changes the flags, the keywords and the ModSeq of
 // messages, and nothing else. judge says whether it did.
-func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(e *Entry) (bool, error)) (next mail.UID, err error) {
+func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(e *state) (bool, error)) (next mail.UID, err error) {
 	r := revision{tx: tx, id: id, left: maxSlice}
 	octets := make([]byte, 0, maxBundleOctets)
 	r.bundle = func(b packed, sp *span, from mail.UID) (last mail.UID, err error) {
@@ -200,13 +200,13 @@ func (r *revision) judge(b *bundle, sp *span, from mail.UID, judge func(*member)
 }
 
 // restamp appends to dst what judge makes of a bundle.
-func (r *revision) restamp(dst []byte, b packed, sp *span, from mail.UID, judge func(*Entry) (bool, error)) (_ []byte, last mail.UID, dirty bool, err error) {
+func (r *revision) restamp(dst []byte, b packed, sp *span, from mail.UID, judge func(*state) (bool, error)) (_ []byte, last mail.UID, dirty bool, err error) {
 	m := readMembers(b.octets)
 	dst = append(dst, bundleFormat)
 	for m.more() {
-		var e Entry
+		var e state
 		was := m.octets
-		fixed := m.nextEntry(&e)
+		fixed := m.nextState(&e)
 		if m.failed {
 			break
 		}
@@ -218,7 +218,7 @@ func (r *revision) restamp(dst []byte, b packed, sp *span, from mail.UID, judge 
 			}
 		}
 		if changed {
-			dst, dirty = appendEntry(dst, &e, fixed), true
+			dst, dirty = appendState(dst, &e, fixed), true
 		} else {
 			dst = append(dst, was[:len(was)-len(m.octets)]...)
 		}

@@ -38,15 +38,20 @@ func readMoment(tx *sqldb.Tx, id mail.MailboxID) (m moment, err error) {
 // viewReader makes a view of what it reads.
 type viewReader struct {
 	view *View
-	sets map[mail.Keywords]uint32 // index into view.sets
+	sets map[words]uint32 // index into view.sets
 }
 
-func newViewReader(at moment) *viewReader {
-	return &viewReader{view: &View{modseq: at.modseq, sets: []mail.Keywords{""}}, sets: map[mail.Keywords]uint32{"": 0}}
+func newViewReader(tx *sqldb.Tx, id mail.MailboxID) (*viewReader, moment, error) {
+	at, err := readMoment(tx, id)
+	if err != nil {
+		return nil, at, err
+	}
+	n, err := readNames(tx, id)
+	return &viewReader{view: &View{modseq: at.modseq, sets: []words{""}, names: n}, sets: map[words]uint32{"": 0}}, at, err
 }
 
 // readView reads the view of a mailbox from the database.
-func (s *Store) readView(ctx context.Context, id mail.MailboxID) (*View, map[mail.Keywords]uint32, error) {
+func (s *Store) readView(ctx context.Context, id mail.MailboxID) (*View, map[words]uint32, error) {
 	r, large, err := s.readWhole(ctx, id, partsFrom)
 	if large && err == nil {
 		r, err = s.readParts(ctx, id)
@@ -64,11 +69,11 @@ func (s *Store) readView(ctx context.Context, id mail.MailboxID) (*View, map[mai
 // is not read.
 func (s *Store) readWhole(ctx context.Context, id mail.MailboxID, large int64) (r *viewReader, tooLarge bool, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		at, err := readMoment(tx, id)
+		reader, at, err := newViewReader(tx, id)
 		if tooLarge = at.messages >= large; tooLarge || err != nil {
 			return err
 		}
-		r = newViewReader(at)
+		r = reader
 		return r.read(ctx, tx, id, allUIDs())
 	})
 	return r, tooLarge, err
@@ -84,12 +89,12 @@ func (s *Store) readParts(ctx context.Context, id mail.MailboxID) (*viewReader, 
 	for i := range parts {
 		g.Go(func() error {
 			return s.db.Read(ctx, func(tx *sqldb.Tx) error {
-				at, err := readMoment(tx, id)
+				reader, at, err := newViewReader(tx, id)
 				if err != nil {
 					return err
 				}
-				parts[i] = newViewReader(at)
-				return parts[i].read(ctx, tx, id, part(at.uidnext, i))
+				parts[i] = reader
+				return reader.read(ctx, tx, id, part(at.uidnext, i))
 			})
 		})
 	}
@@ -119,11 +124,11 @@ func part(next uint64, i int) mail.UIDRange {
 // read reads the messages in a range of UIDs.
 func (r *viewReader) read(ctx context.Context, tx *sqldb.Tx, id mail.MailboxID, uids mail.UIDRange) error {
 	v := r.view
-	return eachEntry(tx, id, uids, func(e *Entry) error {
+	return eachState(tx, id, uids, func(e *state) error {
 		if e.UID < uids.First || e.UID > uids.Last {
 			return nil
 		}
-		v.push(entry{uint64(e.ModSeq), uint32(e.UID), r.set(e.Keywords)<<8 | uint32(e.Flags)})
+		v.push(entry{uint64(e.ModSeq), uint32(e.UID), r.set(e.words)<<8 | uint32(e.Flags)})
 		if v.count%contextEvery == 0 {
 			return ctx.Err()
 		}
@@ -132,7 +137,7 @@ func (r *viewReader) read(ctx context.Context, tx *sqldb.Tx, id mail.MailboxID, 
 }
 
 // set returns the index of a set of keywords.
-func (r *viewReader) set(k mail.Keywords) uint32 {
+func (r *viewReader) set(k words) uint32 {
 	if k == "" {
 		return 0
 	}

@@ -50,6 +50,7 @@ type reader struct {
 	octets  int64      // of what is being read
 	most    int64      // of them
 	zones   map[int64]*time.Location
+	names   *names
 
 	contents []Content // of each row, with NeedContent
 }
@@ -111,7 +112,12 @@ func (r *reader) readMembers(tx *sqldb.Tx) error {
 // readSpan reads the memberships of uids that are near each other.
 func (r *reader) readSpan(tx *sqldb.Tx, uids []mail.UID) error {
 	span := mail.UIDRange{First: uids[0], Last: uids[len(uids)-1]}
-	return eachMember(tx, r.mailbox, span, func(m *member) error {
+	return eachMember(tx, r.mailbox, span, func(m *member) (err error) {
+		if m.words != "" && r.names == nil {
+			if r.names, err = readNames(tx, r.mailbox); err != nil {
+				return err
+			}
+		}
 		for len(uids) > 0 && uids[0] < m.UID {
 			uids = uids[1:]
 		}
@@ -123,7 +129,11 @@ func (r *reader) readSpan(tx *sqldb.Tx, uids []mail.UID) error {
 }
 
 func (r *reader) take(m *member) {
-	r.rows = append(r.rows, Row{Entry: m.Entry, Email: m.email, Size: m.size,
+	e := Entry{UID: m.UID, Flags: m.Flags, ModSeq: m.ModSeq}
+	if m.words != "" {
+		e.Keywords = r.names.keywords(m.words)
+	}
+	r.rows = append(r.rows, Row{Entry: e, Email: m.email, Size: m.size,
 		Received: r.time(m.received, m.zone), Saved: time.Unix(m.saved, 0).UTC()})
 	r.blobs = append(r.blobs, blobPart{id: m.blob})
 }

@@ -67,6 +67,15 @@ CREATE TABLE membership (
 	entries {blob} NOT NULL
 );
 
+-- The keywords of a mailbox. A number can get another name when no message of
+-- the mailbox has it, and none that can be restored.
+CREATE TABLE keyword (
+	mailbox {int} NOT NULL,
+	number {int} NOT NULL,
+	name TEXT NOT NULL,
+	PRIMARY KEY (mailbox, number)
+) {clustered};
+
 CREATE TABLE email (
 	id {id},
 	account {int} NOT NULL,
@@ -120,7 +129,7 @@ CREATE TABLE expunged (
 	account {int} NOT NULL,
 	mailbox {int} NOT NULL, -- the last they were in
 	flags {int} NOT NULL,
-	keywords TEXT NOT NULL,
+	keywords {blob} NOT NULL, -- numbers in that mailbox, as in a bundle
 	PRIMARY KEY (at, email)
 ) {clustered};
 

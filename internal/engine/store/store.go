@@ -10,6 +10,8 @@
 //     with other messages, nor a lower one; only a mailbox that never had a
 //     message may adopt the numbering of where its messages come from.
 //   - Counters change in the transaction that changes the rows they count.
+//   - Keywords are kept once per mailbox, by number; a number gets another name
+//     only when no message has it, and none that can be restored.
 //   - Octets are kept once however many accounts have them, by SHA-256. A
 //     message as seen is its trace, which differs by recipient, then the octets.
 //   - A thread holds emails of an account that share a message-id and the base

@@ -1,6 +1,10 @@
 package store
 
-import "yubin/internal/mail"
+import (
+	"slices"
+
+	"yubin/internal/mail"
+)
 
 // FirstUnseen returns the sequence number of the first message without \Seen, 0
 // if there is none. Only the first call looks.
@@ -24,6 +28,35 @@ func (v *View) firstUnseen() int {
 	return 0
 }
 
-// KeywordSets lists the sets of keywords that messages have, or had since the
-// view was loaded; each once.
-func (v *View) KeywordSets() []mail.Keywords { return v.sets[1:len(v.sets):len(v.sets)] }
+// Keywords lists the keywords that messages have, or had not long ago.
+func (v *View) Keywords() []string {
+	return slices.DeleteFunc(slices.Clone(v.names.list), func(name string) bool { return name == "" })
+}
+
+// KeywordRoom says whether a message can have a keyword that Keywords lacks.
+func (v *View) KeywordRoom() bool { return v.names.free() >= 0 || v.used().count() < MaxBoxKeywords }
+
+// used are the keywords that messages have.
+func (v *View) used() (all words) {
+	for _, w := range v.setsInUse() {
+		all = all.with(w)
+	}
+	return all
+}
+
+// setsInUse lists the sets of keywords that messages have; each once.
+func (v *View) setsInUse() []words {
+	has := make([]bool, len(v.sets))
+	for c := range v.numChunks() {
+		for _, e := range v.chunk(c) {
+			has[e.set()] = true
+		}
+	}
+	var list []words
+	for i, w := range v.sets {
+		if has[i] {
+			list = append(list, w)
+		}
+	}
+	return list
+}

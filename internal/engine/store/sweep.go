@@ -36,6 +36,9 @@ func (s *Store) Run(ctx context.Context) error {
 		if err == nil && round%orphansEvery == 0 {
 			err = s.SweepOrphans(ctx)
 		}
+		if err == nil && round%orphansEvery == 0 {
+			err = s.sweepKeywords(ctx)
+		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("sweep failed; it goes on at the next round", "err", err)
 		}

@@ -15,7 +15,7 @@ type expunged struct {
 	account  mail.AccountID
 	mailbox  mail.MailboxID
 	flags    mail.Flags
-	keywords mail.Keywords
+	words    words // in mailbox
 	blob     int64
 	size     int64
 	received int64
@@ -32,7 +32,7 @@ func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error)
 	var list []expunged
 	for rows.Next() {
 		var x expunged
-		err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.keywords, &x.blob, &x.size, &x.received, &x.zone)
+		err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.words, &x.blob, &x.size, &x.received, &x.zone)
 		if err != nil {
 			return nil, err
 		}
@@ -74,8 +74,9 @@ func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Ti
 	if err != nil {
 		return 0, false, err
 	}
+	r := restoration{ledger: l, from: make(map[mail.MailboxID]*names)}
 	for n < len(list) && (n == 0 || !tx.Enough()) {
-		if err := l.restore(list[n]); err != nil {
+		if err := r.restore(list[n]); err != nil {
 			return 0, false, err
 		}
 		n++
@@ -83,7 +84,29 @@ func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Ti
 	return n, n < len(list) || n == maxSlice, l.close()
 }
 
-func (l *ledger) restore(x expunged) error {
+// restoration is a slice of Restore.
+type restoration struct {
+	*ledger
+	from map[mail.MailboxID]*names // of where messages were
+}
+
+// words finds what x was tagged with in the mailbox that it goes to.
+func (l *restoration) words(x expunged, to *tally) (w words, err error) {
+	if x.words == "" || x.mailbox == to.id {
+		return x.words, nil
+	}
+	n := l.from[x.mailbox]
+	if n == nil {
+		if n, err = readNames(l.tx, x.mailbox); err != nil {
+			return "", err
+		}
+		l.from[x.mailbox] = n
+	}
+	w, _, err = l.ledger.words(to, n.keywords(x.words))
+	return w, err
+}
+
+func (l *restoration) restore(x expunged) error {
 	box, err := l.box(x.mailbox)
 	if err != nil && mail.KindOf(err) == mail.NotFound {
 		box, err = l.boxByRole(mail.RoleInbox)
@@ -95,8 +118,12 @@ func (l *ledger) restore(x expunged) error {
 	if err != nil {
 		return err
 	}
+	w, err := l.words(x, box)
+	if err != nil {
+		return err
+	}
 	l.added(box, member{
-		Entry: Entry{UID: uid, Flags: x.flags &^ mail.Deleted, ModSeq: l.modseq, Keywords: x.keywords},
+		state: state{UID: uid, Flags: x.flags &^ mail.Deleted, ModSeq: l.modseq, words: w},
 		email: x.email, blob: x.blob, size: x.size, received: x.received, zone: x.zone, saved: l.s.now().Unix(),
 	})
 	_, err = l.tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email)

@@ -33,8 +33,9 @@ type View struct {
 	starts []int     // entries before each of chunks
 	tail   []entry   // the last chunk; the newest view of a mailbox appends behind its end
 	count  int
-	sets   []mail.Keywords // sets[0] is empty; views of one mailbox share what they have in common
-	unseen atomic.Int64    // FirstUnseen and 1; 0: nobody asked
+	sets   []words // sets[0] is empty; views of one mailbox share what they have in common
+	names  *names
+	unseen atomic.Int64 // FirstUnseen and 1; 0: nobody asked
 }
 
 // Len returns the number of messages.
@@ -79,7 +80,7 @@ func (v *View) chunkOf(i int) int {
 }
 
 func (v *View) entry(e entry) Entry {
-	return Entry{UID: mail.UID(e.uid), Flags: e.flags(), ModSeq: mail.ModSeq(e.modseq), Keywords: v.sets[e.set()]}
+	return Entry{UID: mail.UID(e.uid), Flags: e.flags(), ModSeq: mail.ModSeq(e.modseq), Keywords: v.names.keywords(v.sets[e.set()])}
 }
 
 // Seq returns the sequence number of a UID, and whether there is such a message.
@@ -199,13 +200,13 @@ func (v *View) pushChunk(c []entry) {
 
 // change is what a commit did to one message: it is so now, or gone.
 type change struct {
-	Entry
+	state
 	gone bool
 }
 
 // with returns v after changes, which ascend by UID and have at most one per UID;
 // bits gives the compact form of flags and keywords.
-func (v *View) with(modseq mail.ModSeq, changes []change, bits func(Entry) uint32, sets func() []mail.Keywords) *View {
+func (v *View) with(modseq mail.ModSeq, changes []change, bits func(state) uint32, sets func() []words) *View {
 	n := &View{modseq: modseq, chunks: v.chunks, starts: v.starts, tail: v.tail, count: v.count}
 	known := len(changes) // how many are of messages that v can have
 	for known > 0 && changes[known-1].UID > v.lastUID() {
@@ -217,7 +218,7 @@ func (v *View) with(modseq mail.ModSeq, changes []change, bits func(Entry) uint3
 	}
 	for _, c := range changes[known:] {
 		if !c.gone {
-			n.push(entry{uint64(c.ModSeq), uint32(c.UID), bits(c.Entry)})
+			n.push(entry{uint64(c.ModSeq), uint32(c.UID), bits(c.state)})
 		}
 	}
 	n.sets = sets()
@@ -233,7 +234,7 @@ func (v *View) lastUID() mail.UID {
 
 // rewrite fills n with the chunks of v, of which those that changes touch are
 // made anew.
-func (n *View) rewrite(v *View, changes []change, bits func(Entry) uint32) {
+func (n *View) rewrite(v *View, changes []change, bits func(state) uint32) {
 	n.chunks = make([][]entry, 0, len(v.chunks)+1)
 	n.starts = make([]int, 0, len(v.chunks)+1)
 	for c := range v.numChunks() {
@@ -250,7 +251,7 @@ func (n *View) rewrite(v *View, changes []change, bits func(Entry) uint32) {
 	}
 }
 
-func rewriteChunk(chunk []entry, changes []change, bits func(Entry) uint32) []entry {
+func rewriteChunk(chunk []entry, changes []change, bits func(state) uint32) []entry {
 	fresh := make([]entry, 0, chunkLen)
 	for _, e := range chunk {
 		for len(changes) > 0 && uint32(changes[0].UID) < e.uid {
@@ -262,7 +263,7 @@ func rewriteChunk(chunk []entry, changes []change, bits func(Entry) uint32) []en
 			if c.gone {
 				continue
 			}
-			e = entry{uint64(c.ModSeq), e.uid, bits(c.Entry)}
+			e = entry{uint64(c.ModSeq), e.uid, bits(c.state)}
 		}
 		fresh = append(fresh, e)
 	}

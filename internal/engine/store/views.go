@@ -25,7 +25,7 @@ type views struct {
 type slot struct {
 	mailbox mail.MailboxID
 	view    *View
-	sets    map[mail.Keywords]uint32 // index into view.sets
+	sets    map[words]uint32 // index into view.sets
 	memory  int64
 	at      *list.Element
 
@@ -37,6 +37,7 @@ type slot struct {
 type commit struct {
 	modseq  mail.ModSeq
 	changes []change
+	names   *names // of the mailbox now; nil: as before
 }
 
 func newViews(budget int64) *views {
@@ -83,7 +84,7 @@ func (vs *views) get(id mail.MailboxID) (v *View, sl *slot, loads bool) {
 
 // load reads a view and brings it up to date with what was committed meanwhile.
 func (vs *views) load(ctx context.Context, sl *slot,
-	read func(context.Context, mail.MailboxID) (*View, map[mail.Keywords]uint32, error)) (*View, error) {
+	read func(context.Context, mail.MailboxID) (*View, map[words]uint32, error)) (*View, error) {
 	v, sets, err := read(ctx, sl.mailbox)
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
@@ -100,7 +101,7 @@ func (vs *views) load(ctx context.Context, sl *slot,
 	sl.view, sl.sets = v, sets
 	for _, c := range sl.pending {
 		if c.modseq > v.modseq {
-			sl.apply(c.modseq, c.changes)
+			sl.apply(c)
 		}
 	}
 	sl.pending = nil
@@ -110,9 +111,9 @@ func (vs *views) load(ctx context.Context, sl *slot,
 	return sl.view, nil
 }
 
-// apply brings the view of a mailbox to modseq, if there is one. Commits must
+// apply brings the view of a mailbox to a commit, if there is one. Commits must
 // come in order.
-func (vs *views) apply(id mail.MailboxID, modseq mail.ModSeq, changes []change) {
+func (vs *views) apply(id mail.MailboxID, c commit) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	sl := vs.slots[id]
@@ -120,10 +121,10 @@ func (vs *views) apply(id mail.MailboxID, modseq mail.ModSeq, changes []change) 
 	case sl == nil:
 		return
 	case sl.view == nil:
-		sl.pending = append(sl.pending, commit{modseq, changes})
+		sl.pending = append(sl.pending, c)
 		return
 	}
-	sl.apply(modseq, changes)
+	sl.apply(c)
 	if len(sl.sets) >= maxSets {
 		vs.remove(sl)
 		return
@@ -167,21 +168,25 @@ func (vs *views) evict() {
 }
 
 // apply replaces the view by one with the changes.
-func (sl *slot) apply(modseq mail.ModSeq, changes []change) {
-	changes = lastOfEach(changes)
-	sets := sl.view.sets
-	sl.view = sl.view.with(modseq, changes, func(e Entry) uint32 {
-		if e.Keywords == "" {
+func (sl *slot) apply(c commit) {
+	changes := lastOfEach(c.changes)
+	sets, spelled := sl.view.sets, sl.view.names
+	if c.names != nil && !slices.Equal(c.names.list, spelled.list) {
+		spelled = c.names
+	}
+	sl.view = sl.view.with(c.modseq, changes, func(e state) uint32 {
+		if e.words == "" {
 			return uint32(e.Flags)
 		}
-		i, ok := sl.sets[e.Keywords]
+		i, ok := sl.sets[e.words]
 		if !ok {
 			i = uint32(len(sets))
-			sets = append(sets, e.Keywords) // Older views do not look behind their own length.
-			sl.sets[e.Keywords] = i
+			sets = append(sets, e.words) // Older views do not look behind their own length.
+			sl.sets[e.words] = i
 		}
 		return i<<8 | uint32(e.Flags)
-	}, func() []mail.Keywords { return sets })
+	}, func() []words { return sets })
+	sl.view.names = spelled
 }
 
 // lastOfEach sorts changes by UID and keeps the last of each.

@@ -102,7 +102,7 @@ func (s *session) deliver(ctx context.Context, in *store.Incoming, filing store.
 	filed, err := s.srv.cfg.Appender.Deliver(ctx, in, []store.Filing{filing})
 	if err != nil {
 		s.logFailure("APPEND", err)
-		return appendStatus(err)
+		return statusAs(err, mail.NotFound, imap.CodeTryCreate), nil
 	}
 	s.appended++
 	return okCode(imap.CodeAppendUID(filed[0].UIDValidity, filed[0].UID), "done")

@@ -10,9 +10,6 @@ import (
 	"yubin/internal/proto/imap"
 )
 
-// maxFlagNames bounds the keywords in a FLAGS response.
-const maxFlagNames = 256
-
 // knownKeywords are told in FLAGS of every mailbox (RFC 9051 §2.3.2).
 func knownKeywords() []string {
 	return []string{"$Forwarded", "$MDNSent", "$Junk", "$NonJunk", "$Phishing"}
@@ -82,9 +79,12 @@ func (s *session) firstView(ctx context.Context, row *store.Mailbox) (*store.Vie
 func (s *session) describe(b *selected, row *store.Mailbox) {
 	names := flagNames(b.view)
 	s.out.Flags(names...)
-	permanent := append(slices.Clone(names), `\*`)
-	if b.readOnly {
+	permanent := slices.Clone(names)
+	switch {
+	case b.readOnly:
 		permanent = nil
+	case b.view.KeywordRoom():
+		permanent = append(permanent, `\*`)
 	}
 	s.out.Status("", imap.OK, imap.CodePermanentFlags(permanent...), "what can be changed")
 	s.out.Exists(uint32(b.view.Len()))
@@ -103,11 +103,9 @@ func flagNames(v *store.View) []string {
 	names := (mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.Draft).AppendNames(nil)
 	system := len(names)
 	names = append(names, knownKeywords()...)
-	for _, k := range v.KeywordSets() {
-		for _, n := range k.Names() {
-			if len(names) < maxFlagNames && !slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) {
-				names = append(names, n)
-			}
+	for _, n := range v.Keywords() {
+		if !slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) {
+			names = append(names, n)
 		}
 	}
 	slices.Sort(names[system:])

@@ -279,6 +279,48 @@ func (brokenRows) RowsWithin(context.Context, mail.MailboxID, []mail.UID, store.
 	return nil, 0, fmt.Errorf("database password is wrong")
 }
 
+// A mailbox has a bounded number of different keywords; PERMANENTFLAGS tells
+// when there is no room for more.
+func TestKeywordLimit(t *testing.T) {
+	h := newHouse(t)
+	for i := range store.MaxBoxKeywords/mail.MaxKeywords + 1 {
+		h.deliver(mail.Inbox, simple(fmt.Sprint(i)), 0)
+	}
+	c := h.client(t, "A")
+	c.run("SELECT INBOX")
+	keyword := 0
+	for i := range store.MaxBoxKeywords / mail.MaxKeywords {
+		var list []string
+		for range mail.MaxKeywords {
+			list = append(list, fmt.Sprint("k", keyword))
+			keyword++
+		}
+		if got := c.run("STORE %d FLAGS.SILENT (%s)", i+1, strings.Join(list, " ")); !strings.HasPrefix(got, "OK") {
+			t.Fatal(got)
+		}
+	}
+	for _, cmd := range []string{"STORE 5 +FLAGS (another)", "STORE 5 FLAGS (another)", "APPEND INBOX (another) {1+}\r\nx"} {
+		if got := c.run("%s", cmd); !strings.HasPrefix(got, "NO [LIMIT] a mailbox has at most 256 different keywords") {
+			t.Errorf("%s: %s", cmd, got)
+		}
+	}
+	if got := c.run("STORE 5 FLAGS (K7)"); !strings.HasPrefix(got, "OK") {
+		t.Error(got)
+	}
+	view, err := h.store.View(h.ctx, h.boxID(mail.Inbox))
+	h.must(err)
+	if names := flagNames(view); len(names) < store.MaxBoxKeywords || view.KeywordRoom() {
+		t.Errorf("%d flags are told, room for more: %v", len(names), view.KeywordRoom())
+	}
+}
+
+func (h *house) boxID(name mail.MailboxName) mail.MailboxID {
+	h.t.Helper()
+	box, err := h.store.Mailbox(h.ctx, h.alice, name)
+	h.must(err)
+	return box.ID
+}
+
 func TestScram(t *testing.T) {
 	h := newHouse(t)
 	c := h.dial(t)
