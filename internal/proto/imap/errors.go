@@ -19,6 +19,8 @@ const (
 	// BadMailbox: NO [CANNOT]; a mailbox name that is neither modified UTF-7
 	// nor UTF-8.
 	BadMailbox
+	// NoRoom: NO [LIMIT]; there is no memory for the command just now.
+	NoRoom
 )
 
 // Error is a command that cannot be carried out because of how it was written.
@@ -43,6 +45,8 @@ func (e *Error) Error() string {
 		return "the search text is not in a known charset"
 	case BadMailbox:
 		return "the mailbox name is not valid modified UTF-7 or UTF-8"
+	case NoRoom:
+		return "there is not enough memory for that just now; try again later"
 	}
 	name := e.Name
 	if name != "" {

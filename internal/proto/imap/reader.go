@@ -28,11 +28,24 @@ type Source interface {
 	io.Reader
 }
 
+// parsedFactor is how many octets a command takes in memory for each of its own,
+// about, with what it is parsed into.
+const parsedFactor = 4
+
 // Reader assembles commands. It holds nothing between them.
 type Reader struct {
 	src     Source
 	proceed func() error
+	room    func(octets int) bool // nil: there always is
 }
+
+// Count has room told how many octets a command takes, more and more while it
+// comes, and 0 when it is done with. If there is no room for it, the command is an
+// Error of kind NoRoom.
+func (r *Reader) Count(room func(octets int) bool) { r.room = room }
+
+// fits tells that the command takes octets, and whether there is room for them.
+func (r *Reader) fits(octets int) bool { return r.room == nil || r.room(parsedFactor*octets) }
 
 // NewReader returns a reader of src. Proceed sends and flushes a command
 // continuation request ("+ ..."), each time a literal that the client waits
@@ -50,12 +63,16 @@ func NewReader(src Source, proceed func() error) *Reader {
 // reads Size octets from the source, and calls FinishAppend; to refuse it, it
 // calls RefuseAppend.
 func (r *Reader) ReadCommand(mode Mode) (Command, error) {
+	r.fits(0)
 	line, err := r.src.ReadLine(MaxLine)
 	if err != nil {
 		return Command{}, err
 	}
 	lit, at, ok := trailingLiteral(line)
-	if !ok {
+	switch {
+	case !r.fits(len(line)):
+		return Command{}, r.drop(lit, &Error{Kind: NoRoom, Tag: tagOf(line)})
+	case !ok:
 		return ParseCommand(line, mode)
 	}
 	if isMessage(line[:at]) {
@@ -88,6 +105,8 @@ func (r *Reader) assemble(line []byte, mode Mode) (Command, error) {
 			return r.parseAppend(buf, lit, mode)
 		case lit.Size > MaxLiteralSize-octets || n > MaxLiterals:
 			return Command{}, r.drop(lit, &Error{Kind: TooBig, Tag: tagOf(buf), Column: at})
+		case !r.fits(len(buf) + int(lit.Size)):
+			return Command{}, r.drop(lit, &Error{Kind: NoRoom, Tag: tagOf(buf), Column: at})
 		}
 		octets += lit.Size
 		var err error

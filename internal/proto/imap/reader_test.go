@@ -210,3 +210,37 @@ func TestReaderKeepsNothing(t *testing.T) {
 		t.Errorf("%v allocations for NOOP", n)
 	}
 }
+
+// TestReaderCountsCommands: a command for which there is no room is refused, what
+// comes of it unasked is dropped, and the next one is read.
+func TestReaderCountsCommands(t *testing.T) {
+	w, r := newWire("a NOOP\r\nb LOGIN {3+}\r\nxyz {2000+}\r\n" + strings.Repeat("p", 2000) + "\r\n" +
+		"c SEARCH SUBJECT {2000}\r\nd SEARCH SUBJECT " + strings.Repeat("q", 2000) + "\r\ne NOOP\r\n")
+	var most, now int
+	r.Count(func(octets int) bool {
+		now = octets
+		if octets <= 4000 {
+			most = max(most, octets)
+		}
+		return octets <= 4000
+	})
+	for _, want := range []struct {
+		tag  string
+		fits bool
+	}{{"a", true}, {"b", false}, {"c", false}, {"d", false}, {"e", true}} {
+		cmd, err := r.ReadCommand(Mode{})
+		var e *Error
+		switch {
+		case want.fits && (err != nil || cmd.Tag != want.tag):
+			t.Errorf("%s: %+v, %v", want.tag, cmd, err)
+		case !want.fits && (!errors.As(err, &e) || e.Kind != NoRoom || e.Tag != want.tag):
+			t.Errorf("%s: %v", want.tag, err)
+		}
+	}
+	if w.prompts != 0 || most == 0 || now == 0 {
+		t.Errorf("%d prompts, %d octets counted at most", w.prompts, most)
+	}
+	if _, err := r.ReadCommand(Mode{}); err != io.EOF || now != 0 {
+		t.Errorf("at the end: %v, %d octets are counted", err, now)
+	}
+}

@@ -90,6 +90,8 @@ func parseStatus(e *imap.Error) status {
 		return status{imap.NO, imap.CodeBadCharset("UTF-8", "US-ASCII"), e.Error()}
 	case imap.BadMailbox:
 		return status{imap.NO, imap.CodeCannot, e.Error()}
+	case imap.NoRoom:
+		return status{imap.NO, imap.CodeLimit, e.Error()}
 	}
 	return status{imap.BAD, "", e.Error()}
 }

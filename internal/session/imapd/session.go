@@ -11,6 +11,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/proto/imap"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
 )
@@ -23,6 +24,7 @@ type session struct {
 	listener Listener
 	in       *imap.Reader
 	out      *imap.Encoder
+	command  heap.Hold // for the command that is being read or carried out
 	mode     imap.Mode
 	rev2     bool // ENABLE IMAP4rev2 was done
 
@@ -43,7 +45,18 @@ func newSession(srv *Server, conn *netx.Conn, l Listener) *session {
 	s.mode.Decode = decodeCharset
 	s.out = imap.NewEncoder(conn)
 	s.in = imap.NewReader(conn, s.proceed)
+	s.command.Of(conn.Share())
+	s.in.Count(s.roomFor)
 	return s
+}
+
+// roomFor takes memory for a command that is being read, or gives it back.
+func (s *session) roomFor(octets int) bool {
+	if octets == 0 {
+		s.command.Release()
+		return true
+	}
+	return s.command.Grow(octets) == nil
 }
 
 // proceed asks the client for a literal that it waits with.

@@ -52,7 +52,8 @@ const (
 // wait less long for input. When there are none, the network that has most
 // strangers gives one up, the one that waits longest, for who comes in; if that
 // is the comer's own network, one that does not wait just now stays, and the
-// comer may be refused. Who logged in is never shown out. Safe for concurrent use.
+// comer may be refused. Who logged in is never shown out, but no account gets more
+// slots than it leaves to others. Safe for concurrent use.
 type Slots struct {
 	patience atomic.Int64 // of strangers, as time.Duration; 0: as ever
 
@@ -232,6 +233,8 @@ func (s *Slots) know(c *Conn, account int64) error {
 		return mail.Errorf(mail.RateLimited, "this account has %d sessions, which is as many as it may have", l.PerAccount)
 	case l.Total > 0 && s.known >= l.Total-l.Total/reservedPart:
 		return mail.Errorf(mail.Unavailable, "%s; try again later", TooMany)
+	case l.Total > 0 && s.accounts[account] >= l.Total-l.Total/reservedPart-s.known:
+		return mail.Errorf(mail.RateLimited, "this account has %d sessions, as many as are left for all others", s.accounts[account])
 	}
 	s.forget(c)
 	c.seat.standing, c.seat.account = known, account

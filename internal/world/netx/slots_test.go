@@ -137,7 +137,7 @@ func TestWhoIsAtWorkStays(t *testing.T) {
 
 func TestWhoLoggedInStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := visit(t, Limits{Total: 16, PerAccount: 10})
+		v := visit(t, Limits{Total: 64, PerAccount: 10}) // 56 for who logged in.
 		var known []*client
 		for i := range 10 {
 			c, _ := v.come(t, fmt.Sprintf("192.0.2.%d:1", i))
@@ -150,17 +150,17 @@ func TestWhoLoggedInStays(t *testing.T) {
 		if got := c.say(t, "login 7"); got != mail.RateLimited.String() {
 			t.Errorf("one session more than an account may have: %q", got)
 		}
-		for i := range 4 {
+		for i := range 46 {
 			c, _ := v.come(t, fmt.Sprintf("192.0.2.%d:1", 30+i))
-			if got := c.say(t, "login 8"); got != "login 8" {
-				t.Fatalf("login %d: %q", i, got)
+			if login := fmt.Sprint("login ", 10+i); c.say(t, login) != login {
+				t.Fatalf("%s failed", login)
 			}
 		}
 		if got := c.say(t, "login 9"); got != mail.Unavailable.String() {
 			t.Errorf("a login on the slots of strangers: %q", got)
 		}
 		time.Sleep(10 * time.Second)
-		for i := range 20 { // On the two slots that are left.
+		for i := range 20 { // On the eight slots that are left.
 			if _, in := v.come(t, fmt.Sprintf("198.51.%d.1:1", i)); !in {
 				t.Fatalf("stranger %d was not let in", i)
 			}
@@ -174,8 +174,30 @@ func TestWhoLoggedInStays(t *testing.T) {
 		_ = known[0].Close()
 		synctest.Wait()
 		c, _ = v.come(t, "192.0.2.21:1")
-		if got := c.say(t, "login 7"); got != "login 7" {
-			t.Errorf("after a session of the account ended: %q", got)
+		if got := c.say(t, "login 99"); got != "login 99" {
+			t.Errorf("after a session ended: %q", got)
+		}
+		v.stop()
+		<-v.served
+	})
+}
+
+// TestNoAccountTakesAll: it gets no more slots than it leaves to others.
+func TestNoAccountTakesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := visit(t, Limits{Total: 64})
+		for _, a := range []struct{ account, sessions int }{{7, 28}, {8, 14}, {9, 7}} {
+			for i := range a.sessions + 1 {
+				c, _ := v.come(t, fmt.Sprintf("192.0.2.%d:1", i))
+				got, login := "", fmt.Sprint("login ", a.account)
+				if got = c.say(t, login); (got == login) != (i < a.sessions) {
+					t.Fatalf("session %d of account %d: %q", i, a.account, got)
+				}
+				if i == a.sessions {
+					_ = c.Close()
+				}
+			}
+			synctest.Wait()
 		}
 		v.stop()
 		<-v.served
