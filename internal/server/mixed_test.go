@@ -344,7 +344,7 @@ func (m *bustle) accounts(n int) error {
 	if _, err := m.client.AddAccount(ctx, admin.NewAccount{Address: address, Password: "secret"}); err != nil {
 		return err
 	}
-	language, many := "ja", int64(1_000_000+n)
+	language, many := "ja", int64(1<<40+n) // more than anybody gets here
 	change := admin.AccountChange{Language: &language, Quota: &admin.QuotaChange{Messages: &many}}
 	if _, err := m.client.ChangeAccount(ctx, address, change); err != nil {
 		return err
