@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
@@ -58,8 +57,8 @@ func (im *image) open(ctx context.Context, s Snapshot, o Options, lost func(int6
 			}
 			continue
 		}
-		if strings.HasPrefix(e.Path, s.BlobFolder+"/") {
-			im.files[e.Path[strings.LastIndexByte(e.Path, '/')+1:]] = e
+		if e.Path.In(s.BlobFolder.String()) {
+			im.files[e.Path.Base()] = e
 		}
 	}
 	path := filepath.Join(im.scratch, "snapshot.db")
@@ -72,6 +71,9 @@ func (im *image) open(ctx context.Context, s Snapshot, o Options, lost func(int6
 }
 
 func (im *image) database(ctx context.Context, s Snapshot, path string, o Options, lost func(int64, error) error) error {
+	if err := room(im.scratch, s.Database.Size); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return refuse(s, err)

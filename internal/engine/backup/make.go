@@ -8,16 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 	"yubin/internal/world/sqldb"
 )
 
@@ -72,9 +71,16 @@ func within(path, folder string) bool {
 func Make(ctx context.Context, d *depot.Depot, source Source, o Options) (Snapshot, error) {
 	m := &maker{ctx: ctx, d: d, source: source, o: o, started: o.Now()}
 	m.list.put = m.put
-	m.snap = Snapshot{Format: format, Version: o.Version, Base: filepath.Base(source.DB.Path()), BlobFolder: source.BlobFolder}
+	m.snap = Snapshot{Format: format, Version: o.Version}
+	var err error
+	if m.snap.Base, err = depot.ParseName(filepath.Base(source.DB.Path())); err == nil {
+		m.snap.BlobFolder, err = depot.ParseName(source.BlobFolder)
+	}
+	if err != nil {
+		return m.snap, mail.Errorf(mail.Internal, "%w", err)
+	}
 	release := source.Blobs.Hold()
-	err := m.run()
+	err = m.run()
 	if e := release(); err == nil && e != nil {
 		err = e
 	}
@@ -167,8 +173,12 @@ func (m *maker) messages() error {
 	defer stop()
 	old, more := before()
 	for _, f := range m.files {
-		path := m.source.BlobFolder + "/" + f.name[:2] + "/" + f.name
-		for more && old.Path < path {
+		path, err := depot.ParseName(m.source.BlobFolder + "/" + f.name[:min(2, len(f.name))] + "/" + f.name)
+		if err != nil {
+			m.fault("a message has its octets in %q, which is no name of a file", f.name)
+			continue
+		}
+		for more && old.Path.String() < path.String() {
 			old, more = before()
 		}
 		if more && old.Path == path && old.Size == f.size && m.hasAll(old) {
@@ -194,7 +204,7 @@ func (m *maker) before() iter.Seq[entry] {
 			return
 		}
 		for e, err := range entries(m.d, last.Files) {
-			if err != nil || !strings.HasPrefix(e.Path, m.source.BlobFolder+"/") || !yield(e) {
+			if err != nil || !e.Path.In(m.source.BlobFolder) || !yield(e) {
 				return
 			}
 		}
@@ -210,7 +220,7 @@ func (m *maker) hasAll(e entry) bool {
 	return true
 }
 
-func (m *maker) message(path string, f namedFile) error {
+func (m *maker) message(path depot.Name, f namedFile) error {
 	in, err := m.source.Blobs.Open(f.name)
 	if err != nil && mail.KindOf(err) == mail.NotFound {
 		m.fault("%s is missing in the store", path)
@@ -237,13 +247,13 @@ func (m *maker) fault(format string, args ...any) {
 }
 
 // copy keeps a file as it is now.
-func (m *maker) copy(path string, in io.Reader) (e entry, err error) {
+func (m *maker) copy(path depot.Name, in io.Reader) (e entry, err error) {
 	e.Path = path
 	m.buf = slices.Grow(m.buf[:0], filePiece)
 	for {
 		n, err := io.ReadFull(in, m.buf[:filePiece])
 		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return e, &mail.Error{Kind: mail.Unavailable, Text: "cannot read " + path + " of the data folder", Err: err}
+			return e, &mail.Error{Kind: mail.Unavailable, Text: "cannot read " + path.String() + " of the data folder", Err: err}
 		}
 		if n > 0 {
 			h, putErr := m.put(m.buf[:n])
@@ -266,6 +276,11 @@ func (m *maker) copy(path string, in io.Reader) (e entry, err error) {
 // others copies what else stands in the data folder.
 func (m *maker) others() error {
 	root := m.source.Folder
+	from, err := files.Open(root)
+	if err != nil {
+		return &mail.Error{Kind: mail.Unavailable, Text: "cannot read the data folder", Err: err}
+	}
+	defer from.Close()
 	return filepath.WalkDir(root, func(path string, f fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // It went meanwhile.
@@ -283,18 +298,18 @@ func (m *maker) others() error {
 			}
 			return nil
 		}
-		return m.other(path, filepath.ToSlash(name), f)
+		return m.other(from, filepath.ToSlash(name), f)
 	})
 }
 
 // skips reports whether a name in the data folder is not copied as a file.
 func (m *maker) skips(name string) bool {
-	base := m.snap.Base
+	base := m.snap.Base.String()
 	return name == m.source.BlobFolder || slices.Contains(m.source.Skip, name) ||
 		name == base || name == base+"-wal" || name == base+"-shm" || name == base+".lock"
 }
 
-func (m *maker) other(path, name string, f fs.DirEntry) error {
+func (m *maker) other(from *files.Folder, name string, f fs.DirEntry) error {
 	switch {
 	case f.Type()&fs.ModeSymlink != 0:
 		m.fault("%s is a link and was left out", name)
@@ -302,7 +317,12 @@ func (m *maker) other(path, name string, f fs.DirEntry) error {
 	case !f.Type().IsRegular():
 		return nil // A folder, whose files follow, or a socket.
 	}
-	in, err := os.Open(path)
+	kept, err := depot.ParseName(name)
+	if err != nil {
+		m.fault("%q cannot be the name of a file in a backup and was left out", name)
+		return nil
+	}
+	in, err := from.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -313,7 +333,7 @@ func (m *maker) other(path, name string, f fs.DirEntry) error {
 	if info, err := in.Stat(); err == nil {
 		m.at.Total += info.Size()
 	}
-	e, err := m.copy(name, in)
+	e, err := m.copy(kept, in)
 	if err != nil {
 		return err
 	}

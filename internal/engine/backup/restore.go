@@ -5,15 +5,17 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"path"
 
 	"yubin/internal/engine/queue"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 )
 
 // Restored says what became of a Restore.
@@ -25,20 +27,23 @@ type Restored struct {
 	Problems []string `json:"problems,omitempty"` // that the store had already
 }
 
-// Restore makes a data folder of a snapshot at path, which must not exist or be
+// Restore makes a data folder of a snapshot at folder, which must not exist or be
 // empty. Every object is verified on the way. Mail that waits to be sent is put
 // on hold, unless sending says to send it again. A Restore that was cut short
 // leaves a folder that no server takes, and can be begun anew.
-func Restore(ctx context.Context, d *depot.Depot, s Snapshot, path string, sending bool, o Options) (r Restored, err error) {
-	if err := Check(d.Path(), Source{Folder: path}); err != nil {
+func Restore(ctx context.Context, d *depot.Depot, s Snapshot, folder string, sending bool, o Options) (r Restored, err error) {
+	if err := Check(d.Path(), Source{Folder: folder}); err != nil {
 		return r, err
 	}
-	to, err := datadir.Fill(path)
+	to, err := datadir.Fill(folder)
 	if err != nil {
 		return r, mail.Errorf(mail.Conflict, "%w", err)
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	w := &restorer{ctx: ctx, d: d, to: to, o: o, at: Progress{Phase: "restore", Total: s.Octets()}, folders: map[string]bool{}}
+	w := &restorer{ctx: ctx, d: d, to: to, o: o, at: Progress{Phase: "restore", Total: s.Octets()}, folders: map[string]bool{".": true}}
+	if err := room(folder, s.Octets()); err != nil {
+		return r, err
+	}
 	if err := w.all(s); err != nil {
 		return r, err
 	}
@@ -56,7 +61,8 @@ type restorer struct {
 	to      *datadir.Filling
 	o       Options
 	at      Progress
-	folders map[string]bool
+	base    depot.Name
+	folders map[string]bool // below the data folder
 }
 
 func (w *restorer) wrote(n int64) error {
@@ -69,6 +75,9 @@ func (w *restorer) wrote(n int64) error {
 
 func (w *restorer) all(s Snapshot) error {
 	for e, err := range entries(w.d, s.Files) {
+		if err == nil && s.taken(e.Path) {
+			err = &depot.Damaged{Why: fmt.Sprintf("it has a file %s, which a data folder has of its own", e.Path)}
+		}
 		if err == nil {
 			err = w.file(e)
 		}
@@ -101,36 +110,41 @@ func refuse(s Snapshot, err error) error {
 }
 
 func (w *restorer) file(e entry) error {
-	if !filepath.IsLocal(filepath.FromSlash(e.Path)) {
-		return &depot.Damaged{Why: fmt.Sprintf("%q is no name of a file in a data folder", e.Path)}
+	f, err := w.create(e.Path)
+	if errors.Is(err, fs.ErrExist) {
+		return &depot.Damaged{Why: fmt.Sprintf("it has a file %s twice", e.Path)}
 	}
-	f, err := w.create(filepath.FromSlash(e.Path))
 	if err != nil {
 		return err
 	}
 	return errors.Join(copyFile(w.d, e, f, w.wrote), finish(f))
 }
 
-func (w *restorer) create(name string) (*os.File, error) {
-	path := w.to.Path(name)
-	for at := filepath.Dir(path); !w.folders[at] && len(at) >= len(w.to.Path("")); at = filepath.Dir(at) {
+func (w *restorer) create(name depot.Name) (*os.File, error) {
+	for at := path.Dir(name.String()); !w.folders[at]; at = path.Dir(at) {
 		w.folders[at] = true
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	root := w.to.Folder().Root()
+	if err := root.MkdirAll(path.Dir(name.String()), 0o700); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return root.OpenFile(name.String(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// room tells before anything is written that a snapshot does not fit a disk: it
+// may claim any size.
+func room(folder string, octets int64) error {
+	if free, ok := files.Free(folder); ok && uint64(octets) > free {
+		return mail.Errorf(mail.Unavailable, "the snapshot has %d MiB, the disk of %s has %d MiB free", octets>>20, folder, free>>20)
+	}
+	return nil
 }
 
 func finish(f *os.File) error { return errors.Join(f.Sync(), f.Close()) }
 
 func (w *restorer) syncFolders() error {
-	for path := range w.folders {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	for name := range w.folders {
+		if err := w.to.Folder().Sync(name); err != nil {
 			return err
 		}
 	}
@@ -140,11 +154,11 @@ func (w *restorer) syncFolders() error {
 // settle opens what was restored, verifies it, and sees to it that no mail is
 // sent twice.
 func settle(ctx context.Context, to *datadir.Filling, s Snapshot, sending bool, o Options, r *Restored) error {
-	blobs, err := blob.Open(to.Path(s.BlobFolder), rand.Reader)
+	blobs, err := blob.Open(to.Path(s.BlobFolder.String()), rand.Reader)
 	if err != nil {
 		return err
 	}
-	e, err := openEngines(ctx, to.Path(s.Base), blobs, o.Now, slog.New(slog.DiscardHandler))
+	e, err := openEngines(ctx, to.Path(s.Base.String()), blobs, o.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
 	"yubin/internal/world/sqldb"
 )
@@ -22,6 +23,9 @@ const (
 	listOctets = 512 << 10          // of one list of files, about
 	shelfList  = 16 << 10           // octets at which a list may end early, between two folders
 	MaxFile    = 32 << 30           // octets of one file
+	MaxFiles   = 1 << 26            // of one snapshot
+	MaxStream  = 1 << 44            // octets of the database: what SQLite can have in pages of 4 KiB
+	MaxOctets  = 1 << 50            // of all files
 	MaxFaults  = 1000               // named in one snapshot
 	idTime     = "20060102T150405Z" // of an ID
 	pieceSize  = pagePiece * sqldb.PageSize
@@ -34,8 +38,8 @@ type Snapshot struct {
 	Time       time.Time     `json:"time"` // the moment that it shows
 	Version    string        `json:"version"`
 	Database   Stream        `json:"database"`
-	Base       string        `json:"base"`       // name of the database file
-	BlobFolder string        `json:"blobFolder"` // name of the folder of large messages
+	Base       depot.Name    `json:"base"`       // name of the database file
+	BlobFolder depot.Name    `json:"blobFolder"` // name of the folder of large messages
 	Files      Files         `json:"files"`
 	Written    int64         `json:"written"` // octets that it added to the depot
 	Took       time.Duration `json:"took"`
@@ -62,7 +66,7 @@ type Files struct {
 
 // entry is one file in a list.
 type entry struct {
-	Path   string       `json:"path"` // in the data folder, with slashes
+	Path   depot.Name   `json:"path"` // in the data folder
 	Size   int64        `json:"size"`
 	Pieces []depot.Hash `json:"pieces"`
 }
@@ -94,12 +98,51 @@ func load(d *depot.Depot, name string) (s Snapshot, err error) {
 		return s, err
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return s, &depot.Damaged{Pack: name, Why: "it cannot be read: " + err.Error()}
+		return s, &depot.Damaged{Pack: "snapshot " + name, Why: "it cannot be read: " + err.Error()}
 	}
 	if s.Format > format {
 		return s, mail.Errorf(mail.Conflict, "snapshot %s was made by a newer yubin (%s, format %d); use that version", name, s.Version, s.Format)
 	}
+	if why := s.wrong(name); why != "" {
+		return s, &depot.Damaged{Pack: "snapshot " + name, Why: why}
+	}
 	return s, nil
+}
+
+// wrong says why s cannot be a snapshot that Make recorded as name; "" if it
+// can. What it claims to hold fits what it names.
+func (s Snapshot) wrong(name string) string {
+	db := s.Database
+	switch {
+	case s.ID != name:
+		return fmt.Sprintf("it calls itself %q", s.ID)
+	case !s.Base.Single() || !s.BlobFolder.Single() || s.taken(s.BlobFolder) || slices.Contains(datadir.Own(), s.Base.String()):
+		return fmt.Sprintf("a data folder cannot have its database in %q and messages in %q", s.Base, s.BlobFolder)
+	case db.Size < 0 || db.Size > MaxStream || db.Piece < sqldb.PageSize || db.Piece > depot.MaxObject ||
+		int64(len(db.Indexes)) != parts(parts(db.Size, db.Piece), indexLen):
+		return fmt.Sprintf("its database cannot have %d octets in pieces of %d under %d indexes", db.Size, db.Piece, len(db.Indexes))
+	case s.Files.Count < 0 || s.Files.Count > MaxFiles || s.Files.Octets < 0 || s.Files.Octets > MaxOctets || len(s.Files.Lists) > s.Files.Count:
+		return fmt.Sprintf("it cannot have %d files of %d octets in %d lists", s.Files.Count, s.Files.Octets, len(s.Files.Lists))
+	}
+	return ""
+}
+
+// taken reports whether a name in the data folder is the database's, with the
+// files beside it, or the folder's own.
+func (s Snapshot) taken(name depot.Name) bool {
+	rest, of := strings.CutPrefix(name.String(), s.Base.String())
+	return of && slices.Contains([]string{"", "-wal", "-shm", "-journal", ".lock"}, rest) || slices.Contains(datadir.Own(), name.String())
+}
+
+// parts is how many parts of at most each make up n.
+func parts(n, each int64) int64 { return (n + each - 1) / each }
+
+// wrong says why e cannot be a file of s; "" if it can.
+func (e entry) wrong() string {
+	if e.Path.IsZero() || e.Size < 0 || e.Size > MaxFile || int64(len(e.Pieces)) != parts(e.Size, filePiece) {
+		return fmt.Sprintf("a file %q cannot have %d octets in %d pieces", e.Path, e.Size, len(e.Pieces))
+	}
+	return ""
 }
 
 // Find returns the snapshot whose ID is or begins with id, or the newest if id

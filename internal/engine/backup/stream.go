@@ -47,10 +47,16 @@ func pieces(d *depot.Depot, s Stream) iter.Seq2[depot.Hash, error] {
 	return func(yield func(depot.Hash, error) bool) {
 		for _, index := range s.Indexes {
 			names, err := d.Get(index, nil)
-			if err != nil && !yield(depot.Hash{}, err) {
-				return
+			if n := len(names) / len(depot.Hash{}); err == nil && (n > indexLen || n*len(depot.Hash{}) != len(names)) {
+				err = &depot.Damaged{Object: index, Why: "it is no index"}
 			}
-			for ; len(names) >= len(depot.Hash{}); names = names[len(depot.Hash{}):] {
+			if err != nil {
+				if !yield(depot.Hash{}, err) {
+					return
+				}
+				continue
+			}
+			for ; len(names) > 0; names = names[len(depot.Hash{}):] {
 				if !yield(depot.Hash(names[:len(depot.Hash{})]), nil) {
 					return
 				}
@@ -68,6 +74,9 @@ func copyStream(d *depot.Depot, s Stream, w io.WriterAt, wrote func(int64) error
 		for h, err := range pieces(d, Stream{Indexes: []depot.Hash{index}}) {
 			if err == nil {
 				buf, err = d.Get(h, buf)
+			}
+			if err == nil && int64(len(buf)) != min(s.Piece, s.Size-offset) {
+				err = &depot.Damaged{Object: h, Why: fmt.Sprintf("it has %d octets, which is not a piece of the database", len(buf))}
 			}
 			if err != nil {
 				err = lost(offset, err)
@@ -96,7 +105,7 @@ type listWriter struct {
 }
 
 func (w *listWriter) add(e entry) error {
-	shelf := shelfOf(e.Path)
+	shelf := e.Path.Folder()
 	if w.text.Len() >= listOctets || shelf != w.last && w.text.Len() >= shelfList {
 		if err := w.close(); err != nil {
 			return err
@@ -120,19 +129,11 @@ func (w *listWriter) close() error {
 	return err
 }
 
-func shelfOf(path string) string {
-	for i := len(path) - 1; i >= 0; i-- {
-		if path[i] == '/' {
-			return path[:i]
-		}
-	}
-	return ""
-}
-
 // entries yields the files of a snapshot. An error is one of reading a list;
-// the files it names are left out.
+// the files it names are left out. Together they are never more than f says.
 func entries(d *depot.Depot, f Files) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
+		count, octets := 0, int64(0)
 		for _, list := range f.Lists {
 			text, err := d.Get(list, nil)
 			if err != nil && !yield(entry{}, err) {
@@ -140,9 +141,18 @@ func entries(d *depot.Depot, f Files) iter.Seq2[entry, error] {
 			}
 			for line := range bytes.Lines(text) {
 				var e entry
+				why := ""
 				if err := json.Unmarshal(line, &e); err != nil {
-					err = &depot.Damaged{Object: list, Why: fmt.Sprintf("it is no list of files: %v", err)}
-					if !yield(entry{}, err) {
+					why = fmt.Sprintf("it is no list of files: %v", err)
+				} else if why = e.wrong(); why == "" {
+					count++
+					octets += e.Size
+					if count > f.Count || octets > f.Octets {
+						why = fmt.Sprintf("the snapshot has more than %d files of %d octets", f.Count, f.Octets)
+					}
+				}
+				if why != "" {
+					if !yield(entry{}, &depot.Damaged{Object: list, Why: why}) || count > f.Count {
 						return
 					}
 					break
@@ -158,10 +168,13 @@ func entries(d *depot.Depot, f Files) iter.Seq2[entry, error] {
 // copyFile writes the pieces of a file.
 func copyFile(d *depot.Depot, e entry, w io.Writer, wrote func(int64) error) error {
 	var buf []byte
-	for _, h := range e.Pieces {
+	for i, h := range e.Pieces {
 		octets, err := d.Get(h, buf)
 		if err != nil {
 			return err
+		}
+		if want := min(filePiece, e.Size-int64(i)*filePiece); int64(len(octets)) != want {
+			return &depot.Damaged{Object: h, Why: fmt.Sprintf("it has %d octets of %d of the file %s", len(octets), want, e.Path)}
 		}
 		buf = octets
 		if _, err := w.Write(octets); err != nil {

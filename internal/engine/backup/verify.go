@@ -135,7 +135,7 @@ func (v *verifier) complete(s Snapshot) (sound bool, err error) {
 	n := 0
 	for h, err := range pieces(v.d, s.Database) {
 		if err == nil {
-			err = v.missing(h)
+			err = v.missing(h, min(s.Database.Piece, s.Database.Size-int64(n)*s.Database.Piece))
 		}
 		if err != nil {
 			v.problem("snapshot %s: octets %d to %d of the database: %v", s.ID, int64(n)*s.Database.Piece, int64(n+1)*s.Database.Piece-1, err)
@@ -146,8 +146,11 @@ func (v *verifier) complete(s Snapshot) (sound bool, err error) {
 		if err != nil {
 			v.problem("snapshot %s: a list of files: %v", s.ID, err)
 		}
-		for _, h := range e.Pieces {
-			if err := v.missing(h); err != nil {
+		if err == nil && s.taken(e.Path) {
+			v.problem("snapshot %s: it has a file %s, which a data folder has of its own", s.ID, e.Path)
+		}
+		for i, h := range e.Pieces {
+			if err := v.missing(h, min(filePiece, e.Size-int64(i)*filePiece)); err != nil {
 				v.problem("snapshot %s: file %s: %v", s.ID, e.Path, err)
 			}
 		}
@@ -155,12 +158,16 @@ func (v *verifier) complete(s Snapshot) (sound bool, err error) {
 	return v.sum.Problems == faults, v.ctx.Err()
 }
 
-func (v *verifier) missing(h depot.Hash) error {
+// missing says why an object of so many octets cannot be had.
+func (v *verifier) missing(h depot.Hash, size int64) error {
 	if err := v.bad[h]; err != nil {
 		return err
 	}
 	if !v.d.Has(h) {
 		return &depot.Damaged{Object: h, Why: "it is missing"}
+	}
+	if n := v.d.Size(h); n != size {
+		return &depot.Damaged{Object: h, Why: fmt.Sprintf("it has %d octets, not %d", n, size)}
 	}
 	return nil
 }
@@ -169,7 +176,7 @@ func (v *verifier) missing(h depot.Hash) error {
 // one that is not, the messages that cannot be read are named.
 func (v *verifier) deep(s Snapshot, sound bool) error {
 	im, err := openImage(v.ctx, v.d, s, v.o.Scratch, v.o.Options, func(int64, error) error { return nil })
-	if err != nil && !sound && mail.KindOf(err) == mail.Internal && v.ctx.Err() == nil {
+	if err != nil && mail.KindOf(err) == mail.Internal && v.ctx.Err() == nil {
 		v.problem("snapshot %s: its database cannot be opened any more: no message of it can be read", s.ID)
 		return nil
 	}

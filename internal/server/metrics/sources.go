@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"yubin/internal/engine/queue"
+	"yubin/internal/world/files"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/sqldb"
 )
@@ -77,7 +78,7 @@ func (w watched) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	if from.Folder != "" {
-		if free, ok := freeOctets(from.Folder); ok {
+		if free, ok := files.Free(from.Folder); ok {
 			gauge(out, roomDesc, float64(free))
 		}
 	}

@@ -158,7 +158,7 @@ func mark(path string) error {
 
 // writeMarker is durable but for the name of the file.
 func writeMarker(name string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func tighten(path string) error {
 // take tries once for the lock.
 func take(path string) (*Dir, error) {
 	name := filepath.Join(path, lockFile)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("data folder %s cannot be locked: %w", path, cause(err))
 	}

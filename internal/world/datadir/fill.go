@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+
+	"yubin/internal/world/files"
 )
 
 // fillingFile marks a folder that is being filled. It is no data folder before
@@ -17,39 +17,48 @@ const (
 
 // Filling is a data folder that is being made from a copy; this process alone
 // has it until Close.
-type Filling struct{ dir *Dir }
+type Filling struct {
+	dir    *Dir
+	folder *files.Folder
+}
 
 // Fill begins to fill the folder at path, which must not exist, be empty, or be
 // left from a Fill that was cut short: what that left is deleted.
 func Fill(path string) (*Filling, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	folder, err := files.Make(path)
+	if err != nil {
 		return nil, fmt.Errorf("data folder %s cannot be made: %w", path, cause(err))
 	}
-	if err := checkOwner(path); err != nil {
-		return nil, err
-	}
-	if err := mayFill(path); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(path, fillingFile), []byte(fillingText), 0o600); err != nil {
-		return nil, fmt.Errorf("data folder %s cannot be written: %w", path, cause(err))
-	}
-	d, err := take(path)
-	if err != nil {
-		return nil, err
-	}
-	f := &Filling{d}
-	if err := errors.Join(tighten(path), f.clear(), f.sync()); err != nil {
+	f := &Filling{folder: folder}
+	if err := f.begin(path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-func mayFill(path string) error {
-	if _, err := os.Stat(filepath.Join(path, fillingFile)); err == nil {
+func (f *Filling) begin(path string) error {
+	if err := checkOwner(path); err != nil {
+		return err
+	}
+	if err := f.mayFill(path); err != nil {
+		return err
+	}
+	if err := f.folder.Replace(fillingFile, []byte(fillingText)); err != nil {
+		return fmt.Errorf("data folder %s cannot be written: %w", path, cause(err))
+	}
+	d, err := take(path)
+	if err != nil {
+		return err
+	}
+	f.dir = d
+	return errors.Join(tighten(path), f.clear(), f.sync())
+}
+
+func (f *Filling) mayFill(path string) error {
+	if _, err := f.folder.Root().Lstat(fillingFile); err == nil {
 		return nil
 	}
-	entries, err := os.ReadDir(path)
+	entries, err := f.folder.List(".")
 	switch {
 	case err != nil:
 		return fmt.Errorf("data folder %s cannot be read: %w", path, cause(err))
@@ -60,7 +69,7 @@ func mayFill(path string) error {
 }
 
 func (f *Filling) clear() error {
-	entries, err := os.ReadDir(f.dir.path)
+	entries, err := f.folder.List(".")
 	if err != nil {
 		return err
 	}
@@ -68,12 +77,15 @@ func (f *Filling) clear() error {
 		if e.Name() == fillingFile || e.Name() == lockFile {
 			continue
 		}
-		if err := os.RemoveAll(f.dir.Path(e.Name())); err != nil {
+		if err := f.folder.Root().RemoveAll(e.Name()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Folder is the folder, to write in.
+func (f *Filling) Folder() *files.Folder { return f.folder }
 
 // Path returns the path of name in the folder.
 func (f *Filling) Path(name string) string { return f.dir.Path(name) }
@@ -83,26 +95,25 @@ func (f *Filling) Done() error {
 	if err := f.sync(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(f.Path(markerFile), []byte(markerText), 0o600); err != nil {
+	if err := f.folder.Replace(markerFile, []byte(markerText)); err != nil {
 		return fmt.Errorf("data folder %s cannot be written: %w", f.dir.path, cause(err))
 	}
-	if err := os.Remove(f.Path(fillingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.folder.Root().Remove(fillingFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("data folder %s cannot be written: %w", f.dir.path, cause(err))
 	}
 	return f.sync()
 }
 
-func (f *Filling) sync() error {
-	folder, err := os.Open(f.dir.path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
-}
+func (f *Filling) sync() error { return f.folder.Sync(".") }
 
 // Close lets other processes have the folder.
-func (f *Filling) Close() error { return f.dir.Close() }
+func (f *Filling) Close() error {
+	err := f.folder.Close()
+	if f.dir != nil {
+		err = errors.Join(err, f.dir.Close())
+	}
+	return err
+}
 
 // Own lists the names in a data folder that are this package's: a copy of the
 // folder has its own.

@@ -32,6 +32,13 @@
 //
 // Files are for their owner only (0600), folders too (0700).
 //
+// # A depot that somebody else wrote
+//
+// Nothing that stands in a depot is believed. All work goes through one open
+// folder (files.Folder): links and FIFOs in it are not followed. An object is
+// unpacked to at most MaxObject octets, whatever its table says. A name that a
+// record gives to a file is a Name, which is checked when it is read.
+//
 // It deliberately does not encrypt, and does not know what the objects are.
 package depot
 
@@ -40,15 +47,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // Limits and sizes.
@@ -56,6 +64,7 @@ const (
 	MaxObject  = 4 << 20  // octets of one object
 	PackSize   = 32 << 20 // octets at which a pack is closed
 	maxTable   = 1 << 20  // objects in one pack
+	maxPack    = PackSize + MaxObject + maxTable*tableEntry + trailer
 	MaxRecord  = 64 << 20 // octets of one record
 	MaxRecords = 10000    // records in one folder
 )
@@ -65,6 +74,7 @@ const (
 	markerFile   = "yubin-backup"
 	markerText   = "yubin backup, format 1\n"
 	markerHead   = "yubin backup, "
+	maxMarker    = 1 << 10
 	lockName     = "lock"
 	tempFolder   = "tmp"
 	packFolder   = "packs"
@@ -91,14 +101,17 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Damaged says that an object is not there as it was put.
+// Damaged says that an object, or a record, is not there as it was put.
 type Damaged struct {
-	Object Hash
-	Pack   string // its path; "" if no pack has the object
+	Object Hash   // zero for a record
+	Pack   string // its path, or the record's; "" if no pack has the object
 	Why    string
 }
 
 func (d *Damaged) Error() string {
+	if d.Object == (Hash{}) {
+		return strings.TrimPrefix(d.Pack+": "+d.Why, ": ")
+	}
 	if d.Pack == "" {
 		return fmt.Sprintf("object %.16s…: %s", d.Object, d.Why)
 	}
@@ -120,6 +133,7 @@ type Options struct {
 // Depot is an open depot. Not safe for concurrent use.
 type Depot struct {
 	path   string
+	dir    *files.Folder
 	step   func(string) error
 	lock   *os.File // nil if the folder cannot be written
 	packs  []*pack
@@ -146,13 +160,14 @@ func Open(o Options) (*Depot, error) {
 	if d.step == nil {
 		d.step = func(string) error { return nil }
 	}
-	if err := d.prepare(o); err != nil {
-		return nil, err
+	err := d.prepare(o)
+	if err == nil {
+		err = d.take(o.Write)
 	}
-	if err := d.take(o.Write); err != nil {
-		return nil, err
+	if err == nil {
+		err = d.load(o.Write)
 	}
-	if err := d.load(o.Write); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
@@ -174,6 +189,9 @@ func (d *Depot) Close() error {
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())
 	}
+	if d.dir != nil {
+		err = errors.Join(err, d.dir.Close())
+	}
 	return err
 }
 
@@ -181,8 +199,22 @@ func (d *Depot) Close() error {
 func (d *Depot) Path() string { return d.path }
 
 // prepare makes sure that the folder is a depot that we can use.
-func (d *Depot) prepare(o Options) error {
-	text, err := os.ReadFile(filepath.Join(d.path, markerFile))
+func (d *Depot) prepare(o Options) (err error) {
+	if o.Make && o.Write {
+		if err := os.MkdirAll(d.path, 0o700); err != nil {
+			return d.failure("cannot make", err)
+		}
+	}
+	d.dir, err = files.Open(d.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return mail.Errorf(mail.NotFound, "there is no backup at %s", d.path)
+	case errors.Is(err, syscall.ENOTDIR):
+		return notOurs(d.path)
+	case err != nil:
+		return d.failure("cannot read", err)
+	}
+	text, err := d.dir.Read(markerFile, maxMarker)
 	switch {
 	case err == nil && string(text) == markerText:
 		return nil
@@ -195,9 +227,6 @@ func (d *Depot) prepare(o Options) error {
 	case o.Make && o.Write:
 		return d.create()
 	}
-	if _, err := os.Stat(d.path); errors.Is(err, fs.ErrNotExist) {
-		return mail.Errorf(mail.NotFound, "there is no backup at %s", d.path)
-	}
 	return notOurs(d.path)
 }
 
@@ -207,34 +236,26 @@ func notOurs(path string) error {
 
 // create makes an empty folder a depot; the marker comes last.
 func (d *Depot) create() error {
-	if err := os.MkdirAll(d.path, 0o700); err != nil {
-		return d.failure("cannot make", err)
-	}
-	f, err := os.Open(d.path)
-	if err != nil {
-		return d.failure("cannot read", err)
-	}
-	defer f.Close()
-	if names, err := f.Readdirnames(-1); err != nil || !onlyOurs(names) {
+	if there, err := d.dir.List("."); err != nil || !onlyOurs(there) {
 		return mail.Errorf(mail.Invalid, "%s is not a backup of yubin and not empty; choose another folder", d.path)
 	}
-	_ = os.Chmod(d.path, 0o700) // A file system without modes has none to set.
+	_ = d.dir.Root().Chmod(".", 0o700) // A file system without modes has none to set.
 	for _, name := range []string{tempFolder, packFolder, recordFolder} {
-		if err := os.Mkdir(filepath.Join(d.path, name), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := d.dir.Root().Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return d.failure("cannot make a folder in", err)
 		}
 	}
-	if err := writeSynced(filepath.Join(d.path, markerFile), []byte(markerText)); err != nil {
+	if err := d.writeSynced(markerFile, []byte(markerText)); err != nil {
 		return d.failure("cannot write in", err)
 	}
-	return d.syncFolder("")
+	return d.syncFolder(".")
 }
 
 // onlyOurs reports whether a folder has nothing, or what a create that was cut
 // short left.
-func onlyOurs(names []string) bool {
-	for _, n := range names {
-		if n != tempFolder && n != packFolder && n != recordFolder && n != "lost+found" {
+func onlyOurs(there []fs.DirEntry) bool {
+	for _, e := range there {
+		if n := e.Name(); n != tempFolder && n != packFolder && n != recordFolder && n != "lost+found" {
 			return false
 		}
 	}
@@ -254,10 +275,11 @@ func (d *Depot) load(write bool) (err error) {
 			return err
 		}
 	}
-	entries, err := os.ReadDir(filepath.Join(d.path, packFolder))
+	entries, err := d.dir.List(packFolder)
 	if err != nil {
 		return d.failure("cannot read", err)
 	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), packEnding) {
 			if err := d.loadPack(e.Name()); err != nil {
@@ -269,12 +291,12 @@ func (d *Depot) load(write bool) (err error) {
 }
 
 func (d *Depot) clearTemp() error {
-	left, err := os.ReadDir(filepath.Join(d.path, tempFolder))
+	left, err := d.dir.List(tempFolder)
 	if err != nil {
 		return d.failure("cannot read", err)
 	}
 	for _, e := range left {
-		if err := os.RemoveAll(filepath.Join(d.path, tempFolder, e.Name())); err != nil {
+		if err := d.dir.Root().RemoveAll(tempFolder + "/" + e.Name()); err != nil {
 			return d.failure("cannot clear", err)
 		}
 	}
@@ -282,13 +304,13 @@ func (d *Depot) clearTemp() error {
 }
 
 // brokenPack is a pack that cannot be read at all.
-type brokenPack struct{ path, why string }
+type brokenPack struct{ name, why string }
 
 // Faults tells which packs cannot be read at all. Their objects are as if not
 // there, and are put anew by whoever has them.
 func (d *Depot) Faults() (list []string) {
 	for _, b := range d.broken {
-		list = append(list, b.path+": "+b.why)
+		list = append(list, d.dir.Path(b.name)+": "+b.why)
 	}
 	return list
 }
@@ -296,7 +318,10 @@ func (d *Depot) Faults() (list []string) {
 // Temp makes a folder for files that are nobody's after Close of the process
 // that made it: a depot opened to write removes it. The caller removes it too.
 func (d *Depot) Temp() (string, error) {
-	path, err := os.MkdirTemp(filepath.Join(d.path, tempFolder), "work-")
+	if !d.dir.IsFolder(tempFolder) {
+		return "", mail.Errorf(mail.Conflict, "%s has no folder %s; another one can be named with --scratch", d.path, tempFolder)
+	}
+	path, err := os.MkdirTemp(d.dir.Path(tempFolder), "work-")
 	if err != nil {
 		return "", d.failure("cannot make a folder in", err)
 	}
@@ -312,8 +337,8 @@ func (d *Depot) Objects() (n int, octets int64) {
 }
 
 // writeSynced writes a small file durably.
-func writeSynced(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func (d *Depot) writeSynced(name string, text []byte) error {
+	f, err := d.dir.Create(name)
 	if err != nil {
 		return err
 	}
@@ -325,27 +350,8 @@ func writeSynced(path string, text []byte) error {
 }
 
 func (d *Depot) syncFolder(name string) error {
-	f, err := os.Open(filepath.Join(d.path, name))
-	if err != nil {
-		return d.failure("cannot sync", err)
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
+	if err := d.dir.Sync(name); err != nil {
 		return d.failure("cannot sync", err)
 	}
 	return nil
-}
-
-// readUpTo reads a file of at most limit octets.
-func readUpTo(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("it has over %d octets", limit)
-	}
-	return text, err
 }

@@ -249,6 +249,7 @@ func FuzzPack(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add([]byte{})
+	f.Add(packOf(depot.Hash{1}, []byte("octets"), 8, 6, 60))
 	f.Fuzz(func(t *testing.T, pack []byte) {
 		if err := os.WriteFile(packs[0], pack, 0o600); err != nil {
 			t.Fatal(err)
@@ -261,6 +262,9 @@ func FuzzPack(f *testing.F) {
 		_ = d.All(func(h depot.Hash, octets []byte, err error) error {
 			if damaged := (*depot.Damaged)(nil); err != nil && !errors.As(err, &damaged) {
 				t.Errorf("%v", err)
+			}
+			if len(octets) > depot.MaxObject {
+				t.Errorf("%d octets", len(octets))
 			}
 			return nil
 		})

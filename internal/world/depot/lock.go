@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"yubin/internal/mail"
@@ -14,10 +13,12 @@ import (
 // take takes the lock. Who only reads a folder that cannot be written, a
 // read-only disk, does without it: nobody else can write there either.
 func (d *Depot) take(write bool) error {
-	name := filepath.Join(d.path, lockName)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if info, err := d.dir.Root().Lstat(lockName); err == nil && !info.Mode().IsRegular() {
+		return mail.Errorf(mail.Forbidden, "%s is no regular file; remove it", d.dir.Path(lockName))
+	}
+	f, err := d.dir.Root().OpenFile(lockName, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil && !write {
-		if f, err = os.Open(name); err != nil {
+		if f, err = d.dir.Open(lockName); err != nil {
 			return nil
 		}
 	}
@@ -45,6 +46,9 @@ func (d *Depot) failure(what string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return &mail.Error{Kind: mail.Unavailable, Err: err,
 			Text: fmt.Sprintf("the disk of %s is full; make room and run this again: what was written already is kept", d.path)}
+	}
+	if known := (*mail.Error)(nil); errors.As(err, &known) {
+		return &mail.Error{Kind: known.Kind, Text: fmt.Sprintf("%s %s: %v", what, d.path, known), Err: err}
 	}
 	cause := err
 	if p := (*fs.PathError)(nil); errors.As(err, &p) {

@@ -72,6 +72,9 @@ func (d *Depot) Has(h Hash) bool {
 // Kept returns how many octets an object takes on disk; 0 if it is not there.
 func (d *Depot) Kept(h Hash) int64 { return int64(d.places[h].kept) }
 
+// Size returns how many octets an object has; 0 if it is not there.
+func (d *Depot) Size(h Hash) int64 { return int64(d.places[h].size) }
+
 // Get reads an object that is durable, and verifies it; the octets stand in
 // buf if that is large enough. The error is *Damaged if they are not what was put.
 func (d *Depot) Get(h Hash, buf []byte) ([]byte, error) {
@@ -88,7 +91,7 @@ func (d *Depot) Get(h Hash, buf []byte) ([]byte, error) {
 		octets, err = d.decoder.DecodeAll(stored, buf[:0])
 	}
 	if err != nil || len(octets) != int(at.size) || sha256.Sum256(octets) != h {
-		return nil, &Damaged{h, at.pack.path, "its octets do not match their checksum"}
+		return nil, &Damaged{h, d.dir.Path(at.pack.name), "its octets do not match their checksum"}
 	}
 	return octets, nil
 }
@@ -98,7 +101,7 @@ func (d *Depot) stored(h Hash, at place) ([]byte, error) {
 	p := at.pack
 	if p.file == nil {
 		d.limitOpen()
-		f, err := os.Open(p.path)
+		f, err := d.dir.Open(p.name)
 		if err != nil {
 			return nil, d.failure("cannot read", err)
 		}
@@ -107,9 +110,9 @@ func (d *Depot) stored(h Hash, at place) ([]byte, error) {
 	d.packed = append(d.packed[:0], make([]byte, at.kept)...)
 	switch _, err := p.file.ReadAt(d.packed, int64(at.offset)); {
 	case errors.Is(err, io.EOF):
-		return nil, &Damaged{h, p.path, "the pack is cut short"}
+		return nil, &Damaged{h, d.dir.Path(p.name), "the pack is cut short"}
 	case err != nil:
-		return nil, &Damaged{h, p.path, "the disk does not give it: " + err.Error()}
+		return nil, &Damaged{h, d.dir.Path(p.name), "the disk does not give it: " + err.Error()}
 	}
 	return d.packed, nil
 }
@@ -202,7 +205,7 @@ func (d *Depot) Forget(unwanted func(Hash) bool) error {
 		return err
 	}
 	for _, b := range d.broken {
-		old = append(old, &pack{path: b.path})
+		old = append(old, &pack{name: b.name})
 	}
 	d.broken = nil
 	return d.removePacks(old)
@@ -252,7 +255,7 @@ func (d *Depot) removePacks(old []*pack) error {
 		if d.written(p) {
 			continue
 		}
-		if err := os.Remove(p.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := d.dir.Root().Remove(p.name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return d.failure("cannot remove a file in", err)
 		}
 	}
@@ -270,7 +273,7 @@ func (d *Depot) removePacks(old []*pack) error {
 // was just written.
 func (d *Depot) written(old *pack) bool {
 	for _, p := range d.packs {
-		if p != old && p.path == old.path {
+		if p != old && p.name == old.name {
 			return true
 		}
 	}

@@ -2,12 +2,16 @@ package depot
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
-	"path/filepath"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 const (
@@ -19,8 +23,8 @@ const (
 
 // pack is a complete pack.
 type pack struct {
-	path   string
-	length int64 // octets of the file
+	name   string // below the depot
+	length int64  // octets of the file
 	hashes []Hash
 	file   *os.File // nil until it is read
 }
@@ -36,10 +40,10 @@ func (p *pack) close() error {
 
 // loadPack reads the table of a pack. A damaged one is noted, not an error.
 func (d *Depot) loadPack(name string) error {
-	p := &pack{path: filepath.Join(d.path, packFolder, name)}
-	table, err := p.readTable()
+	p := &pack{name: packFolder + "/" + name}
+	table, err := p.readTable(d.dir)
 	if bad := (*badPack)(nil); errors.As(err, &bad) {
-		d.broken = append(d.broken, brokenPack{p.path, bad.why})
+		d.broken = append(d.broken, brokenPack{p.name, bad.why})
 		return nil
 	}
 	if err != nil {
@@ -48,8 +52,9 @@ func (d *Depot) loadPack(name string) error {
 	for ; len(table) > 0; table = table[tableEntry:] {
 		h, at := parseEntry(table)
 		at.pack = p
-		if uint64(at.offset)+uint64(at.kept) > uint64(p.length) || at.size > MaxObject {
-			d.broken = append(d.broken, brokenPack{p.path, "its table is not right"})
+		if uint64(at.offset)+uint64(at.kept) > uint64(p.length) || at.size > MaxObject || at.kept > at.size {
+			d.forget(p)
+			d.broken = append(d.broken, brokenPack{p.name, "its table is not right"})
 			return nil
 		}
 		p.hashes = append(p.hashes, h)
@@ -61,13 +66,25 @@ func (d *Depot) loadPack(name string) error {
 	return nil
 }
 
+// forget takes the objects of a pack out of those that are there.
+func (d *Depot) forget(p *pack) {
+	for _, h := range p.hashes {
+		if d.places[h].pack == p {
+			delete(d.places, h)
+		}
+	}
+}
+
 // badPack says that a pack is not one.
 type badPack struct{ why string }
 
 func (b *badPack) Error() string { return b.why }
 
-func (p *pack) readTable() ([]byte, error) {
-	f, err := os.Open(p.path)
+func (p *pack) readTable(dir *files.Folder) ([]byte, error) {
+	f, err := dir.Open(p.name)
+	if err != nil && mail.KindOf(err) == mail.Forbidden {
+		return nil, &badPack{"it is no regular file"}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +96,9 @@ func (p *pack) readTable() ([]byte, error) {
 	p.length = info.Size()
 	if p.length < int64(len(packMagic)+trailer) {
 		return nil, &badPack{"it is cut short"}
+	}
+	if p.length > int64(maxPack) {
+		return nil, &badPack{fmt.Sprintf("it has over %d octets", int64(maxPack))}
 	}
 	var end [trailer]byte
 	if _, err := f.ReadAt(end[:], p.length-int64(trailer)); err != nil {
@@ -108,18 +128,21 @@ func parseEntry(b []byte) (h Hash, at place) {
 
 // packWriter is a pack being written.
 type packWriter struct {
+	dir    *files.Folder
 	file   *os.File
+	name   string // below the depot
 	offset uint32
 	table  []byte
 	placed map[Hash]place // pack is nil yet
 }
 
 func (d *Depot) newPack() (*packWriter, error) {
-	f, err := os.CreateTemp(filepath.Join(d.path, tempFolder), "pack-")
+	name := tempFolder + "/pack-" + rand.Text()
+	f, err := d.dir.Create(name)
 	if err != nil {
 		return nil, d.failure("cannot write in", err)
 	}
-	w := &packWriter{file: f, placed: make(map[Hash]place)}
+	w := &packWriter{dir: d.dir, file: f, name: name, placed: make(map[Hash]place)}
 	if err := w.write([]byte(packMagic)); err != nil {
 		w.drop()
 		return nil, d.failure("cannot write in", err)
@@ -154,7 +177,7 @@ func (w *packWriter) full() bool {
 
 func (w *packWriter) drop() {
 	_ = w.file.Close()
-	_ = os.Remove(w.file.Name())
+	_ = w.dir.Root().Remove(w.name)
 }
 
 // seal makes the pack durable and its objects known.
@@ -168,14 +191,14 @@ func (d *Depot) seal(w *packWriter) error {
 	}
 	err = errors.Join(err, w.file.Close())
 	if err != nil {
-		_ = os.Remove(w.file.Name())
+		_ = d.dir.Root().Remove(w.name)
 		return d.failure("cannot write in", err)
 	}
 	if err := d.step("pack synced"); err != nil {
 		return err
 	}
-	p := &pack{path: filepath.Join(d.path, packFolder, hex.EncodeToString(sum[:packName])+packEnding), length: int64(w.offset)}
-	if err := os.Rename(w.file.Name(), p.path); err != nil {
+	p := &pack{name: packFolder + "/" + hex.EncodeToString(sum[:packName]) + packEnding, length: int64(w.offset)}
+	if err := d.dir.Root().Rename(w.name, p.name); err != nil {
 		return d.failure("cannot write in", err)
 	}
 	if err := d.step("pack named"); err != nil {

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -24,8 +22,8 @@ func (d *Depot) Save(name string, text []byte) error {
 	if !validName(name) || len(text) > MaxRecord {
 		return mail.Errorf(mail.Internal, "the record %q cannot be kept", name)
 	}
-	path := d.record(name)
-	if _, err := os.Lstat(path); err == nil {
+	path := record(name)
+	if _, err := d.dir.Root().Lstat(path); err == nil {
 		return mail.Errorf(mail.Exists, "%s has a record %s already", d.path, name)
 	}
 	if names, err := d.Records(); err != nil {
@@ -38,14 +36,14 @@ func (d *Depot) Save(name string, text []byte) error {
 	}
 	sum := sha256.Sum256(text)
 	whole := append(bytes.Clone(text), sumHead+hex.EncodeToString(sum[:])+"\n"...)
-	temp := filepath.Join(d.path, tempFolder, name)
-	if err := writeSynced(temp, whole); err != nil {
+	temp := tempFolder + "/" + name
+	if err := d.writeSynced(temp, whole); err != nil {
 		return d.failure("cannot write in", err)
 	}
 	if err := d.step("record synced"); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := d.dir.Root().Rename(temp, path); err != nil {
 		return d.failure("cannot write in", err)
 	}
 	if err := d.step("record named"); err != nil {
@@ -54,8 +52,9 @@ func (d *Depot) Save(name string, text []byte) error {
 	return d.syncFolder(recordFolder)
 }
 
-func (d *Depot) record(name string) string {
-	return filepath.Join(d.path, recordFolder, name+recordEnding)
+// record is the name of its file.
+func record(name string) string {
+	return recordFolder + "/" + name + recordEnding
 }
 
 // validName keeps names of records from leading elsewhere.
@@ -67,7 +66,7 @@ func validName(name string) bool {
 
 // Records lists the names, sorted.
 func (d *Depot) Records() ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(d.path, recordFolder))
+	entries, err := d.dir.List(recordFolder)
 	if err != nil {
 		return nil, d.failure("cannot read", err)
 	}
@@ -76,6 +75,9 @@ func (d *Depot) Records() ([]string, error) {
 		if name, ok := strings.CutSuffix(e.Name(), recordEnding); ok && validName(name) {
 			names = append(names, name)
 		}
+	}
+	if len(names) > MaxRecords {
+		return nil, mail.Errorf(mail.TooLarge, "%s has %d snapshots; at most %d are looked at", d.path, len(names), MaxRecords)
 	}
 	slices.Sort(names)
 	return names, nil
@@ -87,20 +89,23 @@ func (d *Depot) Load(name string) ([]byte, error) {
 	if !validName(name) {
 		return nil, mail.Errorf(mail.NotFound, "%s has no snapshot %q", d.path, name)
 	}
-	text, err := readUpTo(d.record(name), MaxRecord+1024)
+	text, err := d.dir.Read(record(name), MaxRecord+1024)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, mail.Errorf(mail.NotFound, "%s has no snapshot %s", d.path, name)
+	}
+	if kind := mail.KindOf(err); err != nil && (kind == mail.Forbidden || kind == mail.TooLarge) {
+		return nil, &Damaged{Pack: d.dir.Path(record(name)), Why: err.Error()}
 	}
 	if err != nil {
 		return nil, d.failure("cannot read", err)
 	}
 	at := bytes.LastIndex(text, []byte(sumHead))
 	if at < 0 {
-		return nil, &Damaged{Pack: d.record(name), Why: "it does not end as a record does"}
+		return nil, &Damaged{Pack: d.dir.Path(record(name)), Why: "it does not end as a record does"}
 	}
 	sum := sha256.Sum256(text[:at])
 	if string(text[at:]) != sumHead+hex.EncodeToString(sum[:])+"\n" {
-		return nil, &Damaged{Pack: d.record(name), Why: "it does not match its checksum"}
+		return nil, &Damaged{Pack: d.dir.Path(record(name)), Why: "it does not match its checksum"}
 	}
 	return text[:at], nil
 }
@@ -110,7 +115,7 @@ func (d *Depot) Remove(name string) error {
 	if !validName(name) {
 		return mail.Errorf(mail.NotFound, "%s has no snapshot %q", d.path, name)
 	}
-	if err := os.Remove(d.record(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := d.dir.Root().Remove(record(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return d.failure("cannot remove a file in", err)
 	}
 	if err := d.step("record gone"); err != nil {

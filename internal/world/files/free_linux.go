@@ -1,9 +1,9 @@
-package metrics
+package files
 
 import "golang.org/x/sys/unix"
 
-// freeOctets is how much may still be written where path is.
-func freeOctets(path string) (octets uint64, ok bool) {
+// Free is how much may still be written where path is.
+func Free(path string) (octets uint64, ok bool) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
 		return 0, false

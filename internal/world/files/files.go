@@ -1,0 +1,277 @@
+// Package files works in folders that others can write to: a home folder, a
+// mail spool, a disk with backups. Whoever owns such a folder must not have
+// this program, which may read and write more than they can, do it for them.
+//
+//   - All names go through os.Root: no link leads out of the folder.
+//   - What is read is a regular file: a link is not followed and a FIFO or a
+//     device is not opened. OpenOwned wants the owner of the folder to own the
+//     file too: a hard link to another one's file is refused.
+//   - What is written is a new file (O_EXCL) that takes its name by a rename.
+//   - The path of the folder itself is its caller's word, but a link in it
+//     counts only if root, this user or the owner of the folder made it.
+//
+// Refusals are of kind Forbidden and say which file it is and why.
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"yubin/internal/mail"
+)
+
+// maxLinks is how many links the path of a folder may have.
+const maxLinks = 40
+
+// Folder is an open folder. Safe for concurrent use.
+type Folder struct {
+	root *os.Root
+	path string
+	info fs.FileInfo
+}
+
+// Open opens the folder at path, which the operator named.
+func Open(path string) (*Folder, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{root: root, path: path}
+	if f.info, err = root.Stat("."); err == nil {
+		err = trusted(path, f.info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return f, nil
+}
+
+// Make makes the folder at path, for its owner only, if it is not there, and
+// opens it.
+func Make(path string) (*Folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	return Open(path)
+}
+
+// OpenFile opens the regular file at path, which the operator named, to be read.
+func OpenFile(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := trusted(path, info); err != nil {
+		return nil, err
+	}
+	return regular(path, info, func() (*os.File, error) {
+		return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	})
+}
+
+// Close closes the folder; files of it stay open.
+func (f *Folder) Close() error { return f.root.Close() }
+
+// Path returns where name is, for people and for programs that take paths.
+func (f *Folder) Path(name string) string { return filepath.Join(f.path, name) }
+
+// Root is the folder itself.
+func (f *Folder) Root() *os.Root { return f.root }
+
+// Open opens a regular file to be read; fs.ErrNotExist if there is none.
+func (f *Folder) Open(name string) (*os.File, error) {
+	info, err := f.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	return regular(name, info, func() (*os.File, error) {
+		return f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	})
+}
+
+// OpenOwned is Open for a file that the owner of the folder must own.
+func (f *Folder) OpenOwned(name string) (*os.File, error) {
+	file, err := f.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && owner(info) != owner(f.info) {
+		err = mail.Errorf(mail.Forbidden, "%s belongs to user %d, not to the owner of the folder", name, owner(info))
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// Read reads a regular file of at most limit octets.
+func (f *Folder) Read(name string, limit int64) ([]byte, error) {
+	file, err := f.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = mail.Errorf(mail.TooLarge, "%s has over %d octets", name, limit)
+	}
+	return text, err
+}
+
+// List lists a folder in this one, in no order. name is "." for this one.
+func (f *Folder) List(name string) ([]fs.DirEntry, error) {
+	if name != "." && !f.IsFolder(name) {
+		if _, err := f.root.Lstat(name); err != nil {
+			return nil, err
+		}
+		return nil, mail.Errorf(mail.Forbidden, "%s is no folder", name)
+	}
+	dir, err := f.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.ReadDir(-1)
+}
+
+// IsFolder reports whether name is a folder, and not a link to one.
+func (f *Folder) IsFolder(name string) bool {
+	info, err := f.root.Lstat(name)
+	return err == nil && info.IsDir()
+}
+
+// Create makes a new file for its owner only; what has the name already, which
+// must be a file that is nobody's any more, is removed.
+func (f *Folder) Create(name string) (*os.File, error) {
+	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// Replace writes a file durably and all at once: who reads it meanwhile reads
+// the old or the new one.
+func (f *Folder) Replace(name string, text []byte) error {
+	temp := name + ".tmp"
+	file, err := f.Create(temp)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = f.root.Rename(temp, name)
+	}
+	if err != nil {
+		_ = f.root.Remove(temp)
+	}
+	return err
+}
+
+// Sync makes the names in a folder in this one durable.
+func (f *Folder) Sync(name string) error {
+	dir, err := f.root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// regular opens what info was of, if it is a regular file, and makes sure that
+// it is what was opened.
+func regular(name string, info fs.FileInfo, open func() (*os.File, error)) (*os.File, error) {
+	if err := notRegular(name, info); err != nil {
+		return nil, err
+	}
+	file, err := open()
+	if err != nil {
+		return nil, err
+	}
+	now, err := file.Stat()
+	if err == nil && !os.SameFile(info, now) {
+		err = mail.Errorf(mail.Forbidden, "%s was exchanged while it was opened", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+func notRegular(name string, info fs.FileInfo) error {
+	switch {
+	case info.Mode().IsRegular():
+		return nil
+	case info.Mode()&fs.ModeSymlink != 0:
+		return mail.Errorf(mail.Forbidden, "%s is a link, which is not followed", name)
+	case info.IsDir():
+		return mail.Errorf(mail.Forbidden, "%s is a folder", name)
+	}
+	return mail.Errorf(mail.Forbidden, "%s is no regular file", name)
+}
+
+// owner is the user who owns a file; without owners all files are one user's.
+func owner(info fs.FileInfo) uint32 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Uid
+	}
+	return 0
+}
+
+// trusted reports an error if path leads to what info is of over a link of
+// somebody who owns neither that nor this program.
+func trusted(path string, info fs.FileInfo) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	real, err := followTrusted(path, info, new(int))
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(real)
+	if err == nil && !os.SameFile(info, now) {
+		err = mail.Errorf(mail.Forbidden, "%s was exchanged while it was opened", path)
+	}
+	return err
+}
+
+func followTrusted(path string, info fs.FileInfo, links *int) (string, error) {
+	at := string(filepath.Separator)
+	for part := range strings.SplitSeq(strings.TrimPrefix(filepath.Clean(path), at), at) {
+		next := filepath.Join(at, part)
+		here, err := os.Lstat(next)
+		if err != nil {
+			return "", err
+		}
+		if here.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		if by := owner(here); by != 0 && by != uint32(os.Geteuid()) && by != owner(info) {
+			return "", mail.Errorf(mail.Forbidden, "%s is a link that user %d made to what is not theirs", next, by)
+		}
+		if *links++; *links > maxLinks {
+			return "", fmt.Errorf("%s has too many links", path)
+		}
+		to, err := os.Readlink(next)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(at, to)
+		}
+		if at, err = followTrusted(to, info, links); err != nil {
+			return "", err
+		}
+	}
+	return at, nil
+}
