@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"yubin/internal/world/obs"
 )
 
 // Exit codes.
@@ -21,8 +23,10 @@ const (
 type env struct {
 	ctx     context.Context
 	stdin   io.Reader
-	stdout  io.Writer
-	stderr  *os.File
+	out     io.Writer // the standard output as it is
+	console *os.File  // the standard error output as it is
+	stdout  io.Writer // what commands write to: Printable
+	stderr  io.Writer
 	getenv  func(string) string
 	version string
 	json    bool
@@ -61,6 +65,7 @@ func usagef(format string, args ...any) error {
 
 // run runs one command line and returns the exit code.
 func (e *env) run(args []string) int {
+	e.stdout, e.stderr = obs.Printing(e.out), obs.Printing(e.console)
 	var line commandLine
 	parser, err := kong.New(&line,
 		kong.Name("yubin"),

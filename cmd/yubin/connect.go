@@ -116,10 +116,10 @@ func (e *env) deps(log *slog.Logger) server.Deps {
 
 // logger writes to the standard error output.
 func (e *env) logger(level slog.Leveler, format obs.Format) *slog.Logger {
-	return obs.NewLogger(e.stderr, obs.LogOptions{
+	return obs.NewLogger(e.console, obs.LogOptions{
 		Format:   format,
 		Leveler:  level,
-		Terminal: isTerminal(e.stderr),
+		Terminal: isTerminal(e.console),
 		NoTime:   e.getenv("JOURNAL_STREAM") != "",
 	})
 }

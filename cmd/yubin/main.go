@@ -13,8 +13,8 @@ func main() {
 	e := &env{
 		ctx:     context.Background(),
 		stdin:   os.Stdin,
-		stdout:  os.Stdout,
-		stderr:  os.Stderr,
+		out:     os.Stdout,
+		console: os.Stderr,
 		getenv:  os.Getenv,
 		version: version,
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"yubin/internal/world/obs"
 )
 
 // show writes v as JSON if that was asked for, else with text.
@@ -28,6 +30,11 @@ type table [][]string
 func (t *table) add(cells ...string) { *t = append(*t, cells) }
 
 func (t table) write(w io.Writer) {
+	for _, row := range t {
+		for i, cell := range row {
+			row[i] = obs.Printable(cell) // One line, whatever it holds.
+		}
+	}
 	widths := t.widths()
 	for _, row := range t {
 		var b strings.Builder

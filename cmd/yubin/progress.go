@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"yubin/internal/world/obs"
 )
 
 // How often progress is shown.
@@ -27,7 +29,7 @@ type progress struct {
 
 func newProgress(e *env, now func() time.Time) *progress {
 	t := now()
-	return &progress{out: e.stderr, terminal: isTerminal(e.stderr), now: now, started: t, shown: t}
+	return &progress{out: e.console, terminal: isTerminal(e.console), now: now, started: t, shown: t}
 }
 
 // show tells that n are done, if it is time to.
@@ -49,7 +51,7 @@ func (p *progress) tell(text func(running time.Duration) string) {
 	}
 	p.shown = now
 	p.clear()
-	fmt.Fprint(p.out, text(now.Sub(p.started)))
+	fmt.Fprint(p.out, obs.Printable(text(now.Sub(p.started))))
 	if !p.terminal {
 		fmt.Fprintln(p.out)
 	}

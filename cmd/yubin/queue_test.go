@@ -57,7 +57,7 @@ func TestWords(t *testing.T) {
 			t.Errorf("%v is %q, want %q", s, got, want)
 		}
 	}
-	if got := oneLine("a\nb\x1b[2J\u009bc"); got != "a / b\uFFFD[2J\uFFFDc" {
+	if got := oneLine("a\nb\x1b[2J\u009bc"); got != `a / b\u001b[2J\u009bc` {
 		t.Errorf("got %q", got)
 	}
 	if got := someOf([]string{"1", "2", "3", "4", "5", "6", "7"}); got != "1, 2, 3, 4, 5 and 2 more" {

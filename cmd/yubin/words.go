@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"yubin/internal/world/obs"
 )
 
 // count writes n with its noun.
@@ -77,17 +79,8 @@ func reply(code int, enhanced, text string) string {
 	return strings.TrimSpace(s + " " + enhanced + " " + oneLine(text))
 }
 
-// oneLine takes the line ends and other controls out of a remote's words: they
-// must not move the cursor of whoever reads them.
-func oneLine(s string) string {
-	s = strings.ReplaceAll(s, "\n", " / ")
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
+// oneLine parts the lines of a remote's words by slashes.
+func oneLine(s string) string { return obs.Printable(strings.ReplaceAll(s, "\n", " / ")) }
 
 // cut shortens s to a width.
 func cut(s string, width int) string {

@@ -9,6 +9,7 @@ import (
 
 	"yubin/internal/engine/backup"
 	"yubin/internal/mail"
+	"yubin/internal/world/obs"
 )
 
 // Backups copies the store into a folder, and puts messages of a copy back.
@@ -73,7 +74,7 @@ func (l *lines) tell(line any) {
 		l.w.Header().Set("Content-Type", "application/x-ndjson")
 		l.begun = true
 	}
-	_ = json.NewEncoder(l.w).Encode(line) // Whoever went away has cancelled the context.
+	_ = json.NewEncoder(obs.Printing(l.w)).Encode(line) // Whoever went away has cancelled the context.
 	_ = http.NewResponseController(l.w).Flush()
 }
 

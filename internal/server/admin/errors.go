@@ -61,5 +61,5 @@ func fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(statusOf(kind))
-	_ = json.NewEncoder(w).Encode(failureOf(err))
+	_ = json.NewEncoder(obs.Printing(w)).Encode(failureOf(err))
 }

@@ -12,6 +12,7 @@ import (
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/obs"
 )
 
 // Domains keeps the local domains.
@@ -140,7 +141,7 @@ func (h *Handler) answer(do func(*http.Request) (any, error)) http.HandlerFunc {
 			h.Log.Info("administration", "request", r.Method+" "+r.URL.Path)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(out)
+		_ = json.NewEncoder(obs.Printing(w)).Encode(out)
 	}
 }
 
@@ -242,7 +243,7 @@ func (h *Handler) changeSiteQuota(r *http.Request) (any, error) {
 // check streams what it finds, a line of JSON each.
 func (h *Handler) check(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := json.NewEncoder(w)
+	out := json.NewEncoder(obs.Printing(w))
 	flush := http.NewResponseController(w)
 	tell := func(f Finding) {
 		_ = out.Encode(f) // Whoever went away has cancelled the context.

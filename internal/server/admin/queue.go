@@ -11,6 +11,7 @@ import (
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
+	"yubin/internal/world/obs"
 )
 
 // The queue of outgoing mail. A filter is, in a query and in a body alike, any
@@ -226,7 +227,7 @@ func (h *Handler) changeQueue(w http.ResponseWriter, r *http.Request, name strin
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out, flush := json.NewEncoder(w), http.NewResponseController(w)
+	out, flush := json.NewEncoder(obs.Printing(w)), http.NewResponseController(w)
 	total := 0
 	tell := func(p QueueProgress) {
 		_ = out.Encode(p) // Whoever went away has cancelled the context.

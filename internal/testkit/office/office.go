@@ -10,6 +10,7 @@
 package office
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -40,6 +41,7 @@ type Office struct {
 	Store     *store.Store
 	Directory *directory.Directory
 	Now       func() time.Time
+	MessageID string // of messages that are accepted; "" for one of its own each
 
 	fatal   func(...any)
 	db      *sqldb.DB
@@ -132,7 +134,7 @@ func (o *Office) Accept(sender string, recipients ...string) spool.ItemID {
 	o.mu.Unlock()
 	e := journal.Entry{At: o.Now(), Kind: journal.Accepted, Service: "mx", Session: fmt.Sprint("SESSION", n), Transaction: fmt.Sprint("TX", n),
 		Remote: netip.MustParseAddrPort("192.0.2.1:4711"), Hello: "client.test", TLS: "TLS1.3", ReversePath: mail.ReversePath(Address(sender)),
-		MessageID: fmt.Sprintf("<m%d@client.test>", n), Took: 12 * time.Millisecond, Code: 250, Enhanced: "2.0.0", Text: fmt.Sprint("accepted as TX", n)}
+		MessageID: cmp.Or(o.MessageID, fmt.Sprintf("<m%d@client.test>", n)), Took: 12 * time.Millisecond, Code: 250, Enhanced: "2.0.0", Text: fmt.Sprint("accepted as TX", n)}
 	var to []queue.Recipient
 	var filings []store.Filing
 	for _, r := range recipients {
@@ -177,6 +179,14 @@ func (o *Office) Refuse(sender, recipient string) {
 	o.Journal.Add(journal.Entry{At: o.Now(), Kind: journal.Refused, Service: "mx", Session: "REFUSED", Remote: netip.MustParseAddrPort("192.0.2.66:25"),
 		Hello: "spam.test", ReversePath: mail.ReversePath(Address(sender)), Recipients: []mail.Address{Address(recipient)},
 		Code: 550, Enhanced: "5.1.1", Text: "there is no mailbox " + recipient + " here"})
+}
+
+// Shout records that a recipient was refused to a client that wrote words into
+// all that a client can write.
+func (o *Office) Shout(sender, words string) {
+	o.Journal.Add(journal.Entry{At: o.Now(), Kind: journal.Refused, Service: "mx", Session: "SHOUT", Remote: netip.MustParseAddrPort("192.0.2.66:25"),
+		Hello: words, ReversePath: mail.ReversePath(Address(sender)), Recipients: []mail.Address{{Local: words, Domain: "here.test"}},
+		MessageID: "<" + words + ">", Code: 550, Enhanced: "5.1.1", Text: "there is no mailbox " + words + " here"})
 }
 
 // AwaitAttempts waits until so many recipients were tried, and settled or put
@@ -226,6 +236,8 @@ func answer(domain mail.Domain) mail.Attempt {
 	case "down.test":
 		a.TLS, a.Verified = "", false
 		a.Outcome, a.Phase, a.Enhanced, a.Text, a.Ours = mail.Deferred, mail.PhaseConnect, "4.4.1", "connection refused", true
+	case "shout.test":
+		a.Host, a.Outcome, a.Phase, a.Code, a.Enhanced, a.Text = "mx\u009b2J.shout.test", mail.Deferred, mail.PhaseRcpt, 450, "4.2.1", "\x1b[2J\u009b31m\u202ewait\u2028"
 	default:
 		a.Outcome, a.Phase, a.Code, a.Enhanced, a.Text = mail.Delivered, mail.PhaseAnswer, 250, "2.0.0", "taken"
 	}

@@ -27,13 +27,15 @@ type LogOptions struct {
 	NoTime   bool // leave the time out, for the journal, which has its own
 }
 
-// NewLogger returns a logger that writes to w, one Write per line. Durations
+// NewLogger returns a logger that writes to w, one Write per line; whatever the
+// values hold, the line is Printable. Durations
 // are seconds in JSON, and have their unit in text.
 func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: o.Level}
 	if o.Leveler != nil {
 		opts.Level = o.Leveler
 	}
+	w = Printing(w) // The handlers write one line at a time, under a lock.
 	text := o.Format == FormatText || o.Format != FormatJSON && o.Terminal
 	opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 		switch {
