@@ -38,7 +38,7 @@ func (n *corner) open(host string, flags ...string) *office {
 	for range 5 { // Another program may take a port meanwhile.
 		o.offset = freeOffset(n.t)
 		o.at, o.submission, o.imap, o.mail = "127.0.0.1", o.port(portSubmission), o.port(portIMAP), o.port(portMX)
-		args := []string{"localserve", "--data", o.data, "--listen-offset", strconv.Itoa(o.offset), "--verbose", "--deliver", "--resolver", n.nameserver() + ":53"}
+		args := []string{"localserve", "--data", o.data, "--listen-offset", strconv.Itoa(o.offset), "--verbose", "--dsn", "all", "--deliver", "--resolver", n.nameserver() + ":53"}
 		if o.serve(append(args, flags...)) {
 			forward(n.t, n.address(host)+":25", o.server.address(portMX))
 			return o
@@ -71,6 +71,8 @@ tls = %[5]q
 [[listener]]
 protocol = "imap"
 address = "%[4]s:143"
+[limits]
+dsn = "all"
 [log]
 level = "debug"
 `

@@ -25,6 +25,7 @@ type localserveCmd struct {
 	Deliver      bool   `help:"Carry mail for other domains to their hosts. Without it, all of it is captured for captured@yubin.test and none leaves this machine."`
 	Resolver     string `help:"Ask this name server for the hosts of other domains, instead of the system's. Means --deliver." placeholder:"HOST:PORT"`
 	DeliverPort  uint16 `help:"The port of mail hosts where a route names none. Means --deliver." placeholder:"PORT"`
+	DSN          string `name:"dsn" help:"Who may ask for reports on the mx port: clients in a trusted network, or all." enum:"trusted,all" default:"trusted"`
 	Verbose      bool   `help:"Log more." short:"v"`
 }
 
@@ -34,6 +35,7 @@ func (c *localserveCmd) config() (config.Config, error) {
 		return config.Config{}, usagef("--listen-offset must be from 0 to %d", config.MaxListenOffset)
 	}
 	cfg := config.Local(c.Data, c.ListenOffset)
+	cfg.Limits.DSN = config.DSN(c.DSN)
 	if c.Deliver || c.Resolver != "" || c.DeliverPort != 0 {
 		cfg.Capture, cfg.DeliverPort = mail.Address{}, c.DeliverPort
 	}

@@ -109,9 +109,12 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Identities:         s.store.directory,
 		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.outgoing.queue.Accept),
 		Record:             s.store.record,
-		Log:                s.deps.Log,
-		Now:                s.deps.Now,
-		NewID:              rand.Text,
+		Reports: func(from netip.Addr) bool {
+			return c.Limits.DSN == config.DSNAll || s.store.outgoing.router.Trusts(from)
+		},
+		Log:   s.deps.Log,
+		Now:   s.deps.Now,
+		NewID: rand.Text,
 	}
 }
 

@@ -117,6 +117,7 @@ func newPostOffice(t *testing.T, seed uint64) *postOffice {
 		sent: map[string]*sent{}, fates: map[string]*fate{}, attempts: map[string]int{}}
 	o.world.heard, o.world.said = o.heard, o.said
 	cfg := config.Config{Data: filepath.Join(quickFolder(t), "data"), Hostname: "mx.near.example"}
+	cfg.Limits.DSN = config.DSNAll // What strangers bring asks for reports.
 	var err error
 	o.store, err = OpenStore(o.ctx, cfg.Data, deps())
 	o.must(err)

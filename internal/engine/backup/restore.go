@@ -61,7 +61,6 @@ type restorer struct {
 	to      *datadir.Filling
 	o       Options
 	at      Progress
-	base    depot.Name
 	folders map[string]bool // below the data folder
 }
 

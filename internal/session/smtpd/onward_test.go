@@ -13,14 +13,15 @@ import (
 )
 
 // Every parameter that the language knows is offered somewhere, and MX offers no
-// more than what strangers may use.
+// more than what strangers may use: no reports, unless they are trusted.
 func TestParametersAreOffered(t *testing.T) {
 	offered := func(profile string, tls bool) smtp.Params {
-		s := newPost(t, settings(t, "set profile "+profile)).server.newSession(Client{}, false)
+		s := newPost(t, settings(t, "set profile "+strings.Replace(profile, " trusted", "\nset reports yes", 1))).server.newSession(Client{}, false)
 		s.tls.on = tls
 		return s.offered()
 	}
 	const all = smtp.ParamORCPT<<1 - 1
+	const reports = smtp.ParamRet | smtp.ParamEnvID | smtp.ParamNotify | smtp.ParamORCPT | smtp.ParamBy
 	const submission = smtp.ParamHoldFor | smtp.ParamHoldUntil | smtp.ParamAuth
 	for _, test := range []struct {
 		profile string
@@ -29,7 +30,8 @@ func TestParametersAreOffered(t *testing.T) {
 	}{
 		{"submission", true, all},
 		{"submission", false, all &^ smtp.ParamRequireTLS},
-		{"mx", true, all &^ submission},
+		{"mx trusted", true, all &^ submission},
+		{"mx", true, all &^ submission &^ reports},
 		{"lmtp", true, smtp.ParamSize | smtp.ParamBody | smtp.ParamUTF8 | smtp.ParamPriority | smtp.ParamRequireTLS},
 	} {
 		if got := offered(test.profile, test.tls); got != test.want {
@@ -50,7 +52,7 @@ func (n wide) Route(context.Context, *Client, mail.Address) (routed route.Routed
 
 // What the queue cannot take in one message is refused at RCPT, not at the end.
 func TestWideAliases(t *testing.T) {
-	p := newPost(t, settings(t, "set profile mx"))
+	p := newPost(t, settings(t, "set reports yes"))
 	p.server.cfg.Router = wide(queue.MaxRecipients - 1)
 	s := p.server.newSession(Client{}, false)
 	for _, step := range []struct{ say, want string }{

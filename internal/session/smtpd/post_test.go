@@ -320,6 +320,7 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		NewID:    counter(),
 		Language: func(context.Context, mail.Principal) string { return "ja" },
 		Record:   p.record,
+		Reports:  func(netip.Addr) bool { return f.Setting("reports", "no") == "yes" },
 	}
 	if f.Setting("tls", "yes") == "no" {
 		cfg.TLS = nil

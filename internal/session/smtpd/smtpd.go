@@ -164,6 +164,9 @@ type Config struct {
 	Room       Room       // nil: there always is
 	Identities Identities // Submission only
 	Acceptor   Acceptor
+	// Reports says whether a client at an address, on MX, may ask for reports: DSN
+	// and DELIVERBY. nil is nobody.
+	Reports func(from netip.Addr) bool
 	// Language returns the language of who logged in, as a tag, for reports; nil
 	// if none is known.
 	Language func(ctx context.Context, p mail.Principal) string

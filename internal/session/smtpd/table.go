@@ -81,31 +81,34 @@ func commandTable() [smtp.Verbs]command {
 type extension struct {
 	keyword  string
 	profiles profiles
-	inTLS    bool        // only there
-	params   smtp.Params // that it lets MAIL and RCPT have
+	when     func(*session) bool // nil is always
+	params   smtp.Params         // that it lets MAIL and RCPT have
 	value    func(*session) string
 }
 
 // extensionTable says what EHLO offers, and which parameters that allows.
 //
 // There is no DSN in LMTP: who gives us mail by it has our word at once that it
-// is delivered, and reports that itself.
+// is delivered, and reports that itself. Strangers have none either, and no
+// DELIVERBY, whose reports are DSNs: whom they name as sender did not ask for
+// a report, which is larger than what it is of. The host that they are then
+// reports that it relayed (RFC 3461 §5.2.2).
 func extensionTable() []extension {
 	const hold = smtp.ParamHoldFor | smtp.ParamHoldUntil
 	const reports = smtp.ParamRet | smtp.ParamEnvID | smtp.ParamNotify | smtp.ParamORCPT
 	return []extension{
-		{"PIPELINING", allProfiles, false, 0, nil},
-		{"SIZE", allProfiles, false, smtp.ParamSize, (*session).sizeOffer},
-		{"8BITMIME", allProfiles, false, smtp.ParamBody, nil},
-		{"BINARYMIME", allProfiles, false, smtp.ParamBody, nil},
-		{"SMTPUTF8", allProfiles, false, smtp.ParamUTF8, nil},
-		{"ENHANCEDSTATUSCODES", allProfiles, false, 0, nil},
-		{"LIMITS", allProfiles, false, 0, (*session).limitsOffer},
-		{"DSN", smtpOnly, false, reports, nil},
-		{"DELIVERBY", smtpOnly, false, smtp.ParamBy, (*session).deliverByOffer},
-		{"MT-PRIORITY", allProfiles, false, smtp.ParamPriority, nil},
-		{"REQUIRETLS", allProfiles, true, smtp.ParamRequireTLS, nil},
-		{"FUTURERELEASE", submitOnly, false, hold, (*session).futureReleaseOffer},
+		{"PIPELINING", allProfiles, nil, 0, nil},
+		{"SIZE", allProfiles, nil, smtp.ParamSize, (*session).sizeOffer},
+		{"8BITMIME", allProfiles, nil, smtp.ParamBody, nil},
+		{"BINARYMIME", allProfiles, nil, smtp.ParamBody, nil},
+		{"SMTPUTF8", allProfiles, nil, smtp.ParamUTF8, nil},
+		{"ENHANCEDSTATUSCODES", allProfiles, nil, 0, nil},
+		{"LIMITS", allProfiles, nil, 0, (*session).limitsOffer},
+		{"DSN", smtpOnly, (*session).hasReports, reports, nil},
+		{"DELIVERBY", smtpOnly, (*session).hasReports, smtp.ParamBy, (*session).deliverByOffer},
+		{"MT-PRIORITY", allProfiles, nil, smtp.ParamPriority, nil},
+		{"REQUIRETLS", allProfiles, (*session).inTLS, smtp.ParamRequireTLS, nil},
+		{"FUTURERELEASE", submitOnly, nil, hold, (*session).futureReleaseOffer},
 	}
 }
 
@@ -127,7 +130,14 @@ func (s *session) offers() string {
 }
 
 func (s *session) offersExtension(e *extension) bool {
-	return e.profiles.has(s.client.Profile) && (!e.inTLS || s.tls.on)
+	return e.profiles.has(s.client.Profile) && (e.when == nil || e.when(s))
+}
+
+func (s *session) inTLS() bool { return s.tls.on }
+
+// hasReports reports whether the client may ask for reports.
+func (s *session) hasReports() bool {
+	return s.client.Profile == Submission || s.srv.cfg.Reports != nil && s.srv.cfg.Reports(s.client.Remote.Addr())
 }
 
 func (e *extension) parameters(s *session) string {
@@ -140,8 +150,15 @@ func (e *extension) parameters(s *session) string {
 func (s *session) sizeOffer() string { return strconv.FormatInt(s.srv.limits.MessageSize, 10) }
 
 func (s *session) limitsOffer() string {
-	return "MAILMAX=" + strconv.Itoa(s.srv.limits.Transactions) + " RCPTMAX=" + strconv.Itoa(s.srv.limits.Recipients)
+	recipients := "RCPTMAX=" + strconv.Itoa(s.srv.limits.Recipients)
+	if s.srv.limits.Transactions > maxAnnounced {
+		return recipients
+	}
+	return "MAILMAX=" + strconv.Itoa(s.srv.limits.Transactions) + " " + recipients
 }
+
+// maxAnnounced is the most that LIMITS can say: six digits (RFC 9422 §5).
+const maxAnnounced = 999_999
 
 // offerCommand adds the keyword of a command, if it applies now.
 func (s *session) offerCommand(b *strings.Builder, keyword string) {

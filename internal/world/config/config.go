@@ -64,12 +64,22 @@ type Certificate struct {
 // constants of the packages that keep them.
 type Limits struct {
 	MessageSize           int64         // octets of one message
+	DSN                   DSN           // who may ask for reports on the mx port
 	Recipients            int           // of one message
 	Connections           int           // at once, of all listeners; 0: as many as there is memory for
 	ConnectionsPerAddress int           // at once from one client address, without those logged in; 0 is no bound
 	SessionsPerAccount    int           // at once, logged in; 0 is no bound
 	QuotaGrace            time.Duration // an account may be full before mail for it is refused for good
 }
+
+// DSN says who may ask for reports without a login.
+type DSN string
+
+// The answers.
+const (
+	DSNTrusted DSN = "trusted" // clients in a trusted network
+	DSNAll     DSN = "all"     // strangers too
+)
 
 // DNS is the [dns] table: who is asked for the hosts of other domains.
 type DNS struct {
@@ -190,6 +200,7 @@ func Default() Config {
 		Log:             Log{Level: slog.LevelInfo, Format: obs.FormatAuto},
 		Limits: Limits{
 			MessageSize:           50 << 20,
+			DSN:                   DSNTrusted,
 			Recipients:            1000,
 			ConnectionsPerAddress: 100,
 			SessionsPerAccount:    100,

@@ -120,6 +120,7 @@ func (t *table) log(l *Log) {
 
 func (t *table) limits(l *Limits) {
 	t.size("message_size", &l.MessageSize, 64<<10, 1<<30)
+	choice(t, "dsn", &l.DSN, DSNTrusted, DSNAll)
 	t.count("recipients", &l.Recipients, 100, 1000) // RFC 5321 §4.5.3.1.8: at least 100
 	t.count("connections", &l.Connections, 1, 1_000_000)
 	t.count("connections_per_address", &l.ConnectionsPerAddress, 1, 1_000_000)
