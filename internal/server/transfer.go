@@ -200,9 +200,10 @@ func (t *transfers) ExportMail(ctx context.Context, in admin.ExportMail, progres
 	}
 	engine, err := transfer.Open(ctx, t.s.db, t.s.mail)
 	if err != nil {
-		return r, err
+		return r, errors.Join(err, to.Close())
 	}
-	return engine.Export(ctx, account, only, to, progress)
+	r, err = engine.Export(ctx, account, only, to, progress)
+	return r, errors.Join(err, to.Close())
 }
 
 func (t *transfers) target(in admin.ExportMail) (transfer.Target, error) {

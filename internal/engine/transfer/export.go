@@ -16,6 +16,7 @@ type Target interface {
 	Box(store.Mailbox) (b TargetBox, done bool, err error)
 	// Subscribe tells which mailboxes are subscribed, after all were written.
 	Subscribe([]mail.MailboxName) error
+	Close() error
 }
 
 // TargetBox is a mailbox of a Target.

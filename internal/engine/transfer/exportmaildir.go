@@ -41,6 +41,9 @@ func (t *ToMaildir) Subscribe(names []mail.MailboxName) error {
 	return t.w.Subscribe(list)
 }
 
+// Close implements Target.
+func (t *ToMaildir) Close() error { return t.w.Close() }
+
 type toMaildirBox struct {
 	*maildir.Box
 	next mail.UID

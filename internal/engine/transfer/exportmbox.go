@@ -6,11 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/mbox"
 )
 
@@ -25,25 +26,62 @@ type written struct {
 
 // ToMbox is a folder of mbox files as a Target.
 type ToMbox struct {
-	root  string
+	dir   *files.Folder
 	state map[mail.MailboxName]written
 }
 
-// NewMbox makes the folder at root, or goes on with one.
+// maxState is how many octets the list of mailboxes written may have.
+const maxState = 64 << 20
+
+// NewMbox makes the folder at root, or goes on with one. Conflict if it has files
+// that no export wrote.
 func NewMbox(root string) (*ToMbox, error) {
-	t := &ToMbox{root: root, state: make(map[mail.MailboxName]written)}
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	dir, err := files.Make(root)
+	if err != nil {
 		return nil, unwritable(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, stateFile))
-	if err == nil && json.Unmarshal(text, &t.state) != nil {
-		t.state = make(map[mail.MailboxName]written)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, unwritable(err)
+	t := &ToMbox{dir: dir, state: make(map[mail.MailboxName]written)}
+	if err := t.begin(root); err != nil {
+		return nil, errors.Join(err, dir.Close())
 	}
 	return t, nil
 }
+
+func (t *ToMbox) begin(root string) error {
+	text, err := t.dir.Read(stateFile, maxState)
+	if errors.Is(err, fs.ErrNotExist) {
+		there, err := t.dir.List(".")
+		if err == nil && len(there) > 0 {
+			return mail.Errorf(mail.Conflict, "%s has files that no export wrote; choose a new folder", root)
+		}
+		if err != nil {
+			return unwritable(err)
+		}
+		return t.save()
+	}
+	if err != nil {
+		return unwritable(err)
+	}
+	if json.Unmarshal(text, &t.state) != nil {
+		t.state = make(map[mail.MailboxName]written)
+	}
+	return nil
+}
+
+// save writes down what was written.
+func (t *ToMbox) save() error {
+	text, err := json.Marshal(t.state)
+	if err == nil {
+		err = t.dir.Replace(stateFile, text)
+	}
+	if err != nil {
+		return unwritable(err)
+	}
+	return nil
+}
+
+// Close implements Target.
+func (t *ToMbox) Close() error { return t.dir.Close() }
 
 func unwritable(err error) error {
 	return &mail.Error{Kind: mail.Unavailable, Text: "cannot write: " + err.Error(), Err: err}
@@ -55,27 +93,37 @@ func (t *ToMbox) path(name mail.MailboxName) (string, error) {
 			return "", mail.Errorf(mail.Invalid, "%q cannot be the name of a file", l)
 		}
 	}
-	return filepath.Join(t.root, filepath.FromSlash(string(name))+".mbox"), nil
+	return string(name) + ".mbox", nil
 }
 
 // Box implements Target.
 func (t *ToMbox) Box(m store.Mailbox) (TargetBox, bool, error) {
-	path, err := t.path(m.Name)
+	name, err := t.path(m.Name)
 	if err != nil {
 		return nil, false, err
 	}
 	now := written{m.UIDValidity, m.ModSeq}
-	if t.state[m.Name] == now && isFile(path) {
+	before, ours := t.state[m.Name]
+	if ours && before == now && isFile(t.dir, name) {
 		return nil, true, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if _, err := t.dir.Root().Lstat(name); err == nil && !ours {
+		return nil, false, mail.Errorf(mail.Exists, "the file %s is there, and no export wrote it", name)
+	}
+	if err := t.dir.Root().MkdirAll(path.Dir(name), 0o700); err != nil {
 		return nil, false, unwritable(err)
 	}
-	f, err := os.OpenFile(path+".lock", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if !ours { // What a crash leaves under the name is ours then.
+		t.state[m.Name] = written{}
+		if err := t.save(); err != nil {
+			return nil, false, err
+		}
+	}
+	f, err := t.dir.Create(name + ".tmp")
 	if err != nil {
 		return nil, false, unwritable(err)
 	}
-	return &toMboxBox{t: t, name: m.Name, now: now, path: path, file: f, w: mbox.NewWriter(f, m.UIDValidity, m.UIDNext)}, false, nil
+	return &toMboxBox{t: t, name: m.Name, now: now, path: name, file: f, w: mbox.NewWriter(f, m.UIDValidity, m.UIDNext)}, false, nil
 }
 
 // Subscribe implements Target: mbox files do not tell it.
@@ -134,7 +182,7 @@ func (b *toMboxBox) Close() ([]string, error) {
 		err = b.file.Sync()
 	}
 	if err = errors.Join(err, b.file.Close()); err == nil {
-		err = os.Rename(b.file.Name(), b.path)
+		err = b.t.dir.Root().Rename(b.path+".tmp", b.path)
 	}
 	if err != nil {
 		b.Drop()
@@ -144,17 +192,10 @@ func (b *toMboxBox) Close() ([]string, error) {
 		return nil, nil
 	}
 	b.t.state[b.name] = b.now
-	text, err := json.Marshal(b.t.state)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(b.t.root, stateFile), text, 0o600)
-	}
-	if err != nil {
-		return nil, unwritable(err)
-	}
-	return nil, nil
+	return nil, b.t.save()
 }
 
 func (b *toMboxBox) Drop() {
 	_ = b.file.Close()
-	_ = os.Remove(b.file.Name())
+	_ = b.t.dir.Root().Remove(b.path + ".tmp")
 }

@@ -102,17 +102,17 @@ func (h *house) want(about string, got any, want string) {
 	}
 }
 
-// files is a Maildir in the making.
-type files struct {
+// making is a Maildir in the making.
+type making struct {
 	t    testing.TB
 	root string
 }
 
-func newFiles(t testing.TB) *files { return &files{t, t.TempDir()} }
+func newFiles(t testing.TB) *making { return &making{t, t.TempDir()} }
 
-func (f *files) source() *Maildir { return &Maildir{Root: f.root, Codec: names()} }
+func (f *making) source() *Maildir { return &Maildir{Root: f.root, Codec: names()} }
 
-func (f *files) put(name, text string) {
+func (f *making) put(name, text string) {
 	f.t.Helper()
 	path := filepath.Join(f.root, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -126,14 +126,14 @@ func (f *files) put(name, text string) {
 	}
 }
 
-func (f *files) rename(from, to string) {
+func (f *making) rename(from, to string) {
 	f.t.Helper()
 	if err := os.Rename(filepath.Join(f.root, from), filepath.Join(f.root, to)); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-func (f *files) remove(name string) {
+func (f *making) remove(name string) {
 	f.t.Helper()
 	if err := os.Remove(filepath.Join(f.root, name)); err != nil {
 		f.t.Fatal(err)
@@ -141,7 +141,7 @@ func (f *files) remove(name string) {
 }
 
 // numbered is a Maildir whose INBOX has n messages with UIDs 10, 20, ...
-func numbered(t testing.TB, n int) *files {
+func numbered(t testing.TB, n int) *making {
 	f := newFiles(t)
 	list := fmt.Sprintf("3 V77 N%d\n", n*10+5)
 	for i := 1; i <= n; i++ {

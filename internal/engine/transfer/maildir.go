@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/maildir"
 )
 
@@ -58,11 +59,15 @@ func (d *Maildir) Open(_ context.Context, f Folder) (Mailbox, error) {
 }
 
 func openMaildir(path string) (*maildirBox, error) {
-	l, err := maildir.List(path)
+	dir, err := files.Open(path)
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	b := &maildirBox{path: path, listing: l, files: make(map[string]maildir.File, len(l.Files))}
+	l, err := maildir.List(dir)
+	if err != nil {
+		return nil, errors.Join(unreadable(err), dir.Close())
+	}
+	b := &maildirBox{dir: dir, listing: l, files: make(map[string]maildir.File, len(l.Files))}
 	for _, f := range l.Files {
 		b.files[f.Base] = f
 	}
@@ -83,7 +88,7 @@ func unreadable(err error) error {
 }
 
 type maildirBox struct {
-	path    string
+	dir     *files.Folder
 	listing maildir.Listing
 	files   map[string]maildir.File
 }
@@ -102,7 +107,7 @@ func (b *maildirBox) Messages(context.Context) ([]Message, error) {
 
 func (b *maildirBox) Read(ctx context.Context, list []Message, each func(int, func(io.Writer) error) error) error {
 	for i, m := range list {
-		f, err := maildir.Open(b.path, b.files[m.Key])
+		f, err := maildir.Open(b.dir, b.files[m.Key])
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // Deleted meanwhile.
 		}
@@ -127,4 +132,4 @@ func copyFile(w io.Writer, f *os.File, err error) error {
 	return nil
 }
 
-func (b *maildirBox) Close() error { return nil }
+func (b *maildirBox) Close() error { return b.dir.Close() }

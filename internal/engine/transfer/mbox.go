@@ -5,22 +5,43 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/mbox"
 )
 
 // Mbox is mbox files as a Source: each of Paths is a file, or a folder of files
-// and folders.
+// and folders. Files of a folder must be its owner's; links are not followed.
 type Mbox struct {
 	Paths   []string
 	Mailbox string // what the only file is called; "" for its name
 	Quoting mbox.Quoting
-	files   map[string]string // by Folder.Origin
+	files   map[string]mboxFile // by Folder.Origin
 }
+
+// mboxFile is a file that was named, or one below a folder that was.
+type mboxFile struct{ folder, name string }
+
+func (f mboxFile) open() (*os.File, error) {
+	if f.folder == "" {
+		return files.OpenFile(f.name)
+	}
+	dir, err := files.Open(f.folder)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.OpenOwned(f.name)
+}
+
+func (f mboxFile) path() string { return filepath.Join(f.folder, f.name) }
 
 // maxMboxFiles is how many files are taken.
 const maxMboxFiles = 10_000
@@ -33,7 +54,7 @@ func (s *Mbox) Parallel() int { return maildirReaders }
 
 // Folders implements Source.
 func (s *Mbox) Folders(context.Context) (list []Folder, problems []string, err error) {
-	s.files = make(map[string]string)
+	s.files = make(map[string]mboxFile)
 	for _, path := range s.Paths {
 		info, err := os.Stat(path)
 		switch {
@@ -42,15 +63,24 @@ func (s *Mbox) Folders(context.Context) (list []Folder, problems []string, err e
 		case info.IsDir() && s.Mailbox != "":
 			return nil, nil, mail.Errorf(mail.Invalid, "%s is a folder; a mailbox can be named for one file only", path)
 		case info.IsDir():
-			err = s.walk(path, nil, &list)
+			err = s.folder(path, &list, &problems)
 		default:
-			err = s.add(path, s.levels(path), &list)
+			err = s.add(mboxFile{name: path}, s.levels(path), &list)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
 	}
-	return list, nil, nil
+	return list, problems, nil
+}
+
+func (s *Mbox) folder(path string, list *[]Folder, problems *[]string) error {
+	dir, err := files.Open(path)
+	if err != nil {
+		return unreadable(err)
+	}
+	defer dir.Close()
+	return s.walk(dir, ".", nil, list, problems)
 }
 
 // levels is the name for a single file.
@@ -70,48 +100,49 @@ func mboxName(file string) string {
 	return name
 }
 
-func (s *Mbox) add(path string, levels []string, list *[]Folder) error {
+func (s *Mbox) add(file mboxFile, levels []string, list *[]Folder) error {
 	origin := strings.Join(levels, "\x1f")
 	if _, twice := s.files[origin]; twice {
 		return mail.Errorf(mail.Invalid, "%s and %s are both called %s; take them one by one, each with --mailbox",
-			s.files[origin], path, strings.Join(levels, mail.MailboxSeparator))
+			s.files[origin].path(), file.path(), strings.Join(levels, mail.MailboxSeparator))
 	}
 	if len(s.files) >= maxMboxFiles {
 		return mail.Errorf(mail.TooLarge, "at most %d files are taken at once", maxMboxFiles)
 	}
-	s.files[origin] = path
-	*list = append(*list, Folder{Levels: levels, Source: path, Origin: origin})
+	s.files[origin] = file
+	*list = append(*list, Folder{Levels: levels, Source: file.path(), Origin: origin})
 	return nil
 }
 
 // notMail are files that stand beside mbox files: indexes and lists.
-var notMail = []string{".msf", ".dat", ".json", ".lock", ".index"}
+var notMail = []string{".msf", ".dat", ".json", ".lock", ".index", ".tmp"}
 
 // walk takes the files of a folder. Quirk: Thunderbird's folders of folders end
 // in .sbd; Apple Mail's mailboxes are folders with a file mbox.
-func (s *Mbox) walk(dir string, above []string, list *[]Folder) error {
+func (s *Mbox) walk(dir *files.Folder, at string, above []string, list *[]Folder, problems *[]string) error {
 	if len(above) > mail.MaxMailboxDepth {
-		return mail.Errorf(mail.TooLarge, "%s is too deep", dir)
+		return mail.Errorf(mail.TooLarge, "%s is too deep", dir.Path(at))
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := dir.List(at)
 	if err != nil {
 		return unreadable(err)
 	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
-		path, name := filepath.Join(dir, e.Name()), e.Name()
+		path, name := path.Join(at, e.Name()), e.Name()
 		if strings.HasPrefix(name, ".") || containsSuffix(name, notMail) {
 			continue
 		}
-		info, err := os.Stat(path)
+		var err error
 		switch {
-		case err != nil:
-			return unreadable(err)
-		case !info.IsDir():
-			err = s.add(path, append(above[:len(above):len(above)], mboxName(name)), list)
-		case isFile(filepath.Join(path, "mbox")):
-			err = s.add(filepath.Join(path, "mbox"), append(above[:len(above):len(above)], mboxName(name)), list)
+		case e.Type().IsRegular():
+			err = s.add(mboxFile{dir.Path(""), path}, append(above[:len(above):len(above)], mboxName(name)), list)
+		case !e.IsDir():
+			*problems = append(*problems, dir.Path(path)+", which is no regular file,")
+		case isFile(dir, path+"/mbox"):
+			err = s.add(mboxFile{dir.Path(""), path + "/mbox"}, append(above[:len(above):len(above)], mboxName(name)), list)
 		default:
-			err = s.walk(path, append(above[:len(above):len(above)], strings.TrimSuffix(name, ".sbd")), list)
+			err = s.walk(dir, path, append(above[:len(above):len(above)], strings.TrimSuffix(name, ".sbd")), list, problems)
 		}
 		if err != nil {
 			return err
@@ -129,14 +160,14 @@ func containsSuffix(name string, suffixes []string) bool {
 	return false
 }
 
-func isFile(path string) bool {
-	info, err := os.Stat(path)
+func isFile(dir *files.Folder, name string) bool {
+	info, err := dir.Root().Lstat(name)
 	return err == nil && info.Mode().IsRegular()
 }
 
 // Open implements Source. It reads the whole file.
 func (s *Mbox) Open(_ context.Context, f Folder) (Mailbox, error) {
-	file, err := os.Open(s.files[f.Origin])
+	file, err := s.files[f.Origin].open()
 	if err != nil {
 		return nil, unreadable(err)
 	}

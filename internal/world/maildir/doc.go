@@ -4,6 +4,10 @@
 // (dovecot-uidlist, versions 1 and 3), keywords (dovecot-keywords) and
 // subscriptions. File names carry the flags (https://cr.yp.to/proto/maildir.html).
 //
+// Who owns a Maildir may be anybody, so all work goes through files.Folder: links
+// are not followed, a message is a regular file of the folder's owner, and what
+// is written never replaces what a Writer did not write.
+//
 // Reading changes nothing in the folder, not even new/. A message that is
 // renamed while it is read, because a mail program set a flag, is found again.
 //
@@ -29,6 +33,7 @@ const (
 	keywordsFile     = "dovecot-keywords"
 	subscriptionFile = "subscriptions"
 	folderMark       = "maildirfolder"
+	exportMark       = ".yubin-export" // of a Maildir that a Writer made
 )
 
 // Codec reads and writes the names of folders.

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // File is a message in a folder.
@@ -32,18 +33,18 @@ type Listing struct {
 	Files []File
 }
 
-// List reads the folder at path.
-func List(path string) (l Listing, err error) {
-	if l.UIDList, err = readUIDList(path); err != nil {
+// List reads a folder.
+func List(dir *files.Folder) (l Listing, err error) {
+	if l.UIDList, err = readUIDList(dir); err != nil {
 		return l, err
 	}
-	keywords, err := readKeywords(path)
+	keywords, err := readKeywords(dir, ".")
 	if err != nil {
 		return l, err
 	}
 	seen := make(map[string]int)
 	for _, sub := range [...]string{"new", "cur"} { // In this order, as messages move.
-		if err := l.add(path, sub, keywords, seen); err != nil {
+		if err := l.add(dir, sub, keywords, seen); err != nil {
 			return l, err
 		}
 	}
@@ -51,21 +52,21 @@ func List(path string) (l Listing, err error) {
 	return l, nil
 }
 
-func (l *Listing) add(path, sub string, keywords []string, seen map[string]int) error {
-	entries, err := os.ReadDir(filepath.Join(path, sub))
+func (l *Listing) add(dir *files.Folder, sub string, keywords []string, seen map[string]int) error {
+	entries, err := dir.List(sub)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() && e.Type()&fs.ModeSymlink == 0 {
-			continue
+		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
+			continue // What is no file is told when it is to be read.
 		}
 		f := File{name: sub + "/" + e.Name()}
 		var letters string
 		f.Base, letters = splitName(e.Name())
 		f.Flags, f.Keywords = readLetters(letters, keywords)
 		f.UID = l.UIDs[f.Base]
-		if info, err := os.Stat(filepath.Join(path, f.name)); err == nil {
+		if info, err := e.Info(); err == nil {
 			f.Received, f.Size = info.ModTime(), info.Size()
 		}
 		if i, twice := seen[f.Base]; twice {
@@ -93,8 +94,8 @@ func compareFiles(a, b File) int {
 	return strings.Compare(a.Base, b.Base)
 }
 
-func readUIDList(path string) (UIDList, error) {
-	f, err := os.Open(filepath.Join(path, uidListFile))
+func readUIDList(dir *files.Folder) (UIDList, error) {
+	f, err := dir.OpenOwned(uidListFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return UIDList{}, nil
 	}
@@ -106,8 +107,8 @@ func readUIDList(path string) (UIDList, error) {
 }
 
 // readKeywords reads dovecot-keywords: a line "0 $Junk" for each letter.
-func readKeywords(path string) (names []string, err error) {
-	err = eachLine(filepath.Join(path, keywordsFile), func(line string) {
+func readKeywords(dir *files.Folder, at string) (names []string, err error) {
+	err = eachLine(dir, path.Join(at, keywordsFile), func(line string) {
 		number, name, ok := strings.Cut(line, " ")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || n < 0 || n >= MaxKeywords || len(name) > MaxKeywordName {
@@ -122,8 +123,8 @@ func readKeywords(path string) (names []string, err error) {
 }
 
 // eachLine calls fn for each line of a file; a file that is not there has none.
-func eachLine(path string, fn func(string)) error {
-	f, err := os.Open(path)
+func eachLine(dir *files.Folder, name string, fn func(string)) error {
+	f, err := dir.OpenOwned(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -139,20 +140,21 @@ func eachLine(path string, fn func(string)) error {
 	return in.Err()
 }
 
-// Open opens a message of the folder at path, under the name that it has by now.
-func Open(path string, f File) (*os.File, error) {
-	file, err := os.Open(filepath.Join(path, f.name))
+// Open opens a message of the folder, under the name that it has by now.
+// Forbidden if it is no regular file of the folder's owner.
+func Open(dir *files.Folder, f File) (*os.File, error) {
+	file, err := dir.OpenOwned(f.name)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return file, err
 	}
 	for _, sub := range [...]string{"new", "cur"} {
-		entries, readErr := os.ReadDir(filepath.Join(path, sub))
+		entries, readErr := dir.List(sub)
 		if readErr != nil {
 			continue
 		}
 		for _, e := range entries {
 			if base, _ := splitName(e.Name()); base == f.Base {
-				return os.Open(filepath.Join(path, sub, e.Name()))
+				return dir.OpenOwned(sub + "/" + e.Name())
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // plain takes names as they are.
@@ -25,6 +26,16 @@ func put(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func folder(t *testing.T, path string) *files.Folder {
+	t.Helper()
+	f, err := files.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
 }
 
 func TestNames(t *testing.T) {
@@ -164,7 +175,7 @@ func TestWriteAndRead(t *testing.T) {
 			t.Fatal(err, tree)
 		}
 		f := tree.Folders[len(tree.Folders)-1]
-		l, err := List(f.Path)
+		l, err := List(folder(t, f.Path))
 		if err != nil || len(l.Files) != 2 || l.UIDValidity != 77 || l.UIDNext != 10 || !f.Subscribed {
 			t.Fatalf("%v %+v %+v", err, f, l)
 		}
@@ -177,7 +188,7 @@ func TestWriteAndRead(t *testing.T) {
 				t.Error(got.Base)
 			}
 		}
-		file, err := Open(f.Path, l.Files[0])
+		file, err := Open(folder(t, f.Path), l.Files[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +219,7 @@ func TestRefusals(t *testing.T) {
 func TestRenamed(t *testing.T) {
 	root := t.TempDir()
 	put(t, filepath.Join(root, "new/1.a"), "x")
-	l, err := List(root)
+	l, err := List(folder(t, root))
 	if err != nil || len(l.Files) != 1 {
 		t.Fatal(err)
 	}
@@ -216,7 +227,7 @@ func TestRenamed(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "new/1.a")); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(root, l.Files[0])
+	f, err := Open(folder(t, root), l.Files[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // Folder is a folder of a Maildir.
@@ -28,18 +30,26 @@ type Tree struct {
 // Read finds the folders of the Maildir at root, of either layout. NotFound if
 // there is none.
 func Read(root string, c Codec) (t Tree, err error) {
-	subscribed, err := readSubscriptions(root, c)
+	dir, err := files.Open(root)
+	if err != nil && mail.KindOf(err) == mail.Forbidden {
+		return t, err
+	}
+	if err != nil {
+		return t, notMaildir(root)
+	}
+	defer dir.Close()
+	subscribed, err := readSubscriptions(dir, c)
 	if err != nil {
 		return t, err
 	}
-	w := walker{codec: c, tree: &t, subscribed: subscribed}
+	w := walker{dir: dir, codec: c, tree: &t, subscribed: subscribed}
 	switch {
-	case isMaildir(root):
-		w.take(nil, root)
-	case isMaildir(filepath.Join(root, "Maildir")): // A home folder.
+	case w.isMaildir("."):
+		w.take(nil, ".")
+	case w.isMaildir("Maildir"): // A home folder.
 		return t, notMaildir(root)
 	}
-	if err := w.walk(root, nil); err != nil {
+	if err := w.walk(".", nil); err != nil {
 		return t, err
 	}
 	if len(t.Folders) == 0 {
@@ -65,6 +75,7 @@ func notMaildir(root string) error {
 	return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur", root)
 }
 
+// isMaildir is for words only.
 func isMaildir(path string) bool {
 	for _, sub := range [...]string{"cur", "new"} {
 		if info, err := os.Stat(filepath.Join(path, sub)); err == nil && info.IsDir() {
@@ -76,37 +87,45 @@ func isMaildir(path string) bool {
 
 // walker collects folders.
 type walker struct {
+	dir        *files.Folder
 	codec      Codec
 	tree       *Tree
 	subscribed map[string]bool
 }
 
-func (w *walker) take(levels []string, path string) {
+func (w *walker) isMaildir(name string) bool {
+	return w.dir.IsFolder(path.Join(name, "cur")) || w.dir.IsFolder(path.Join(name, "new"))
+}
+
+func (w *walker) take(levels []string, at string) {
 	name := strings.Join(levels, "\x00")
 	if levels == nil {
 		name = string(mail.Inbox)
 	}
-	w.tree.Folders = append(w.tree.Folders, Folder{Levels: levels, Path: path, Subscribed: w.subscribed[name]})
+	w.tree.Folders = append(w.tree.Folders, Folder{Levels: levels, Path: w.dir.Path(at), Subscribed: w.subscribed[name]})
 }
 
 // own are folders below a folder that are not folders of mail.
 var own = []string{"cur", "new", "tmp"}
 
 func (w *walker) walk(dir string, above []string) error {
-	entries, err := os.ReadDir(dir)
+	entries, err := w.dir.List(dir)
 	if err != nil && len(above) > 0 {
-		w.problem("%s cannot be read: %v", dir, err)
+		w.problem("%s cannot be read: %v", w.dir.Path(dir), err)
 		return nil
 	}
 	if err != nil {
-		return notMaildir(dir)
+		return notMaildir(w.dir.Path(dir))
 	}
 	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(path); err != nil || !info.IsDir() || slices.Contains(own, e.Name()) {
+		at := path.Join(dir, e.Name())
+		if e.Type()&fs.ModeSymlink != 0 {
+			w.problem("%s is a link, which is not followed", w.dir.Path(at))
+		}
+		if !e.IsDir() || slices.Contains(own, e.Name()) {
 			continue
 		}
-		if err := w.entry(e.Name(), path, above); err != nil {
+		if err := w.entry(e.Name(), at, above); err != nil {
 			return err
 		}
 	}
@@ -115,33 +134,33 @@ func (w *walker) walk(dir string, above []string) error {
 
 // entry takes a folder in a folder: ".Work.Plans" of the root has all levels in
 // its name, any other is one level.
-func (w *walker) entry(name, path string, above []string) error {
+func (w *walker) entry(name, at string, above []string) error {
 	if len(above) >= MaxDepth || len(w.tree.Folders) >= MaxFolders {
 		return mail.Errorf(mail.TooLarge, "a Maildir has at most %d folders, %d deep", MaxFolders, MaxDepth)
 	}
 	if dotted, ok := strings.CutPrefix(name, "."); ok {
-		if len(above) > 0 || !isMaildir(path) {
+		if len(above) > 0 || !w.isMaildir(at) {
 			return nil // Not mail: .cache and the like.
 		}
 		if levels, ok := w.decode(strings.Split(dotted, ".")); ok {
-			w.take(levels, path)
+			w.take(levels, at)
 			return nil
 		}
-		w.problem("%s has a name that cannot be read", path)
+		w.problem("%s has a name that cannot be read", w.dir.Path(at))
 		return nil
 	}
 	level, ok := w.decode([]string{name})
 	if !ok {
-		if isMaildir(path) {
-			w.problem("%s has a name that cannot be read", path)
+		if w.isMaildir(at) {
+			w.problem("%s has a name that cannot be read", w.dir.Path(at))
 		}
 		return nil
 	}
 	levels := append(slices.Clone(above), level...)
-	if isMaildir(path) {
-		w.take(levels, path)
+	if w.isMaildir(at) {
+		w.take(levels, at)
 	}
-	return w.walk(path, levels)
+	return w.walk(at, levels)
 }
 
 func (w *walker) decode(levels []string) (names []string, ok bool) {
@@ -161,11 +180,11 @@ func (w *walker) problem(format string, args ...any) {
 
 // readSubscriptions reads the names of subscribed folders, levels joined by NUL:
 // a name on a line, or after "V\t2" its levels with tabs between them.
-func readSubscriptions(root string, c Codec) (map[string]bool, error) {
+func readSubscriptions(dir *files.Folder, c Codec) (map[string]bool, error) {
 	names := make(map[string]bool)
 	separator := ""
 	number := 0
-	err := eachLine(filepath.Join(root, subscriptionFile), func(line string) {
+	err := eachLine(dir, subscriptionFile, func(line string) {
 		number++
 		if number == 1 && line == "V\t2" {
 			separator = "\t"

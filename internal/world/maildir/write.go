@@ -7,12 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // Layout is how folders stand in the file system.
@@ -26,23 +27,48 @@ const (
 
 // Writer writes one Maildir.
 type Writer struct {
-	root   string
+	dir    *files.Folder
 	layout Layout
 	codec  Codec
 }
 
 // Create makes a Maildir at root, or goes on with one that a Writer made.
-// Conflict if a mail server uses the folder.
+// Conflict if the folder has other things, or a mail server uses it. The caller
+// closes the Writer.
 func Create(root string, layout Layout, c Codec) (*Writer, error) {
-	if used, err := filepath.Glob(filepath.Join(root, "dovecot.*")); err != nil || len(used) > 0 {
-		return nil, mail.Errorf(mail.Conflict, "%s is in use by Dovecot: it has %s; choose another folder", root,
-			filepath.Base(strings.Join(used[:min(1, len(used))], "")))
-	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	dir, err := files.Make(root)
+	if err != nil {
 		return nil, failure("cannot make a folder", err)
 	}
-	return &Writer{root, layout, c}, nil
+	w := &Writer{dir, layout, c}
+	if err := w.claim(root); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return w, nil
 }
+
+// claim makes sure that what is in the folder is a Writer's, and marks it.
+func (w *Writer) claim(root string) error {
+	there, err := w.dir.List(".")
+	if err != nil {
+		return failure("cannot read a folder", err)
+	}
+	for _, e := range there {
+		if strings.HasPrefix(e.Name(), "dovecot.") {
+			return mail.Errorf(mail.Conflict, "%s is in use by Dovecot: it has %s; choose another folder", root, e.Name())
+		}
+	}
+	if len(there) == 0 {
+		return w.replace(exportMark, "yubin exports to this folder\n")
+	}
+	if _, err := w.dir.Read(exportMark, MaxListLine); err != nil {
+		return mail.Errorf(mail.Conflict, "%s has files that no export wrote; choose a new folder", root)
+	}
+	return nil
+}
+
+// Close ends the work.
+func (w *Writer) Close() error { return w.dir.Close() }
 
 func failure(text string, err error) error {
 	return &mail.Error{Kind: mail.Unavailable, Text: text + ": " + err.Error(), Err: err}
@@ -58,7 +84,8 @@ type Message struct {
 
 // Box is a folder being written. Not safe for concurrent use.
 type Box struct {
-	path     string
+	w        *Writer
+	at       string // below the root
 	validity mail.UIDValidity
 	have     map[string]string // base without sizes: the name in cur
 	names    []string          // keywords with a letter
@@ -70,32 +97,32 @@ type Box struct {
 // Folder makes the folder called levels, none for the INBOX, or goes on with it.
 // Invalid if a level cannot be the name of a folder in this layout.
 func (w *Writer) Folder(levels []string, v mail.UIDValidity) (*Box, error) {
-	path, err := w.path(levels)
+	at, err := w.path(levels)
 	if err != nil {
 		return nil, err
 	}
 	for _, sub := range own {
-		if err := os.MkdirAll(filepath.Join(path, sub), 0o700); err != nil {
+		if err := w.dir.Root().MkdirAll(path.Join(at, sub), 0o700); err != nil {
 			return nil, failure("cannot make a folder", err)
 		}
 	}
 	if len(levels) > 0 && w.layout == PlusPlus {
-		if err := os.WriteFile(filepath.Join(path, folderMark), nil, 0o600); err != nil {
-			return nil, failure("cannot write a file", err)
+		if err := w.replace(path.Join(at, folderMark), ""); err != nil {
+			return nil, err
 		}
 	}
-	b := &Box{path: path, validity: v, have: make(map[string]string), kept: make(map[string]bool), Left: make(map[string]bool)}
-	if b.names, err = readKeywords(path); err != nil {
+	b := &Box{w: w, at: at, validity: v, have: make(map[string]string), kept: make(map[string]bool), Left: make(map[string]bool)}
+	if b.names, err = readKeywords(w.dir, at); err != nil {
 		return nil, failure("cannot read "+keywordsFile, err)
 	}
-	entries, err := os.ReadDir(filepath.Join(path, "cur"))
+	entries, err := w.dir.List(path.Join(at, "cur"))
 	if err != nil {
 		return nil, failure("cannot read a folder", err)
 	}
 	for _, e := range entries {
 		base, _ := splitName(e.Name())
 		stem, sizes, _ := strings.Cut(base, ",")
-		if info, err := e.Info(); err == nil && strings.HasPrefix(sizes, fmt.Sprintf("S=%d,", info.Size())) {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && strings.HasPrefix(sizes, fmt.Sprintf("S=%d,", info.Size())) {
 			b.have[stem] = e.Name() // One that a crash left short is written anew.
 		}
 	}
@@ -116,15 +143,15 @@ func (w *Writer) path(levels []string) (string, error) {
 	}
 	switch {
 	case len(levels) == 0:
-		return w.root, nil
+		return ".", nil
 	case w.layout == Nested:
-		return filepath.Join(append([]string{w.root}, encoded...)...), nil
+		return path.Join(encoded...), nil
 	}
 	name := "." + strings.Join(encoded, ".")
 	if len(name) > 255 {
 		return "", mail.Errorf(mail.Invalid, "the name %q is too long for a Maildir", strings.Join(levels, mail.MailboxSeparator))
 	}
-	return filepath.Join(w.root, name), nil
+	return name, nil
 }
 
 // stem is the part of a file's name that says which message it is.
@@ -154,7 +181,7 @@ func (b *Box) Add(m Message, write func(io.Writer) error) (written bool, err err
 	}
 	name := base + ":2," + text
 	if name != old {
-		if err := os.Rename(filepath.Join(b.path, "cur", old), filepath.Join(b.path, "cur", name)); err != nil {
+		if err := b.w.dir.Root().Rename(b.name("cur", old), b.name("cur", name)); err != nil {
 			return false, failure("cannot rename a message file", err)
 		}
 	}
@@ -165,8 +192,8 @@ func (b *Box) Add(m Message, write func(io.Writer) error) (written bool, err err
 
 // write puts the octets into cur without flags and returns the name before ":".
 func (b *Box) write(stem string, m Message, write func(io.Writer) error) (base string, err error) {
-	tmp := filepath.Join(b.path, "tmp", stem)
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	tmp := b.name("tmp", stem)
+	f, err := b.w.dir.Create(tmp)
 	if err != nil {
 		return "", failure("cannot write a message file", err)
 	}
@@ -175,14 +202,14 @@ func (b *Box) write(stem string, m Message, write func(io.Writer) error) (base s
 		err = failure("cannot write a message file", closeErr)
 	}
 	if err == nil {
-		err = os.Chtimes(tmp, m.Received, m.Received)
+		err = b.w.dir.Root().Chtimes(tmp, m.Received, m.Received)
 	}
 	base = fmt.Sprintf("%s,S=%d,W=%d", stem, size, virtual)
 	if err == nil {
-		err = os.Rename(tmp, filepath.Join(b.path, "cur", base+":2,"))
+		err = b.w.dir.Root().Rename(tmp, b.name("cur", base+":2,"))
 	}
 	if err != nil {
-		_ = os.Remove(tmp)
+		_ = b.w.dir.Root().Remove(tmp)
 	}
 	return base, err
 }
@@ -231,7 +258,7 @@ func (c *counter) Write(p []byte) (int, error) {
 func (b *Box) Close(next mail.UID) error {
 	for _, name := range b.have {
 		if strings.Contains(name, ".yubin,") && !b.kept[name] && !b.renamed(name) {
-			if err := os.Remove(filepath.Join(b.path, "cur", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := b.w.dir.Root().Remove(b.name("cur", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return failure("cannot remove a message file", err)
 			}
 		}
@@ -240,28 +267,26 @@ func (b *Box) Close(next mail.UID) error {
 	for i, k := range b.names {
 		fmt.Fprintf(&keywords, "%d %s\n", i, k)
 	}
-	if err := replace(filepath.Join(b.path, keywordsFile), keywords.String()); err != nil {
+	if err := b.w.replace(b.name(keywordsFile), keywords.String()); err != nil {
 		return err
 	}
 	head := fmt.Sprintf("3 V%d N%d\n", b.validity, next)
-	return replace(filepath.Join(b.path, uidListFile), head+strings.Join(b.lines, ""))
+	return b.w.replace(b.name(uidListFile), head+strings.Join(b.lines, ""))
 }
 
 // renamed reports whether a file has another name by now.
 func (b *Box) renamed(name string) bool {
-	_, err := os.Lstat(filepath.Join(b.path, "cur", name))
+	_, err := b.w.dir.Root().Lstat(b.name("cur", name))
 	return errors.Is(err, fs.ErrNotExist)
 }
 
+// name is the name of a file of the folder, below the root.
+func (b *Box) name(parts ...string) string { return path.Join(b.at, path.Join(parts...)) }
+
 // replace writes a file all at once.
-func replace(path, text string) error {
-	tmp := path + ".tmp"
-	err := os.WriteFile(tmp, []byte(text), 0o600)
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return failure("cannot write "+filepath.Base(path), err)
+func (w *Writer) replace(name, text string) error {
+	if err := w.dir.Replace(name, []byte(text)); err != nil {
+		return failure("cannot write "+path.Base(name), err)
 	}
 	return nil
 }
@@ -276,5 +301,5 @@ func (w *Writer) Subscribe(folders [][]string) error {
 		}
 		text += strings.Join(encoded, "\t") + "\n"
 	}
-	return replace(filepath.Join(w.root, subscriptionFile), text)
+	return w.replace(subscriptionFile, text)
 }
