@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"context"
-	"crypto/tls"
 
 	"yubin/internal/mail"
 	"yubin/internal/proto/imap"
@@ -128,5 +127,3 @@ func (s *session) binding() sasl.Binding {
 	}
 	return sasl.TLSBinding(st, s.conn.Certificate())
 }
-
-func tlsVersion(st *tls.ConnectionState) string { return tls.VersionName(st.Version) }
