@@ -168,6 +168,9 @@ func (l *queueList) next(d admin.QueueDelivery) string {
 const whyWidth = 60
 
 func whyOf(d admin.QueueDelivery) string {
+	if d.Unreadable != "" {
+		return cut("cannot be read: "+d.Unreadable, whyWidth)
+	}
 	if d.Last == nil {
 		return ""
 	}

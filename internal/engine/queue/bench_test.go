@@ -140,8 +140,13 @@ func measure(t testing.TB, rows int, b backlog, n int) (rate, mib float64) {
 // TestManyWaiting: rows that wait cost neither speed nor memory.
 func TestManyWaiting(t *testing.T) {
 	rows, n := 100_000, 400
-	empty, _ := measure(t, 0, waiting, n)
-	full, mib := measure(t, rows, waiting, n)
+	var empty, full, mib float64
+	for range 3 { // The best of some: the machine is not ours.
+		rate, _ := measure(t, 0, waiting, n)
+		empty = max(empty, rate)
+		rate, mib = measure(t, rows, waiting, n)
+		full = max(full, rate)
+	}
 	t.Logf("empty queue %.0f a second; beside %d waiting %.0f a second, %.1f MiB of heap more", empty, rows, full, mib)
 	if mib > 24 {
 		t.Errorf("%d waiting deliveries take %.1f MiB", rows, mib)

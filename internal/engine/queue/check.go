@@ -15,8 +15,27 @@ func (q *Queue) Check(ctx context.Context, report func(problem string)) error {
 				return err
 			}
 		}
-		return nil
+		return checkReadable(tx, report)
 	})
+}
+
+// checkReadable reads every row.
+func checkReadable(tx *sqldb.Tx, report func(string)) error {
+	rows, err := tx.Query(`SELECT ` + deliveryColumns + ` FROM queue_delivery d`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d Delivery
+		if err := scanDelivery(rows, &d); err != nil {
+			return err
+		}
+		if d.Unreadable != "" {
+			report(d.asUnreadable().Error() + `; "yubin queue drop ` + d.DeliveryID.String() + `" removes it`)
+		}
+	}
+	return rows.Err()
 }
 
 func checkRule(tx *sqldb.Tx, what, query string, report func(string)) error {

@@ -2,8 +2,10 @@ package queue
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"yubin/internal/engine/spool"
@@ -33,7 +35,12 @@ const (
 
 var stateNames = [...]string{"", "waiting", "held", "active", "owed"}
 
-func (s State) String() string { return stateNames[s] }
+func (s State) String() string {
+	if int(s) >= len(stateNames) {
+		return "unknown"
+	}
+	return stateNames[s]
+}
 
 // ParseState reads what String returns.
 func ParseState(name string) (State, bool) {
@@ -59,6 +66,11 @@ type Delivery struct {
 	Noticed   bool         // the sender was told of the delay
 	Last      mail.Attempt // At is zero before the first
 	final     bool         // Last was into a mailbox, not onward
+
+	// Unreadable says what is wrong with the row, if it has a value that it cannot
+	// have; of the rest there is only what can be read. Such a delivery is held,
+	// and can be dropped.
+	Unreadable string
 }
 
 // lane orders deliveries at one site: mail of high priority first, then what is
@@ -88,21 +100,65 @@ func laneOf(priority int8, deferrals int) lane {
 const deliveryColumns = `d.item, d.n, d.recipient, d.orcpt, d.notify, d.site, d.via, d.state, d.due + d.report_at,
 	d.attempts, d.deferrals, d.parked, d.noticed, d.last`
 
-// scanDelivery reads deliveryColumns, then more.
+// scanDelivery reads deliveryColumns, then more. A row that cannot be read is no
+// error if it says which it is.
 func scanDelivery(rows *sqldb.Rows, d *Delivery, more ...any) error {
 	var recipient, last string
 	var due int64
 	err := rows.Scan(append([]any{&d.Item, &d.N, &recipient, &d.ORCPT, &d.Notify, &d.Site, &d.Via, &d.State, &due,
 		&d.Attempts, &d.Deferrals, &d.Parked, &d.Noticed, &last}, more...)...)
-	if err != nil {
-		return err
+	if err == nil {
+		d.Due = fromMillis(due)
+		d.Address, err = mail.ParseAddress(recipient)
 	}
-	d.Due = fromMillis(due)
-	if d.Address, err = mail.ParseAddress(recipient); err != nil {
-		return mail.Errorf(mail.Internal, "delivery %v has an unreadable recipient: %w", d.DeliveryID, err)
+	if err == nil {
+		d.Last, d.final, err = parseRecord(last)
 	}
-	d.Last, d.final, err = parseRecord(last)
+	if err != nil && d.Item > 0 && d.N > 0 {
+		d.Unreadable, err = err.Error(), nil
+	}
 	return err
+}
+
+// asUnreadable is the error about a row that cannot be read.
+func (d *Delivery) asUnreadable() error {
+	return &sqldb.Unreadable{Row: "delivery " + d.DeliveryID.String(), Err: errors.New(d.Unreadable)}
+}
+
+// readable divides rows into those that can be read and those that cannot, and
+// tells of the latter.
+func (q *Queue) readable(list []Delivery) (good, bad []Delivery) {
+	for i, d := range list {
+		switch {
+		case d.Unreadable != "" && q.aside.Takes(d.asUnreadable()):
+			if bad == nil {
+				good = slices.Clone(list[:i])
+			}
+			bad = append(bad, d)
+		case bad != nil:
+			good = append(good, d)
+		}
+	}
+	if bad == nil {
+		good = list
+	}
+	return good, bad
+}
+
+// setAside holds deliveries that cannot be carried because they, or their item,
+// cannot be read.
+func (q *Queue) setAside(tx *sqldb.Tx, list []Delivery, now time.Time) error {
+	for _, d := range list {
+		n, err := tx.Exec(`UPDATE queue_delivery SET state = $1, due = 0, report_at = 0, parked = 0, owner = 0
+			WHERE item = $2 AND n = $3 AND state <> $1`, Held, d.Item, d.N)
+		if err == nil && n > 0 {
+			err = addEvent(tx, d, now, EventHold, "it cannot be read; drop it", "")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deliveries runs a query of deliveryColumns.

@@ -95,20 +95,31 @@ func (q *Queue) read(ctx context.Context, jobs []*job, now time.Time) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	return q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) (err error) {
+	var bad []Delivery
+	err := q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+		bad = nil
 		for _, j := range jobs {
-			j.due, err = deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 ORDER BY d.n LIMIT $5`,
+			all, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 ORDER BY d.n LIMIT $5`,
 				j.entry.item, j.entry.site, Waiting, millis(now), jobRecipients)
+			var unread []Delivery
+			j.due, unread = q.readable(all)
 			if err == nil && len(j.due) > 0 {
-				j.item, err = q.o.Spool.Item(tx, j.entry.item)
+				if j.item, err = q.o.Spool.Item(tx, j.entry.item); q.aside.Takes(err) {
+					j.due, unread, err = nil, all, nil
+				}
 			}
 			if err != nil {
 				return err
 			}
-			j.more = len(j.due) == jobRecipients
+			bad = append(bad, unread...)
+			j.more = len(all) == jobRecipients
 		}
 		return nil
 	})
+	if err != nil || len(bad) == 0 {
+		return err
+	}
+	return q.db.Write(context.Background(), func(tx *sqldb.Tx) error { return q.setAside(tx, bad, now) })
 }
 
 // route sorts the rows of a job by what is to become of them.

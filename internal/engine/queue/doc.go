@@ -67,6 +67,13 @@
 // at most. A site or route that an operator paused is
 // treated alike, without a probe.
 //
+// # Rows that cannot be read
+//
+// A row with a value that it cannot have, such as an address that today's parser
+// refuses, or whose item has one, stops nobody: it is told of in the log, once,
+// and by Check, is held when it would be carried or reported, is listed with what
+// is wrong with it, and can be dropped.
+//
 // # Leases
 //
 // A Queue that runs has a row in queue_owner, whose time it renews every 15

@@ -94,11 +94,12 @@ func events(tx *sqldb.Tx, id spool.ItemID) (list []Event, err error) {
 			return nil, err
 		}
 		e.At = fromMillis(at)
-		if err := e.Recipient.UnmarshalText([]byte(recipient)); err != nil {
-			return nil, err
+		err := e.Recipient.UnmarshalText([]byte(recipient))
+		if err == nil {
+			e.Attempt, _, err = parseRecord(record)
 		}
-		if e.Attempt, _, err = parseRecord(record); err != nil {
-			return nil, err
+		if err != nil { // What there is to know of it is shown.
+			e.Note = strings.TrimSpace(e.Note + " (cannot be read: " + err.Error() + ")")
 		}
 		list = append(list, e)
 	}
@@ -130,10 +131,13 @@ func (q *Queue) Trace(ctx context.Context, addressOrMessageID string, since time
 			ORDER BY 1 DESC LIMIT $6`, first, before, id, "<"+id+">", foldASCII(id), limit)
 		for _, id := range ids {
 			s, err := q.story(tx, id)
-			if err != nil {
+			switch {
+			case q.aside.Takes(err):
+			case err != nil:
 				return err
+			default:
+				found = append(found, s)
 			}
-			found = append(found, s)
 		}
 		return err
 	})

@@ -163,8 +163,10 @@ func scanListed(rows *sqldb.Rows) (l Listed, err error) {
 		return l, err
 	}
 	l.Arrived, l.Expire = fromMillis(arrived), fromMillis(expire)
-	l.Sender, err = spool.ParseReversePath(sender)
-	return l, err
+	if l.Sender, err = spool.ParseReversePath(sender); err != nil && l.Unreadable == "" {
+		l.Unreadable = err.Error()
+	}
+	return l, nil
 }
 
 // Counts sums up deliveries.

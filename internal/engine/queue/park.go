@@ -36,16 +36,22 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 				continue
 			}
 			j := job{entry: &entry{key: k}}
-			rows, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 LIMIT $5`,
+			all, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 LIMIT $5`,
 				k.item, k.site, Waiting, millis(now), jobRecipients)
-			if err != nil || len(rows) == 0 {
-				if err != nil {
-					return err
+			rows, bad := q.readable(all)
+			if err == nil && len(rows) > 0 {
+				if j.item, err = q.o.Spool.Item(tx, k.item); q.aside.Takes(err) {
+					rows, bad, err = nil, all, nil
 				}
-				continue
 			}
-			if j.item, err = q.o.Spool.Item(tx, k.item); err != nil {
+			if err == nil {
+				err = q.setAside(tx, bad, now)
+			}
+			if err != nil {
 				return err
+			}
+			if len(rows) == 0 {
+				continue
 			}
 			due, err := q.putOffRows(tx, &j, rows, now)
 			if err != nil {

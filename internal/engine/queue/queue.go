@@ -193,6 +193,7 @@ type Queue struct {
 	reporting bool
 	carrying  context.Context // of jobs; it ends later than Run's
 
+	aside   sqldb.Aside   // what cannot be read
 	telling chan struct{} // who makes a report has put one in
 }
 
@@ -203,7 +204,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{o: o, db: o.DB, kick: make(chan struct{}, 1), board: newBoard(o.Limits), frozen: map[key]int{},
-		telling: make(chan struct{}, maxTelling)}
+		telling: make(chan struct{}, maxTelling), aside: sqldb.Aside{Log: o.Log}}
 	return q, q.loadPauses(ctx)
 }
 

@@ -188,22 +188,30 @@ func itemIDs(tx *sqldb.Tx, query string, args ...any) (ids []spool.ItemID, err e
 func (q *Queue) reportItem(ctx context.Context, id spool.ItemID) error {
 	var it spool.Item
 	var told []Told
+	var bad []Delivery
 	err := q.db.Read(ctx, func(tx *sqldb.Tx) error {
-		var err error
-		if it, err = q.o.Spool.Item(tx, id); err != nil {
+		all, err := deliveries(tx, `WHERE d.item = $1 AND d.state = $2 ORDER BY d.n`, id, Owed)
+		if err != nil {
 			return err
 		}
-		rows, err := deliveries(tx, `WHERE d.item = $1 AND d.state = $2 ORDER BY d.n`, id, Owed)
+		var rows []Delivery
+		rows, bad = q.readable(all)
+		if it, err = q.o.Spool.Item(tx, id); q.aside.Takes(err) {
+			rows, bad, err = nil, all, nil
+		}
 		told = nil
 		for _, d := range rows {
 			told = append(told, tellOf(d))
 		}
 		return err
 	})
+	now := q.o.Now()
+	if err == nil && len(bad) > 0 {
+		err = q.db.Write(ctx, func(tx *sqldb.Tx) error { return q.setAside(tx, bad, now) })
+	}
 	if err != nil || len(told) == 0 {
 		return err
 	}
-	now := q.o.Now()
 	return q.tell(ctx, it, told, func(tx *sqldb.Tx) error { return q.clearOwed(tx, id, told, now) })
 }
 
@@ -230,6 +238,7 @@ func (q *Queue) notice(ctx context.Context, it spool.Item) {
 	err := q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
 		told = nil
 		rows, err := ofItem(tx, it.ID)
+		rows, _ = q.readable(rows)
 		for _, d := range rows {
 			if (d.State == Waiting || d.State == Active) && !d.Noticed && wantsDelay(d.Notify) && (d.Deferrals > 0 || byTime) {
 				told = append(told, Told{Delivery: d, Action: ActionDelayed, Expired: byTime})

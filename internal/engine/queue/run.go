@@ -80,7 +80,12 @@ func (q *Queue) begin(ctx, carrying context.Context) error {
 	if err != nil {
 		return err
 	}
+	parked, err := q.anyParked(ctx)
+	if err != nil {
+		return err
+	}
 	q.mu.Lock()
+	q.board.parked = parked
 	q.owner, q.carrying = owner, carrying
 	q.scan = scanner{}
 	q.reportAt = time.Time{}
@@ -186,10 +191,7 @@ func (q *Queue) housekeeping(ctx context.Context, now time.Time, next *time.Time
 	if next.After(now) {
 		return nil
 	}
-	var parked bool
-	err := q.db.Read(ctx, func(tx *sqldb.Tx) error {
-		return tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE parked > 0)`).Scan(&parked)
-	})
+	parked, err := q.anyParked(ctx)
 	if err != nil {
 		return err
 	}
@@ -200,6 +202,14 @@ func (q *Queue) housekeeping(ctx context.Context, now time.Time, next *time.Time
 	q.reportAt = time.Time{}
 	q.mu.Unlock()
 	return q.sweep(ctx, now)
+}
+
+// anyParked reports whether something is put off because of its site.
+func (q *Queue) anyParked(ctx context.Context) (parked bool, err error) {
+	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE parked > 0)`).Scan(&parked)
+	})
+	return parked, err
 }
 
 // send begins all jobs that may begin, claiming some at a time.

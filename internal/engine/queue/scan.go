@@ -198,7 +198,7 @@ func candidates(tx *sqldb.Tx, query string, args ...any) (found []candidate, err
 	for rows.Next() {
 		var c candidate
 		if err := rows.Scan(&c.due, &c.item, &c.n, &c.site, &c.lane); err != nil {
-			return nil, err
+			return nil, err // These are numbers and any text.
 		}
 		found = append(found, c)
 	}

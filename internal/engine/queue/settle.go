@@ -155,6 +155,7 @@ func (q *Queue) concluded(id spool.ItemID, list []decision) (told []Told, all bo
 	}
 	err = q.db.Read(context.Background(), func(tx *sqldb.Tx) error {
 		rest, err := ofItem(tx, id)
+		rest, _ = q.readable(rest)
 		for _, d := range rest {
 			switch {
 			case ours[d.N]:

@@ -54,6 +54,27 @@ func (s *Spool) Check(ctx context.Context, report func(problem string)) error {
 				return err
 			}
 		}
-		return nil
+		return s.checkReadable(tx, report)
 	})
+}
+
+// checkReadable reads the sender of every item in custody.
+func (s *Spool) checkReadable(tx *sqldb.Tx, report func(string)) error {
+	rows, err := tx.Query(`SELECT id, sender FROM spool_item WHERE settled = 0`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id ItemID
+		var sender string
+		err := rows.Scan(&id, &sender)
+		if err == nil {
+			_, err = ParseReversePath(sender)
+		}
+		if err != nil {
+			report(fmt.Sprintf(`message %d of the queue cannot be read: %v; "yubin queue drop %d" removes it`, id, err, id))
+		}
+	}
+	return rows.Err()
 }

@@ -20,6 +20,8 @@ package spool
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"yubin/internal/engine/store"
@@ -173,7 +175,8 @@ func check(it Item) error {
 	return nil
 }
 
-// Item reads an item. NotFound if there is none.
+// Item reads an item. NotFound if there is none; an error with the cause
+// *sqldb.Unreadable if it cannot be read.
 func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	it := Item{ID: id}
 	var sender string
@@ -186,14 +189,26 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
 	}
+	var broken *sqldb.Unreadable
+	if errors.As(err, &broken) {
+		return it, unreadable(id, err)
+	}
 	if err != nil {
 		return it, err
 	}
 	unpackFlags(flags, &it.Outgoing)
 	it.Arrived, it.HoldUntil, it.DeliverBy.At = fromMillis(arrived), fromMillis(hold), fromMillis(by)
 	it.Expire, it.Settled = fromMillis(expire), fromMillis(settled)
-	it.ReversePath, err = ParseReversePath(sender)
-	return it, err
+	if it.ReversePath, err = ParseReversePath(sender); err != nil {
+		return it, unreadable(id, err)
+	}
+	return it, nil
+}
+
+// unreadable is the error about an item with a value that it cannot have.
+func unreadable(id ItemID, err error) error {
+	return &mail.Error{Kind: mail.Internal, Text: fmt.Sprintf("message %d of the queue cannot be read", id),
+		Err: &sqldb.Unreadable{Row: fmt.Sprintf("message %d of the queue", id), Err: err}}
 }
 
 // ParseReversePath reads what ReversePath.String gave.

@@ -31,6 +31,10 @@ type QueueDelivery struct {
 	Size      int64         `json:"size,omitempty"`
 	Arrived   time.Time     `json:"arrived,omitzero"`
 	Expire    time.Time     `json:"expire,omitzero"`
+
+	// Unreadable says what is wrong with the row, if it cannot be read: it is held,
+	// the fields above are what could be read, and it can be dropped.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // QueueAttempt is one try to hand on a message.
@@ -133,7 +137,8 @@ func queueDeliveryOf(l queue.Listed) QueueDelivery {
 
 func deliveryOf(d queue.Delivery) QueueDelivery {
 	out := QueueDelivery{ID: d.String(), Item: int64(d.Item), Recipient: d.Address.String(), State: d.State.String(), Due: d.Due,
-		Attempts: d.Attempts, Site: d.Site, Route: d.Via, Parked: d.Parked, Noticed: d.Noticed}
+		Attempts: d.Attempts, Site: d.Site, Route: d.Via, Parked: d.Parked, Noticed: d.Noticed,
+		Unreadable: d.Unreadable}
 	if !d.Last.At.IsZero() {
 		out.Last = attemptOf(d.Last)
 	}

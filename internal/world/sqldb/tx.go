@@ -188,7 +188,8 @@ func (r *Rows) Scan(dest ...any) error {
 	}
 	for i, d := range dest {
 		if err := assign(d, r.stmt.cell(i)); err != nil {
-			return mail.Errorf(mail.Internal, "column %d of %q: %w", i+1, r.query, err)
+			return &mail.Error{Kind: mail.Internal, Text: "a row of the database cannot be read",
+				Err: &Unreadable{Row: "a row of " + r.query, Err: fmt.Errorf("column %d: %w", i+1, err)}}
 		}
 	}
 	return nil
