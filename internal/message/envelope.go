@@ -11,13 +11,13 @@ import (
 func (p *Parser) envelopeField(env *Envelope, refs *references, name, value []byte) {
 	switch string(name) {
 	case "date":
-		unfoldOnce(&env.Date, value)
+		p.unfoldOnce(&env.Date, value)
 	case "subject":
-		unfoldOnce(&env.Subject, value)
+		p.unfoldOnce(&env.Subject, value)
 	case "message-id":
-		unfoldOnce(&env.MessageID, value)
+		p.unfoldOnce(&env.MessageID, value)
 	case "in-reply-to":
-		unfoldOnce(&env.InReplyTo, value)
+		p.unfoldOnce(&env.InReplyTo, value)
 	case "references":
 		refs.field = append(append(refs.field, ' '), value...)
 	case "from":
@@ -35,9 +35,12 @@ func (p *Parser) envelopeField(env *Envelope, refs *references, name, value []by
 	}
 }
 
-func unfoldOnce(dst *[]byte, value []byte) {
+// unfoldOnce takes the first of a field, and notes if there are more.
+func (p *Parser) unfoldOnce(dst *[]byte, value []byte) {
 	if *dst == nil {
 		*dst = unfold(value)
+	} else if len(p.stack) == 1 {
+		p.msg.Repeats = true
 	}
 }
 

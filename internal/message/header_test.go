@@ -1,6 +1,7 @@
 package message
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -138,7 +139,7 @@ Content-Type: image/png
 x
 `)))
 	got := *m.Root
-	got.Children, got.delimiter = nil, nil
+	got.Children, got.delimiter, got.encoded = nil, nil, false
 	want := Part{
 		Type: "text", Subtype: "html", Params: []Param{{"charset", "utf-8"}, {"name", "n.html"}}, Encoding: "quoted-printable",
 		ID: "<id@x>", Description: "some thing", MD5: "Q2hlY2sgSW50ZWdyaXR5IQ==", Location: "http://example.org/a/b",
@@ -151,6 +152,24 @@ x
 	}
 	if m.Root.Filename() != "genome.jpeg" || m.Root.Charset() != "utf-8" || Parse(nil).Root.Charset() != "us-ascii" {
 		t.Errorf("filename %q, charset %q", m.Root.Filename(), m.Root.Charset())
+	}
+}
+
+// TestRepeated: of repeated fields the first counts, also where it says nothing new.
+func TestRepeated(t *testing.T) {
+	for in, want := range map[string]string{
+		"Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\n":  " false",
+		"Content-Transfer-Encoding: base64\nContent-Transfer-Encoding: 7bit\n\n":  "base64 false",
+		"Content-Transfer-Encoding: x-odd\nContent-Transfer-Encoding: base64\n\n": "x-odd false",
+		"Subject: a\nSubject: b\n\n":                                                     " true",
+		"Subject: a\nMessage-ID: b\n\nSubject: c\n":                                      " false",
+		"Content-Type: message/rfc822\nSubject: a\n\nSubject: b\nSubject: c\n\n":         " false",
+		"Message-ID: <a@b>\nMessage-ID:\nTo: a@b\nTo: c@d\nReceived: x\nReceived: y\n\n": " true",
+	} {
+		m := Parse([]byte(crlf(in)))
+		if got := fmt.Sprint(m.Root.Encoding, " ", m.Repeats); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
 	}
 }
 

@@ -74,7 +74,9 @@ func (p *Part) setField(name string, value []byte) {
 			p.setType(unfold(value))
 		}
 	case "transfer-encoding":
-		setOnce(&p.Encoding, encodingName(value))
+		if !p.encoded {
+			p.Encoding, p.encoded = encodingName(value), true
+		}
 	case "disposition":
 		if p.Disposition == "" {
 			p.setDisposition(unfold(value))

@@ -29,6 +29,7 @@ type Part struct {
 	Envelope          *Envelope // of the message within, for message/rfc822 and message/global
 
 	delimiter []byte // the boundary as raw octets, while parsing
+	encoded   bool   // there was a Content-Transfer-Encoding
 
 	params, dispositionParams given // known of a Part that was parsed, not of one that was stored
 }

@@ -18,7 +18,7 @@ func Compile(c Criteria) *Program {
 }
 
 func (p *Program) compile(c Criteria, f *folder) node {
-	n := node{Criteria: c, cost: ownCost(c.Op)}
+	n := node{Criteria: c, cost: ownCost(c)}
 	p.keys++
 	p.rows = p.rows || n.cost == costRow
 	p.envelopes = p.envelopes || n.cost == costEnvelope
@@ -29,6 +29,10 @@ func (p *Program) compile(c Criteria, f *folder) node {
 		n.octets = []byte(f.foldString(c.Text))
 		n.part, _ = partOf(c.Field)
 	case Header:
+		if n.cost == costEnvelope {
+			n.octets = []byte(f.foldString(c.Text))
+			n.part, _ = partOf(c.Field)
+		}
 		n.text = p.headers.add(f.foldString(c.Text), p.headers.field(c.Field))
 	case Leaves, Body, Text:
 		n.text = p.texts.add(f.foldString(c.Text), [...]where{Leaves: inLeaf, Body: inBody, Text: inAny}[c.Op])
@@ -75,13 +79,16 @@ func leafOf(c Criteria) (leaf, bool) {
 	return l, true
 }
 
-func ownCost(op Op) cost {
-	switch op {
+func ownCost(c Criteria) cost {
+	switch c.Op {
 	case Before, On, Since, Larger, Smaller:
 		return costRow
 	case Envelope, SentBefore, SentOn, SentSince:
 		return costEnvelope
 	case Header:
+		if p, ok := partOf(c.Field); ok && p.single() {
+			return costEnvelope // In nearly all messages the envelope has all there is.
+		}
 		return costHeader
 	case Leaves, Body, Text:
 		return costText

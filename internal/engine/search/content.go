@@ -67,7 +67,8 @@ func (o *octets) matchFields(m *matcher) {
 // facts are those of the envelope that the header makes.
 func (o *octets) facts(row *store.Row, f *folder) facts {
 	known := factsOf(row)
-	known.describe(message.Parse(o.headerBlock()).Envelope, f)
+	m := message.Parse(o.headerBlock())
+	known.describe(m.Envelope, m.Repeats, f)
 	return known
 }
 

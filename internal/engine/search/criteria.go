@@ -9,7 +9,8 @@
 // katakana finds full-width. Text never matches across two header fields or
 // two body parts.
 //
-// What is searched: Header looks at the fields of the message's own header.
+// What is searched: Header looks at all fields of a name in the message's own
+// header; where the envelope tells, the header is not read for it.
 // Leaves looks at the text of every leaf of type text, as BODY does in RFC 9051
 // §6.4.4. Body looks at the header fields of embedded messages too, which RFC
 // 3501 allows. Text looks at all of that, the message's own
@@ -113,8 +114,8 @@ type node struct {
 	Criteria
 	cost   cost
 	keys   []node
-	octets []byte // Envelope: Text folded
-	part   part   // Envelope: Field
+	octets []byte // Envelope, and Header where the envelope tells: Text folded
+	part   part   // of the same: Field
 	day    day    // Before to SentSince: Day
 	text   int    // Leaves, Body, Text: its number in Program.texts; Header: in Program.headers
 }

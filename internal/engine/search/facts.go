@@ -36,6 +36,14 @@ const (
 	parts
 )
 
+// repeated is the bit of facts.there for a header that has a field more than
+// once of which the envelope has the first: what is not in the facts may be there.
+const repeated = 1 << 7
+
+// single reports whether a message has one p, as the field has it. The parts
+// that are addresses are written differently.
+func (p part) single() bool { return p == partSubject || p == partMessageID }
+
 func partOf(field string) (part, bool) {
 	for i, name := range [...]string{"From", "To", "Cc", "Bcc", "Subject", "Message-ID"} {
 		if strings.EqualFold(name, field) {
@@ -53,7 +61,7 @@ type facts struct {
 	sent     day // or noDay; only if whole
 
 	whole bool          // the envelope is in it
-	there uint8         // a bit for each part that the message has
+	there uint8         // a bit for each part that the message has, and repeated
 	ends  [parts]uint32 // of the parts in text
 	text  []byte        // the parts, folded, one after the other
 }
@@ -72,9 +80,12 @@ func (f *facts) part(p part) ([]byte, bool) {
 	return f.text[start:f.ends[p]], f.there&(1<<p) != 0
 }
 
-// describe adds what the envelope says.
-func (f *facts) describe(e *message.Envelope, fold *folder) {
+// describe adds what the envelope says. Repeats is that of message.Message.
+func (f *facts) describe(e *message.Envelope, repeats bool, fold *folder) {
 	f.whole = true
+	if repeats {
+		f.there |= repeated
+	}
 	f.text = make([]byte, 0, usualText)
 	if sent, ok := message.ParseDate(string(e.Date)); ok {
 		f.sent = dayOf(sent)

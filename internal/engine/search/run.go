@@ -298,7 +298,7 @@ func (r *run) learn(row *store.Row) facts {
 	if err != nil {
 		return known
 	}
-	known.describe(e, r.headerFolder())
+	known.describe(e, row.Repeats, r.headerFolder())
 	if r.src.cache.wants(&known) {
 		r.learnt = append(r.learnt, learnt{row.UID, known})
 	}
@@ -390,7 +390,12 @@ func (n *node) eval(s *subject) verdict {
 		if !s.described() {
 			return unknown
 		}
-		return verdictOf(n.matchEnvelope(s.facts))
+		if n.matchEnvelope(s.facts) {
+			return yes
+		}
+		if n.Op != Header || s.facts.there&repeated == 0 {
+			return no
+		}
 	}
 	if s.row == nil || s.row.Content == nil {
 		return unknown
@@ -463,7 +468,7 @@ func (n *node) matchRow(f *facts) bool {
 
 func (n *node) matchEnvelope(f *facts) bool {
 	switch {
-	case n.Op == Envelope:
+	case n.Op == Envelope, n.Op == Header:
 		text, there := f.part(n.part)
 		return there && bytes.Contains(text, n.octets)
 	case f.sent == noDay:

@@ -23,6 +23,7 @@ type member struct {
 	email    mail.EmailID
 	blob     int64 // of the email, as the rest
 	size     int64 // trace and octets
+	lacking  int64 // octets of CR and LF that its lines lack
 	received int64 // seconds
 	zone     int64 // minutes east of UTC
 	saved    int64 // seconds
@@ -39,8 +40,8 @@ const (
 // bundle is a row of membership: neighbours in a mailbox, ascending by UID.
 //
 // Octets: bundleFormat, then of each member UID, flags (one octet), ModSeq,
-// email, blob, size, received, saved less received, zone, how many octets
-// its keywords have and those, see words. Numbers are varints; those after the size can
+// email, blob, size, lacking, received, saved less received, zone, how many octets
+// its keywords have and those, see words. Numbers are varints; those after lacking can
 // be negative. A member's octets do not depend on what stands before it.
 type bundle struct {
 	place   int64
@@ -60,6 +61,7 @@ func appendMember(b []byte, m *member) []byte {
 	b = binary.AppendUvarint(b, uint64(m.email))
 	b = binary.AppendUvarint(b, uint64(m.blob))
 	b = binary.AppendUvarint(b, uint64(m.size))
+	b = binary.AppendUvarint(b, uint64(m.lacking))
 	b = binary.AppendVarint(b, m.received)
 	b = binary.AppendVarint(b, m.saved-m.received)
 	b = binary.AppendVarint(b, m.zone)
@@ -141,6 +143,7 @@ func (r *memberReader) next(m *member) {
 	m.email = mail.EmailID(r.uvarint())
 	m.blob = int64(r.uvarint())
 	m.size = int64(r.uvarint())
+	m.lacking = int64(r.uvarint())
 	m.received = r.varint()
 	m.saved = m.received + r.varint()
 	m.zone = r.varint()
@@ -154,7 +157,7 @@ func (r *memberReader) nextState(e *state) (fixed []byte) {
 	e.Flags = r.flags()
 	e.ModSeq = mail.ModSeq(r.uvarint())
 	fixed = r.octets
-	r.skip(6)
+	r.skip(7)
 	fixed = fixed[:len(fixed)-len(r.octets)]
 	e.words = r.words()
 	return fixed

@@ -242,9 +242,10 @@ func (d *delivery) insertBlob(tx *sqldb.Tx, key any, refs int64) (err error) {
 	if d.in.name != "" {
 		file = d.in.name
 	}
-	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, file, envelope, bodystructure, parts, preview)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
-		d.in.size, int64(d.in.crc), refs, file, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview)
+	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, file, envelope, bodystructure, parts, preview,
+		lacking, repeats) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
+		d.in.size, int64(d.in.crc), refs, file, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview,
+		d.in.ends.lacking(), d.in.msg.Repeats)
 	return err
 }
 
@@ -326,7 +327,7 @@ func (d *delivery) insertEmail(l *ledger, f Filing) (mail.EmailID, error) {
 func (d *delivery) member(filed Filed, f Filing, w words) member {
 	return member{
 		state: state{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, words: w},
-		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)),
+		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)), lacking: d.in.ends.lacking(),
 		received: f.Received.Unix(), zone: zone(f.Received), saved: d.saved,
 	}
 }

@@ -34,7 +34,7 @@ func fillers() [2]filler {
 			return n
 		},
 		columns: []column{
-			{NeedEnvelope, "b.envelope", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Envelope) }},
+			{NeedEnvelope, "b.envelope, b.repeats", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Envelope, &r.Repeats) }},
 			{NeedBodyStructure, "b.bodystructure", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.BodyStructure) }},
 			{NeedParts, "b.parts, b.size", func(t []any, r *Row, b *blobPart) []any { return append(t, &r.Parts, &b.size) }},
 			{NeedPreview, "b.preview", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Preview) }},

@@ -23,6 +23,7 @@ type Incoming struct {
 	file   *blob.File
 	name   string // of the file once it is kept
 	size   int64
+	ends   lineEnds
 	sha    hash.Hash
 	crc    uint32
 	parser *message.Parser
@@ -94,6 +95,7 @@ func (in *Incoming) Write(p []byte) (int, error) {
 	in.crc = crc32.Update(in.crc, castagnoli(), p)
 	_, _ = in.parser.Write(p)
 	in.size += int64(len(p))
+	in.ends.count(p)
 	if err := in.hold(cap(in.buf)); err != nil {
 		return 0, err
 	}

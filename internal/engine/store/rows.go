@@ -133,7 +133,7 @@ func (r *reader) take(m *member) {
 	if m.words != "" {
 		e.Keywords = r.names.keywords(m.words)
 	}
-	r.rows = append(r.rows, Row{Entry: e, Email: m.email, Size: m.size,
+	r.rows = append(r.rows, Row{Entry: e, Email: m.email, Size: m.size, Lacking: m.lacking,
 		Received: r.time(m.received, m.zone), Saved: time.Unix(m.saved, 0).UTC()})
 	r.blobs = append(r.blobs, blobPart{id: m.blob})
 }

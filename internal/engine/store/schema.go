@@ -98,6 +98,8 @@ CREATE TABLE blob (
 	sha256 {blob} NOT NULL,
 	size {int} NOT NULL,
 	crc32c {int} NOT NULL,
+	lacking {int} NOT NULL, -- octets of CR and LF that its lines lack (RFC 1939 §3)
+	repeats {int} NOT NULL, -- 1: the header has a field twice that the envelope has once
 	refs {int} NOT NULL, -- emails with it, and references held by others
 	file TEXT, -- NULL: the octets are in content
 	envelope {blob},

@@ -52,10 +52,12 @@ type Row struct {
 	Email    mail.EmailID
 	Size     int64     // octets of the whole message
 	Received time.Time // INTERNALDATE, to the second, with the zone it came in
+	Lacking  int64     // octets of CR and LF that its lines lack: a protocol of lines sends as many more than Size
 	Saved    time.Time // SAVEDATE (RFC 8514)
 
 	Thread        mail.ThreadID
 	Envelope      []byte // as Options.Render made it at delivery
+	Repeats       bool   // with NeedEnvelope: the header has a field twice that Envelope has once
 	BodyStructure []byte
 	Parts         []byte // message.DecodeStructure reads it; offsets count from the first octet of Content
 	Preview       string

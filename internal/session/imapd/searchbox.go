@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"strings"
 
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/store"
@@ -158,12 +157,6 @@ func (b *selected) criteria(k imap.SearchKey, rev2 bool) search.Criteria {
 	case imap.SearchBody:
 		if rev2 {
 			return search.Criteria{Op: search.Leaves, Text: k.Text}
-		}
-	case imap.SearchHeader:
-		// Deviation: of several Message-ID fields, of which RFC 5322 §3.6 allows
-		// one, the first counts. The envelope has it, and clients ask for it often.
-		if strings.EqualFold(k.Field, "Message-ID") {
-			k.Op = imap.SearchEnvelope
 		}
 	case imap.SearchSeq:
 		return search.Criteria{Op: search.UIDs, Set: b.uidsOfSeqs(k.Set)}

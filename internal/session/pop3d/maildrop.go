@@ -12,8 +12,8 @@ import (
 // message is one message of a maildrop.
 type message struct {
 	uid     mail.UID
-	deleted bool // marked by DELE
-	size    int64
+	deleted bool  // marked by DELE
+	size    int64 // in octets as they are sent: each line ends in CRLF
 }
 
 // messageMemory is what a message takes of memory in octets, about.
@@ -73,8 +73,9 @@ func (d *maildrop) read(ctx context.Context, uids []mail.UID) error {
 			return err
 		}
 		for i := range rows {
-			d.messages = append(d.messages, message{uid: rows[i].UID, size: rows[i].Size})
-			d.octets += rows[i].Size
+			size := rows[i].Size + rows[i].Lacking
+			d.messages = append(d.messages, message{uid: rows[i].UID, size: size})
+			d.octets += size
 		}
 		uids = uids[len(uids)-more:]
 	}

@@ -23,11 +23,6 @@
 //   - The lock is against other POP3 sessions only (RFC 1939 §4 asks for more):
 //     a message that an IMAP session expunges in the meantime is "no such
 //     message" to RETR, and its number stays.
-//   - LIST tells the size in the store. Messages whose lines all end in CRLF,
-//     as everything that came by SMTP has, are sent with just that many octets;
-//     for others each missing CR, and a missing end of the last line, is added
-//     on the way out and not counted (RFC 1939 §11; RFC 6856 §2.1 has a SHOULD):
-//     counting them would mean to read all messages at each login.
 //   - Messages with UTF-8 in their header are sent as they are to clients that
 //     did not say UTF8, where RFC 6856 §2.1 wants a surrogate or -ERR [UTF8].
 //     Clients of that kind stop at the -ERR and never get the mail behind it,

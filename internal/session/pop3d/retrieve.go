@@ -60,7 +60,12 @@ func (s *session) scan(cmd pop3.Command, tell func([]byte, *message) []byte) (an
 
 // retr is RETR.
 func (s *session) retr(ctx context.Context, cmd pop3.Command) (answer, error) {
-	return s.send(ctx, cmd.Args.(pop3.Message).Number, func(w *pop3.LineWriter, c *store.Content) error {
+	n := cmd.Args.(pop3.Message).Number
+	m, err := s.drop.get(n)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.send(ctx, n, strconv.FormatInt(m.size, 10)+" octets", func(w *pop3.LineWriter, c *store.Content) error {
 		s.retrieved++
 		_, err := c.WriteTo(w)
 		return err
@@ -70,13 +75,13 @@ func (s *session) retr(ctx context.Context, cmd pop3.Command) (answer, error) {
 // top is TOP.
 func (s *session) top(ctx context.Context, cmd pop3.Command) (answer, error) {
 	args := cmd.Args.(pop3.Top)
-	return s.send(ctx, args.Number, func(w *pop3.LineWriter, c *store.Content) error {
+	return s.send(ctx, args.Number, "the top of it", func(w *pop3.LineWriter, c *store.Content) error {
 		return copyTop(w, c, pop3.NewTopCutter(args.Lines))
 	})
 }
 
-// send opens message n and answers with what write makes of it.
-func (s *session) send(ctx context.Context, n int, write func(*pop3.LineWriter, *store.Content) error) (answer, error) {
+// send opens message n and answers with text and what write makes of it.
+func (s *session) send(ctx context.Context, n int, text string, write func(*pop3.LineWriter, *store.Content) error) (answer, error) {
 	if _, err := s.drop.get(n); err != nil {
 		return answer{}, err
 	}
@@ -84,7 +89,6 @@ func (s *session) send(ctx context.Context, n int, write func(*pop3.LineWriter, 
 	if err != nil {
 		return answer{}, err
 	}
-	text := strconv.FormatInt(c.Size(), 10) + " octets"
 	return answer{Reply: pop3.OK(text), lines: func(w *pop3.LineWriter) (err error) {
 		defer func() { err = errors.Join(err, c.Close()) }()
 		return write(w, c)
