@@ -51,6 +51,10 @@ type Entry struct {
 	Item  spool.ItemID // in the spool, or 0
 	Filed []Filed      // in mailboxes
 
+	// More is how many other refusals of the session the entry stands for; they
+	// are counted and not written.
+	More int
+
 	// Our reply.
 	Code     int
 	Enhanced string // "5.1.1", or ""

@@ -23,6 +23,8 @@ type folder struct {
 	day  string
 	size int64
 	torn bool // the last line may be half there
+
+	written int64 // octets since the last sweep
 }
 
 // file is one file of the folder.
@@ -91,6 +93,7 @@ func (d *folder) write(now time.Time, lines []byte) error {
 	}
 	n, err := d.out.Write(lines)
 	d.size += int64(n)
+	d.written += int64(n)
 	d.torn = err != nil && (n > 0 || d.torn)
 	return err
 }
@@ -147,8 +150,9 @@ func (d *folder) close() {
 }
 
 // sweep removes the files of days that ended before then, and the oldest of
-// all but the last while they are over limit octets.
-func (d *folder) sweep(before time.Time, limit int64) error {
+// all while they are over the limit for what they have. The last one goes too
+// if it alone is over it; files are kept small enough for that to be rare.
+func (d *folder) sweep(before time.Time, limitOf func(now int64) int64) error {
 	files, err := d.list()
 	if err != nil {
 		return err
@@ -157,10 +161,16 @@ func (d *folder) sweep(before time.Time, limit int64) error {
 	for _, f := range files {
 		total += f.size
 	}
+	d.written = 0
+	limit := limitOf(total)
+	d.max = max(minFile, min(maxFile, limit/4))
 	last := before.UTC().Format(time.DateOnly)
 	for i, f := range files {
-		if f.day >= last && (total <= limit || i == len(files)-1) {
+		if f.day >= last && total <= limit {
 			continue
+		}
+		if i == len(files)-1 {
+			d.close() // It may be the one that is written.
 		}
 		if err := os.Remove(filepath.Join(d.path, f.name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

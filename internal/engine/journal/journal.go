@@ -13,7 +13,9 @@
 // The folder has files of JSON lines, named for the day in UTC on which they
 // were written and a number: 2026-07-25-0001.jsonl. One that grows over
 // maxFile is followed by the next number. Files whose day is longer ago than
-// Options.Keep are removed, and the oldest when all are over MaxSize.
+// Options.Keep are removed, and the oldest when all are over MaxSize or over one
+// part in FreeShare of what the disk has free without them: strangers, whose
+// refusals stand here, must not fill the disk that mail needs.
 //
 //	state                     a crash leaves                who cleans up
 //	added                     nothing                       -
@@ -33,6 +35,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"yubin/internal/world/files"
 )
 
 // DefaultKeep is how long entries are remembered.
@@ -43,7 +47,10 @@ const (
 	MaxSize       = 8 << 30 // of all files; beyond it the oldest go
 	MaxText       = 1024    // of one text of an entry; what is longer is cut
 	MaxRecipients = 1000    // of one entry
+	FreeShare     = 20      // the files are at most so small a part of the free space of their disk
 	maxFile       = 256 << 20
+	minFile       = 64 << 10
+	sweepAt       = 16 << 20  // written since the last look at the free space
 	maxBuffer     = 4 << 20   // entries that wait for the disk
 	flushAt       = 256 << 10 // Run writes before its second is over
 )
@@ -60,6 +67,9 @@ type Options struct {
 	Now  func() time.Time
 	Log  *slog.Logger  // nil drops
 	Keep time.Duration // 0 means DefaultKeep
+	// Free tells how much may still be written where the folder is, if that is
+	// known; nil asks the system.
+	Free func(path string) (octets uint64, ok bool)
 }
 
 // Journal is the memory of what came in. Safe for concurrent use.
@@ -87,6 +97,9 @@ func Open(path string, o Options) (*Journal, error) {
 	}
 	if o.Keep == 0 {
 		o.Keep = DefaultKeep
+	}
+	if o.Free == nil {
+		o.Free = files.Free
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
@@ -135,7 +148,7 @@ func (j *Journal) Run(ctx context.Context) {
 		}
 		j.flush()
 		now := j.o.Now()
-		if since := now.Sub(swept); since >= sweepEvery || since < 0 {
+		if since := now.Sub(swept); since >= sweepEvery || since < 0 || j.files.written >= sweepAt {
 			j.sweep()
 			swept = now
 		}
@@ -188,11 +201,20 @@ func (j *Journal) end() {
 	j.files.close()
 }
 
+// limit is how many octets the files may have that have so many now.
+func (j *Journal) limit(now int64) int64 {
+	free, ok := j.o.Free(j.files.path)
+	if !ok {
+		return MaxSize
+	}
+	return int64(min(MaxSize, (free+uint64(now))/FreeShare))
+}
+
 // sweep removes old files.
 func (j *Journal) sweep() {
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	if err := j.files.sweep(j.o.Now().Add(-j.o.Keep), MaxSize); err != nil {
+	if err := j.files.sweep(j.o.Now().Add(-j.o.Keep), j.limit); err != nil {
 		j.o.Log.Warn("old files of the journal cannot be removed", "err", err)
 	}
 }

@@ -348,12 +348,54 @@ func TestDays(t *testing.T) {
 	if begins, err := d.Begins(); err != nil || begins.Format(time.DateOnly) != "2026-07-27" {
 		t.Errorf("begins %v, %v", begins, err)
 	}
-	if err := d.files.sweep(time.Time{}, 200); err != nil {
+	if err := d.files.sweep(time.Time{}, func(int64) int64 { return 200 }); err != nil {
 		t.Fatal(err)
 	}
 	d.wantNames("2026-07-29-0002.jsonl")
 	if _, err := os.Stat(filepath.Join(d.path, "notes.txt")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestShareOfFreeSpace: the files take no more than their share of what the disk
+// has free, the oldest go first, and it goes on when there is room again.
+func TestShareOfFreeSpace(t *testing.T) {
+	d := newDesk(t)
+	free := uint64(1 << 40)
+	d.o.Free = func(string) (uint64, bool) { return free, true }
+	for i := range 4 {
+		for range 50 {
+			d.add(taken(fmt.Sprintf("<%d@x>", i), "alice@example.org"))
+		}
+		d.flush()
+		d.now = d.now.Add(24 * time.Hour)
+	}
+	total := func() (n int64) {
+		files, err := d.files.list()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			n += f.size
+		}
+		return n
+	}
+	d.sweep()
+	all := total()
+	d.wantNames("2026-07-25-0001.jsonl", "2026-07-26-0001.jsonl", "2026-07-27-0001.jsonl", "2026-07-28-0001.jsonl")
+	// There is room for half: FreeShare times that, less what they have.
+	free = uint64(all/2*FreeShare - all + FreeShare)
+	d.sweep()
+	d.wantNames("2026-07-27-0001.jsonl", "2026-07-28-0001.jsonl")
+	free = 0
+	d.sweep()
+	if n := total(); n != 0 {
+		t.Errorf("on a full disk there are %d octets", n)
+	}
+	d.add(taken("<new@x>", "alice@example.org"))
+	d.flush()
+	if len(d.find("<new@x>", time.Time{}, 10)) != 1 {
+		t.Error("after all files went, nothing is written any more")
 	}
 }
 

@@ -54,7 +54,7 @@ func (m *Metrics) Record(e journal.Entry) {
 		m.acceptSeconds.Observe(e.Took.Seconds())
 		m.filed.Add(float64(len(e.Filed)))
 	case journal.Refused:
-		m.refusals.add(service*int(reasons)+int(reasonOf(e.Enhanced, e.Code)), 1)
+		m.refusals.add(service*int(reasons)+int(reasonOf(e.Enhanced, e.Code)), 1+e.More)
 	}
 }
 

@@ -113,7 +113,7 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 			}
 		}
 		s.accepted++
-		s.errors, s.refusals, s.idle = 0, 0, 0
+		s.errors, s.refusals, s.idle, s.small = 0, 0, 0, 0
 		r := a.reply(s.tx.id)
 		s.recordAccepted(a, r)
 		return r, nil

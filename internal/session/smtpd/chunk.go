@@ -16,10 +16,17 @@ type chunk struct {
 	drop    smtp.Reply // why the octets are dropped; Code is 0 if they are not
 }
 
+// smallChunk is how many octets a chunk has, unless it is the last one, that is
+// not counted against Limits.SmallChunks.
+const smallChunk = 1 << 10
+
 // bdat is BDAT (RFC 3030 §2). The reply comes after the octets, so there is
 // none here, unless there are too many to wait for.
 func (s *session) bdat(_ context.Context, cmd smtp.Command) smtp.Reply {
 	c := cmd.(smtp.Bdat)
+	if c.Size < smallChunk && !c.Last {
+		s.small++
+	}
 	s.tx.chunk = chunk{left: c.Size, last: c.Last, started: s.srv.cfg.Now()}
 	if r, refused := s.refuseChunk(c); refused {
 		if c.Size > s.srv.limits.Dropped {

@@ -34,6 +34,7 @@ func (s *Server) Serve(ctx context.Context, nc *netx.Conn) {
 	}
 	c.run(ctx)
 	c.s.reset() // Drops what there is of a message.
+	c.s.logMore()
 	c.s.logEnd(c.reason)
 }
 
@@ -53,7 +54,7 @@ func (c *conn) binding() sasl.Binding {
 
 func (c *conn) run(ctx context.Context) {
 	c.SetReadTimeout(c.s.srv.limits.Greeting)
-	c.write(c.s.greeting())
+	c.write(c.greeting())
 	for c.s.next != hangUp {
 		switch c.s.next {
 		case readCommand:
@@ -70,6 +71,18 @@ func (c *conn) run(ctx context.Context) {
 		c.SetReadTimeout(c.s.srv.limits.Command)
 	}
 	_ = c.Flush() // The session is over either way.
+}
+
+// greeting is the first reply. Who spoke before it, on a port where other servers
+// and mail programs wait for it (RFC 5321 §4.3.1), is a program that sends blindly.
+func (c *conn) greeting() smtp.Reply {
+	if c.s.client.Profile == LMTP || !c.Early() {
+		return c.s.greeting()
+	}
+	r := status(554, 5, 5, 1, "you spoke before the greeting; closing")
+	c.s.reject(r, nil, nil)
+	c.end("spoke before the greeting")
+	return r
 }
 
 // write puts a reply into the output. A 421 is the last one.

@@ -19,6 +19,8 @@ type Limits struct {
 	Errors   int // commands refused for good, RCPT not counted
 	Refusals int // recipients refused for good
 	Idle     int // commands that lead to no message
+	// BDAT of less than 1 KiB, the last of a message not counted
+	SmallChunks int
 
 	AuthFailures int // in a session
 
@@ -45,6 +47,7 @@ func DefaultLimits() Limits {
 		Errors:       20,
 		Refusals:     100,
 		Idle:         100,
+		SmallChunks:  1000,
 		AuthFailures: 5,
 		Hold:         30 * 24 * time.Hour,
 		DeliverBy:    time.Minute,
@@ -72,6 +75,7 @@ func (l Limits) withDefaults() Limits {
 		Errors:       cmp.Or(l.Errors, d.Errors),
 		Refusals:     cmp.Or(l.Refusals, d.Refusals),
 		Idle:         cmp.Or(l.Idle, d.Idle),
+		SmallChunks:  cmp.Or(l.SmallChunks, d.SmallChunks),
 		AuthFailures: cmp.Or(l.AuthFailures, d.AuthFailures),
 		Hold:         cmp.Or(l.Hold, d.Hold),
 		DeliverBy:    cmp.Or(l.DeliverBy, d.DeliverBy),

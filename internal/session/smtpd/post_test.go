@@ -373,7 +373,7 @@ func limitsOf(t testing.TB, text string) (l Limits) {
 			l.Copies = n
 		default:
 			fields := map[string]*int{"header": &l.HeaderSize, "hops": &l.Hops, "recipients": &l.Recipients, "transactions": &l.Transactions,
-				"errors": &l.Errors, "refusals": &l.Refusals, "idle": &l.Idle, "logins": &l.AuthFailures}
+				"errors": &l.Errors, "refusals": &l.Refusals, "small": &l.SmallChunks, "idle": &l.Idle, "logins": &l.AuthFailures}
 			*fields[name] = n
 		}
 	}

@@ -1,14 +1,26 @@
 package smtpd
 
 import (
+	"fmt"
+
 	"yubin/internal/engine/journal"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
 )
 
+// maxTold is how many refusals of one session the log and the journal tell one
+// by one; the others are one line and one entry at its end.
+const maxTold = 20
+
 // reject tells the log and the journal of a refused sender, recipient or
 // message: to is nobody, one, or all.
 func (s *session) reject(r smtp.Reply, to []mail.Address, cause error) {
+	if s.told >= maxTold {
+		s.untold++
+		s.lastTold = r
+		return
+	}
+	s.told++
 	var one string
 	if len(to) == 1 {
 		one = to[0].String()
@@ -23,6 +35,21 @@ func (s *session) reject(r smtp.Reply, to []mail.Address, cause error) {
 		e.Transaction, e.Size, e.Took, e.MessageID = s.tx.id, m.size, e.At.Sub(m.started), s.messageID()
 	}
 	s.srv.cfg.Record(e)
+}
+
+// logMore tells of the refusals that were not told one by one.
+func (s *session) logMore() {
+	if s.untold == 0 {
+		return
+	}
+	r := s.lastTold
+	r.Text = fmt.Sprintf("and %d more in this session, the last with: %s", s.untold, r.Text)
+	s.logRejection(r, "", nil)
+	if s.srv.cfg.Record != nil {
+		e := s.entry(journal.Refused, r)
+		e.More = s.untold - 1
+		s.srv.cfg.Record(e)
+	}
 }
 
 // recordAccepted tells the log and the journal of an accepted message.

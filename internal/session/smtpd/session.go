@@ -35,7 +35,11 @@ type session struct {
 	refused  int          // commands
 	authFail int
 	// Since the last accepted message:
-	errors, refusals, idle int
+	errors, refusals, idle, small int
+
+	told     int        // refusals that stand in the log and the journal one by one
+	untold   int        // those after
+	lastTold smtp.Reply // of the last of these
 }
 
 // next is what the loop does after a reply.
@@ -117,6 +121,8 @@ func (s *session) overLimits() (r smtp.Reply, over bool) {
 		return status(421, 4, 7, 0, "too many unknown recipients; closing"), true
 	case s.idle >= l.Idle:
 		return status(421, 4, 7, 0, "too many commands without a message; closing"), true
+	case s.small > l.SmallChunks:
+		return status(421, 4, 7, 0, "too many small chunks; closing"), true
 	case s.authFail >= l.AuthFailures:
 		return status(421, 4, 7, 0, "too many failed logins; closing"), true
 	case s.tx.commands > 2*l.Recipients:

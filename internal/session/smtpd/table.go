@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"strings"
@@ -202,6 +203,12 @@ func (s *session) offered() (all smtp.Params) {
 
 // command runs one command line. More says that input is pipelined behind it.
 func (s *session) command(ctx context.Context, line []byte, more bool) smtp.Reply {
+	if isHTTP(line) {
+		r := status(554, 5, 5, 1, "this is SMTP and not HTTP; closing")
+		s.reject(r, nil, nil)
+		s.next = hangUp
+		return r
+	}
 	cmd, verb, err := smtp.Parse(line)
 	row := &s.srv.commands[verb]
 	if row.flags&leadsOn == 0 {
@@ -213,6 +220,22 @@ func (s *session) command(ctx context.Context, line []byte, more bool) smtp.Repl
 	}
 	s.note(verb, r)
 	return r
+}
+
+// isHTTP reports whether a line begins a request of HTTP: a browser that a page
+// sent here, or who looks for an open proxy.
+func isHTTP(line []byte) bool {
+	method, rest, ok := bytes.Cut(line, []byte(" "))
+	if !ok || len(method) > len("OPTIONS") {
+		return false
+	}
+	switch string(bytes.ToUpper(method)) {
+	case "GET", "POST", "CONNECT", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE":
+		return len(rest) > 0
+	case "PRI":
+		return true
+	}
+	return false
 }
 
 func (s *session) dispatch(ctx context.Context, row *command, cmd smtp.Command, err error, more bool) smtp.Reply {
