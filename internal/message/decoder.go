@@ -20,7 +20,7 @@ type Decoder struct {
 	src    []byte // encoded octets; those from at are not decoded yet
 	at     int
 	srcErr error
-	dst    [decodeBuffer]byte
+	dst    []byte
 	text   []byte // decoded and not read yet
 	crlf   []byte // room for text if lines
 	err    error  // after text
@@ -84,6 +84,9 @@ func (d *Decoder) Read(p []byte) (int, error) {
 	if d.t == nil && !d.lines && d.every == 0 {
 		return d.r.Read(p)
 	}
+	if d.dst == nil {
+		d.dst = make([]byte, decodeBuffer)
+	}
 	for len(d.text) == 0 && d.err == nil {
 		d.note()
 		if d.t == nil {
@@ -122,7 +125,7 @@ func (d *Decoder) note() {
 
 // copy reads octets that stand for themselves.
 func (d *Decoder) copy() {
-	n, err := d.r.Read(d.dst[:])
+	n, err := d.r.Read(d.dst)
 	d.raw += int64(n)
 	d.text, d.err = d.dst[:n], err
 }
@@ -130,7 +133,7 @@ func (d *Decoder) copy() {
 // decode decodes what is there, after reading more if that is not enough.
 func (d *Decoder) decode() {
 	if len(d.src) > d.at || d.srcErr != nil {
-		n, took, err := d.t.Transform(d.dst[:], d.src[d.at:], d.srcErr == io.EOF)
+		n, took, err := d.t.Transform(d.dst, d.src[d.at:], d.srcErr == io.EOF)
 		d.text = d.dst[:n]
 		d.at, d.raw = d.at+took, d.raw+int64(took)
 		switch {

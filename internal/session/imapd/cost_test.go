@@ -160,3 +160,26 @@ func TestFetchInPieces(t *testing.T) {
 		t.Errorf("in pieces it takes %v, whole %v", pieces, once)
 	}
 }
+
+// A SEARCH nests a thousand deep and has a thousand alternatives, and finds what
+// it should.
+func TestDeepSearch(t *testing.T) {
+	h := newHouse(t)
+	h.deliver(mail.Inbox, simple("one"), 0)
+	h.deliver(mail.Inbox, simple("two"), 0)
+	c := h.plainClient(t)
+	const n = 1100
+	for _, search := range []struct{ keys, found string }{
+		{strings.Repeat("OR BODY none ", n) + "SUBJECT two", "2"},
+		{strings.Repeat("OR BODY none (UNSEEN ", n) + "SUBJECT two" + strings.Repeat(")", n), "2"},
+		{strings.Repeat("NOT (UNSEEN ", n) + "SUBJECT one" + strings.Repeat(")", n), "1"}, // n is even
+	} {
+		_, err := io.WriteString(c.c, "d UID SEARCH "+search.keys+"\r\n")
+		h.must(err)
+		for _, want := range []string{"* SEARCH " + search.found, "d OK done"} {
+			if line, err := c.r.ReadString('\n'); err != nil || line != want+"\r\n" {
+				t.Fatalf("%.30s: %q, %v; want %q", search.keys, line, err, want)
+			}
+		}
+	}
+}

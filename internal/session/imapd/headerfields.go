@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"bytes"
+	"time"
 
 	"yubin/internal/message"
 	"yubin/internal/proto/imap"
@@ -149,11 +150,13 @@ func (m *fetchedMessage) header(off, end int64) (*headerFields, error) {
 			return h, nil
 		}
 	}
+	start := time.Now()
 	block := make([]byte, min(end-off, maxHeaderBlock))
 	if n, err := m.row.Content.ReadAt(block, off); n < len(block) {
 		return nil, err
 	}
 	h := m.f.names.read(block, off)
 	m.headers = append(m.headers, h)
+	_ = m.f.work.spend(time.Since(start)) // Said after the message.
 	return h, nil
 }

@@ -22,7 +22,7 @@ const DefaultMaxWork = 5 * time.Minute
 const lookEvery = 100 * time.Millisecond
 
 // work is what one command does in turns of its account: SEARCH of texts, LIST
-// of many names, BINARY of large parts. It ends when the client has left, or
+// of many names, BINARY of large parts; and HEADER.FIELDS, without turns. It ends when the client has left, or
 // when its time is over. Its turns may be in several goroutines as long as the
 // session's own waits for them.
 type work struct {

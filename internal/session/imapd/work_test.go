@@ -60,7 +60,20 @@ func TestTimeOfACommand(t *testing.T) {
 	over("FETCH 3 (UID BINARY.SIZE[2])")
 	over(`LIST "" (` + strings.Repeat("*x ", 60) + "*)")
 	c.run("SEARCH FROM sender")
-	c.run("FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (Subject)])")
+	c.run("FETCH 1:* (UID BODY.PEEK[HEADER])")
+	_, err := io.WriteString(c.c, "u FETCH 1:* BODY.PEEK[HEADER.FIELDS (Subject)]\r\n")
+	h.must(err)
+	for responses := 0; ; responses++ {
+		line, err := c.r.ReadString('\n')
+		h.must(err)
+		if !strings.HasPrefix(line, "u ") {
+			continue
+		}
+		if !strings.HasPrefix(line, "u NO [LIMIT] ") || responses == 0 {
+			t.Errorf("HEADER.FIELDS: %q after %d lines", line, responses)
+		}
+		break
+	}
 	c.run(`LIST "" *`)
 }
 
