@@ -16,8 +16,13 @@ var ErrBareNewline = errors.New("smtp: CR or LF that is not part of CRLF")
 // blocks without copying; how the octets are cut into blocks makes no
 // difference. The zero value is ready for one message.
 type DataReader struct {
+	// BareLF takes lines that end in LF alone and gives them a CR. No such line
+	// ends the message or has a dot taken off: only CRLF . CRLF ends it.
+	BareLF bool
+
 	state dataState
 	err   error
+	fix   repair
 }
 
 type dataState uint8
@@ -56,14 +61,18 @@ func (d *DataReader) Next(in []byte) (out []byte, used int, end bool, err error)
 	if d.err != nil || d.state == atEnd {
 		return nil, i, d.state == atEnd, d.err
 	}
-	n, state, err := lines(in[i:], d.state, true)
+	n, state, err := lines(in[i:], d.state, true, d.BareLF)
 	d.state, d.err = state, err
-	return in[i : i+n], i + n, false, err
+	out = in[i : i+n]
+	if d.BareLF {
+		out = d.fix.line(out)
+	}
+	return out, i + n, false, err
 }
 
 // lines passes over whole and half lines, up to a dot at the start of a line
-// if dots is set.
-func lines(b []byte, state dataState, dots bool) (n int, _ dataState, err error) {
+// if dots is set. With bareLF, an LF alone is an octet within a line.
+func lines(b []byte, state dataState, dots, bareLF bool) (n int, _ dataState, err error) {
 	for n < len(b) {
 		if state == atLineStart && dots && b[n] == '.' {
 			return n, state, nil
@@ -72,15 +81,15 @@ func lines(b []byte, state dataState, dots bool) (n int, _ dataState, err error)
 		if lf < 0 {
 			return halfLine(b, n, state)
 		}
-		if state == afterCR {
-			if lf != 0 {
-				return n, state, ErrBareNewline
-			}
-		} else if lf == 0 || bytes.IndexByte(b[n:n+lf], '\r') != lf-1 {
+		cr := bytes.IndexByte(b[n:n+lf], '\r')
+		whole := state == afterCR && lf == 0 || state != afterCR && cr >= 0 && cr == lf-1
+		if !whole && (!bareLF || state == afterCR || cr >= 0) {
 			return n, state, ErrBareNewline
 		}
 		n += lf + 1
-		state = atLineStart
+		if state = atLineStart; !whole {
+			state = inLine
+		}
 	}
 	return n, state, nil
 }
@@ -99,13 +108,50 @@ func halfLine(b []byte, n int, state dataState) (int, dataState, error) {
 
 // LineChecker verifies that CR and LF come only as CRLF, in chunks that are
 // not declared binary. The zero value is ready for one message.
-type LineChecker struct{ state dataState }
+type LineChecker struct {
+	state dataState
+	fix   repair
+}
 
 // Check looks at the next octets. Its error is ErrBareNewline.
 func (c *LineChecker) Check(b []byte) error {
-	_, state, err := lines(b, c.state, false)
+	_, state, err := lines(b, c.state, false, false)
 	c.state = state
 	return err
+}
+
+// Repair is Check for who may send lines that end in LF alone, as with
+// DataReader.BareLF: it returns the octets with a CR for each, good until the
+// next call.
+func (c *LineChecker) Repair(b []byte) ([]byte, error) {
+	_, state, err := lines(b, c.state, false, true)
+	c.state = state
+	return c.fix.line(b), err
+}
+
+// repair gives a CR to each LF that has none before it.
+type repair struct {
+	cr  bool // the last octet was one
+	buf []byte
+}
+
+func (r *repair) line(b []byte) []byte {
+	r.buf = r.buf[:0]
+	for rest := b; len(rest) > 0; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			r.buf = append(r.buf, rest...)
+			r.cr = rest[len(rest)-1] == '\r'
+			break
+		}
+		r.buf = append(r.buf, rest[:i]...)
+		if i > 0 && rest[i-1] != '\r' || i == 0 && !r.cr {
+			r.buf = append(r.buf, '\r')
+		}
+		r.buf = append(r.buf, '\n')
+		rest, r.cr = rest[i+1:], false
+	}
+	return r.buf
 }
 
 // End is told that no more comes.

@@ -52,6 +52,59 @@ func TestDataReader(t *testing.T) {
 }
 
 // The ends that some servers see and others do not.
+// TestBareLF: with BareLF a line may end in LF alone and gets its CR; it neither
+// ends the message nor loses a dot, however the octets are cut; a CR alone is
+// refused all the same.
+func TestBareLF(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\nb\r\n.\r\n":                 "a\r\nb\r\n",
+		"a\n.\nb\n.\r\nc\n\r\n.\r\n":    "a\r\n.\r\nb\r\n.\r\nc\r\n\r\n",
+		"a\n..b\r\n..c\r\n.\r\n":        "a\r\n..b\r\n.c\r\n",
+		"a\r\n.\nb\r\n.\r\n":            "a\r\n\r\nb\r\n",
+		"\n\n\r\n.\r\n":                 "\r\n\r\n\r\n",
+		".\r\n":                         "",
+		"a\r\n.\r\nMAIL FROM:<x@y>\r\n": "a\r\n", // What follows is a command.
+		"a\rb\r\n.\r\n":                 "error",
+		"a\n.\rb\r\n.\r\n":              "error",
+		"a\r\r\n.\r\n":                  "error",
+		"a\n.\r\nMAIL FROM:<x@y>\n.\n":  "open",
+	} {
+		for cut := range len(in) + 1 {
+			d := DataReader{BareLF: true}
+			var got []byte
+			end := "open"
+		read:
+			for at, upTo := range []int{cut, len(in)} {
+				for part := in[[]int{0, cut}[at]:upTo]; part != ""; {
+					out, used, over, err := d.Next([]byte(part))
+					got = append(got, out...)
+					switch {
+					case err != nil:
+						end = "error"
+						break read
+					case over:
+						end = string(got)
+						break read
+					}
+					part = part[used:]
+				}
+			}
+			if end != want {
+				t.Errorf("%q cut at %d: %q, want %q", in, cut, end, want)
+			}
+		}
+	}
+	for cut := range 5 {
+		var c LineChecker
+		a, err := c.Repair([]byte("a\n\r\nb"[:cut]))
+		text := string(a)
+		b, err2 := c.Repair([]byte("a\n\r\nb"[cut:]))
+		if text += string(b); text != "a\r\n\r\nb" || err != nil || err2 != nil {
+			t.Errorf("cut at %d: %q, %v, %v", cut, text, err, err2)
+		}
+	}
+}
+
 func TestSmugglingIsRefused(t *testing.T) {
 	for _, in := range []string{
 		"a\n.\n", "a\r\n.\n", "a\n.\r\n", "a\r.\r", "a\r\n.\r", "a\r.\r\n", "a\r\n.\r\r\n", "a\r\r\n.\r\n",

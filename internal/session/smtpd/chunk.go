@@ -61,6 +61,13 @@ func (s *session) refuseChunk(c smtp.Bdat) (smtp.Reply, bool) {
 	return smtp.Reply{}, false
 }
 
+// repairsLines reports whether lines that end in LF alone are taken, and made
+// CRLF: from who has logged in, whose program sends a file as it is. Other
+// servers must send CRLF: what they mean by an LF is not known (CVE-2023-51764).
+func (s *session) repairsLines() bool {
+	return s.client.Profile == Submission && s.client.Authenticated
+}
+
 // receiveChunk takes octets of the chunk. After an error the session can only
 // be closed.
 func (s *session) receiveChunk(ctx context.Context, p []byte) error {
@@ -72,7 +79,13 @@ func (s *session) receiveChunk(ctx context.Context, p []byte) error {
 		return nil
 	}
 	if s.tx.mail.Body != mail.BodyBinaryMIME {
-		if err := s.tx.content.lines.Check(p); err != nil {
+		var err error
+		if s.repairsLines() {
+			p, err = s.tx.content.lines.Repair(p)
+		} else {
+			err = s.tx.content.lines.Check(p)
+		}
+		if err != nil {
 			return err
 		}
 	}

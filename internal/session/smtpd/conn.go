@@ -214,7 +214,7 @@ func (c *conn) data(ctx context.Context) {
 		c.end("write failed")
 		return
 	}
-	var dots smtp.DataReader
+	dots := smtp.DataReader{BareLF: c.s.repairsLines()}
 	for {
 		in, err := c.Peek()
 		if err != nil {

@@ -20,7 +20,8 @@
 //   - What is filed here and what goes on to others is one commit. Mail for
 //     mailboxes of ours that is neither held nor to be reported never touches
 //     the queue.
-//   - Lines end in CRLF and nothing else, in commands and in messages; what came
+//   - Lines end in CRLF and nothing else, in commands and in messages, but for the
+//     lines of messages of who has logged in, which may end in LF; what came
 //     before a TLS handshake is not read after it. Both end the session
 //     (CVE-2023-51764, CVE-2011-0411).
 //   - Everything a client can send has a bound in Limits or in proto/smtp.
