@@ -18,7 +18,6 @@ type guests struct {
 // guest is one connection; account is zero until somebody logged in.
 type guest struct {
 	conn    *netx.Conn
-	cancel  context.CancelCauseFunc
 	account mail.AccountID
 }
 
@@ -27,8 +26,7 @@ type guestKey struct{}
 // received wraps the handler of a listener: its context carries the guest.
 func (g *guests) received(serve func(context.Context, *netx.Conn)) func(context.Context, *netx.Conn) {
 	return func(ctx context.Context, c *netx.Conn) {
-		ctx, cancel := context.WithCancelCause(ctx)
-		one := &guest{conn: c, cancel: cancel}
+		one := &guest{conn: c}
 		defer g.leave(one)
 		serve(context.WithValue(ctx, guestKey{}, one), c)
 	}
@@ -59,7 +57,6 @@ func (g *guests) admit(ctx context.Context, account mail.AccountID) error {
 }
 
 func (g *guests) leave(one *guest) {
-	one.cancel(nil)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.remove(one)
@@ -79,7 +76,6 @@ func (g *guests) revoke(account mail.AccountID, why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for one := range g.here[account] {
-		one.cancel(mail.Errorf(mail.Forbidden, "%s", why))
-		one.conn.Drain()
+		one.conn.Retire(mail.Errorf(mail.Forbidden, "%s", why))
 	}
 }

@@ -605,6 +605,14 @@ func (c *Conn) Drain() {
 	c.hurry(drainPatience)
 }
 
+// Retire is Drain for a reason: the context of the session ends with why as its cause.
+func (c *Conn) Retire(why error) {
+	if c.cancel != nil {
+		c.cancel(why)
+	}
+	c.Drain()
+}
+
 // Dismiss ends the conversation whatever it does: reads fail with a timeout, and
 // so do writes, save for a moment in which the session can say why. Its context
 // ends with why as its cause.
