@@ -135,6 +135,9 @@ func (w *textWriter) outcome(p *Recipient) {
 		return
 	}
 	why, advice := Explain(p.Status, w.l)
+	if p.Diagnostic.Type == "smtp" {
+		why, advice = ExplainReply(p.Status, cleanLines(p.Diagnostic.Text), w.l)
+	}
 	w.line("    ", why+" ["+p.Status.String()+"]")
 	switch {
 	case p.Action == Failed:

@@ -28,8 +28,9 @@ type verdict struct {
 type rule struct {
 	phases  []mail.Phase
 	trouble []mail.Trouble
-	codes   []int // exact codes, or 2, 4, 5 for a class; none for an answer of trouble
-	tls     bool  // only for messages that demand TLS (RFC 8689)
+	codes   []int    // exact codes, or 2, 4, 5 for a class; none for an answer of trouble
+	words   []string // enhanced codes, "" for none
+	tls     bool     // only for messages that demand TLS (RFC 8689)
 	verdict verdict
 }
 
@@ -81,6 +82,9 @@ var rules = []rule{
 	{phases: []mail.Phase{mail.PhaseContent}, codes: []int{5}, verdict: verdict{mail.Failed, settled, false}},
 
 	// One recipient. 4xx is settled too: greylisting is not to be walked around.
+	// 552 that says no more means too many recipients for now, as 452 does (RFC
+	// 5321 §4.5.3.1.10).
+	{phases: []mail.Phase{mail.PhaseRcpt}, codes: []int{552}, words: []string{"", "5.5.3"}, verdict: verdict{mail.Deferred, settled, false}},
 	{phases: []mail.Phase{mail.PhaseRcpt}, codes: []int{4}, verdict: verdict{mail.Deferred, settled, false}},
 	{phases: []mail.Phase{mail.PhaseRcpt}, codes: []int{5}, verdict: verdict{mail.Failed, settled, false}},
 
@@ -101,6 +105,7 @@ func (r rule) fits(a mail.Answer, demandsTLS bool) bool {
 	return (r.phases == nil || slices.Contains(r.phases, a.Phase)) &&
 		(r.trouble == nil || slices.Contains(r.trouble, a.Trouble)) &&
 		(r.codes == nil || a.Trouble == mail.NoTrouble && (slices.Contains(r.codes, a.Code) || slices.Contains(r.codes, a.Code/100))) &&
+		(r.words == nil || slices.Contains(r.words, a.Enhanced)) &&
 		(!r.tls || demandsTLS)
 }
 
