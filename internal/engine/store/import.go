@@ -186,9 +186,7 @@ func (l *ledger) freeValidity(box *tally, v mail.UIDValidity) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var last mail.UIDValidity
-	err = l.tx.QueryRow(`SELECT uidvalidity FROM retired WHERE account = $1 AND name = $2`, l.account, m.Name).Scan(&last)
-	if err != nil && err != sqldb.ErrNoRows || last >= v {
+	if last, err := l.lastValidity(m.Name); err != nil || last >= v {
 		return false, err
 	}
 	var other mail.MailboxID

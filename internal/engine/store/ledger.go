@@ -43,6 +43,7 @@ type ledger struct {
 	boxes   []*tally
 	modseq  mail.ModSeq // of this change
 	listed  bool        // the list of mailboxes changed
+	retired bool        // a mailbox left its name
 	ours    bool        // what comes is from this server: no quota holds it back
 	weighed bool        // what the account holds changed, and it has a quota if it is limited
 	limited bool
@@ -216,6 +217,11 @@ func (l *ledger) close() error {
 	}
 	if !changed {
 		return nil
+	}
+	if l.retired {
+		if err := l.foldRetired(); err != nil {
+			return err
+		}
 	}
 	l.total.modseq = l.modseq
 	if err := l.weigh(); err != nil {

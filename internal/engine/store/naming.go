@@ -192,6 +192,32 @@ func (l *ledger) retire(name mail.MailboxName, v mail.UIDValidity) error {
 	_, err := l.tx.Exec(`INSERT INTO retired (account, name, uidvalidity) VALUES ($1, $2, $3)
 		ON CONFLICT (account, name) DO UPDATE SET uidvalidity = excluded.uidvalidity
 		WHERE excluded.uidvalidity > retired.uidvalidity`, l.account, name, v)
+	l.retired = true
+	return err
+}
+
+// lastValidity is the highest UIDVALIDITY that a name had which no mailbox has,
+// or may have had; 0 if none.
+func (l *ledger) lastValidity(name mail.MailboxName) (last mail.UIDValidity, err error) {
+	err = l.tx.QueryRow(`SELECT max(uidvalidity) FROM retired WHERE account = $1 AND (name = $2 OR name = '')`,
+		l.account, name).Scan(&last)
+	return last, err
+}
+
+// foldRetired makes one row, that of the name "", of those of an account with
+// more than MaxRetired: from then on every name may have had what the highest of
+// them had.
+func (l *ledger) foldRetired() error {
+	var names int
+	var last mail.UIDValidity
+	err := l.tx.QueryRow(`SELECT count(*), max(uidvalidity) FROM retired WHERE account = $1`, l.account).Scan(&names, &last)
+	if err != nil || names <= MaxRetired {
+		return err
+	}
+	if _, err := l.tx.Exec(`DELETE FROM retired WHERE account = $1`, l.account); err != nil {
+		return err
+	}
+	_, err = l.tx.Exec(`INSERT INTO retired (account, name, uidvalidity) VALUES ($1, '', $2)`, l.account, last)
 	return err
 }
 
@@ -283,11 +309,7 @@ func (l *ledger) changeName(m Mailbox, to mail.MailboxName) error {
 		return err
 	}
 	box.touch(l.modseq)
-	var last mail.UIDValidity
-	err = l.tx.QueryRow(`SELECT uidvalidity FROM retired WHERE account = $1 AND name = $2`, l.account, to).Scan(&last)
-	if err == sqldb.ErrNoRows {
-		return nil
-	}
+	last, err := l.lastValidity(to)
 	if err == nil && last >= m.UIDValidity {
 		box.uidvalidity = l.newValidity()
 	}

@@ -47,7 +47,8 @@ CREATE TABLE mailbox (
 CREATE UNIQUE INDEX mailbox_name ON mailbox (account, parent, label);
 CREATE UNIQUE INDEX mailbox_role ON mailbox (account, role) WHERE role <> '';
 
--- The last UIDVALIDITY that a name without a mailbox had.
+-- The last UIDVALIDITY that a name without a mailbox had; of the name '' what any
+-- other name may have had.
 CREATE TABLE retired (
 	account {int} NOT NULL,
 	name TEXT NOT NULL,

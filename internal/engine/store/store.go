@@ -90,6 +90,7 @@ const (
 	MaxFilings    = 1000      // of one Deliver
 	MaxMailboxes  = 10000     // of one account
 	MaxSubscribed = 20000     // names that one account is subscribed to
+	MaxRetired    = 10000     // names that mailboxes of one account left, until they are folded into one
 	MaxRows       = 512       // one call of Rows gives
 	MaxRowOctets  = 1 << 20   // of caches and content one call of Rows gives, about
 	maxSlice      = 8192      // messages that one transaction changes; it may end before, see sqldb.Slices
