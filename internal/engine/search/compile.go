@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"yubin/internal/mail"
+
+	"yubin/internal/engine/store"
 )
 
 // Compile makes c ready to run.
@@ -94,4 +96,21 @@ func ownCost(c Criteria) cost {
 		return costText
 	}
 	return costEntry
+}
+
+// What a run holds of messages at a time, in octets, about.
+const (
+	rowMemory     = 128 << 10
+	messageMemory = store.MaxRowOctets
+)
+
+// Memory returns how many octets a Run holds of messages at a time, about.
+func (p *Program) Memory() int {
+	switch {
+	case p.cost >= costEnvelope:
+		return messageMemory
+	case p.cost >= costRow:
+		return rowMemory
+	}
+	return 0
 }

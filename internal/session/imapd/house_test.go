@@ -28,6 +28,7 @@ import (
 	"yubin/internal/proto/sasl"
 	"yubin/internal/testkit/transcript"
 	"yubin/internal/world/blob"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/sqldb"
 )
@@ -50,8 +51,9 @@ type house struct {
 	drain context.CancelFunc
 	log   *strings.Builder
 
-	mu    sync.Mutex
-	conns []*netx.Conn
+	mu     sync.Mutex
+	conns  []*netx.Conn
+	budget *heap.Budget // of sessions; nil for no bound
 }
 
 // faults is the store with failures that tests ask for.
@@ -225,6 +227,7 @@ func (h *house) serve(c net.Conn) {
 		c = near{c}
 	}
 	conn := netx.NewConn(c, 0, time.Minute)
+	conn.Share().Init(h.budget, conn)
 	h.mu.Lock()
 	h.conns = append(h.conns, conn)
 	h.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/imap"
+	"yubin/internal/world/heap"
 )
 
 // search is SEARCH and UID SEARCH (RFC 9051 §6.4.4).
@@ -17,6 +18,12 @@ func (s *session) search(ctx context.Context, cmd *imap.Command) (status, error)
 	b := s.box
 	found := hits{uid: cmd.UID}
 	program := search.Compile(b.criteria(args.Key, s.rev2))
+	var held heap.Hold
+	held.Of(s.conn.Share())
+	defer held.Release()
+	if err := held.Grow(program.Memory() + b.view.Len()*hitMemory); err != nil {
+		return status{}, err
+	}
 	w := s.newWork(ctx)
 	err := program.Run(ctx, s.srv.search.InTurns(w.take), b.id, b.view.All(), found.add)
 	if err != nil {
@@ -31,6 +38,10 @@ func (s *session) search(ctx context.Context, cmd *imap.Command) (status, error)
 	s.answerSearch(cmd, args.Return, &found)
 	return ok("done")
 }
+
+// hitMemory is what a message that is found takes of memory in octets, with room
+// for growth and for the answer.
+const hitMemory = 24
 
 // hits are the messages that a SEARCH found, in the numbers it answers with.
 type hits struct {
