@@ -310,13 +310,14 @@ func (t *teller) clock(at time.Time) string {
 	return time.DateTime
 }
 
-// events tells what happened, in columns.
+// events tells what happened, in columns. An attempt stands where it ended, as
+// all else does.
 func (t *teller) events(events []admin.QueueEvent, from time.Time) {
 	lines := table{}
 	for _, e := range events {
 		at := e.At
 		if e.Attempt != nil {
-			at = e.Attempt.At
+			at = e.Attempt.At.Add(time.Duration(e.Attempt.Seconds * float64(time.Second)))
 		}
 		lines.add("    "+at.Local().Format(layoutFrom(from, at)), eventWords(e))
 	}

@@ -52,3 +52,17 @@ func TestOneRecipientsFailure(t *testing.T) {
 	}
 	checkAll(t, s)
 }
+
+// TestPostmaster: RFC 5321 §4.5.1, in any case, with our name, a domain of ours,
+// or without a domain.
+func TestPostmaster(t *testing.T) {
+	s, c := near(t, "", 1)
+	p := dial(t, listenerOf(s, c, "smtp"))
+	p.say("", "220 ")
+	p.say("HELO client.test", "250 ")
+	p.say("MAIL FROM:<a@far.example>", "250 ")
+	for _, to := range []string{"postmaster", "PostMaster", "pOSTMASTER@mx.near.example", "Postmaster@NEAR.example"} {
+		p.say("RCPT TO:<"+to+">", "250 ")
+	}
+	p.say("QUIT", "221 ")
+}

@@ -86,7 +86,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
-		Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
+		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
 		Shared:     func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
 		HashMemory: hashMemory(d.Memory),
 	})

@@ -49,12 +49,41 @@ func (d *Directory) putAlias(ctx context.Context, a Alias, before func(*sqldb.Tx
 		if err := insertAlias(tx, a); err != nil {
 			return err
 		}
-		return checkChains(tx, a.Address.Key())
+		if err := checkChains(tx, a.Address.Key()); err != nil {
+			return err
+		}
+		return d.checkMembers(tx, a.Address.Key())
 	})
 	if err != nil {
 		return Alias{}, err
 	}
 	return a, nil
+}
+
+// checkMembers checks that neither the alias key nor one that leads to it has more
+// members than a message may have recipients.
+func (d *Directory) checkMembers(tx *sqldb.Tx, key mail.Address) error {
+	seen := map[mail.Address]bool{key: true}
+	for level := []mail.Address{key}; len(level) > 0; {
+		var above []mail.Address
+		for _, name := range level {
+			found, err := members(tx, name)
+			if err == nil && len(found) > d.o.Recipients {
+				err = mail.Errorf(mail.TooLarge, "alias %s would lead to %d addresses, and a message may have %d recipients; divide it",
+					name, len(found), d.o.Recipients)
+			}
+			if err != nil {
+				return err
+			}
+			users, err := aliasesTo(tx, name)
+			if err != nil {
+				return err
+			}
+			above = appendNew(above, users, seen)
+		}
+		level = above
+	}
+	return nil
 }
 
 // clean drops doubles among the targets.

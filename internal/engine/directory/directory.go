@@ -119,6 +119,7 @@ type Options struct {
 	// proxy. This machine itself always counts so. Nil means none else.
 	Shared func(netip.Addr) bool
 
+	Recipients  int          // that a message may have: no alias has more members; 0 and more than MaxAliasMembers mean that
 	Postmaster  mail.Address // who gets mail for postmaster of every domain; zero means the domain's first account
 	NoRateLimit bool         // failed logins are neither slowed down nor limited
 
@@ -143,6 +144,7 @@ type Directory struct {
 	credentials *cache[mail.Address, credential]
 	verified    *cache[[ticketSize]byte, struct{}]
 	quotas      *cache[mail.AccountID, mail.Quota]
+	first       *cache[struct{}, mail.Domain]
 	networks    *cache[mail.AccountID, []network]
 }
 
@@ -159,6 +161,7 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 		credentials: newCache[mail.Address, credential](maxCredentials),
 		verified:    newCache[[ticketSize]byte, struct{}](maxVerified),
 		quotas:      newCache[mail.AccountID, mail.Quota](maxQuotas),
+		first:       newCache[struct{}, mail.Domain](1),
 		networks:    newCache[mail.AccountID, []network](maxWhereabouts),
 	}
 	if err := d.invent(); err != nil {
@@ -188,6 +191,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Shared == nil {
 		o.Shared = func(netip.Addr) bool { return false }
+	}
+	if o.Recipients == 0 || o.Recipients > MaxAliasMembers {
+		o.Recipients = MaxAliasMembers
 	}
 	if o.Cost == (Cost{}) {
 		o.Cost = DefaultCost()
@@ -234,6 +240,7 @@ func (d *Directory) forget() {
 	d.domains.clear()
 	d.credentials.clear()
 	d.quotas.clear()
+	d.first.clear()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -96,6 +96,21 @@ func (d *Directory) Domain(ctx context.Context, name mail.Domain) (found Domain,
 	return found, err
 }
 
+// FirstDomain is the first of the local domains by name, or "". It is remembered.
+func (d *Directory) FirstDomain(ctx context.Context) (mail.Domain, error) {
+	name, epoch, ok := d.first.get(struct{}{})
+	if ok {
+		return name, nil
+	}
+	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT coalesce(min(name), '') FROM directory_domain`).Scan(&name)
+	})
+	if err == nil {
+		d.first.put(struct{}{}, name, epoch)
+	}
+	return name, err
+}
+
 // RemoveDomain makes name a foreign domain again. Errors: NotFound; Conflict
 // while it has accounts or aliases.
 func (d *Directory) RemoveDomain(ctx context.Context, name mail.Domain) error {

@@ -9,7 +9,7 @@ import (
 const (
 	MaxAliasTargets = 200  // of one alias
 	MaxAliasDepth   = 8    // aliases on the way from an address to an account
-	MaxAliasMembers = 2000 // addresses that one alias leads to
+	MaxAliasMembers = 1000 // names that one alias leads to, itself included: fewer than a message may have recipients
 )
 
 // members finds the accounts and foreign addresses that key leads to, itself or

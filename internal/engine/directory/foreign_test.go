@@ -76,11 +76,11 @@ func TestForwardingLimits(t *testing.T) {
 		}
 		h.alias(fmt.Sprint("g", g), targets...)
 	}
-	h.alias("nine", "g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8")
-	_, err := h.AddAlias(t.Context(), Alias{addr("ten"), addrs("nine", "g9")})
+	h.alias("four", "g0", "g1", "g2", "g3")
+	_, err := h.AddAlias(t.Context(), Alias{addr("five"), addrs("four", "g4")})
 	wantKind(t, err, mail.TooLarge)
-	r, err := h.Resolve(t.Context(), addr("nine"))
-	if err != nil || len(r.Foreign) != 9*MaxAliasTargets || len(r.Accounts) != 0 {
+	r, err := h.Resolve(t.Context(), addr("four"))
+	if err != nil || len(r.Foreign) != 4*MaxAliasTargets || len(r.Accounts) != 0 {
 		t.Errorf("%d foreign, %d accounts, %v", len(r.Foreign), len(r.Accounts), err)
 	}
 	h.alias("deep1", "x@elsewhere.example")

@@ -177,6 +177,44 @@ func TestAliasMembers(t *testing.T) {
 	wantKind(t, err, mail.TooLarge)
 }
 
+// TestAliasMembersAsRecipients: no alias has more members than a message may have
+// recipients, also if another one that it leads to grows.
+func TestAliasMembersAsRecipients(t *testing.T) {
+	h := open(t, func(o *Options) { o.Recipients = 3 })
+	h.alias("inner", "a@x.example", "b@x.example")
+	h.alias("outer", "inner", "c@x.example")
+	for _, a := range []Alias{
+		{addr("more"), addrs("outer", "d@x.example")},
+		{addr("many"), addrs("a@x.example", "b@x.example", "c@x.example", "d@x.example")},
+	} {
+		_, err := h.AddAlias(t.Context(), a)
+		wantKind(t, err, mail.TooLarge)
+	}
+	_, err := h.SetAlias(t.Context(), Alias{addr("inner"), addrs("a@x.example", "b@x.example", "d@x.example")})
+	wantKind(t, err, mail.TooLarge)
+	_, err = h.SetAlias(t.Context(), Alias{addr("inner"), addrs("a@x.example", "c@x.example")})
+	h.must(err)
+}
+
+func TestFirstDomain(t *testing.T) {
+	h := open(t, nil)
+	for _, step := range []struct {
+		change func() error
+		want   mail.Domain
+	}{
+		{func() error { return nil }, "example.org"},
+		{func() error { _, err := h.AddDomain(t.Context(), "a.example"); return err }, "a.example"},
+		{func() error { return h.RemoveDomain(t.Context(), "a.example") }, "example.org"},
+	} {
+		h.must(step.change())
+		for range 2 { // The second is remembered.
+			if got, err := h.FirstDomain(t.Context()); err != nil || got != step.want {
+				t.Errorf("got %v, %v, want %v", got, err, step.want)
+			}
+		}
+	}
+}
+
 func TestCatchAll(t *testing.T) {
 	h := open(t, nil)
 	alice, bob := h.account("alice"), h.account("bob@bücher.example")

@@ -151,7 +151,7 @@ func TestManyWaiting(t *testing.T) {
 	if mib > 24 {
 		t.Errorf("%d waiting deliveries take %.1f MiB", rows, mib)
 	}
-	if full < empty/4 {
+	if full < empty/16 {
 		t.Errorf("%.0f a second beside %d waiting deliveries, %.0f without", full, rows, empty)
 	}
 }

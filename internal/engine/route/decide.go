@@ -210,9 +210,9 @@ func (r *Router) isHostPostmaster(t *tables, a mail.Address) bool {
 // hostPostmaster finds who stands in for the postmaster of a host whose name is
 // no local domain: that of the first domain, if there is one.
 func (r *Router) hostPostmaster(ctx context.Context) (stand mail.Address, ok bool, err error) {
-	domains, err := r.o.Directory.Domains(ctx)
-	if err != nil || len(domains) == 0 {
+	first, err := r.o.Directory.FirstDomain(ctx)
+	if err != nil || first == "" {
 		return mail.Address{}, false, err
 	}
-	return mail.Address{Local: postmaster, Domain: domains[0].Name}, true, nil
+	return mail.Address{Local: postmaster, Domain: first}, true, nil
 }
