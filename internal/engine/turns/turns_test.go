@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +30,13 @@ func work(t *testing.T, table *Table, id mail.AccountID, d time.Duration, done f
 	done()
 }
 
+// counts returns how many turns are taken, and how many accounts are known.
+func counts(t *Table) (taken, known, wait int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.taken, len(t.accounts), len(t.waiting)
+}
+
 // Who has much to do does not keep another account waiting, nor does it take
 // all there is.
 func TestAccountsTakeTurns(t *testing.T) {
@@ -38,8 +47,8 @@ func TestAccountsTakeTurns(t *testing.T) {
 			go work(t, table, 1, time.Second, func() {})
 		}
 		synctest.Wait()
-		if table.taken != 1 {
-			t.Errorf("one account has %d turns", table.taken)
+		if taken, _, _ := counts(table); taken != 1 {
+			t.Errorf("one account has %d turns", taken)
 		}
 		for _, id := range []mail.AccountID{2, 3} {
 			go work(t, table, id, 100*time.Millisecond, func() {
@@ -49,13 +58,13 @@ func TestAccountsTakeTurns(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if table.taken != 2 {
-			t.Errorf("%d turns of 2 are taken", table.taken)
+		if taken, _, _ := counts(table); taken != 2 {
+			t.Errorf("%d turns of 2 are taken", taken)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if took := time.Since(begun); len(table.accounts)+len(table.waiting)+table.taken != 0 {
-			t.Errorf("after %v: %d accounts, %d wait, %d turns taken", took, len(table.accounts), len(table.waiting), table.taken)
+		if taken, known, wait := counts(table); taken+known+wait != 0 {
+			t.Errorf("in the end %d accounts are known, %d wait, %d turns are taken", known, wait, taken)
 		}
 	})
 }
@@ -64,14 +73,21 @@ func TestAccountsTakeTurns(t *testing.T) {
 func TestSlices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := New(1, 1)
+		var mu sync.Mutex
 		var ends []time.Duration
 		begun := time.Now()
 		for _, d := range []time.Duration{time.Second, 50 * time.Millisecond, 20 * time.Millisecond} {
-			go work(t, table, 1, d, func() { ends = append(ends, time.Since(begun)) })
+			go work(t, table, 1, d, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				ends = append(ends, time.Since(begun))
+			})
 			synctest.Wait()
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if len(ends) != 3 || !slices.IsSorted(ends) || ends[0] > 100*time.Millisecond || ends[1] > 200*time.Millisecond {
 			t.Errorf("the short ones end at %v", ends)
 		}
@@ -81,10 +97,17 @@ func TestSlices(t *testing.T) {
 // lazy is a context that is only done when it is asked.
 type lazy struct {
 	context.Context
-	err error
+	ended atomic.Bool
 }
 
-func (l *lazy) Err() error { return l.err }
+var errGone = errors.New("gone")
+
+func (l *lazy) Err() error {
+	if l.ended.Load() {
+		return errGone
+	}
+	return nil
+}
 
 // Who gives up leaves no trace, whether the turn was given or not.
 func TestWhoGivesUp(t *testing.T) {
@@ -95,26 +118,25 @@ func TestWhoGivesUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		left := &lazy{Context: context.Background()}
-		gone := errors.New("gone")
 		go func() {
-			if _, err := table.Take(left, 2); err != gone {
+			if _, err := table.Take(left, 2); err != errGone {
 				t.Errorf("Take ends with %v", err)
 			}
 		}()
 		synctest.Wait()
-		left.err = gone
+		left.ended.Store(true)
 		time.Sleep(2 * lookEvery)
 		synctest.Wait()
-		if len(table.waiting) != 0 || len(table.accounts) != 1 {
-			t.Errorf("%d wait, %d accounts are known", len(table.waiting), len(table.accounts))
+		if _, known, wait := counts(table); wait != 0 || known != 1 {
+			t.Errorf("%d wait, %d accounts are known", wait, known)
 		}
-		if err := first.Pass(left); err != gone {
+		if err := first.Pass(left); err != errGone {
 			t.Errorf("Pass ends with %v", err)
 		}
 		first.End()
 		first.End() // Does nothing.
-		if table.taken != 0 || len(table.accounts) != 0 {
-			t.Errorf("%d turns are taken", table.taken)
+		if taken, known, _ := counts(table); taken+known != 0 {
+			t.Errorf("%d turns are taken", taken)
 		}
 		if again, err := table.Take(t.Context(), 3); err != nil {
 			t.Error(err)
