@@ -3,6 +3,7 @@
 #   make run        build and start `yubin localserve`: a post office to try, on 127.0.0.1
 #   make build      ./yubin, one static binary
 #   make test       lint, then all tests; installs what they need from Debian if it may
+#   make race       sessions, engines and everything at once under Go's race detector; needs gcc
 #   make test-long  crashes, power loss, failing and full disks, crowds and other faults, in lanes; see scripts/test-long --list
 #   make fuzz       every fuzz target in turn, FUZZTIME each
 #   make bench      yubin beside Postfix, Dovecot and others, on a quiet machine, as root; writes bench/RESULTS.md
@@ -14,7 +15,7 @@ FUZZTIME ?= 1m
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: all build run lint test unit e2e durable test-long fuzz bench clean
+.PHONY: all build run lint test unit e2e durable race test-long fuzz bench clean
 
 all: build
 
@@ -42,6 +43,10 @@ e2e: build
 # That no answer leaves before the sync that makes it true. Needs strace.
 durable: build
 	@scripts/strace-durable
+
+# What has goroutines, and a minute of everything at once. Only here is there cgo.
+race:
+	@GO='$(GO)' scripts/race
 
 # Under faults, each test with a time of its own, each lane at most 150 minutes; as
 # root. LANE='crash disk' runs some lanes, LONG='TestCrash TestPowerLoss' some tests.
