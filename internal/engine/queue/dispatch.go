@@ -309,11 +309,14 @@ func (q *Queue) opener(ctx context.Context, it spool.Item) mail.Opener {
 		if err != nil {
 			return nil, err
 		}
+		if err := c.Verify(0, c.Size()); err != nil { // Nobody is bothered with half a message.
+			return nil, errors.Join(err, c.Close())
+		}
 		return &reader{Content: c}, nil
 	}
 }
 
-// reader reads a Content from its start. Copying it verifies its checksum.
+// reader reads a Content from its start.
 type reader struct {
 	*store.Content
 	off int64

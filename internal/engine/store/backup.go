@@ -57,7 +57,5 @@ func (c *Content) Trace() []byte { return c.prefix[:message.TraceSize(c.prefix)]
 
 // WriteReceived is WriteTo without the trace.
 func (c *Content) WriteReceived(w io.Writer) (int64, error) {
-	received := *c
-	received.prefix = nil
-	return received.WriteTo(w)
+	return c.writeRange(w, int64(len(c.prefix)), c.Size())
 }

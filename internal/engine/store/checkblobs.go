@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash/crc32"
 	"io"
 
@@ -90,6 +92,7 @@ type blobRow struct {
 	sha           []byte
 	key           int64 // 0 without
 	file          string
+	sums          []byte
 	parts         []byte
 	length        int64 // of content; -1 without
 	octets        []byte
@@ -148,7 +151,7 @@ func (c *checker) refsWindow(tx *sqldb.Tx, first, end int64) error {
 
 // blobSlice reads the next blobs; their octets only for a deep check.
 func (c *checker) blobSlice(after int64) (slice []blobRow, err error) {
-	const head = `SELECT b.id, b.size, b.crc32c, b.sha256, b.key, b.file, b.parts, coalesce(length(c.octets), -1), `
+	const head = `SELECT b.id, b.size, b.crc32c, b.sha256, b.key, b.file, b.sums, b.parts, coalesce(length(c.octets), -1), `
 	const rest = ` FROM blob b LEFT JOIN content c ON c.blob = b.id WHERE b.id > $1 ORDER BY b.id LIMIT 64`
 	q := head + "NULL" + rest
 	if c.deep {
@@ -162,7 +165,7 @@ func (c *checker) blobSlice(after int64) (slice []blobRow, err error) {
 		defer rows.Close()
 		for rows.Next() {
 			var b blobRow
-			if err := rows.Scan(&b.id, &b.size, &b.crc, &b.sha, &b.key, &b.file, &b.parts, &b.length, &b.octets); err != nil {
+			if err := rows.Scan(&b.id, &b.size, &b.crc, &b.sha, &b.key, &b.file, &b.sums, &b.parts, &b.length, &b.octets); err != nil {
 				return err
 			}
 			slice = append(slice, b)
@@ -188,15 +191,11 @@ func (c *checker) blob(b blobRow) error {
 	}
 	if c.deep {
 		sum := sha256.Sum256(b.octets)
-		c.compare(b, sum[:], crc32.Checksum(b.octets, castagnoli()))
+		if !bytes.Equal(sum[:], b.sha) || int64(crc32.Checksum(b.octets, castagnoli())) != b.crc {
+			c.problem("octets do not match their checksum: blob %d", b.id)
+		}
 	}
 	return nil
-}
-
-func (c *checker) compare(b blobRow, sha []byte, crc uint32) {
-	if string(sha) != string(b.sha) || int64(crc) != b.crc {
-		c.problem("octets do not match their checksum: blob %d %s", b.id, b.file)
-	}
 }
 
 func (c *checker) blobFile(b blobRow) error {
@@ -220,11 +219,25 @@ func (c *checker) blobFile(b blobRow) error {
 	if !c.deep {
 		return nil
 	}
-	sha, crc := sha256.New(), crc32.New(castagnoli())
-	if _, err := io.Copy(io.MultiWriter(sha, crc), f); err != nil {
-		return err
+	sha := sha256.New()
+	var sums []byte
+	var block [sumBlock]byte
+	for {
+		n, err := io.ReadFull(f, block[:])
+		if n > 0 {
+			sha.Write(block[:n])
+			sums = binary.BigEndian.AppendUint32(sums, crc32.Checksum(block[:n], castagnoli()))
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
 	}
-	c.compare(b, sha.Sum(nil), crc.Sum32())
+	if !bytes.Equal(sums, b.sums) || !bytes.Equal(sha.Sum(nil), b.sha) {
+		c.problem("octets do not match their checksum: blob %d %s", b.id, b.file)
+	}
 	return nil
 }
 

@@ -1,23 +1,106 @@
 package store
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
+	"sync"
 
 	"yubin/internal/mail"
 )
 
+// sumBlock is how many octets of a file have a checksum of their own.
+const sumBlock = InlineMax
+
 // Content is the octets of a message: the trace of its recipient, then what was
-// received. Reading at offsets is safe for concurrent use.
+// received. Reading at offsets is safe for concurrent use. Nothing is given out
+// that does not match its checksum: octets in the database are compared when
+// they are read, those of a file block by block whenever they are. What is
+// damaged gives an error of kind Internal, and is logged once.
 type Content struct {
 	s      *Store
 	blob   int64
 	prefix []byte
-	octets []byte   // if file is nil
-	file   *os.File // the same, in a file
-	size   int64    // of octets or file
-	crc    uint32   // CRC-32C of octets or file
+	octets []byte // if file is nil
+	size   int64  // of octets or file
+	sums   []byte // of file
+	file   *os.File
+
+	mu    sync.Mutex
+	block []byte // of file, pooled; it matches its checksum
+	at    int64  // where block begins
+}
+
+// open opens the file, if there is one, or else compares octets with their
+// checksum.
+func (c *Content) open(file string, crc int64) error {
+	if file == "" {
+		if int64(len(c.octets)) != c.size || crc32.Checksum(c.octets, castagnoli()) != uint32(crc) {
+			return c.s.damagedBlob(c.blob, "its content does not match its checksum")
+		}
+		return nil
+	}
+	f, err := c.s.blobs.Open(file)
+	if mail.KindOf(err) == mail.NotFound && err != nil {
+		return c.s.damagedBlob(c.blob, "its file is missing")
+	}
+	c.file = f
+	return err
+}
+
+// Verify says whether the octets from off to end can be read, so that nobody
+// begins to give out what is damaged. Those of a file are read for it.
+func (c *Content) Verify(off, end int64) error {
+	if c.file == nil {
+		return nil
+	}
+	trace := int64(len(c.prefix))
+	return c.eachBlock(max(off-trace, 0), min(end-trace, c.size), func([]byte) error { return nil })
+}
+
+// eachBlock calls fn with the octets of the file from off to end, a block at a
+// time. fn must not keep them.
+func (c *Content) eachBlock(off, end int64, fn func([]byte) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for off < end {
+		if err := c.load(off); err != nil {
+			return err
+		}
+		b := c.block[off-c.at : min(end-c.at, int64(len(c.block)))]
+		if err := fn(b); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	return nil
+}
+
+// load reads the block that off is in, if it is not the one at hand.
+func (c *Content) load(off int64) error {
+	n := off / sumBlock
+	if c.block != nil && c.at == n*sumBlock {
+		return nil
+	}
+	block := c.block
+	if block == nil {
+		block = newBuffer(InlineMax)
+	}
+	c.block = nil
+	block = block[:min(sumBlock, c.size-n*sumBlock)]
+	_, err := c.file.ReadAt(block, n*sumBlock)
+	if err == nil && int64(len(c.sums)) >= 4*n+4 && crc32.Checksum(block, castagnoli()) == binary.BigEndian.Uint32(c.sums[4*n:]) {
+		c.block, c.at = block, n*sumBlock
+		return nil
+	}
+	freeBuffer(block)
+	if err != nil && err != io.EOF {
+		return &mail.Error{Kind: mail.Unavailable, Text: "cannot read a message file", Err: err}
+	}
+	return c.s.damagedBlob(c.blob, "its file does not match its checksum")
 }
 
 // Size returns the octets of the whole message.
@@ -38,104 +121,101 @@ func (c *Content) ReadAt(p []byte, off int64) (n int, err error) {
 	return n + m, err
 }
 
-func (c *Content) readBody(p []byte, off int64) (int, error) {
-	switch {
-	case off >= c.size:
+func (c *Content) readBody(p []byte, off int64) (n int, err error) {
+	if off >= c.size {
 		return 0, io.EOF
-	case c.file != nil:
-		n, err := c.file.ReadAt(p, off)
-		if err != nil && err != io.EOF {
-			err = &mail.Error{Kind: mail.Unavailable, Text: "cannot read a message file", Err: err}
-		}
-		return n, err
 	}
-	n := copy(p, c.octets[off:])
-	if n < len(p) {
-		return n, io.EOF
+	end := min(c.size, off+int64(len(p)))
+	if c.file == nil {
+		n = copy(p, c.octets[off:])
+	} else {
+		err = c.eachBlock(off, end, func(b []byte) error {
+			n += copy(p[n:], b)
+			return nil
+		})
 	}
-	return n, nil
+	if err == nil && n < len(p) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // WriteRange writes the octets from off to end, which must be within the
-// message. Short content is written without being copied; no checksum is looked
-// at.
+// message. They are not copied.
 func (c *Content) WriteRange(w io.Writer, off, end int64) error {
-	trace := int64(len(c.prefix))
-	if off < min(trace, end) {
-		if _, err := w.Write(c.prefix[off:min(trace, end)]); err != nil {
-			return err
-		}
-		off = trace
-	}
-	if off >= end {
-		return nil
-	}
-	if c.file == nil && end-trace <= int64(len(c.octets)) {
-		_, err := w.Write(c.octets[off-trace : end-trace])
-		return err
-	}
-	_, err := io.CopyN(w, io.NewSectionReader(c, off, end-off), end-off)
+	_, err := c.writeRange(w, off, end)
 	return err
 }
 
-// copyBuffer is how much of a file WriteTo holds in memory.
-const copyBuffer = 32 << 10
-
-// WriteTo writes the whole message. The checksum of a file is verified on the
-// way: if it does not match, everything was written and the error is of kind
-// Internal.
-func (c *Content) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c.prefix)
-	if err != nil || c.file == nil {
-		if err != nil {
-			return int64(n), err
-		}
-		m, err := w.Write(c.octets)
-		return int64(n + m), err
+func (c *Content) writeRange(w io.Writer, off, end int64) (written int64, err error) {
+	if end > c.Size() {
+		return 0, io.ErrUnexpectedEOF
 	}
-	m, err := c.copyFile(w)
-	return int64(n) + m, err
-}
-
-func (c *Content) copyFile(w io.Writer) (int64, error) {
-	var buf [copyBuffer]byte
-	var off int64
-	var crc uint32
-	for off < c.size {
-		n, err := c.readBody(buf[:min(copyBuffer, c.size-off)], off)
-		if n == 0 {
-			return off, c.damaged(err)
-		}
-		crc = crc32.Update(crc, castagnoli(), buf[:n])
-		m, err := w.Write(buf[:n])
-		off += int64(m)
-		if err != nil {
-			return off, err
-		}
-	}
-	if crc != c.crc {
-		return off, c.damaged(nil)
-	}
-	return off, nil
-}
-
-func (c *Content) damaged(err error) error {
-	if mail.KindOf(err) == mail.Unavailable && err != nil {
+	trace := int64(len(c.prefix))
+	write := func(b []byte) error {
+		n, err := w.Write(b)
+		written += int64(n)
 		return err
 	}
-	e := mail.Errorf(mail.Internal, "blob %d is damaged: its file does not match its checksum", c.blob)
-	if c.s != nil {
-		c.s.log.Error("store is damaged", "err", e)
+	if off < min(trace, end) {
+		if err := write(c.prefix[off:min(trace, end)]); err != nil {
+			return written, err
+		}
+		off = trace
 	}
-	return e
+	switch {
+	case off >= end:
+		return written, nil
+	case c.file == nil:
+		return written, write(c.octets[off-trace : end-trace])
+	}
+	return written, c.eachBlock(off-trace, end-trace, write)
 }
+
+// WriteTo writes the whole message.
+func (c *Content) WriteTo(w io.Writer) (int64, error) { return c.writeRange(w, 0, c.Size()) }
 
 // Close gives a file back. It can be called more than once.
 func (c *Content) Close() error {
 	if c.file == nil {
 		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.block != nil {
+		freeBuffer(c.block)
+		c.block = nil
+	}
 	f := c.file
 	c.file, c.size = nil, 0
 	return f.Close()
+}
+
+// ErrDamaged is the cause (errors.Is) of an error about octets that are not what
+// they were.
+var ErrDamaged = errors.New("store: octets are damaged")
+
+// damages are the blobs that were told to be damaged.
+type damages struct {
+	mu   sync.Mutex
+	told map[int64]bool
+}
+
+// maxDamages is how many are remembered; whoever has more hears of some again.
+const maxDamages = 4096
+
+// damagedBlob is an error for who wanted a blob, and is logged once.
+func (s *Store) damagedBlob(blob int64, why string) error {
+	err := &mail.Error{Kind: mail.Internal, Text: fmt.Sprintf("blob %d is damaged: %s", blob, why), Err: ErrDamaged}
+	s.damages.mu.Lock()
+	defer s.damages.mu.Unlock()
+	if s.damages.told[blob] {
+		return err
+	}
+	if s.damages.told == nil || len(s.damages.told) >= maxDamages {
+		s.damages.told = make(map[int64]bool)
+	}
+	s.damages.told[blob] = true
+	s.log.Error("a message is damaged and is not given out; yubin check --deep lists all that are, a backup may have it", "blob", blob, "err", err)
+	return err
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"hash/crc32"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -78,8 +77,8 @@ func (s *Store) OpenBlob(ctx context.Context, ref BlobRef, trace []byte) (*Conte
 	var crc int64
 	var file string
 	err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		return tx.QueryRow(`SELECT b.size, b.crc32c, b.file, c.octets FROM blob b LEFT JOIN content c ON c.blob = b.id
-			WHERE b.id = $1`, ref).Scan(&c.size, &crc, &file, &c.octets)
+		return tx.QueryRow(`SELECT b.size, b.crc32c, b.file, b.sums, c.octets FROM blob b LEFT JOIN content c ON c.blob = b.id
+			WHERE b.id = $1`, ref).Scan(&c.size, &crc, &file, &c.sums, &c.octets)
 	})
 	if err == sqldb.ErrNoRows {
 		return nil, mail.Errorf(mail.NotFound, "the message is gone")
@@ -87,19 +86,8 @@ func (s *Store) OpenBlob(ctx context.Context, ref BlobRef, trace []byte) (*Conte
 	if err != nil {
 		return nil, err
 	}
-	c.crc = uint32(crc)
-	if file != "" {
-		c.file, err = s.blobs.Open(file)
-		if mail.KindOf(err) == mail.NotFound && err != nil {
-			err = s.internal("blob %d: its file is missing: %w", ref, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return c, nil
-	}
-	if int64(len(c.octets)) != c.size || crc32.Checksum(c.octets, castagnoli()) != c.crc {
-		return nil, s.internal("blob %d is damaged: its content does not match its checksum", ref)
+	if err := c.open(file, crc); err != nil {
+		return nil, err
 	}
 	return c, nil
 }

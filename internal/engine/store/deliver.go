@@ -238,13 +238,13 @@ func blobKey(id mail.BlobID) int64 { return int64(binary.BigEndian.Uint64(id[:8]
 
 // insertBlob makes a row for the octets, which is fresh then, unless one has the key.
 func (d *delivery) insertBlob(tx *sqldb.Tx, key any, refs int64) (err error) {
-	var file any
+	var file, sums any
 	if d.in.name != "" {
-		file = d.in.name
+		file, sums = d.in.name, d.in.sums
 	}
-	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, file, envelope, bodystructure, parts, preview,
-		lacking, repeats) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
-		d.in.size, int64(d.in.crc), refs, file, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview,
+	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, file, sums, envelope, bodystructure, parts, preview,
+		lacking, repeats) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
+		d.in.size, int64(d.in.crc), refs, file, sums, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview,
 		d.in.ends.lacking(), d.in.msg.Repeats)
 	return err
 }

@@ -38,8 +38,10 @@ func fillers() [2]filler {
 			{NeedBodyStructure, "b.bodystructure", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.BodyStructure) }},
 			{NeedParts, "b.parts, b.size", func(t []any, r *Row, b *blobPart) []any { return append(t, &r.Parts, &b.size) }},
 			{NeedPreview, "b.preview", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Preview) }},
-			{NeedContent, "b.size, b.crc32c, b.file, c.octets",
-				func(t []any, _ *Row, b *blobPart) []any { return append(t, &b.size, &b.crc, &b.file, &b.octets) }},
+			{NeedContent, "b.size, b.crc32c, b.file, b.sums, c.octets",
+				func(t []any, _ *Row, b *blobPart) []any {
+					return append(t, &b.size, &b.crc, &b.file, &b.sums, &b.octets)
+				}},
 		},
 	}, {
 		need: NeedThread | NeedContent,

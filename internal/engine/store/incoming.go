@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 	"hash/crc32"
 	"sync"
@@ -25,7 +26,8 @@ type Incoming struct {
 	size   int64
 	ends   lineEnds
 	sha    hash.Hash
-	crc    uint32
+	crc    uint32 // of the block that is coming
+	sums   []byte // of the blocks before it
 	parser *message.Parser
 	msg    *message.Message
 	id     mail.BlobID
@@ -92,7 +94,7 @@ func (in *Incoming) Write(p []byte) (int, error) {
 		return 0, mail.Errorf(mail.Internal, "octets after the end of a message")
 	}
 	in.sha.Write(p)
-	in.crc = crc32.Update(in.crc, castagnoli(), p)
+	in.sum(p)
 	_, _ = in.parser.Write(p)
 	in.size += int64(len(p))
 	in.ends.count(p)
@@ -100,6 +102,23 @@ func (in *Incoming) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), in.keep(p)
+}
+
+// sum adds p to the checksums.
+func (in *Incoming) sum(p []byte) {
+	for at := in.size; len(p) > 0; {
+		if at > 0 && at%sumBlock == 0 {
+			in.endBlock()
+		}
+		n := min(int64(len(p)), sumBlock-at%sumBlock)
+		in.crc = crc32.Update(in.crc, castagnoli(), p[:n])
+		p, at = p[n:], at+n
+	}
+}
+
+func (in *Incoming) endBlock() {
+	in.sums = binary.BigEndian.AppendUint32(in.sums, in.crc)
+	in.crc = 0
 }
 
 // keep puts p into the buffer, and the buffer into a file when it is full and may
@@ -194,6 +213,7 @@ func (in *Incoming) Finish() (*message.Message, error) {
 			return nil, err
 		}
 		in.name = name
+		in.endBlock()
 	}
 	in.sha.Sum(in.id[:0])
 	msg := in.parser.Finish()
@@ -214,7 +234,7 @@ func (in *Incoming) Content() (*Content, error) {
 	if _, err := in.Finish(); err != nil {
 		return nil, err
 	}
-	c := &Content{octets: in.buf, size: in.size, crc: in.crc}
+	c := &Content{s: in.s, octets: in.buf, size: in.size, sums: in.sums}
 	if in.name != "" {
 		f, err := in.s.blobs.Open(in.name)
 		if err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"hash/crc32"
 	"slices"
 	"time"
 
@@ -61,6 +60,7 @@ type blobPart struct {
 	size    int64
 	crc     int64
 	file    string
+	sums    []byte
 	octets  []byte
 	trace   []byte
 	missing bool
@@ -191,19 +191,8 @@ func shiftParts(parts []byte, trace int64) ([]byte, error) {
 
 // content makes c the content of b.
 func (r *reader) content(b *blobPart, c *Content) (*Content, error) {
-	*c = Content{s: r.s, blob: b.id, prefix: b.trace, octets: b.octets, size: b.size, crc: uint32(b.crc)}
-	if b.file != "" {
-		f, err := r.s.blobs.Open(b.file)
-		if mail.KindOf(err) == mail.NotFound && err != nil {
-			return nil, r.s.internal("blob %d: its file is missing: %w", b.id, err)
-		}
-		c.file = f
-		return c, err
-	}
-	if int64(len(b.octets)) != b.size || crc32.Checksum(b.octets, castagnoli()) != uint32(b.crc) {
-		return nil, r.s.internal("blob %d is damaged: its content does not match its checksum", b.id)
-	}
-	return c, nil
+	*c = Content{s: r.s, blob: b.id, prefix: b.trace, octets: b.octets, size: b.size, sums: b.sums}
+	return c, c.open(b.file, b.crc)
 }
 
 func (r *reader) closeContents() {

@@ -98,11 +98,12 @@ CREATE TABLE blob (
 	key {int}, -- the first octets of sha256; NULL if a blob with others has the key
 	sha256 {blob} NOT NULL,
 	size {int} NOT NULL,
-	crc32c {int} NOT NULL,
+	crc32c {int} NOT NULL, -- of octets in content
 	lacking {int} NOT NULL, -- octets of CR and LF that its lines lack (RFC 1939 §3)
 	repeats {int} NOT NULL, -- 1: the header has a field twice that the envelope has once
 	refs {int} NOT NULL, -- emails with it, and references held by others
 	file TEXT, -- NULL: the octets are in content
+	sums {blob}, -- CRC-32C of each 64 KiB of the file
 	envelope {blob},
 	bodystructure {blob},
 	parts {blob},

@@ -140,6 +140,7 @@ type Store struct {
 
 	recents    recents
 	copies     copies
+	damages    damages
 	usages     usages
 	quotaGrace atomic.Int64 // a time.Duration
 

@@ -63,7 +63,11 @@ func (m *fetchedMessage) ready() (bool, error) {
 		}
 		m.root = root
 	}
-	for _, it := range m.f.items {
+	for i, it := range m.f.items {
+		if needOf(it)&store.NeedContent != 0 && !m.readable(i) {
+			m.f.unreadable = true
+			return false, nil
+		}
 		if it.Kind != imap.FetchBinary && it.Kind != imap.FetchBinarySize {
 			continue
 		}
@@ -74,9 +78,21 @@ func (m *fetchedMessage) ready() (bool, error) {
 	return true, nil
 }
 
-// body writes BODY[...] and the RFC822 forms of RFC 3501.
-func (m *fetchedMessage) body(i int) error {
+// readable says whether the octets that the item at i needs are undamaged.
+func (m *fetchedMessage) readable(i int) bool {
 	it := m.f.items[i]
+	part, off, end := locate(m.root, sectionOf(it), m.row.Size)
+	if part == nil && !isWhole(it.Section) {
+		return true
+	}
+	if it.Kind != imap.FetchBinary { // What is decoded is read from its beginning.
+		off, end = cut(it.Partial, off, end)
+	}
+	return m.row.Content.Verify(off, end) == nil
+}
+
+// sectionOf is the section that an item stands for.
+func sectionOf(it imap.FetchItem) imap.Section {
 	section := it.Section
 	switch it.Kind {
 	case imap.FetchRFC822Header:
@@ -84,6 +100,13 @@ func (m *fetchedMessage) body(i int) error {
 	case imap.FetchRFC822Text:
 		section.Text = imap.SectionBodyText
 	}
+	return section
+}
+
+// body writes BODY[...] and the RFC822 forms of RFC 3501.
+func (m *fetchedMessage) body(i int) error {
+	it := m.f.items[i]
+	section := sectionOf(it)
 	part, off, end := locate(m.root, section, m.row.Size)
 	switch {
 	case isWhole(section):

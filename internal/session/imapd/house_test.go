@@ -41,6 +41,7 @@ type house struct {
 	store *store.Store
 	db    *sqldb.DB
 	dir   *directory.Directory
+	path  string // of the data
 	hub   notify.Hub
 	srv   *Server
 	cert  tls.Certificate
@@ -142,6 +143,7 @@ func (h *house) now() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.
 func (h *house) openStore() {
 	h.t.Helper()
 	dir := h.t.TempDir()
+	h.path = dir
 	var err error
 	if h.db, err = sqldb.Open(h.ctx, sqldb.Options{Path: filepath.Join(dir, "yubin.db")}); err != nil {
 		h.t.Fatal(err)

@@ -6,7 +6,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -232,6 +235,42 @@ func TestDamagedMessage(t *testing.T) {
 	if log := strings.Join(c.log, "\n"); !strings.Contains(log, "* SEARCH 1 3") {
 		t.Error(log)
 	}
+}
+
+// Of a message whose file is damaged no literal begins that needs the damage.
+func TestDamagedFile(t *testing.T) {
+	h := newHouse(t)
+	octets := simple("large") + strings.Repeat("0123456789abcdef\r\n", store.InlineMax/4)
+	h.deliver(mail.Inbox, octets, 0)
+	h.deliver(mail.Inbox, simple("other"), 0)
+	files, err := filepath.Glob(filepath.Join(h.path, "blobs", "??", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	was, err := os.ReadFile(files[0])
+	h.must(err)
+	now := slices.Clone(was)
+	now[3*store.InlineMax] ^= 1
+	h.must(os.WriteFile(files[0], now, 0o600))
+	c := h.client(t, "A")
+	c.run("SELECT INBOX")
+	for cmd, want := range map[string]string{
+		"FETCH 1:2 BODY.PEEK[]":                       "NO [SERVERBUG]",
+		"FETCH 1:2 RFC822.PEEK":                       "NO [SERVERBUG]",
+		"FETCH 1:2 BODY.PEEK[TEXT]":                   "NO [SERVERBUG]",
+		"FETCH 1:2 BINARY.PEEK[1]":                    "NO [SERVERBUG]",
+		"FETCH 1:2 BODY.PEEK[]<196608.10>":            "NO [SERVERBUG]",
+		"FETCH 1:2 BODY.PEEK[]<0.1000>":               "OK",
+		"FETCH 1:2 (BODY.PEEK[HEADER] BODYSTRUCTURE)": "OK",
+	} {
+		c.log = nil
+		got := c.run("%s", cmd)
+		log := strings.Join(c.log, "\n")
+		if !strings.HasPrefix(got, want) || !strings.Contains(log, "* 2 FETCH") || strings.Contains(log, "* 1 FETCH") != (want == "OK") {
+			t.Errorf("%s: %s, %.300s", cmd, got, log)
+		}
+	}
+	h.must(os.WriteFile(files[0], was, 0o600))
 }
 
 // oneDamaged is a store in which the content of one message cannot be read.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/pop3"
 )
@@ -31,6 +32,9 @@ var kindCodes = [...]struct {
 // replyTo turns a failure into -ERR.
 func (s *session) replyTo(err error) pop3.Reply {
 	row := kindCodes[mail.KindOf(err)]
+	if errors.Is(err, store.ErrDamaged) {
+		row.code, row.text = pop3.SysPerm, "the message is damaged here; the administrator is told"
+	}
 	r := pop3.Reply{Code: row.code, Text: row.text}
 	var e *mail.Error
 	if r.Text == "" && errors.As(err, &e) {

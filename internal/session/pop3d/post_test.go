@@ -41,6 +41,7 @@ type post struct {
 	t      testing.TB
 	ctx    context.Context
 	stop   context.CancelFunc
+	dir    string
 	db     *sqldb.DB
 	store  *store.Store
 	faulty *faulty
@@ -108,6 +109,7 @@ func noTime(_ []string, a slog.Attr) slog.Attr {
 func (p *post) openStore() {
 	p.t.Helper()
 	dir := p.t.TempDir()
+	p.dir = dir
 	var err error
 	if p.db, err = sqldb.Open(p.ctx, sqldb.Options{Path: filepath.Join(dir, "store.db"), Readers: 2}); err != nil {
 		p.t.Fatal(err)

@@ -89,6 +89,9 @@ func (s *session) send(ctx context.Context, n int, text string, write func(*pop3
 	if err != nil {
 		return answer{}, err
 	}
+	if err := c.Verify(0, c.Size()); err != nil {
+		return answer{}, errors.Join(err, c.Close())
+	}
 	return answer{Reply: pop3.OK(text), lines: func(w *pop3.LineWriter) (err error) {
 		defer func() { err = errors.Join(err, c.Close()) }()
 		return write(w, c)
