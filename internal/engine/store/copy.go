@@ -77,7 +77,7 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 	if t.slices == 0 {
 		set = head(set, source.uidnext)
 	}
-	found, next, err := l.collect(source, set, t.number == 0)
+	found, next, err := t.collect(l, source, set)
 	if err != nil {
 		return c, nil, 0, err
 	}
@@ -99,7 +99,7 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 	if t.number == 0 {
 		err = l.bury(t.from, c.Source)
 	} else {
-		err = t.note(tx, found, c.Dest, next == 0)
+		err = t.note(tx, c.Dest, next == 0)
 	}
 	if err != nil {
 		return c, nil, 0, err
@@ -109,17 +109,33 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 
 // collect reads members of a set, as many as fit into a slice, or takes them
 // out of their mailbox; next is the UID to go on from, or 0.
-func (l *ledger) collect(source *tally, set mail.UIDSet, take bool) (found []member, next mail.UID, err error) {
+func (t *transfer) collect(l *ledger, source *tally, set mail.UIDSet) (found []member, next mail.UID, err error) {
+	counted := 0
+	count := func(least int) error {
+		list := found[counted:]
+		if t.number == 0 || len(list) < least {
+			return nil
+		}
+		counted = len(found)
+		return addCopies(l.tx, list)
+	}
 	next, err = revise(l.tx, source.id, set, func(m *member) (verdict, error) {
 		found = append(found, *m)
-		if !take {
+		if t.number != 0 {
 			return same, nil
 		}
 		l.removed(source, m)
 		return gone, nil
-	})
+	}, func() error { return count(settleEvery) })
+	if err == nil {
+		err = count(1)
+	}
 	return found, next, err
 }
+
+// settleEvery is how many members wait for what one statement does for many of
+// them: more make it cheaper, fewer keep a slice to its time.
+const settleEvery = 512
 
 // reword gives what goes from one mailbox to another the numbers that its
 // keywords have there.
@@ -148,11 +164,8 @@ func (l *ledger) reword(from, to *tally, list []member) error {
 	return nil
 }
 
-// note counts the copies of a slice, and remembers them if it is not the last.
-func (t *transfer) note(tx *sqldb.Tx, found []member, dest []mail.UID, last bool) error {
-	if err := addCopies(tx, found); err != nil {
-		return err
-	}
+// note remembers the copies of a slice that is not the last.
+func (t *transfer) note(tx *sqldb.Tx, dest []mail.UID, last bool) error {
 	switch {
 	case last && t.slices > 0:
 		_, err := tx.Exec(`DELETE FROM copying WHERE copy = $1`, t.number)

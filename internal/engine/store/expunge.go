@@ -61,26 +61,50 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 	if err != nil {
 		return nil, 0, err
 	}
-	var found []member
+	r := releaser{tx: tx, account: l.account, mailbox: id, at: s.now().Unix()}
 	next, err = revise(tx, id, set, func(m *member) (verdict, error) {
 		if m.Flags&flags != flags {
 			return same, nil
 		}
-		found = append(found, *m)
+		r.list = append(r.list, *m)
 		removed = append(removed, m.UID)
 		l.removed(box, m)
 		return gone, nil
-	})
-	if err != nil {
-		return nil, 0, err
+	}, r.some)
+	if err == nil {
+		err = r.rest()
 	}
-	if err := releaseEmails(tx, l.account, id, found, s.now().Unix()); err != nil {
+	if err != nil {
 		return nil, 0, err
 	}
 	if err := l.bury(id, removed); err != nil {
 		return nil, 0, err
 	}
 	return removed, next, l.close()
+}
+
+// releaser releases emails as they are found.
+type releaser struct {
+	tx      *sqldb.Tx
+	account mail.AccountID
+	mailbox mail.MailboxID
+	at      int64
+	list    []member
+	count   int // released
+}
+
+// some releases what was found, if it is worth it.
+func (r *releaser) some() error {
+	if len(r.list) < settleEvery {
+		return nil
+	}
+	return r.rest()
+}
+
+func (r *releaser) rest() error {
+	list := r.list
+	r.list, r.count = r.list[:0], r.count+len(list)
+	return releaseEmails(r.tx, r.account, r.mailbox, list, r.at)
 }
 
 // releaseEmails takes memberships that are gone from a mailbox off their emails,

@@ -85,8 +85,10 @@ type revision struct {
 
 // revise calls judge for the members of a set, ascending, for at most a slice of
 // them, and writes what it made of them; next is the UID to go on from, or 0 if
-// that was all. judge must not use the membership table, nor keep m.
-func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(m *member) (verdict, error)) (next mail.UID, err error) {
+// that was all. judge must not use the membership table, nor keep m. settle is
+// called after each bundle: what it does for what judge saw counts for when it is
+// enough. It must not use that table either.
+func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(m *member) (verdict, error), settle func() error) (next mail.UID, err error) {
 	r := revision{tx: tx, id: id, left: maxSlice}
 	var members []member
 	r.bundle = func(b packed, sp *span, from mail.UID) (mail.UID, error) {
@@ -94,7 +96,11 @@ func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(m *memb
 		if members, err = appendMembers(members[:0], b.place, b.octets); err != nil {
 			return 0, err
 		}
-		return members[len(members)-1].UID, r.judge(&bundle{b.place, members}, sp, from, judge)
+		last := members[len(members)-1].UID
+		if err := r.judge(&bundle{b.place, members}, sp, from, judge); err != nil {
+			return 0, err
+		}
+		return last, settle()
 	}
 	return r.run(set)
 }

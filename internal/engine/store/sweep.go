@@ -110,16 +110,16 @@ func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
 
 // sweepMailbox expunges a slice of what was in a mailbox, then its tombstones.
 func sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, at int64) (int64, error) {
-	var found []member
+	r := releaser{tx: tx, account: account, mailbox: id, at: at}
 	_, err := revise(tx, id, mail.UIDSet{{First: 1, Last: maxUID}}, func(m *member) (verdict, error) {
-		found = append(found, *m)
+		r.list = append(r.list, *m)
 		return gone, nil
-	})
-	if err != nil {
-		return 0, err
+	}, r.some)
+	if err == nil {
+		err = r.rest()
 	}
-	if len(found) > 0 {
-		return int64(len(found)), releaseEmails(tx, account, id, found, at)
+	if err != nil || r.count > 0 {
+		return int64(r.count), err
 	}
 	return tx.Exec(`DELETE FROM tombstone WHERE mailbox = $1 AND (modseq, uid) IN
 		(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, rowSlice)
