@@ -146,17 +146,18 @@ func (j *Journal) Run(ctx context.Context) {
 		case <-tick.C:
 		case <-j.full:
 		}
-		j.flush()
+		written := j.flush()
 		now := j.o.Now()
-		if since := now.Sub(swept); since >= sweepEvery || since < 0 || j.files.written >= sweepAt {
+		if since := now.Sub(swept); since >= sweepEvery || since < 0 || written >= sweepAt {
 			j.sweep()
 			swept = now
 		}
 	}
 }
 
-// flush writes what waits.
-func (j *Journal) flush() {
+// flush writes what waits, and says how many octets were written since the last
+// sweep.
+func (j *Journal) flush() (written int64) {
 	j.writing.Lock()
 	defer j.writing.Unlock()
 	j.mu.Lock()
@@ -173,6 +174,7 @@ func (j *Journal) flush() {
 	}
 	j.mu.Unlock()
 	j.tell(now)
+	return j.files.written
 }
 
 // tell logs what was dropped, not too often. j.writing is held.
