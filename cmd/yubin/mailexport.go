@@ -68,7 +68,7 @@ func (g giving) exports(ctx context.Context, client *admin.Client, out admin.Exp
 	}
 	for _, a := range accounts {
 		local, domain, _ := strings.Cut(a.Address, "@")
-		if strings.Contains(local, "/") || strings.HasPrefix(local, ".") {
+		if strings.Contains(a.Address, "/") || strings.HasPrefix(local, ".") {
 			return nil, fmt.Errorf("the address %q cannot be in a path; export it with --account", a.Address)
 		}
 		out.Account, out.Folder = a.Address, filepath.Join(g.Dir, domain, local)

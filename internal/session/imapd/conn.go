@@ -136,8 +136,13 @@ func (s *session) unreadable(err error) error {
 }
 
 // judge counts BAD responses in a row and gives up on a client that sends
-// nothing else.
+// nothing else, or that does not come to log in.
 func (s *session) judge(st status) error {
+	if !s.loggedIn() {
+		if s.strange++; s.strange >= maxBeforeLogin {
+			return &bye{"", "too many commands before a login"}
+		}
+	}
 	if st.cond != imap.BAD {
 		s.bad = 0
 		return nil

@@ -72,8 +72,9 @@ const (
 
 // Limits on a client that misbehaves.
 const (
-	maxBadBeforeLogin = 3  // BAD responses in a row
-	maxBad            = 20 // likewise, once logged in
+	maxBadBeforeLogin = 3   // BAD responses in a row
+	maxBad            = 20  // likewise, once logged in
+	maxBeforeLogin    = 100 // commands of any kind
 	maxLoginFailures  = 4
 )
 

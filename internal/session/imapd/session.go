@@ -32,6 +32,7 @@ type session struct {
 	box       *selected // nil unless a mailbox is selected
 	failures  int       // logins that failed
 	bad       int       // BAD responses in a row
+	strange   int       // commands before login
 
 	commands, fetched, appended, expunged int // for the log
 

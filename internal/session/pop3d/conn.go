@@ -75,6 +75,11 @@ func (s *session) tooLong() error {
 
 // execute runs one command line.
 func (s *session) execute(ctx context.Context, line []byte) error {
+	if s.state == pop3.Authorization {
+		if s.strange++; s.strange > maxBeforeLogin {
+			return &dismissal{"too many commands before a login"}
+		}
+	}
 	cmd, err := pop3.Parse(line)
 	if err != nil {
 		return s.fault(err)

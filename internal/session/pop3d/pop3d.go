@@ -57,6 +57,7 @@ const (
 // Limits on what a client can do.
 const (
 	maxErrors        = 20        // commands that are not understood or not allowed, in one session
+	maxBeforeLogin   = 100       // commands of any kind
 	maxLoginFailures = 5         // in one session
 	maxMessages      = 1_000_000 // shown of a maildrop: the oldest ones
 	maxAhead         = 64        // messages read ahead of a client that fetches them in order

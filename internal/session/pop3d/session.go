@@ -23,6 +23,7 @@ type session struct {
 	drop      *maildrop      // in the Transaction state
 
 	errors    int // commands not understood
+	strange   int // commands before login
 	failures  int // logins
 	retrieved int // messages sent by RETR
 	removed   int // messages

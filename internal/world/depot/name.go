@@ -39,8 +39,12 @@ func (n Name) String() string { return n.text }
 // MarshalText writes the name.
 func (n Name) MarshalText() ([]byte, error) { return []byte(n.text), nil }
 
-// UnmarshalText reads and checks a name.
+// UnmarshalText reads and checks a name; what is empty is none.
 func (n *Name) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 {
+		*n = Name{}
+		return nil
+	}
 	*n, err = ParseName(string(text))
 	return err
 }
