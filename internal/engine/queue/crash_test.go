@@ -27,6 +27,8 @@ type image struct {
 
 // camera takes images of a house at every step.
 type camera struct {
+	shared bool
+
 	h      *house
 	mu     sync.Mutex
 	acked  map[string]bool
@@ -88,13 +90,22 @@ var crashMail = []struct {
 // time all that was acknowledged arrives or is reported, and nothing twice, save
 // what a remote took whose answer was not settled.
 func TestCrash(t *testing.T) {
-	c := &camera{acked: map[string]bool{}, taken: map[string]int{}, open: map[string]bool{}, root: t.TempDir()}
+	t.Run("alone", func(t *testing.T) { crash(t, false, 1) })
+	t.Run("shared", func(t *testing.T) { crash(t, true, 4) })
+}
+
+// crash replays one of so many images.
+func crash(t *testing.T, shared bool, every int) {
+	c := &camera{acked: map[string]bool{}, taken: map[string]int{}, open: map[string]bool{}, root: t.TempDir(), shared: shared}
 	synctest.Test(t, func(t *testing.T) { c.record(t) })
 	if len(c.images) < 40 {
 		t.Fatalf("only %d images", len(c.images))
 	}
-	for _, im := range c.images {
-		synctest.Test(t, func(t *testing.T) { im.replay(t) })
+	for i, im := range c.images {
+		if i%every != 0 {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) { im.replay(t, shared) })
 		if t.Failed() {
 			t.Fatalf("after a crash at: %s", im.step)
 		}
@@ -103,7 +114,7 @@ func TestCrash(t *testing.T) {
 }
 
 func (c *camera) record(t *testing.T) {
-	h := &house{t: t, dir: t.TempDir()}
+	h := &house{t: t, dir: t.TempDir(), shared: c.shared}
 	c.h = h
 	h.observe = c.observe
 	h.answer = answersBySite(map[string]int{})
@@ -155,8 +166,8 @@ func (c *camera) observe(o Observation) {
 }
 
 // replay starts anew from an image and lets all come to an end.
-func (im image) replay(t *testing.T) {
-	h := &house{t: t, dir: im.dir}
+func (im image) replay(t *testing.T, shared bool) {
+	h := &house{t: t, dir: im.dir, shared: shared}
 	taken := maps.Clone(im.taken)
 	var mu sync.Mutex
 	h.answer = answersBySite(map[string]int{"later1.test": 1})
@@ -179,7 +190,11 @@ func (im image) replay(t *testing.T) {
 		}
 	}
 	for site, n := range taken {
-		if most := 1 + btoi(im.open[site]); n > most {
+		most := 1 + btoi(im.open[site])
+		if shared && site == "mx:s6.test" {
+			most++ // What was active waits for its lease: there is a report for each recipient.
+		}
+		if n > most {
 			t.Errorf("%s got it %d times; in the open: %v", site, n, im.open)
 		}
 	}

@@ -28,8 +28,11 @@ var ctx = context.Background()
 // reporter that tests direct. All methods are safe for concurrent use.
 type house struct {
 	*Queue
-	t     testing.TB
-	dir   string
+	t   testing.TB
+	dir string
+
+	shared bool // other processes could have the database too
+
 	db    *sqldb.DB
 	store *store.Store
 	spool *spool.Spool
@@ -81,7 +84,7 @@ func (h *house) open() {
 		h.taken = map[string]int{}
 		h.rng = rand.New(rand.NewPCG(1, 2))
 	}
-	h.Queue = h.queue("node", true)
+	h.Queue = h.queue("node", !h.shared)
 }
 
 // queue opens a queue over the house; there can be several.

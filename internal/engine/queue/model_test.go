@@ -38,19 +38,20 @@ var modelDomains = []mail.Domain{"b.test", "c.test", "d.test", "e.test"}
 
 const modelOps = 120
 
+// TestModel: every other one is of a queue that may have others beside it.
 func TestModel(t *testing.T) {
 	seeds := 4
 	if testing.Short() {
 		seeds = 1
 	}
 	for seed := range seeds {
-		synctest.Test(t, func(t *testing.T) { runModel(t, uint64(seed), modelOps) })
+		synctest.Test(t, func(t *testing.T) { runModel(t, uint64(seed), modelOps, seed%2 == 1) })
 	}
 }
 
 // runModel prints the operations if something is wrong.
-func runModel(t *testing.T, seed uint64, ops int) {
-	m := &model{house: &house{t: t, dir: t.TempDir()}, rng: rand.New(rand.NewPCG(20261121, seed)),
+func runModel(t *testing.T, seed uint64, ops int, shared bool) {
+	m := &model{house: &house{t: t, dir: t.TempDir(), shared: shared}, rng: rand.New(rand.NewPCG(20261121, seed)),
 		moods: map[mail.Domain]string{}, ending: map[string]mail.Outcome{}}
 	m.answer, m.tried, m.answered = m.mood, m.isTried, m.isAnswered
 	m.made = func(r Report, w io.Writer) (Made, error) {
@@ -152,7 +153,7 @@ func (m *model) step() {
 		m.note("restart")
 		m.stop()
 		m.check()
-		m.Queue = m.queue("node", true)
+		m.Queue = m.queue("node", !m.shared)
 		m.run()
 	}
 }
