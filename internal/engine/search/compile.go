@@ -3,9 +3,8 @@ package search
 import (
 	"slices"
 
-	"yubin/internal/mail"
-
 	"yubin/internal/engine/store"
+	"yubin/internal/mail"
 )
 
 // Compile makes c ready to run.
