@@ -15,7 +15,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/testkit/office"
 )
@@ -51,10 +50,9 @@ func TestCommandsDoNotSpeak(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	o := office.Open(folder, time.Now, t.Fatal)
 	defer o.Close()
-	from := mail.Address{Local: shout, Domain: "s.test"}
 	o.MessageID = "<" + shout + "@s.test>"
-	item := o.Accept(from.String(), mail.Address{Local: shout, Domain: "shout.test"}.String(), "bob@here.test")
-	o.Accept(from.String(), "bob@here.test")
+	item := o.Accept("shout@s.test", "x@shout.test", "bob@here.test") // Whose host shouts.
+	o.Accept("shout@s.test", "bob@here.test")
 	o.Shout("shout@s.test", shout)
 	o.Run()
 	o.AwaitAttempts(1)
@@ -90,6 +88,12 @@ func TestCommandsDoNotSpeak(t *testing.T) {
 			t.Errorf("%q speaks: %q", args, all)
 		}
 		return all
+	}
+	// The journal writes each second.
+	for began := time.Now(); strings.Contains(run([]string{"trace", "SHOUT", "--data", folder}), "nothing found"); {
+		if time.Since(began) > patience {
+			t.Fatal("the journal never had it")
+		}
 	}
 	for _, args := range shouted(int64(item)) {
 		for _, json := range []bool{false, true} {
