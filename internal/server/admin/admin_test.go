@@ -172,6 +172,61 @@ func TestCheckStreams(t *testing.T) {
 	}
 }
 
+// manyProblems is a store that finds ever more, in a transaction.
+type manyProblems struct {
+	Store
+	ended chan struct{} // closed when the transaction is over
+}
+
+func (s manyProblems) Check(ctx context.Context, report func(string)) error {
+	defer close(s.ended)
+	for ctx.Err() == nil {
+		report("a problem")
+	}
+	return ctx.Err()
+}
+
+// TestCheckWaitsForNobody: who does not read what a check finds, as less does,
+// holds up nothing.
+func TestCheckWaitsForNobody(t *testing.T) {
+	s := manyProblems{ended: make(chan struct{})}
+	c := serve(t, t.TempDir(), newHandler(Config{Store: s}))
+	found := 0
+	err := c.Check(context.Background(), false, func(string) {
+		if found++; found == 1 {
+			<-s.ended
+		}
+	})
+	if found != MaxFindings || err == nil || !strings.Contains(err.Error(), "ended after 10000 problems; there are more") {
+		t.Errorf("%d found, %v", found, err)
+	}
+}
+
+// TestCheckEndsWithItsClient: nothing is looked for when nobody listens.
+func TestCheckEndsWithItsClient(t *testing.T) {
+	ended := make(chan struct{})
+	c := serve(t, t.TempDir(), newHandler(Config{Store: waits{ended: ended}}))
+	ctx, cancel := context.WithCancel(context.Background())
+	err := c.Check(ctx, false, func(string) { cancel() })
+	if err == nil {
+		t.Error("no error")
+	}
+	<-ended
+}
+
+// waits is a store whose check finds one problem and ends with its context.
+type waits struct {
+	Store
+	ended chan struct{}
+}
+
+func (s waits) Check(ctx context.Context, report func(string)) error {
+	defer close(s.ended)
+	report("a problem")
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func TestCheckFails(t *testing.T) {
 	release := make(chan struct{})
 	close(release)

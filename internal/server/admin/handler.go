@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"time"
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
@@ -238,29 +237,4 @@ func (h *Handler) changeSiteQuota(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return h.siteQuota(r)
-}
-
-// check streams what it finds, a line of JSON each.
-func (h *Handler) check(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := json.NewEncoder(obs.Printing(w))
-	flush := http.NewResponseController(w)
-	tell := func(f Finding) {
-		_ = out.Encode(f) // Whoever went away has cancelled the context.
-		_ = flush.Flush()
-	}
-	started := time.Now()
-	verify := h.Store.Check
-	if r.URL.Query().Has("deep") {
-		verify = h.Store.CheckDeep
-	}
-	err := verify(r.Context(), func(problem string) { tell(Finding{Problem: problem}) })
-	if err != nil {
-		f := failureOf(err)
-		h.Log.Error("check could not go on", "err", err)
-		tell(Finding{Failure: &f})
-		return
-	}
-	h.Log.Info("store checked", "took", time.Since(started))
-	tell(Finding{Checked: true})
 }
