@@ -71,3 +71,50 @@ func (g *Generator) duplicateFields() Message {
 	h := g.header("first", "Subject: second\nFrom: other@example.org\nMessage-ID: <dup@example.org>\nContent-Type: text/plain\nContent-Type: text/html\n : no name\nBad Field Name: x\n")
 	return Message{Octets: []byte(h + "\n" + g.text(2))}
 }
+
+// strays are lines that are no fields.
+var strays = [...]string{"X-\xc3\xa9: 1", ": x", " folded", "From x@y Mon Jan  1 10:00:00 2024", ">From x@y Mon Jan  1 10:00:00 2024",
+	"a long line that a program broke", "--b", "two\nof them", "two words: x"}
+
+// strayLine has a line among its fields, or before them, that is none.
+func (g *Generator) strayLine() Message {
+	line, h := strays[g.rand.IntN(len(strays))], g.header("stray line", "")
+	switch g.rand.IntN(3) {
+	case 0:
+		h = line + "\n" + h
+	case 1:
+		at := strings.IndexByte(h, '\n') + 1
+		h = h[:at] + line + "\n" + h[at:]
+	default:
+		h += line + "\nBcc: hidden@example.org\n"
+	}
+	return Message{Octets: []byte(h + "\n" + g.text(2))}
+}
+
+// noEmptyLine has its text right behind its fields.
+func (g *Generator) noEmptyLine() Message {
+	h := g.header("no empty line", "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n")
+	bodies := [...]string{"text right away\nand more\n", "--b\n\ntext\n--b--\n", "Disk: full\nplease look\n\nbye\n"}
+	return Message{Octets: []byte(h + bodies[g.rand.IntN(len(bodies))])}
+}
+
+// mboxLine has an attached message that was cut out of an mbox file.
+func (g *Generator) mboxLine() Message {
+	h := g.header("attached", "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n")
+	quote := [...]string{"", ">"}[g.rand.IntN(2)]
+	return Message{Octets: []byte(h + "\n--b\nContent-Type: message/rfc822\n\n" + quote + "From x@y Mon Jan  1 10:00:00 2024\n" +
+		g.header("within", "") + "\n" + g.text(2) + "--b--\n")}
+}
+
+func (g *Generator) twoEncodings() Message {
+	h := g.header("two encodings", "Return-Path: <other@example.org>\nContent-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n")
+	return Message{Octets: []byte(h + "\naGVsbG8=\n")}
+}
+
+// parameters has parameters in all forms of RFC 2231, and in some of nobody's.
+func (g *Generator) parameters() Message {
+	forms := [...]string{"name*=iso-2022-jp'ja'a%8ab", "title*=us-ascii'en-us'This%20is", "name*0=\"a b\"; name*1=c", "name*0*=utf-8''%e2%82; name*1*=%ac; name*2=\"it's\"",
+		"name=plain; name*=utf-8''%e2%82%ac", "name=\"=?utf-8?B?4oKs?=\"", "name=\"\xe2\x82\xac\"", "name*1=b; name*3=d"}
+	h := g.header("parameters", "MIME-Version: 1.0\nContent-Type: text/plain; "+forms[g.rand.IntN(len(forms))]+"\n")
+	return Message{Octets: []byte(h + "\n" + g.text(2)), Structure: "text/plain"}
+}

@@ -50,6 +50,14 @@ var writers = [...]writer{
 	{"broken-deep", func(g *Generator) Message { return g.nested(150) }},
 	{"nested", func(g *Generator) Message { return g.nested(12) }},
 	{"broken-duplicate", (*Generator).duplicateFields},
+	{"broken-text-alone", func(g *Generator) Message {
+		return Message{Octets: []byte("Disk is full\nplease look\n\n" + g.text(3))}
+	}},
+	{"broken-stray-line", (*Generator).strayLine},
+	{"broken-no-empty-line", (*Generator).noEmptyLine},
+	{"broken-mbox-line", (*Generator).mboxLine},
+	{"broken-encodings", (*Generator).twoEncodings},
+	{"parameters", (*Generator).parameters},
 }
 
 func (g *Generator) mutt() Message {
