@@ -185,7 +185,7 @@ func (o *Office) Refuse(sender, recipient string) {
 // all that a client can write.
 func (o *Office) Shout(sender, words string) {
 	o.Journal.Add(journal.Entry{At: o.Now(), Kind: journal.Refused, Service: "mx", Session: "SHOUT", Remote: netip.MustParseAddrPort("192.0.2.66:25"),
-		Hello: words, ReversePath: mail.ReversePath(Address(sender)), Recipients: []mail.Address{{Local: words, Domain: "here.test"}},
+		Hello: words, ReversePath: mail.ReversePath(Address(sender)), Recipients: []mail.Address{Address("nobody@here.test")},
 		MessageID: "<" + words + ">", Code: 550, Enhanced: "5.1.1", Text: "there is no mailbox " + words + " here"})
 }
 
