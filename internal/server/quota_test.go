@@ -78,6 +78,45 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// TestQuotaOfOneRecipient: over LMTP and over SMTP only the one who is full does
+// not get the message; an SMTP client hears of the others, and the queue tries
+// on for the one.
+func TestQuotaOfOneRecipient(t *testing.T) {
+	s, c := near(t, farZone, 1)
+	client := admin.InProcess(s.Admin())
+	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "bob@near.example", Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	allow(t, s, 1000)
+	letter := "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 30) + "."
+	p := dial(t, listenerOf(s, c, "lmtp"))
+	p.say("", "220 ")
+	for _, line := range []string{"LHLO client.test", "MAIL FROM:<a@far.example>", "RCPT TO:<alice@near.example>", "RCPT TO:<bob@near.example>"} {
+		p.say(line, "250 ")
+	}
+	p.say("DATA", "354 ")
+	p.say(letter, "452 4.2.2 the mailbox is full")
+	p.say("", "250 ")
+	holding(t, s, "bob@near.example", 1)
+
+	p = dial(t, listenerOf(s, c, "smtp"))
+	p.say("", "220 ")
+	for _, line := range []string{"EHLO client.test", "MAIL FROM:<a@far.example>", "RCPT TO:<alice@near.example>", "RCPT TO:<bob@near.example>"} {
+		p.say(line, "250 ")
+	}
+	p.say("DATA", "354 ")
+	p.say(letter, "250 ")
+	holding(t, s, "bob@near.example", 2)
+	counts, err := client.QueueCount(t.Context(), admin.QueueFilter{Recipient: "alice@near.example"})
+	if err != nil || counts.Total != 1 {
+		t.Errorf("the queue has %+v for alice, %v", counts, err)
+	}
+	a, err := client.Account(t.Context(), "alice@near.example")
+	if err != nil || a.Usage.Messages != 0 || a.Usage.FullSince == nil {
+		t.Errorf("alice has %+v, %v", a.Usage, err)
+	}
+}
+
 // holding waits until the INBOX of an account has n messages and returns the last.
 func holding(t *testing.T, s *Server, address string, n uint32) string {
 	t.Helper()
