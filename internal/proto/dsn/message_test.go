@@ -248,6 +248,23 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// TestHeaderAlone: who wants the header back gets no text, though no empty line
+// stands between.
+func TestHeaderAlone(t *testing.T) {
+	for original, want := range map[string]string{
+		"Subject: a\r\n\r\ntext\r\n":                  "Subject: a\r\n",
+		"Subject: a\r\nstray\r\nX: y\r\n\r\ntext\r\n": "Subject: a\r\nstray\r\nX: y\r\n",
+		"Subject: a\r\ntext at once\r\nmore\r\n":      "Subject: a\r\n",
+	} {
+		o := options(t)
+		o.Ret, o.Original = mail.RetHeaders, strings.NewReader(original)
+		_, b := write(t, report(refused(t)), o)
+		if got := partText(t, b, message.Parse(b).Root.Children[2]); got != want {
+			t.Errorf("of %q is returned %q, want %q", original, got, want)
+		}
+	}
+}
+
 // thirdPart cuts the third part's body out of a message by its delimiters.
 func thirdPart(b []byte) []byte {
 	_, part, _ := bytes.Cut(b, []byte("Content-Type: message/rfc822\r\n\r\n"))
@@ -257,7 +274,8 @@ func thirdPart(b []byte) []byte {
 
 // TestOddOriginals: an original is returned to the octet, whatever its lines.
 func TestOddOriginals(t *testing.T) {
-	for _, original := range []string{"", "\r\n", "a", "Subject: x", "Subject: x\n\nbody\n", "\r\n\r\nbody", "Subject: x\r\n\r\n--a\r\n", "\r\nbody\r\n\r\n"} {
+	for _, original := range []string{"", "\r\n", "a", "Subject: x", "Subject: x\n\nbody\n", "\r\n\r\nbody", "Subject: x\r\n\r\n--a\r\n", "\r\nbody\r\n\r\n",
+		"Subject: x\r\ntext without an empty line\r\n", "Disk is full\r\n\r\nbye\r\n"} {
 		o := options(t)
 		o.Original = strings.NewReader(original)
 		_, b := write(t, report(refused(t)), o)

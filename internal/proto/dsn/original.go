@@ -72,22 +72,27 @@ func (p *original) headerEncoding(sevenBit bool) string {
 	return enc8Bit
 }
 
-// readHeader reads until the empty line, or as much as MaxHeader, and says
-// whether it has all of the header.
+// readHeader reads until the end of the header is known, or as much as
+// MaxHeader, and says whether it has all of the header.
 func (p *original) readHeader() (complete bool, err error) {
-	start := true // of a line
+	reader := message.NewParser()
 	for len(p.header) < MaxHeader {
 		piece, err := p.rest.ReadSlice('\n')
 		p.header = append(p.header, piece...)
-		switch {
-		case errors.Is(err, io.EOF):
-			return true, nil
-		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+		_, _ = reader.Write(piece) // It never fails.
+		if errors.Is(err, io.EOF) {
+			reader.Finish()
+		} else if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return false, err
-		case err == nil && start && len(bytes.TrimRight(piece, "\r\n")) == 0:
+		}
+		if h, known := reader.Header(); known {
+			body := p.header[h.Size:]
+			p.header = p.header[:h.Size:h.Size]
+			if len(body) > 0 { // It began without an empty line.
+				p.rest = bufio.NewReader(io.MultiReader(bytes.NewReader(body), p.rest))
+			}
 			return true, nil
 		}
-		start = err == nil
 	}
 	return false, nil
 }
