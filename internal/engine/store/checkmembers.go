@@ -110,6 +110,18 @@ func (m *memberCheck) counters() error {
 	if err != nil {
 		return err
 	}
+	forgotten, err := forgottenUntil(m.tx, m.id)
+	if err != nil {
+		return err
+	}
+	var left int
+	err = m.tx.QueryRow(`SELECT count(*) FROM tombstone WHERE mailbox = $1 AND modseq <= $2`, int64(m.id), int64(forgotten)).Scan(&left)
+	if err != nil {
+		return err
+	}
+	if left > 0 || forgotten > m.says.modseq {
+		m.problem("tombstones are forgotten and still there, or too many are forgotten: mailbox %d", m.id)
+	}
 	t, n := &m.says, &m.counted
 	if t.messages != n.messages || t.unseen != n.unseen || t.deleted != n.deleted || t.size != n.size {
 		m.problem("counters differ from the rows: mailbox %d", m.id)

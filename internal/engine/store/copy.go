@@ -230,8 +230,8 @@ func addCopies(tx *sqldb.Tx, list []member) error {
 // bury leaves tombstones of members that are gone.
 func (l *ledger) bury(id mail.MailboxID, uids []mail.UID) error {
 	for _, r := range mail.UIDs(uids...) {
-		_, err := l.tx.Exec(`INSERT INTO tombstone (mailbox, modseq, uid, last) VALUES ($1, $2, $3, $4)`,
-			int64(id), int64(l.modseq), int64(r.First), int64(r.Last))
+		_, err := l.tx.Exec(`INSERT INTO tombstone (mailbox, modseq, uid, last, at) VALUES ($1, $2, $3, $4, $5)`,
+			int64(id), int64(l.modseq), int64(r.First), int64(r.Last), l.s.now().Unix())
 		if err != nil {
 			return err
 		}

@@ -147,15 +147,50 @@ func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r em
 }
 
 // Vanished returns the UIDs expunged from a mailbox after since (RFC 7162
-// §3.2.10). NotFound if there is no such mailbox.
+// §3.2.10); of a time that is forgotten, all UIDs that are not there. NotFound if
+// there is no such mailbox.
 func (s *Store) Vanished(ctx context.Context, id mail.MailboxID, since mail.ModSeq) (set mail.UIDSet, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		if err := mustExist(tx, id); err != nil {
+		at, err := readMoment(tx, id)
+		if err != nil {
 			return err
 		}
-		set, err = tombstones(tx, id, since)
+		forgotten, err := forgottenUntil(tx, id)
+		if err != nil {
+			return err
+		}
+		if since < forgotten {
+			set, err = missing(tx, id, at.uidnext)
+		} else {
+			set, err = tombstones(tx, id, since)
+		}
 		return err
 	})
+	return set, err
+}
+
+// forgottenUntil is the ModSeq up to which there are no tombstones any more.
+func forgottenUntil(tx *sqldb.Tx, id mail.MailboxID) (m mail.ModSeq, err error) {
+	err = tx.QueryRow(`SELECT modseq FROM forgotten WHERE mailbox = $1`, int64(id)).Scan(&m)
+	if err == sqldb.ErrNoRows {
+		err = nil
+	}
+	return m, err
+}
+
+// missing returns the UIDs below next that a mailbox does not have.
+func missing(tx *sqldb.Tx, id mail.MailboxID, next uint64) (set mail.UIDSet, err error) {
+	from := uint64(1)
+	err = eachState(tx, id, allUIDs(), func(e *state) error {
+		if uint64(e.UID) > from {
+			set.AddRange(mail.UID(from), e.UID-1)
+		}
+		from = uint64(e.UID) + 1
+		return nil
+	})
+	if from < next {
+		set.AddRange(mail.UID(from), mail.UID(next-1))
+	}
 	return set, err
 }
 
@@ -174,12 +209,4 @@ func tombstones(tx *sqldb.Tx, id mail.MailboxID, since mail.ModSeq) (set mail.UI
 		set.AddRange(r.First, r.Last)
 	}
 	return set, rows.Err()
-}
-
-func mustExist(tx *sqldb.Tx, id mail.MailboxID) error {
-	err := tx.QueryRow(`SELECT id FROM mailbox WHERE id = $1`, id).Scan(new(int64))
-	if err == sqldb.ErrNoRows {
-		return errNoMailbox()
-	}
-	return err
 }

@@ -123,8 +123,15 @@ CREATE TABLE tombstone (
 	modseq {int} NOT NULL,
 	uid {int} NOT NULL, -- the first
 	last {int} NOT NULL,
+	at {int} NOT NULL, -- seconds
 	PRIMARY KEY (mailbox, modseq, uid)
 ) {clustered};
+
+-- Up to which ModSeq a mailbox has no tombstones any more.
+CREATE TABLE forgotten (
+	mailbox {int} NOT NULL PRIMARY KEY,
+	modseq {int} NOT NULL
+);
 
 -- Emails without a membership, until they are restored or purged.
 CREATE TABLE expunged (

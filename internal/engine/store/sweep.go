@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"yubin/internal/mail"
@@ -37,7 +38,7 @@ func (s *Store) Run(ctx context.Context) error {
 			err = s.SweepOrphans(ctx)
 		}
 		if err == nil && round%orphansEvery == 0 {
-			err = s.sweepKeywords(ctx)
+			err = errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("sweep failed; it goes on at the next round", "err", err)
@@ -101,6 +102,9 @@ func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
 		n, err = sweepAccount(tx, account)
 	} else {
 		n, err = sweepMailbox(tx, mail.AccountID(account), mail.MailboxID(mailbox), at)
+	}
+	if err == nil && n == 0 {
+		_, err = tx.Exec(`DELETE FROM forgotten WHERE mailbox = $1`, mailbox)
 	}
 	if err == nil && n == 0 {
 		_, err = tx.Exec(`DELETE FROM doomed WHERE account = $1 AND mailbox = $2`, account, mailbox)
