@@ -5,6 +5,8 @@
 //
 // It makes the folder and writes one file a message, 000000.eml and on, and
 // index.jsonl with a line a message: file, kind, size, structure, phrase, charset.
+// One in twenty has octets that SMTP cannot carry with DATA: NUL, bare LF, no last
+// line end.
 package main
 
 import (
@@ -53,7 +55,7 @@ func write(dir string, n int, g *mailgen.Generator) (octets int, err error) {
 	w := bufio.NewWriter(f)
 	index := json.NewEncoder(w)
 	for i := range n {
-		m := g.Next()
+		m := next(g, i)
 		e := entry{fmt.Sprintf("%06d.eml", i), m.Kind, len(m.Octets), m.Structure, m.Phrase, m.Charset}
 		if err := os.WriteFile(filepath.Join(dir, e.File), m.Octets, 0o666); err != nil {
 			return 0, err
@@ -67,4 +69,12 @@ func write(dir string, n int, g *mailgen.Generator) (octets int, err error) {
 		return 0, err
 	}
 	return octets, f.Close()
+}
+
+// next makes message i.
+func next(g *mailgen.Generator, i int) mailgen.Message {
+	if i%20 == 19 {
+		return g.NextExact()
+	}
+	return g.Next()
 }

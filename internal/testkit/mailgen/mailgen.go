@@ -1,7 +1,7 @@
 // Package mailgen makes mail as real programs write it: plain and nested, in
 // the charsets of the world, and broken in the ways that archives are broken.
-// The same seed gives the same mail. Every message has CRLF lines and ends in
-// one, so that it can travel by SMTP unchanged.
+// The same seed gives the same mail. Every message of Next has CRLF lines and ends
+// in one, so that it can travel by SMTP unchanged; those of NextExact do not.
 package mailgen
 
 import (
@@ -27,7 +27,8 @@ type Message struct {
 // Generator makes one message after another. It is not safe for concurrent use.
 type Generator struct {
 	rand  *rand.Rand
-	n     int
+	n     int // messages of Next
+	exact int // of NextExact
 	at    time.Time
 	refs  []string // message-ids of earlier mail, to answer
 	large bool
@@ -43,7 +44,7 @@ func New(seed uint64, large bool) *Generator {
 	}
 }
 
-// Next makes a message. The first len(writers) messages are one of each kind.
+// Next makes a message. The first Kinds messages are one of each kind.
 func (g *Generator) Next() Message {
 	w := writers[g.n%len(writers)]
 	if g.n >= len(writers) {
@@ -53,15 +54,30 @@ func (g *Generator) Next() Message {
 		w = writer{"large", (*Generator).largeAttachment}
 	}
 	g.n++
-	g.at = g.at.Add(time.Duration(g.rand.IntN(90000)) * time.Second)
-	m := w.write(g)
-	m.Kind = w.kind
+	m := g.make(w)
 	m.Octets = crlf(m.Octets)
 	return m
 }
 
-// Kinds returns how many kinds of message there are.
+// NextExact makes a message that DATA cannot carry: with NUL, with line ends
+// other than CRLF, or without the last one. ExactKinds of them are one of each kind.
+func (g *Generator) NextExact() Message {
+	g.exact++
+	return g.make(exact[(g.exact-1)%len(exact)])
+}
+
+func (g *Generator) make(w writer) Message {
+	g.at = g.at.Add(time.Duration(g.rand.IntN(90000)) * time.Second)
+	m := w.write(g)
+	m.Kind = w.kind
+	return m
+}
+
+// Kinds returns how many kinds of message Next makes.
 func Kinds() int { return len(writers) }
+
+// ExactKinds returns how many kinds of message NextExact makes.
+func ExactKinds() int { return len(exact) }
 
 type writer struct {
 	kind  string

@@ -41,6 +41,21 @@ func TestEveryMessageCanTravelBySMTP(t *testing.T) {
 	}
 }
 
+func TestExactMessagesCannotTravelByDATA(t *testing.T) {
+	g := New(1, false)
+	kinds := map[string]bool{}
+	for range ExactKinds() {
+		m := g.NextExact()
+		kinds[m.Kind] = true
+		if bytes.HasSuffix(m.Octets, []byte("\r\n")) && !bareEnd.Match(m.Octets) && bytes.IndexByte(m.Octets, 0) < 0 {
+			t.Errorf("%s could travel with DATA", m.Kind)
+		}
+	}
+	if len(kinds) != ExactKinds() {
+		t.Errorf("%d kinds of %d were made", len(kinds), ExactKinds())
+	}
+}
+
 func TestSoundMessagesAreSound(t *testing.T) {
 	g := New(2, false)
 	for range 10 * Kinds() {

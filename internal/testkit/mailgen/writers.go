@@ -50,14 +50,18 @@ var writers = [...]writer{
 	{"broken-deep", func(g *Generator) Message { return g.nested(150) }},
 	{"nested", func(g *Generator) Message { return g.nested(12) }},
 	{"broken-duplicate", (*Generator).duplicateFields},
-	{"broken-text-alone", func(g *Generator) Message {
-		return Message{Octets: []byte("Disk is full\nplease look\n\n" + g.text(3))}
-	}},
-	{"broken-stray-line", (*Generator).strayLine},
+	{"broken-headerless", (*Generator).headerless},
+	{"broken-stray-first", (*Generator).strayFirst},
+	{"broken-stray-within", (*Generator).strayWithin},
 	{"broken-no-empty-line", (*Generator).noEmptyLine},
-	{"broken-mbox-line", (*Generator).mboxLine},
-	{"broken-encodings", (*Generator).twoEncodings},
+	{"broken-attached-mbox", (*Generator).attachedMbox},
+	{"broken-two-encodings", (*Generator).twoEncodings},
+	{"broken-returned", (*Generator).returned},
 	{"parameters", (*Generator).parameters},
+	{"utf8-header", (*Generator).utf8Header},
+	{"long-addresses", (*Generator).longAddresses},
+	{"long-text", (*Generator).longText},
+	{"signed-8bit", (*Generator).signedEightBit},
 }
 
 func (g *Generator) mutt() Message {
