@@ -45,7 +45,7 @@ func decodeJSON(raw []byte) (*message.Envelope, error) {
 	return e, json.Unmarshal(raw, e)
 }
 
-func (a *archive) Rows(_ context.Context, _ mail.MailboxID, uids []mail.UID, need store.Need) (rows []store.Row, more int, err error) {
+func (a *archive) RowsSince(_ context.Context, _ mail.MailboxID, _ mail.ModSeq, uids []mail.UID, need store.Need, _ int) (rows []store.Row, more int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, u := range uids {
@@ -279,9 +279,9 @@ type brokenAt struct {
 	uid mail.UID
 }
 
-func (b *brokenAt) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
+func (b *brokenAt) RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
 	if uids[len(uids)-1] >= b.uid {
 		return nil, 0, mail.Errorf(mail.Unavailable, "gone")
 	}
-	return b.archive.Rows(ctx, id, uids, need)
+	return b.archive.RowsSince(ctx, id, since, uids, need, most)
 }

@@ -15,7 +15,7 @@ const batch = 1024
 
 // Rows reads stored messages, as store.Store does.
 type Rows interface {
-	Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error)
+	RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error)
 }
 
 // Turn is a share of the processors, as turns.Turn is. Pass is called often, and
@@ -31,6 +31,15 @@ type Source struct {
 	decode func([]byte) (*message.Envelope, error)
 	cache  *cache
 	take   func(context.Context) (Turn, error) // nil: what is dear is done without turns
+	since  mail.ModSeq
+}
+
+// Since returns the same source for who knows the mailbox as it was: messages
+// that left it after since are read too, while they are kept.
+func (s *Source) Since(since mail.ModSeq) *Source {
+	in := *s
+	in.since = since
+	return &in
 }
 
 // InTurns returns the same source for searches that take a turn for what is
@@ -53,8 +62,8 @@ func NewSource(rows Rows, decode func([]byte) (*message.Envelope, error), memory
 }
 
 // Run yields, in order, those of entries, which are of mailbox id, that p
-// matches, by the number they came with. A message that is gone by the time it
-// is read does not match, unless what it is searched for is remembered. The
+// matches, by the number they came with. A message that is not kept by the time
+// it is read does not match, unless what it is searched for is remembered. The
 // error is of ctx or of reading.
 func (p *Program) Run(ctx context.Context, src *Source, id mail.MailboxID, entries iter.Seq2[int, store.Entry],
 	found func(seq int, e store.Entry)) error {
@@ -247,7 +256,7 @@ func (r *run) pass(ctx context.Context, need store.Need) error {
 // one message is damaged, they are read one by one without it.
 func (r *run) read(ctx context.Context, uids []mail.UID, need store.Need) error {
 	for len(uids) > 0 {
-		rows, more, err := r.src.rows.Rows(ctx, r.mailbox, uids, need)
+		rows, more, err := r.src.rows.RowsSince(ctx, r.mailbox, r.src.since, uids, need, store.MaxRowOctets)
 		done := len(uids) - more
 		switch {
 		case err == nil && done > 0:

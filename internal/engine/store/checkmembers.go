@@ -17,7 +17,7 @@ func (c *checker) mailbox(account mail.AccountID, id mail.MailboxID) error {
 			return nil // It was deleted meanwhile.
 		}
 		if err == nil {
-			m.buried, err = tombstones(tx, id, 0)
+			err = m.tombstones()
 		}
 		if err == nil {
 			m.names, err = readNames(tx, id)
@@ -102,6 +102,29 @@ func (m *memberCheck) email(e *member) error {
 		m.problem("message without its email: mailbox %d UID %d", m.id, e.UID)
 	}
 	return nil
+}
+
+// tombstones checks that each holds the members that its range of UIDs says, and
+// notes who is in them.
+func (m *memberCheck) tombstones() error {
+	rows, err := m.tx.Query(`SELECT uid, last, entries FROM tombstone WHERE mailbox = $1`, int64(m.id))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r mail.UIDRange
+		var octets sqldb.Borrowed
+		if err := rows.Scan(&r.First, &r.Last, &octets); err != nil {
+			return err
+		}
+		m.buried.AddRange(r.First, r.Last)
+		list, err := appendMembers(m.members[:0], place(m.id, r.First), octets)
+		if err != nil || list[0].UID != r.First || list[len(list)-1].UID != r.Last || len(list) != int(r.Last-r.First)+1 {
+			m.problem("tombstone without its members: mailbox %d UID %d", m.id, r.First)
+		}
+	}
+	return rows.Err()
 }
 
 func (m *memberCheck) counters() error {

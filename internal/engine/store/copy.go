@@ -97,7 +97,7 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 		l.added(dest, m)
 	}
 	if t.number == 0 {
-		err = l.bury(t.from, c.Source)
+		err = l.bury(t.from, found)
 	} else {
 		err = t.note(tx, c.Dest, next == 0)
 	}
@@ -220,18 +220,6 @@ func addCopies(tx *sqldb.Tx, list []member) error {
 	for _, r := range emailRuns(list, func(a, b *member) bool { return true }) {
 		_, err := tx.Exec(`INSERT INTO copies (email, members) SELECT id, 2 FROM email WHERE id BETWEEN $1 AND $2
 			ON CONFLICT (email) DO UPDATE SET members = copies.members + 1`, r.first, r.last)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bury leaves tombstones of members that are gone.
-func (l *ledger) bury(id mail.MailboxID, uids []mail.UID) error {
-	for _, r := range mail.UIDs(uids...) {
-		_, err := l.tx.Exec(`INSERT INTO tombstone (mailbox, modseq, uid, last, at) VALUES ($1, $2, $3, $4, $5)`,
-			int64(id), int64(l.modseq), int64(r.First), int64(r.Last), l.s.now().Unix())
 		if err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 	if err != nil {
 		return nil, 0, err
 	}
-	r := releaser{tx: tx, account: l.account, mailbox: id, at: s.now().Unix()}
+	r := releaser{tx: tx, account: l.account, mailbox: id, at: s.now().Unix(), buries: l}
 	next, err = revise(tx, id, set, func(m *member) (verdict, error) {
 		if m.Flags&flags != flags {
 			return same, nil
@@ -77,9 +77,6 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := l.bury(id, removed); err != nil {
-		return nil, 0, err
-	}
 	return removed, next, l.close()
 }
 
@@ -90,7 +87,8 @@ type releaser struct {
 	mailbox mail.MailboxID
 	at      int64
 	list    []member
-	count   int // released
+	count   int     // released
+	buries  *ledger // who leaves tombstones; nil for a mailbox that is gone as well
 }
 
 // some releases what was found, if it is worth it.
@@ -104,6 +102,11 @@ func (r *releaser) some() error {
 func (r *releaser) rest() error {
 	list := r.list
 	r.list, r.count = r.list[:0], r.count+len(list)
+	if r.buries != nil {
+		if err := r.buries.bury(r.mailbox, list); err != nil {
+			return err
+		}
+	}
 	return releaseEmails(r.tx, r.account, r.mailbox, list, r.at)
 }
 
@@ -146,67 +149,10 @@ func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r em
 	return err
 }
 
-// Vanished returns the UIDs expunged from a mailbox after since (RFC 7162
-// §3.2.10); of a time that is forgotten, all UIDs that are not there. NotFound if
-// there is no such mailbox.
-func (s *Store) Vanished(ctx context.Context, id mail.MailboxID, since mail.ModSeq) (set mail.UIDSet, err error) {
-	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		at, err := readMoment(tx, id)
-		if err != nil {
-			return err
-		}
-		forgotten, err := forgottenUntil(tx, id)
-		if err != nil {
-			return err
-		}
-		if since < forgotten {
-			set, err = missing(tx, id, at.uidnext)
-		} else {
-			set, err = tombstones(tx, id, since)
-		}
-		return err
-	})
-	return set, err
-}
-
-// forgottenUntil is the ModSeq up to which there are no tombstones any more.
-func forgottenUntil(tx *sqldb.Tx, id mail.MailboxID) (m mail.ModSeq, err error) {
-	err = tx.QueryRow(`SELECT modseq FROM forgotten WHERE mailbox = $1`, int64(id)).Scan(&m)
+func mustExist(tx *sqldb.Tx, id mail.MailboxID) error {
+	err := tx.QueryRow(`SELECT id FROM mailbox WHERE id = $1`, id).Scan(new(int64))
 	if err == sqldb.ErrNoRows {
-		err = nil
+		return errNoMailbox()
 	}
-	return m, err
-}
-
-// missing returns the UIDs below next that a mailbox does not have.
-func missing(tx *sqldb.Tx, id mail.MailboxID, next uint64) (set mail.UIDSet, err error) {
-	from := uint64(1)
-	err = eachState(tx, id, allUIDs(), func(e *state) error {
-		if uint64(e.UID) > from {
-			set.AddRange(mail.UID(from), e.UID-1)
-		}
-		from = uint64(e.UID) + 1
-		return nil
-	})
-	if from < next {
-		set.AddRange(mail.UID(from), mail.UID(next-1))
-	}
-	return set, err
-}
-
-// tombstones reads the UIDs expunged after since.
-func tombstones(tx *sqldb.Tx, id mail.MailboxID, since mail.ModSeq) (set mail.UIDSet, err error) {
-	rows, err := tx.Query(`SELECT uid, last FROM tombstone WHERE mailbox = $1 AND modseq > $2`, int64(id), int64(since))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var r mail.UIDRange
-		if err := rows.Scan(&r.First, &r.Last); err != nil {
-			return nil, err
-		}
-		set.AddRange(r.First, r.Last)
-	}
-	return set, rows.Err()
+	return err
 }

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"sort"
 	"time"
 
 	"yubin/internal/mail"
@@ -16,17 +18,23 @@ import (
 // must ascend. With NeedContent the caller closes every Content. If it fails,
 // it gives no rows.
 func (s *Store) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need Need) (rows []Row, more int, err error) {
-	return s.RowsWithin(ctx, id, uids, need, MaxRowOctets)
+	return s.rows(ctx, reader{s: s, mailbox: id, need: need, uids: uids, most: MaxRowOctets})
 }
 
-// RowsWithin is Rows that gives most octets of caches and content, about, or a
-// single row.
-func (s *Store) RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need Need, most int) (rows []Row, more int, err error) {
-	r := reader{s: s, mailbox: id, need: need, uids: uids, most: int64(most), zones: make(map[int64]*time.Location)}
+// RowsSince is Rows for a client that was told of all changes up to since: it
+// also gives messages that were expunged or moved away after that, as long as
+// they are kept; of those, Flags and Keywords are not known. It gives most octets
+// of caches and content, about, or a single row.
+func (s *Store) RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need Need, most int) (rows []Row, more int, err error) {
+	return s.rows(ctx, reader{s: s, mailbox: id, since: since, gone: true, need: need, uids: uids, most: int64(most)})
+}
+
+func (s *Store) rows(ctx context.Context, r reader) (rows []Row, more int, err error) {
+	r.zones = make(map[int64]*time.Location)
 	if err := s.db.Read(ctx, r.read); err != nil {
 		return nil, 0, err
 	}
-	if need&NeedContent != 0 {
+	if r.need&NeedContent != 0 {
 		r.contents = make([]Content, len(r.rows))
 	}
 	for i := range r.rows {
@@ -42,6 +50,8 @@ func (s *Store) RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.U
 type reader struct {
 	s       *Store
 	mailbox mail.MailboxID
+	gone    bool // those that left after since are read too
+	since   mail.ModSeq
 	need    Need
 	uids    []mail.UID // not read yet
 	rows    []Row
@@ -112,7 +122,8 @@ func (r *reader) readMembers(tx *sqldb.Tx) error {
 // readSpan reads the memberships of uids that are near each other.
 func (r *reader) readSpan(tx *sqldb.Tx, uids []mail.UID) error {
 	span := mail.UIDRange{First: uids[0], Last: uids[len(uids)-1]}
-	return eachMember(tx, r.mailbox, span, func(m *member) (err error) {
+	had, wanted := len(r.rows), uids
+	err := eachMember(tx, r.mailbox, span, func(m *member) (err error) {
 		if m.words != "" && r.names == nil {
 			if r.names, err = readNames(tx, r.mailbox); err != nil {
 				return err
@@ -122,17 +133,52 @@ func (r *reader) readSpan(tx *sqldb.Tx, uids []mail.UID) error {
 			uids = uids[1:]
 		}
 		if len(uids) > 0 && uids[0] == m.UID {
-			r.take(m)
+			e := Entry{UID: m.UID, Flags: m.Flags, ModSeq: m.ModSeq}
+			if m.words != "" {
+				e.Keywords = r.names.keywords(m.words)
+			}
+			r.take(m, e)
 		}
 		return nil
 	})
+	if err != nil || !r.gone || len(r.rows)-had == len(wanted) {
+		return err
+	}
+	return r.readGone(tx, span, wanted, had)
 }
 
-func (r *reader) take(m *member) {
-	e := Entry{UID: m.UID, Flags: m.Flags, ModSeq: m.ModSeq}
-	if m.words != "" {
-		e.Keywords = r.names.keywords(m.words)
+// readGone adds those of uids that left the mailbox after since to the rows from
+// had on, which are those that are there.
+func (r *reader) readGone(tx *sqldb.Tx, span mail.UIDRange, uids []mail.UID, had int) error {
+	there := len(r.rows)
+	err := eachBuried(tx, r.mailbox, r.since, span, func(m *member) {
+		_, is := slices.BinarySearchFunc(r.rows[had:there], m.UID, func(row Row, uid mail.UID) int { return cmp.Compare(row.UID, uid) })
+		if _, asked := slices.BinarySearch(uids, m.UID); asked && !is {
+			r.take(m, Entry{UID: m.UID})
+			r.rows[len(r.rows)-1].Gone = true
+		}
+	})
+	if err != nil || len(r.rows) == there {
+		return err
 	}
+	sort.Sort(byUID{r.rows[had:], r.blobs[had:]})
+	return nil
+}
+
+// byUID sorts rows, with what belongs to each.
+type byUID struct {
+	rows  []Row
+	blobs []blobPart
+}
+
+func (b byUID) Len() int           { return len(b.rows) }
+func (b byUID) Less(i, j int) bool { return b.rows[i].UID < b.rows[j].UID }
+func (b byUID) Swap(i, j int) {
+	b.rows[i], b.rows[j] = b.rows[j], b.rows[i]
+	b.blobs[i], b.blobs[j] = b.blobs[j], b.blobs[i]
+}
+
+func (r *reader) take(m *member, e Entry) {
 	r.rows = append(r.rows, Row{Entry: e, Email: m.email, Size: m.size, Lacking: m.lacking,
 		Received: r.time(m.received, m.zone), Saved: time.Unix(m.saved, 0).UTC()})
 	r.blobs = append(r.blobs, blobPart{id: m.blob})

@@ -117,13 +117,15 @@ CREATE TABLE content (
 	octets {blob} NOT NULL
 );
 
--- UIDs that were expunged, a row for each range of neighbours.
+-- What was expunged or moved away, a row for each range of neighbours; see
+-- tombstone.go.
 CREATE TABLE tombstone (
 	mailbox {int} NOT NULL,
 	modseq {int} NOT NULL,
 	uid {int} NOT NULL, -- the first
 	last {int} NOT NULL,
 	at {int} NOT NULL, -- seconds
+	entries {blob} NOT NULL,
 	PRIMARY KEY (mailbox, modseq, uid)
 ) {clustered};
 

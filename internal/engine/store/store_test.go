@@ -361,7 +361,7 @@ func TestCheckFinds(t *testing.T) {
 		`INSERT INTO content (blob, octets) VALUES (99, 'x')`,
 		`UPDATE blob SET parts = 'x'`,
 		`UPDATE blob SET file = 'ab' WHERE id = 2`,
-		`INSERT INTO tombstone (mailbox, modseq, uid, last) VALUES (1, 1, 1, 1)`,
+		`INSERT INTO tombstone (mailbox, modseq, uid, last, at, entries) VALUES (1, 1, 1, 1, 1, x'01')`,
 		`UPDATE membership SET entries = CAST(substr(entries, 1, 2) || x'01' || substr(entries, 4) AS BLOB) WHERE place >> 32 = 1`, // flags
 		`UPDATE membership SET entries = CAST(substr(entries, 1, 6) || x'09' || substr(entries, 8) AS BLOB) WHERE place >> 32 = 1`, // size
 		`UPDATE membership SET entries = CAST(entries || entries AS BLOB) WHERE place >> 32 = 1`,

@@ -33,6 +33,19 @@ func (v *View) Keywords() []string {
 	return slices.DeleteFunc(slices.Clone(v.names.list), func(name string) bool { return name == "" })
 }
 
+// SameKeywords says whether Keywords of v and o are the same list.
+func (v *View) SameKeywords(o *View) bool { return v.names == o.names }
+
+// HasKeywords says whether Keywords lists all of k.
+func (v *View) HasKeywords(k mail.Keywords) bool {
+	for _, name := range k.Names() {
+		if v.names.number(name) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // KeywordRoom says whether a message can have a keyword that Keywords lacks.
 func (v *View) KeywordRoom() bool { return v.names.free() >= 0 || v.used().count() < MaxBoxKeywords }
 

@@ -49,6 +49,7 @@ const (
 // Row is one message of a mailbox. Byte slices belong to the caller.
 type Row struct {
 	Entry
+	Gone     bool // it left the mailbox, see RowsSince
 	Email    mail.EmailID
 	Size     int64     // octets of the whole message
 	Received time.Time // INTERNALDATE, to the second, with the zone it came in

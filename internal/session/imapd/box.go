@@ -15,9 +15,12 @@ type selected struct {
 	id       mail.MailboxID
 	name     mail.MailboxName // when it was selected
 	readOnly bool
-	view     *store.View // what the client has been told; its positions are the sequence numbers
-	recent   mail.UIDSet // messages that are \Recent in this session; empty in rev2
-	saved    mail.UIDSet // "$"; names of messages long gone do no harm (RFC 5182)
+	view     *store.View   // what the client has been told; its positions are the sequence numbers
+	since    mail.ModSeq   // the client was told of all that vanished up to here
+	named    *store.View   // its keywords are those that the client was told of,
+	namedToo mail.Keywords // and these
+	recent   mail.UIDSet   // messages that are \Recent in this session; empty in rev2
+	saved    mail.UIDSet   // "$"; names of messages long gone do no harm (RFC 5182)
 	// told are the versions of messages that the client knows already though
 	// view does not have them: its own changes, and what FETCH answered.
 	told []version
@@ -91,7 +94,9 @@ func (s *session) sync(ctx context.Context, expunge bool) error {
 	if err != nil {
 		return err
 	}
-	if !expunge {
+	if expunge {
+		b.since = now.ModSeq()
+	} else {
 		now = now.KeepVanished(b.view)
 	}
 	if now != b.view {
@@ -144,6 +149,7 @@ func goneAsBye(err error) error {
 // becomes the session's view.
 func (s *session) announce(now *store.View) {
 	b := s.box
+	s.nameKeywords(now)
 	delta := store.Diff(b.view, now)
 	for i := len(delta.Vanished) - 1; i >= 0; i-- { // From the end, so that no number shifts.
 		if seq, known := b.view.Seq(delta.Vanished[i]); known {

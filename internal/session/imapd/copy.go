@@ -25,7 +25,7 @@ func (s *session) copyCommand(ctx context.Context, cmd *imap.Command) (status, e
 	if args.Move {
 		return s.move(ctx, ps, dest)
 	}
-	return s.copy(ctx, ps, dest, cmd.UID)
+	return s.copy(ctx, ps, dest)
 }
 
 // nonKind is err if it is no *mail.Error that a status can tell in full.
@@ -45,18 +45,8 @@ func (s *session) destination(ctx context.Context, given string) (store.Mailbox,
 	return s.srv.cfg.Mailboxes.Mailbox(ctx, s.principal.Account, name)
 }
 
-// copy copies all or nothing; a message that another session expunged makes it
-// nothing, unless the client named UIDs.
-func (s *session) copy(ctx context.Context, ps spans, dest store.Mailbox, byUID bool) (status, error) {
-	if !byUID {
-		now, err := s.srv.cfg.Messages.View(ctx, s.box.id)
-		if err != nil {
-			return status{}, goneAsBye(err)
-		}
-		if anyGone(s.box, ps, now) {
-			return no(imap.CodeExpungeIssued, "some of the messages were expunged; nothing was copied")
-		}
-	}
+// copy copies all that is there, or nothing.
+func (s *session) copy(ctx context.Context, ps spans, dest store.Mailbox) (status, error) {
 	if len(ps) == 0 {
 		return ok("no messages, nothing copied")
 	}
@@ -65,7 +55,9 @@ func (s *session) copy(ctx context.Context, ps spans, dest store.Mailbox, byUID 
 	case err != nil:
 		return statusAs(err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
 	case len(done.Source) == 0:
-		return ok("no messages, nothing copied")
+		return okCode(imap.CodeExpungeIssued, "the messages were expunged, nothing copied")
+	case len(done.Source) < count(ps):
+		return okCode(imap.CodeCopyUID(done.UIDValidity, done.Source, done.Dest), "copied; some of the messages were expunged")
 	}
 	return okCode(imap.CodeCopyUID(done.UIDValidity, done.Source, done.Dest), "copied")
 }
@@ -82,6 +74,9 @@ func (s *session) move(ctx context.Context, ps spans, dest store.Mailbox) (statu
 	}
 	if err != nil {
 		return statusAs(err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
+	}
+	if len(done.Source) < count(ps) {
+		return okCode(imap.CodeExpungeIssued, "some of the messages were expunged")
 	}
 	return ok("done")
 }

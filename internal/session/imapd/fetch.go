@@ -58,15 +58,14 @@ type fetcher struct {
 	flags  bool // FLAGS was asked for
 	seen   bool // \Seen is to be set
 
-	gone       bool // a message was expunged that the client may still ask for
+	gone       bool // a message was expunged that the client was not told of, and is not kept any more
 	unreadable bool // what the store has of a message is damaged
 	unknownCTE bool // BINARY of a part in an unknown transfer encoding
 	notLeaf    bool // BINARY of a part that has parts
-	byUID      bool
 }
 
 func newFetcher(s *session, items []imap.FetchItem, byUID bool) *fetcher {
-	f := &fetcher{s: s, items: items, cheap: true, byUID: byUID}
+	f := &fetcher{s: s, items: items, cheap: true}
 	uid := false
 	for _, it := range items {
 		f.need |= needOf(it)
@@ -131,12 +130,11 @@ func (f *fetcher) fromView(ps spans) {
 // damaged, they are read one by one, and that one is left out.
 func (f *fetcher) batch(ctx context.Context, uids []mail.UID) error {
 	for len(uids) > 0 {
-		rows, more, err := f.s.srv.cfg.Messages.RowsWithin(ctx, f.s.box.id, uids, f.need, f.octets)
+		rows, more, err := f.s.srv.cfg.Messages.RowsSince(ctx, f.s.box.id, f.s.box.since, uids, f.need, f.octets)
 		done := len(uids) - more
 		switch {
 		case err == nil:
-			f.gone = f.gone || len(rows) < done
-			err = f.rows(ctx, rows)
+			err = f.rows(ctx, rows, uids[:done])
 		case fatal(err) || ctx.Err() != nil || f.need == 0:
 			return err
 		case len(uids) > 1:
@@ -156,7 +154,7 @@ func (f *fetcher) batch(ctx context.Context, uids []mail.UID) error {
 // skipDamaged leaves out a message that cannot be read, unless it is the store
 // that cannot read.
 func (f *fetcher) skipDamaged(ctx context.Context, uids []mail.UID, why error) error {
-	if _, _, err := f.s.srv.cfg.Messages.RowsWithin(ctx, f.s.box.id, uids, 0, f.octets); err != nil {
+	if _, _, err := f.s.srv.cfg.Messages.RowsSince(ctx, f.s.box.id, f.s.box.since, uids, 0, f.octets); err != nil {
 		return err
 	}
 	f.unreadable = true
@@ -164,18 +162,28 @@ func (f *fetcher) skipDamaged(ctx context.Context, uids []mail.UID, why error) e
 	return nil
 }
 
-// rows answers for rows and closes what they hold.
-func (f *fetcher) rows(ctx context.Context, rows []store.Row) error {
+// rows answers for uids, of which there are rows, and closes what they hold.
+func (f *fetcher) rows(ctx context.Context, rows []store.Row, uids []mail.UID) error {
 	defer closeRows(rows)
 	changed, err := f.markSeen(ctx, rows)
+	if err == nil {
+		err = f.nameKeywords(ctx, rows)
+	}
 	if err != nil {
 		return err
 	}
 	for i := range rows {
 		row := &rows[i]
+		for ; len(uids) > 0 && uids[0] <= row.UID; uids = uids[1:] {
+			if uids[0] < row.UID {
+				f.lost(uids[0])
+			}
+		}
 		e, marked := changed[row.UID]
 		if marked {
 			row.Entry = e
+		} else if seq, known := f.s.box.view.Seq(row.UID); row.Gone && known {
+			row.Entry = f.s.box.view.At(seq)
 		}
 		if err := f.row(row, marked); err != nil {
 			return err
@@ -187,7 +195,55 @@ func (f *fetcher) rows(ctx context.Context, rows []store.Row) error {
 			return err
 		}
 	}
+	for _, uid := range uids {
+		f.lost(uid)
+	}
 	return nil
+}
+
+// nameKeywords names those of rows that are newer than what the client knows; a
+// row can be newer than any view.
+func (f *fetcher) nameKeywords(ctx context.Context, rows []store.Row) error {
+	b := f.s.box
+	var last mail.Keywords
+	for i := range rows {
+		k := rows[i].Keywords
+		if !f.flags || k == last || k == b.namedToo || b.named.HasKeywords(k) {
+			last = k
+			continue
+		}
+		now, err := f.s.srv.cfg.Messages.View(ctx, b.id)
+		if err != nil {
+			return goneAsBye(err)
+		}
+		f.s.tellNames(now, k)
+		last = k
+	}
+	return nil
+}
+
+// lost answers for a message that is not kept any more: its octets are NIL (RFC
+// 2180 §4.1.3).
+func (f *fetcher) lost(uid mail.UID) {
+	b := f.s.box
+	seq, known := b.view.Seq(uid)
+	if !known {
+		return
+	}
+	f.gone = true
+	w := f.s.out.Fetch(uint32(seq))
+	for _, it := range f.items {
+		switch it.Kind {
+		case imap.FetchUID:
+			w.UID(uid)
+		case imap.FetchFlags:
+			e := b.view.At(seq)
+			w.Flags(e.Flags, e.Keywords, b.recent.Contains(uid))
+		case imap.FetchBody, imap.FetchBinary, imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
+			w.Nil(it)
+		}
+	}
+	w.End()
 }
 
 func closeRows(rows []store.Row) {
@@ -203,7 +259,7 @@ func closeRows(rows []store.Row) {
 func (f *fetcher) markSeen(ctx context.Context, rows []store.Row) (map[mail.UID]store.Entry, error) {
 	var unseen mail.UIDSet
 	for i := range rows {
-		if f.seen && rows[i].Flags&mail.Seen == 0 {
+		if f.seen && !rows[i].Gone && rows[i].Flags&mail.Seen == 0 {
 			unseen.Add(rows[i].UID)
 		}
 	}
@@ -219,6 +275,7 @@ func (f *fetcher) markSeen(ctx context.Context, rows []store.Row) (map[mail.UID]
 	if err != nil {
 		return nil, goneAsBye(err)
 	}
+	f.s.nameKeywords(now)
 	changed := make(map[mail.UID]store.Entry, there.Len())
 	for _, e := range now.Seqs(there, now) {
 		changed[e.UID] = e
@@ -265,8 +322,8 @@ func (f *fetcher) status() (status, error) {
 		return no(imap.CodeUnknownCTE, "a part has a transfer encoding that is not known here")
 	case f.notLeaf:
 		return no(imap.CodeCannot, "BINARY is only for parts without parts of their own")
-	case f.gone && !f.byUID:
-		return no(imap.CodeExpungeIssued, "some of the messages were expunged")
+	case f.gone:
+		return okCode(imap.CodeExpungeIssued, "some of the messages were expunged and are not kept any more")
 	}
 	return ok("done")
 }

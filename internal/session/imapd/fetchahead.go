@@ -100,8 +100,7 @@ func (f *fetcher) take(ctx context.Context, r readRows) error {
 	if r.err != nil {
 		return f.batch(ctx, r.uids)
 	}
-	f.gone = f.gone || len(r.rows) < len(r.uids)
-	return f.rows(ctx, r.rows)
+	return f.rows(ctx, r.rows, r.uids)
 }
 
 // readAhead has the messages at ps read, a goroutine for each batch, and closes
@@ -124,7 +123,7 @@ func (f *fetcher) readAhead(ctx context.Context, ps spans, out chan<- (<-chan re
 func (f *fetcher) readBatch(ctx context.Context, uids []mail.UID, out chan<- readRows) {
 	defer close(out)
 	for len(uids) > 0 && ctx.Err() == nil {
-		rows, more, err := f.s.srv.cfg.Messages.RowsWithin(ctx, f.s.box.id, uids, f.need, f.octets)
+		rows, more, err := f.s.srv.cfg.Messages.RowsSince(ctx, f.s.box.id, f.s.box.since, uids, f.need, f.octets)
 		done := len(uids) - more
 		if err != nil || done == 0 {
 			done = len(uids)

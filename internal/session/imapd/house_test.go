@@ -47,7 +47,8 @@ type house struct {
 	cert  tls.Certificate
 	alice mail.AccountID
 	fail  *faults
-	far   bool // clients are not on loopback
+	later time.Duration // than the time of the other tests
+	far   bool          // clients are not on loopback
 	ctx   context.Context
 	drain context.CancelFunc
 	log   *strings.Builder
@@ -71,15 +72,11 @@ func (f *faults) Deliver(ctx context.Context, in *store.Incoming, to []store.Fil
 	return f.Store.Deliver(ctx, in, to)
 }
 
-func (f *faults) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
-	return f.RowsWithin(ctx, id, uids, need, store.MaxRowOctets)
-}
-
-func (f *faults) RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
+func (f *faults) RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
 	if f.rows != nil && need&store.NeedContent != 0 {
 		return nil, 0, f.rows
 	}
-	return f.Store.RowsWithin(ctx, id, uids, need, most)
+	return f.Store.RowsSince(ctx, id, since, uids, need, most)
 }
 
 // login is the directory for a client at an address.
@@ -138,7 +135,7 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	return h
 }
 
-func (h *house) now() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) }
+func (h *house) now() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC).Add(h.later) }
 
 func (h *house) openStore() {
 	h.t.Helper()

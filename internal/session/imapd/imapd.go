@@ -20,10 +20,10 @@
 // of the session waits for DONE and holds nothing.
 //
 // Messages that another session expunged and this client has not been told of
-// (RFC 2180 §4): FETCH and STORE do their work for the other messages and then
-// answer NO [EXPUNGEISSUED], STORE.SILENT answers OK [EXPUNGEISSUED]; COPY
-// copies nothing and answers NO [EXPUNGEISSUED]; MOVE moves the others. UID
-// commands take such messages as never having been, and answer OK.
+// (RFC 2180 §4) stay readable: the store keeps them, and FETCH and SEARCH answer
+// as before, with the flags that the client knows. STORE, COPY and MOVE do their
+// work for the other messages and answer OK, with [EXPUNGEISSUED] where no other
+// code stands. Of what the store does not keep any more FETCH gives NIL.
 //
 // A mailbox that is deleted while it is selected ends the sessions that have it
 // selected with BYE; the session that deletes it goes back to the authenticated
@@ -96,7 +96,6 @@ type Mailboxes interface {
 // Messages is what the server needs of the messages in a mailbox.
 type Messages interface {
 	search.Rows
-	RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error)
 	View(ctx context.Context, id mail.MailboxID) (*store.View, error)
 	SetFlags(ctx context.Context, id mail.MailboxID, uids mail.UIDSet, c store.FlagChange) (mail.UIDSet, error)
 	Copy(ctx context.Context, from mail.MailboxID, uids mail.UIDSet, to mail.MailboxID) (store.Copied, error)

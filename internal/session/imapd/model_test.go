@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,7 +20,7 @@ import (
 // client is a naive IMAP client: it believes what it is told, and keeps the
 // list of messages from untagged responses alone.
 type client struct {
-	t     *testing.T
+	t     testing.TB
 	name  string
 	conn  net.Conn
 	in    *bufio.Reader
@@ -26,6 +28,7 @@ type client struct {
 	flags map[mail.UID]string
 	log   []string
 	tag   int
+	watch func(line string) // sees every untagged response, after it was believed; or nil
 }
 
 func (h *house) client(t *testing.T, name string) *client {
@@ -53,6 +56,16 @@ func (c *client) line() string {
 	}
 	s = strings.TrimRight(s, "\r\n")
 	c.log = append(c.log, c.name+"< "+s)
+	if open := strings.LastIndexByte(s, '{'); open >= 0 && strings.HasSuffix(s, "}") {
+		n, err := strconv.Atoi(strings.TrimPrefix(s[open+1:len(s)-1], "~"))
+		if err == nil { // A literal, and what follows it.
+			octets := make([]byte, n)
+			if _, err := io.ReadFull(c.in, octets); err != nil {
+				c.t.Fatalf("%s: %v", c.name, err)
+			}
+			return s + string(octets) + c.line()
+		}
+	}
 	return s
 }
 
@@ -72,6 +85,9 @@ func (c *client) run(format string, args ...any) string {
 			return rest
 		}
 		c.believe(l, cmd)
+		if c.watch != nil {
+			c.watch(l)
+		}
 	}
 }
 

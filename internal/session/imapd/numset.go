@@ -123,20 +123,6 @@ func (b *selected) uids(ps spans) mail.UIDSet {
 	return set
 }
 
-// anyGone reports whether a message at ps is no more in the mailbox, though the
-// client was not told yet.
-func anyGone(b *selected, ps spans, now *store.View) bool {
-	if now == b.view {
-		return false
-	}
-	for _, e := range b.entries(ps) {
-		if _, there := now.Seq(e.UID); !there {
-			return true
-		}
-	}
-	return false
-}
-
 // batches yields the UIDs at ps, at most n at a time. Each slice belongs to who
 // gets it.
 func (b *selected) batches(ps spans, n int) iter.Seq[[]mail.UID] {

@@ -25,7 +25,7 @@ func (s *session) search(ctx context.Context, cmd *imap.Command) (status, error)
 		return status{}, err
 	}
 	w := s.newWork(ctx)
-	err := program.Run(ctx, s.srv.search.InTurns(w.take), b.id, b.view.All(), found.add)
+	err := program.Run(ctx, s.srv.search.InTurns(w.take).Since(b.since), b.id, b.view.All(), found.add)
 	if err != nil {
 		if args.Return.Save { // RFC 9051 §6.4.4.1
 			b.saved = nil

@@ -54,6 +54,7 @@ func (s *session) open(ctx context.Context, b *selected) (store.Mailbox, error) 
 	if b.view, err = s.firstView(ctx, &row); err != nil {
 		return row, err
 	}
+	b.since = b.view.ModSeq()
 	row.UIDNext = max(row.UIDNext, b.lastUID()+1)
 	return row, nil
 }
@@ -77,16 +78,7 @@ func (s *session) firstView(ctx context.Context, row *store.Mailbox) (*store.Vie
 
 // describe writes the untagged responses of SELECT.
 func (s *session) describe(b *selected, row *store.Mailbox) {
-	names := flagNames(b.view)
-	s.out.Flags(names...)
-	permanent := slices.Clone(names)
-	switch {
-	case b.readOnly:
-		permanent = nil
-	case b.view.KeywordRoom():
-		permanent = append(permanent, `\*`)
-	}
-	s.out.Status("", imap.OK, imap.CodePermanentFlags(permanent...), "what can be changed")
+	s.nameKeywords(b.view)
 	s.out.Exists(uint32(b.view.Len()))
 	if !s.rev2 {
 		s.out.Recent(b.countRecent())
@@ -98,12 +90,36 @@ func (s *session) describe(b *selected, row *store.Mailbox) {
 	s.out.Status("", imap.OK, imap.CodeUIDNext(row.UIDNext), "next UID")
 }
 
+// nameKeywords tells the client which flags and keywords apply, if now has others
+// than it knows: a keyword is named before any message has it (RFC 9051 §7.3.5).
+func (s *session) nameKeywords(now *store.View) {
+	if b := s.box; b.named == nil || !now.SameKeywords(b.named) {
+		s.tellNames(now, "")
+	}
+}
+
+// tellNames writes the flags and keywords of now, and some that are newer.
+func (s *session) tellNames(now *store.View, more mail.Keywords) {
+	b := s.box
+	b.named, b.namedToo = now, more
+	names := flagNames(now, more)
+	s.out.Flags(names...)
+	permanent := slices.Clone(names)
+	switch {
+	case b.readOnly:
+		permanent = nil
+	case now.KeywordRoom():
+		permanent = append(permanent, `\*`)
+	}
+	s.out.Status("", imap.OK, imap.CodePermanentFlags(permanent...), "what can be changed")
+}
+
 // flagNames returns the names of the flags that apply in a mailbox.
-func flagNames(v *store.View) []string {
+func flagNames(v *store.View, more mail.Keywords) []string {
 	names := (mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.Draft).AppendNames(nil)
 	system := len(names)
 	names = append(names, knownKeywords()...)
-	for _, n := range v.Keywords() {
+	for _, n := range append(v.Keywords(), more.Names()...) {
 		if !slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) {
 			names = append(names, n)
 		}

@@ -279,17 +279,13 @@ type oneDamaged struct {
 	uid mail.UID
 }
 
-func (d *oneDamaged) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
-	return d.RowsWithin(ctx, id, uids, need, store.MaxRowOctets)
-}
-
-func (d *oneDamaged) RowsWithin(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
+func (d *oneDamaged) RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
 	for _, u := range uids {
 		if u == d.uid && need&store.NeedContent != 0 {
 			return nil, 0, mail.Errorf(mail.Internal, "damaged")
 		}
 	}
-	return d.Messages.RowsWithin(ctx, id, uids, need, most)
+	return d.Messages.RowsSince(ctx, id, since, uids, need, most)
 }
 
 // A store that fails altogether fails the command, and tells nothing of itself.
@@ -310,11 +306,7 @@ func TestBrokenStore(t *testing.T) {
 
 type brokenRows struct{ Messages }
 
-func (b brokenRows) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
-	return b.RowsWithin(ctx, id, uids, need, store.MaxRowOctets)
-}
-
-func (brokenRows) RowsWithin(context.Context, mail.MailboxID, []mail.UID, store.Need, int) ([]store.Row, int, error) {
+func (brokenRows) RowsSince(context.Context, mail.MailboxID, mail.ModSeq, []mail.UID, store.Need, int) ([]store.Row, int, error) {
 	return nil, 0, fmt.Errorf("database password is wrong")
 }
 
@@ -348,7 +340,7 @@ func TestKeywordLimit(t *testing.T) {
 	}
 	view, err := h.store.View(h.ctx, h.boxID(mail.Inbox))
 	h.must(err)
-	if names := flagNames(view); len(names) < store.MaxBoxKeywords || view.KeywordRoom() {
+	if names := flagNames(view, ""); len(names) < store.MaxBoxKeywords || view.KeywordRoom() {
 		t.Errorf("%d flags are told, room for more: %v", len(names), view.KeywordRoom())
 	}
 }
@@ -471,4 +463,37 @@ func (n *noRecent) TakeRecent(ctx context.Context, id mail.MailboxID) (mail.UID,
 		return 0, mail.Errorf(mail.Unavailable, "the disk is full")
 	}
 	return n.Messages.TakeRecent(ctx, id)
+}
+
+// What another session expunged is read until the store does not keep it any
+// more; then the client hears that it is gone.
+func TestExpungedIsReadWhileItIsKept(t *testing.T) {
+	h := newHouse(t)
+	for i := range 3 {
+		h.deliver(mail.Inbox, simple(fmt.Sprint("message ", i+1)), 0)
+	}
+	c := h.client(t, "A")
+	c.run("SELECT INBOX")
+	h.must(h.expungeElsewhere("2"))
+	var got []string
+	c.watch = func(l string) { got = append(got, l) }
+	fetch := func() string {
+		got = nil
+		answer := c.run("FETCH 1:3 (UID FLAGS ENVELOPE BODY.PEEK[TEXT])")
+		return answer
+	}
+	if answer := fetch(); !strings.HasPrefix(answer, "OK done") || len(got) != 3 || !strings.Contains(got[1], "body of message 2") {
+		t.Errorf("%s: %q", answer, got)
+	}
+	h.later = 8 * 24 * time.Hour
+	h.must(h.store.Sweep(h.ctx))
+	answer := fetch()
+	slices.Sort(got)
+	if !strings.HasPrefix(answer, "OK [EXPUNGEISSUED]") || len(got) != 3 || got[1] != `* 2 FETCH (UID 2 FLAGS (\Recent) BODY[TEXT] NIL)` {
+		t.Errorf("%s: %q", answer, got)
+	}
+	got = nil
+	if answer := c.run("SEARCH TEXT message"); !strings.HasPrefix(answer, "OK") || !slices.Equal(got, []string{"* SEARCH 1 3"}) {
+		t.Errorf("%s: %q", answer, got)
+	}
 }

@@ -32,18 +32,16 @@ func (s *session) store(ctx context.Context, cmd *imap.Command) (status, error) 
 	if err != nil {
 		return status{}, goneAsBye(err)
 	}
+	s.nameKeywords(now)
 	if args.Silent {
 		s.noteSilent(there, now, change)
 	} else {
 		s.tellStored(there, now, cmd.UID)
 	}
-	if count(ps) == there.Len() || cmd.UID {
-		return ok("done")
-	}
-	if args.Silent { // RFC 2180 §4.2.1
+	if count(ps) > there.Len() { // RFC 2180 §4.2.1
 		return okCode(imap.CodeExpungeIssued, "some of the messages were expunged")
 	}
-	return no(imap.CodeExpungeIssued, "some of the messages were expunged; the others were changed")
+	return ok("done")
 }
 
 func count(ps spans) int {
