@@ -135,7 +135,7 @@ func (t *transfer) collect(l *ledger, source *tally, set mail.UIDSet) (found []m
 
 // settleEvery is how many members wait for what one statement does for many of
 // them: more make it cheaper, fewer keep a slice to its time.
-const settleEvery = 512
+const settleEvery = 96
 
 // reword gives what goes from one mailbox to another the numbers that its
 // keywords have there.
