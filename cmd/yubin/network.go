@@ -24,7 +24,7 @@ func (c *networkListCmd) Run(e *env) error {
 		return e.show(networks, func(w io.Writer) {
 			t := table{{"TRUSTED NETWORK"}}
 			for _, n := range networks {
-				t.add(n.Network)
+				t.add(n.Network + unreadable(n.Unreadable))
 			}
 			t.write(w)
 		})

@@ -29,7 +29,7 @@ func (c *routeListCmd) Run(e *env) error {
 		return e.show(routes, func(w io.Writer) {
 			t := table{{"ROUTE", "FOR", "GOES"}}
 			for _, r := range routes {
-				t.add(r.Name, matches(r), does(r))
+				t.add(r.Name, matches(r), does(r)+unreadable(r.Unreadable))
 			}
 			t.write(w)
 		})
@@ -66,6 +66,14 @@ func does(r admin.Route) string {
 	return s
 }
 
+// unreadable is what is added to a row that cannot be read.
+func unreadable(why string) string {
+	if why == "" {
+		return ""
+	}
+	return cut(" (cannot be read: "+why+")", 2*whyWidth)
+}
+
 type routeShowCmd struct {
 	place
 	Name string `arg:"" help:"The route."`
@@ -96,6 +104,7 @@ func describe(r admin.Route) (t table) {
 		{"from IPv6", r.SourceIPv6},
 		{"says", strings.TrimSpace(r.Enhanced + " " + r.Text)},
 		{"relays", when(r.Relay, "for anybody")},
+		{"cannot be read", r.Unreadable},
 		{"takes", when(r.Unknown, "only what nobody here has")},
 	} {
 		if row[1] != "" {

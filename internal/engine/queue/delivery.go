@@ -115,7 +115,7 @@ func scanDelivery(rows *sqldb.Rows, d *Delivery, more ...any) error {
 		d.Last, d.final, err = parseRecord(last)
 	}
 	if err != nil && d.Item > 0 && d.N > 0 {
-		d.Unreadable, err = err.Error(), nil
+		d.Unreadable, err = sqldb.Why(err).Error(), nil
 	}
 	return err
 }

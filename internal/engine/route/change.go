@@ -39,6 +39,7 @@ func (r *Router) SetRoute(ctx context.Context, e Route) (Route, error) {
 	var made Route
 	err := r.change(ctx, func(tx *sqldb.Tx, now *tables) error {
 		made = e.clone()
+		made.Unreadable, made.broken = "", false
 		made.keepPassword(now.routes[e.Name])
 		if err := made.clean(); err != nil {
 			return err
@@ -121,13 +122,21 @@ func (r *Router) Trust(ctx context.Context, p netip.Prefix) error {
 	})
 }
 
-// Untrust undoes Trust. Errors: NotFound.
-func (r *Router) Untrust(ctx context.Context, p netip.Prefix) error {
+// LostNetworks lists the rows of networks that cannot be read.
+func (r *Router) LostNetworks() []LostNetwork { return slices.Clone(r.tables.Load().lost) }
+
+// Untrust undoes Trust, for a network in any form that ParseNetwork takes, or one of
+// LostNetworks by its name. Errors: NotFound.
+func (r *Router) Untrust(ctx context.Context, network string) error {
 	return r.change(ctx, func(tx *sqldb.Tx, now *tables) error {
-		if !slices.Contains(now.networks, p) {
-			return mail.Errorf(mail.NotFound, "network %s is not trusted", p)
+		name := network
+		if p, err := ParseNetwork(network); err == nil && !slices.ContainsFunc(now.lost, func(l LostNetwork) bool { return l.Name == network }) {
+			name = p.String()
 		}
-		_, err := tx.Exec(`DELETE FROM route_network WHERE network = $1`, p.String())
+		n, err := tx.Exec(`DELETE FROM route_network WHERE network = $1`, name)
+		if err == nil && n == 0 {
+			err = mail.Errorf(mail.NotFound, "network %s is not trusted", name)
+		}
 		return err
 	})
 }
@@ -147,30 +156,21 @@ func (r *Router) change(ctx context.Context, fn func(tx *sqldb.Tx, now *tables) 
 		if err != nil {
 			return err
 		}
-		tx.OnCommit(func() { r.tables.Store(next) })
+		tx.OnCommit(func() { r.show(next) })
 		return nil
 	})
 }
 
-// Check verifies every invariant of the rows, online, and reports each that
-// does not hold. The error is one of reading.
+// Check reads every row, online, and reports each that
+// cannot be read. The error is one of reading.
 func (r *Router) Check(ctx context.Context, report func(problem string)) error {
 	return r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		t, err := load(tx)
 		if err != nil {
-			report("route: the tables cannot be read: " + err.Error())
-			return nil
+			return err
 		}
-		for _, e := range t.list() {
-			c := e.clone()
-			if err := c.clean(); err != nil {
-				report("route: " + err.Error())
-			}
-		}
-		for _, p := range t.networks {
-			if err := checkNetwork(p); err != nil {
-				report("route: " + err.Error())
-			}
+		for _, u := range t.unreadable {
+			report("route: " + u.Error())
 		}
 		return nil
 	})

@@ -14,7 +14,8 @@ const postmaster = "postmaster"
 // text "relaying denied" if the recipient is not ours and who asks may not
 // relay; NotFound if nobody here has that address; Forbidden with the cause
 // directory.ErrDisabled if nobody who has it may receive mail; Forbidden with
-// the cause *Refusal if a route rejects it.
+// the cause *Refusal if a route rejects it; Unavailable if a route that cannot be
+// read decides.
 func (r *Router) Route(ctx context.Context, q Question) (Routed, error) {
 	local, err := r.o.Directory.IsLocal(ctx, q.Recipient.Domain)
 	if err != nil {
@@ -35,6 +36,9 @@ func (r *Router) Route(ctx context.Context, q Question) (Routed, error) {
 		}
 	}
 	if t.permission(q) == "" {
+		if c := t.relayer(q.Recipient); c.Route != nil && c.broken {
+			return Routed{}, c.waits()
+		}
 		return Routed{}, mail.Errorf(mail.Forbidden, "relaying denied")
 	}
 	return t.send(t.choose(q.Recipient, q.Sender), q.Recipient)
@@ -62,6 +66,8 @@ func (t *tables) send(c choice, to mail.Address) (Routed, error) {
 	switch {
 	case c.Route == nil:
 		return Routed{Onward: []Onward{{Address: to, Hop: plain(to)}}}, nil
+	case c.broken:
+		return Routed{}, c.waits()
 	case c.Action == Discard:
 		return Routed{Discard: c.Name}, nil
 	case c.Action == Reject:
@@ -78,7 +84,7 @@ func plain(a mail.Address) mail.NextHop { return mail.NextHop{Kind: mail.HopMX, 
 type fan struct {
 	Routed
 	refused []Onward // by routes that reject
-	why     error    // the first refusal
+	why     error    // the first refusal, or that a route cannot be read
 	dropped string   // the last route that discards
 }
 
@@ -104,7 +110,7 @@ func (f *fan) add(t *tables, c choice, to mail.Address) {
 	switch {
 	case err != nil:
 		f.refused = append(f.refused, Onward{Address: to, Hop: plain(to), Route: c.Name})
-		if f.why == nil {
+		if f.why == nil || mail.KindOf(err) == mail.Unavailable {
 			f.why = err
 		}
 	case one.Discard != "":
@@ -138,7 +144,7 @@ func (t *tables) permission(q Question) string {
 	if p, ok := t.trusting(q.Remote); ok {
 		return "the client is in the trusted network " + p.String()
 	}
-	if c := t.relayer(q.Recipient); c.Route != nil {
+	if c := t.relayer(q.Recipient); c.Route != nil && !c.broken {
 		return "the route " + c.Name + " relays mail for " + c.by.pattern.String() + " from anybody"
 	}
 	return ""
@@ -157,6 +163,8 @@ func (r *Router) NextHop(ctx context.Context, q Question) (hop mail.NextHop, rou
 		return mail.NextHop{Kind: mail.HopLocal}, "", nil
 	case c.Route == nil:
 		return plain(q.Recipient), "", nil
+	case c.broken:
+		return mail.NextHop{}, c.Name, c.waits()
 	case c.Action == Reject:
 		return mail.NextHop{}, c.Name, c.refusal()
 	case c.Action == Discard:

@@ -51,6 +51,15 @@
 //	route_pattern  what it matches; a pattern belongs to one route
 //	route_network  a trusted network
 //
+// A row with a value that it cannot have stops none of the others, and opens
+// nothing: it is told of in the log, by Check and in the lists, and removed by its
+// name. Of a route of which it cannot be read what it does, mail that it matches
+// waits: at RCPT a temporary refusal, in the queue a delay, for it may have been a
+// refusal, or the one way that is safe. So with a pattern of which the route or the
+// side is lost. A pattern that the parser refuses matches nothing, and the others of
+// its route stand: no recipient could have an address that is written so, for the
+// same parser reads it. A network is not trusted.
+//
 // Each change is one transaction, which reads the tables anew and shows them
 // when it commits. They are right for one process; it is not told of changes
 // made by another.

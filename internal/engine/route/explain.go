@@ -240,6 +240,10 @@ func (x *explainer) refused(err error) error {
 	if mail.KindOf(err) == mail.Internal {
 		return err
 	}
+	if mail.KindOf(err) == mail.Unavailable {
+		x.say("result", "put off at RCPT: %s", err)
+		return nil
+	}
 	x.say("result", "refused at RCPT: %s%s", statusOf(err), err)
 	return nil
 }

@@ -11,6 +11,9 @@ import (
 func (x *explainer) choice(to mail.Address, local bool, taken choice) {
 	if taken.Route != nil {
 		x.say("route", "%s is taken: it matches %s, %s", taken.Name, taken.by.place, taken.by.pattern)
+		if taken.Unreadable != "" {
+			x.say("", "%s cannot be read: %s", taken.Name, taken.Unreadable)
+		}
 	} else if local {
 		x.say("route", "none names %s or all of %s", to, to.Domain)
 	} else {

@@ -47,6 +47,7 @@ type Options struct {
 type Router struct {
 	o      Options
 	tables atomic.Pointer[tables]
+	aside  sqldb.Aside // rows that cannot be read
 }
 
 // Open brings the tables up to date and returns the router.
@@ -60,10 +61,20 @@ func Open(ctx context.Context, o Options) (*Router, error) {
 	if err := o.DB.Migrate(ctx, "route", schema()); err != nil {
 		return nil, err
 	}
-	r := &Router{o: o}
+	r := &Router{o: o, aside: sqldb.Aside{Log: o.Log}}
 	return r, r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		t, err := load(tx)
-		r.tables.Store(t)
+		if err == nil {
+			r.show(t)
+		}
 		return err
 	})
+}
+
+// show makes t the tables, and tells of what cannot be read.
+func (r *Router) show(t *tables) {
+	for _, u := range t.unreadable {
+		r.aside.Takes(&u)
+	}
+	r.tables.Store(t)
 }

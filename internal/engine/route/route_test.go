@@ -110,7 +110,7 @@ func TestNoOpenRelay(t *testing.T) {
 	} {
 		h.want(c.q, c.want)
 	}
-	h.must(h.Untrust(t.Context(), mustNetwork("192.0.2.0/24")))
+	h.must(h.Untrust(t.Context(), "192.0.2.0/24"))
 	h.want(ask("x@else.example", "", client("192.0.2.200")), denied)
 }
 

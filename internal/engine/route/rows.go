@@ -1,7 +1,9 @@
 package route
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -46,48 +48,86 @@ const (
 	sideFrom = "from"
 )
 
-// load reads all rows.
+// load reads all rows. What cannot be read is set aside: see the package comment.
 func load(tx *sqldb.Tx) (*tables, error) {
-	byName, err := loadRoutes(tx)
-	if err != nil {
-		return nil, err
+	l := loading{routes: map[string]*Route{}}
+	for _, read := range []func(*sqldb.Tx) error{l.readRoutes, l.readPatterns, l.readNetworks} {
+		if err := read(tx); err != nil {
+			return nil, err
+		}
 	}
-	if err := loadPatterns(tx, byName); err != nil {
-		return nil, err
+	for _, r := range l.routes {
+		if err := r.clean(); err != nil && !r.broken {
+			l.breaks(r, err)
+		}
 	}
-	networks, err := loadNetworks(tx)
-	if err != nil {
-		return nil, err
+	routes := slices.Collect(maps.Values(l.routes))
+	t := newTables(routes, l.networks)
+	for _, p := range l.strays {
+		t.stray(p)
 	}
-	routes := make([]*Route, 0, len(byName))
-	for _, r := range byName {
-		r.To, r.From = sorted(r.To), sorted(r.From)
-		routes = append(routes, r)
-	}
-	return newTables(routes, networks), nil
+	t.unreadable, t.lost = l.unreadable, l.lost
+	return t, nil
 }
 
-func loadRoutes(tx *sqldb.Tx) (map[string]*Route, error) {
+// loading is tables under way.
+type loading struct {
+	routes     map[string]*Route
+	networks   []netip.Prefix
+	strays     []stray
+	lost       []LostNetwork
+	unreadable []sqldb.Unreadable
+}
+
+// stray is a pattern of which the side cannot be told.
+type stray struct {
+	pattern Pattern
+	route   *Route // broken
+}
+
+// LostNetwork is the row of a network that cannot be read: it is not trusted.
+// Untrust(Name) removes it.
+type LostNetwork struct {
+	Name string // as it stands there
+	Why  string
+}
+
+// breaks notes that r cannot be read.
+func (l *loading) breaks(r *Route, err error) {
+	r.broken, err = true, sqldb.Why(err)
+	l.spoils(r, err, fmt.Errorf("%w; mail that it matches waits", err))
+}
+
+// spoils notes that something of r cannot be read: why, and with what follows.
+func (l *loading) spoils(r *Route, err, told error) {
+	if r.Unreadable != "" {
+		r.Unreadable += "; "
+	}
+	r.Unreadable += err.Error()
+	l.unreadable = append(l.unreadable, sqldb.Unreadable{Row: "route " + r.Name, Err: told})
+}
+
+func (l *loading) readRoutes(tx *sqldb.Tx) error {
 	rows, err := tx.Query(`SELECT name, action, relay, unknown, hosts, port, tls, implicit, username, password,
 		source_v4, source_v6, words, enhanced FROM route_route`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	byName := map[string]*Route{}
 	for rows.Next() {
 		var r Route
 		var raw rawRoute
-		if err := rows.Scan(&r.Name, &r.Action, &r.Relay, &r.Unknown, &raw.hosts, &r.Port, &raw.tls, &r.ImplicitTLS,
-			&raw.user, &raw.password, &raw.v4, &raw.v6, &r.Text, &r.Enhanced); err != nil {
-			return nil, err
+		err := rows.Scan(&r.Name, &r.Action, &r.Relay, &r.Unknown, &raw.hosts, &r.Port, &raw.tls, &r.ImplicitTLS,
+			&raw.user, &raw.password, &raw.v4, &raw.v6, &r.Text, &r.Enhanced)
+		if err == nil {
+			err = raw.into(&r)
 		}
-		if err := raw.into(&r); err != nil {
-			return nil, fmt.Errorf("route %s: %w", r.Name, err)
+		if err != nil {
+			l.breaks(&r, err)
 		}
-		byName[r.Name] = &r
+		l.routes[r.Name] = &r
 	}
-	return byName, rows.Err()
+	return rows.Err()
 }
 
 // rawRoute is the columns that are texts of something.
@@ -139,7 +179,7 @@ func (raw rawRoute) into(r *Route) (err error) {
 	return err
 }
 
-func loadPatterns(tx *sqldb.Tx, byName map[string]*Route) error {
+func (l *loading) readPatterns(tx *sqldb.Tx) error {
 	rows, err := tx.Query(`SELECT side, pattern, route FROM route_pattern`)
 	if err != nil {
 		return err
@@ -148,44 +188,58 @@ func loadPatterns(tx *sqldb.Tx, byName map[string]*Route) error {
 	for rows.Next() {
 		var side, text, name string
 		if err := rows.Scan(&side, &text, &name); err != nil {
-			return err
+			l.unreadable = append(l.unreadable, sqldb.Unreadable{Row: "pattern " + text + " of a route", Err: sqldb.Why(err)})
+			continue
+		}
+		r := l.routes[name]
+		if r == nil {
+			r = &Route{Name: name}
+			l.breaks(r, errors.New("there are patterns of it, and no row that says what it does"))
+			l.routes[name] = r
 		}
 		p, err := ParsePattern(text)
-		r := byName[name]
 		switch {
 		case err != nil:
-			return fmt.Errorf("route %s: %w", name, err)
-		case r == nil:
-			return fmt.Errorf("pattern %s is of the route %s, which does not exist", text, name)
+			l.spoils(r, fmt.Errorf("its pattern %q: %w", text, err), fmt.Errorf("its pattern %q, which matches nothing: %w", text, err))
+		case side == sideTo:
+			r.To = append(r.To, p)
 		case side == sideFrom:
 			r.From = append(r.From, p)
 		default:
-			r.To = append(r.To, p)
+			err := fmt.Errorf("its pattern %s is neither for recipients nor for senders", p)
+			l.spoils(r, err, fmt.Errorf("%w; mail that it matches waits", err))
+			l.strays = append(l.strays, stray{p, &Route{Name: name, broken: true}})
 		}
 	}
 	return rows.Err()
 }
 
-func loadNetworks(tx *sqldb.Tx) ([]netip.Prefix, error) {
+func (l *loading) readNetworks(tx *sqldb.Tx) error {
 	rows, err := tx.Query(`SELECT network FROM route_network`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var list []netip.Prefix
 	for rows.Next() {
 		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
+		var p netip.Prefix
+		err := rows.Scan(&text)
+		if err == nil {
+			p, err = netip.ParsePrefix(text)
 		}
-		p, err := netip.ParsePrefix(text)
+		if err == nil {
+			err = checkNetwork(p)
+		}
 		if err != nil {
-			return nil, err
+			err = sqldb.Why(err)
+			l.lost = append(l.lost, LostNetwork{text, err.Error()})
+			l.unreadable = append(l.unreadable, sqldb.Unreadable{Row: "network " + text, Err: fmt.Errorf("%w; it is not trusted", err)})
+			continue
 		}
-		list = append(list, p)
+		l.networks = append(l.networks, p)
 	}
-	slices.SortFunc(list, netip.Prefix.Compare)
-	return list, rows.Err()
+	slices.SortFunc(l.networks, netip.Prefix.Compare)
+	return rows.Err()
 }
 
 // insert writes the rows of r.

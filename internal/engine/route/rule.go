@@ -58,6 +58,11 @@ type Route struct {
 
 	Text     string // Reject: what the sender is told
 	Enhanced string // Reject: its enhanced status code (RFC 3463)
+
+	// Unreadable says what is wrong with the rows of the route, if they have a value
+	// that they cannot have. SetRoute and RemoveRoute do away with it.
+	Unreadable string
+	broken     bool // what it does is not known: mail that it matches waits
 }
 
 // Defaults of reject routes.
@@ -93,6 +98,11 @@ func (r *Route) hop(a mail.Address) mail.NextHop {
 		h.Port = portSubmissions
 	}
 	return h
+}
+
+// waits is the error about mail for a route that is broken.
+func (r *Route) waits() error {
+	return mail.Errorf(mail.Unavailable, "the route %s cannot be read", r.Name)
 }
 
 // refusal is the error that a Reject route gives.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
 )
 
 // tables are all routes and trusted networks at one moment. They never change.
@@ -13,6 +14,9 @@ type tables struct {
 	routes   map[string]*Route
 	to, from map[Pattern]*Route
 	networks []netip.Prefix
+
+	unreadable []sqldb.Unreadable // rows
+	lost       []LostNetwork
 }
 
 // newTables indexes the routes.
@@ -28,6 +32,16 @@ func newTables(routes []*Route, networks []netip.Prefix) *tables {
 		}
 	}
 	return t
+}
+
+// stray has mail wait that s matches on either side, where no other row says what
+// becomes of it.
+func (t *tables) stray(s stray) {
+	for _, side := range []map[Pattern]*Route{t.to, t.from} {
+		if side[s.pattern] == nil {
+			side[s.pattern] = s.route
+		}
+	}
 }
 
 // at is the route at p, or nil.
@@ -70,14 +84,15 @@ func (t *tables) chooseLocal(to mail.Address, unknown bool) choice {
 }
 
 // relayer finds the route by which anybody may send to a foreign address: one
-// for the address, or the narrowest for its domain if that relays.
+// for the address, or the narrowest for its domain if that relays. One that is
+// broken could be it.
 func (t *tables) relayer(to mail.Address) choice {
 	for _, p := range probes(to, mail.ReversePath{}) {
 		r := t.at(p)
 		if r == nil || p.place == byDefault {
 			continue
 		}
-		if r.Relay {
+		if r.Relay || r.broken {
 			return choice{Route: r, by: p}
 		}
 		if p.place != byRecipient {

@@ -208,7 +208,7 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 // unreadable is the error about an item with a value that it cannot have.
 func unreadable(id ItemID, err error) error {
 	return &mail.Error{Kind: mail.Internal, Text: fmt.Sprintf("message %d of the queue cannot be read", id),
-		Err: &sqldb.Unreadable{Row: fmt.Sprintf("message %d of the queue", id), Err: err}}
+		Err: &sqldb.Unreadable{Row: fmt.Sprintf("message %d of the queue", id), Err: sqldb.Why(err)}}
 }
 
 // ParseReversePath reads what ReversePath.String gave.

@@ -37,7 +37,7 @@ func (c *Client) Networks(ctx context.Context) ([]Network, error) {
 
 // TrustNetwork lets the clients in a network send to anywhere.
 func (c *Client) TrustNetwork(ctx context.Context, network string) (made Network, err error) {
-	err = c.call(ctx, http.MethodPost, "/v1/networks", Network{network}, &made)
+	err = c.call(ctx, http.MethodPost, "/v1/networks", Network{Network: network}, &made)
 	return made, err
 }
 

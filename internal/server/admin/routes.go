@@ -23,8 +23,9 @@ type Routes interface {
 // Networks keeps the trusted networks.
 type Networks interface {
 	TrustedNetworks() []netip.Prefix
+	LostNetworks() []route.LostNetwork
 	Trust(context.Context, netip.Prefix) error
-	Untrust(context.Context, netip.Prefix) error
+	Untrust(ctx context.Context, network string) error
 }
 
 // Route is a route; see route.Route. Password is given and never shown; without
@@ -46,11 +47,13 @@ type Route struct {
 	SourceIPv6  string   `json:"source_ipv6,omitempty"`
 	Text        string   `json:"text,omitempty"`
 	Enhanced    string   `json:"enhanced,omitempty"`
+	Unreadable  string   `json:"unreadable,omitempty"` // what is wrong with its rows; mail that it matches may wait
 }
 
 // Network is a trusted network, as a prefix.
 type Network struct {
-	Network string `json:"network"`
+	Network    string `json:"network"`
+	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the row, if it cannot be read; then it is not trusted
 }
 
 // Asked is what is to be explained. All but Address may be "".
@@ -65,7 +68,7 @@ type Asked struct {
 func routeOf(r route.Route) Route {
 	out := Route{
 		Name: r.Name, To: texts(r.To), From: texts(r.From), Relay: r.Relay, Unknown: r.Unknown, Action: string(r.Action),
-		Port: r.Port, ImplicitTLS: r.ImplicitTLS, Text: r.Text, Enhanced: r.Enhanced,
+		Port: r.Port, ImplicitTLS: r.ImplicitTLS, Text: r.Text, Enhanced: r.Enhanced, Unreadable: r.Unreadable,
 		SourceIPv4: addressText(r.SourceIPv4), SourceIPv6: addressText(r.SourceIPv6),
 	}
 	for _, h := range r.Hosts {
@@ -183,7 +186,10 @@ func (h *Handler) removeRoute(r *http.Request) (any, error) {
 func (h *Handler) listNetworks(*http.Request) (any, error) {
 	page := Page[Network]{Items: []Network{}}
 	for _, p := range h.Networks.TrustedNetworks() {
-		page.Items = append(page.Items, Network{p.String()})
+		page.Items = append(page.Items, Network{Network: p.String()})
+	}
+	for _, l := range h.Networks.LostNetworks() {
+		page.Items = append(page.Items, Network{l.Name, l.Why})
 	}
 	return page, nil
 }
@@ -197,15 +203,11 @@ func (h *Handler) trustNetwork(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Network{p.String()}, h.Networks.Trust(r.Context(), p)
+	return Network{Network: p.String()}, h.Networks.Trust(r.Context(), p)
 }
 
 func (h *Handler) untrustNetwork(r *http.Request) (any, error) {
-	p, err := route.ParseNetwork(r.PathValue("network"))
-	if err != nil {
-		return nil, err
-	}
-	return done{}, h.Networks.Untrust(r.Context(), p)
+	return done{}, h.Networks.Untrust(r.Context(), r.PathValue("network"))
 }
 
 // explain answers where mail would go.

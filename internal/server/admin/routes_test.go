@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 type table struct {
 	kept    route.Route
 	network netip.Prefix
+	lost    []route.LostNetwork
 	asked   route.Question
 }
 
@@ -40,9 +42,13 @@ func (t *table) Trust(_ context.Context, p netip.Prefix) error {
 	t.network = p
 	return nil
 }
-func (t *table) Untrust(_ context.Context, p netip.Prefix) error {
-	if p != t.network {
-		return mail.Errorf(mail.NotFound, "network %s is not trusted", p)
+func (t *table) LostNetworks() []route.LostNetwork { return t.lost }
+func (t *table) Untrust(_ context.Context, network string) error {
+	p, _ := route.ParseNetwork(network)
+	if i := slices.IndexFunc(t.lost, func(l route.LostNetwork) bool { return l.Name == network }); i >= 0 {
+		t.lost = slices.Delete(t.lost, i, i+1)
+	} else if p != t.network {
+		return mail.Errorf(mail.NotFound, "network %s is not trusted", network)
 	}
 	return nil
 }
@@ -122,6 +128,14 @@ func TestNetworks(t *testing.T) {
 		if err := client.UntrustNetwork(t.Context(), in); err != nil {
 			t.Error(err)
 		}
+	}
+	kept.lost = []route.LostNetwork{{Name: "no/net ?", Why: "it is none"}}
+	list, err := client.Networks(t.Context())
+	if want := (Network{"no/net ?", "it is none"}); err != nil || len(list) != 2 || list[1] != want {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if err := client.UntrustNetwork(t.Context(), list[1].Network); err != nil || len(kept.lost) != 0 {
+		t.Error(err, kept.lost)
 	}
 	if err := client.UntrustNetwork(t.Context(), "198.51.100.0/24"); mail.KindOf(err) != mail.NotFound {
 		t.Error(err)

@@ -18,6 +18,16 @@ func (u *Unreadable) Error() string { return fmt.Sprintf("%s cannot be read: %v"
 
 func (u *Unreadable) Unwrap() error { return u.Err }
 
+// Why is what is wrong with the row that err is about, without naming it; of any
+// other error it is err.
+func Why(err error) error {
+	var u *Unreadable
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
 // maxTold is how many rows an Aside remembers to have told of.
 const maxTold = 1000
 
