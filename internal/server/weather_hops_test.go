@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -285,11 +286,11 @@ type world struct {
 	total int // shares
 }
 
-func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), dns: dnstest.NewFake("")}
-	for _, some := range [][]*hop{fair(), lost(), rude(), poor(), nameless()} {
-		w.hops = append(w.hops, some...)
-	}
+// weather is all kinds of hosts.
+func weather() []*hop { return slices.Concat(fair(), lost(), rude(), poor(), nameless()) }
+
+func newWorld(seed uint64, hops []*hop) *world {
+	w := &world{hops: hops, rng: rand.New(rand.NewPCG(seed, 1)), dns: dnstest.NewFake("")}
 	for i, h := range w.hops {
 		zone := h.zone
 		if zone == "" {

@@ -80,7 +80,7 @@ func (o *postOffice) judge(f *fate) string {
 	if f.isWaiting != nil {
 		ends[waiting] = 1
 	}
-	if f.null && o.failed(f) {
+	if f.null && o.untold(f) {
 		ends[untold] = 1
 	}
 	may := f.hop.want
@@ -116,9 +116,9 @@ func (o *postOffice) judge(f *fate) string {
 	return o.judgeCuts(f)
 }
 
-// failed reports whether the story of a message ends, for one recipient, with a
-// failure.
-func (o *postOffice) failed(f *fate) bool {
+// untold reports whether the story of a message without a sender ends, for one
+// recipient, with a failure of which nobody is told.
+func (o *postOffice) untold(f *fate) bool {
 	story, err := o.store.outgoing.queue.Show(o.ctx, f.item)
 	o.check(err)
 	for _, d := range story.Deliveries {
@@ -128,7 +128,7 @@ func (o *postOffice) failed(f *fate) bool {
 	}
 	for _, e := range slices.Backward(story.Events) {
 		if e.N == f.n {
-			return e.Kind == queue.EventExpired || e.Attempt.Outcome == mail.Failed
+			return e.Kind == queue.EventUntold
 		}
 	}
 	return false

@@ -45,7 +45,7 @@ func TestWeather(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	synctest.Test(t, func(t *testing.T) {
-		o := newPostOffice(t, seed)
+		o := newPostOffice(t, seed, weather())
 		runtime.GC() // Passwords were hashed, which takes much memory.
 		before := runtime.NumGoroutine()
 		o.run()
@@ -112,14 +112,14 @@ type fate struct {
 // lot is the last digit of the recipient.
 func (f *fate) lot() byte { return f.to.Local[len(f.to.Local)-1] }
 
-func newPostOffice(t *testing.T, seed uint64) *postOffice {
-	o := &postOffice{t: t, world: newWorld(seed), rng: rand.New(rand.NewPCG(seed, 2)), ctx: context.Background(),
+func newPostOffice(t *testing.T, seed uint64, hops []*hop) *postOffice {
+	o := &postOffice{t: t, world: newWorld(seed, hops), rng: rand.New(rand.NewPCG(seed, 2)), ctx: context.Background(),
 		sent: map[string]*sent{}, fates: map[string]*fate{}, attempts: map[string]int{}}
 	o.world.heard, o.world.said = o.heard, o.said
 	cfg := config.Config{Data: filepath.Join(quickFolder(t), "data"), Hostname: "mx.near.example"}
 	cfg.Limits.DSN = config.DSNAll // What strangers bring asks for reports.
 	var err error
-	o.store, err = OpenStore(o.ctx, cfg.Data, deps())
+	o.store, err = openStore(o.ctx, cfg, 0, deps())
 	o.must(err)
 	options := o.store.queueOptions(cfg, deps()) // With a courier that would talk to the real world.
 	o.store.outgoing.courier = o.courier(cfg)

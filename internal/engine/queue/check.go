@@ -70,7 +70,7 @@ func rules() []struct{ what, query string } {
 		{"delivery that is parked and does not wait", `SELECT 'delivery ' || item || '.' || n FROM queue_delivery
 			WHERE parked > 0 AND state NOT IN (1, 3)`},
 		{"owed report about mail without a sender", `SELECT 'delivery ' || d.item || '.' || d.n FROM queue_delivery d
-			JOIN spool_item i ON i.id = d.item WHERE d.state = 4 AND i.sender = ''`},
+			JOIN spool_item i ON i.id = d.item WHERE d.state = 4 AND i.sender = '' AND i.report NOT IN (1, 2)`},
 		{"delivery in a wrong lane", `SELECT 'delivery ' || d.item || '.' || d.n FROM queue_delivery d JOIN spool_item i ON i.id = d.item
 			WHERE d.lane <> CASE WHEN i.priority > 0 THEN 0 WHEN i.priority < 0 THEN 3 WHEN d.deferrals > 0 THEN 2 ELSE 1 END`},
 		{"event of a message that is forgotten", `SELECT 'message ' || e.item FROM queue_event e

@@ -36,6 +36,11 @@
 //     each other in owed, so there is one report and not one per recipient. The
 //     message stays in custody until then: the report quotes it.
 //
+// A report of ours that cannot be delivered is owed too, though it has no sender:
+// what the Reporter makes of it takes its place, in another form to the same
+// recipients or as a message to the postmaster. Each form is tried once
+// (spool.Report); when the last one fails, the log and an event tell.
+//
 // So a message is in the spool as long as a row names it; an answer that was
 // settled is never asked for again; what a crash leaves active is sent once
 // more, and that is a duplicate only if the answer was lost with the process.

@@ -131,8 +131,9 @@ type Report struct {
 }
 
 // Made is where a report goes: into mailboxes, into the spool or both; nowhere
-// if it cannot be delivered. Its Item needs Outgoing and what else is known; the
-// queue sets the times.
+// if nobody can be told. Its Item needs Outgoing, Report and what else is known;
+// the queue sets the times. With LostReport it is for the postmaster, because the
+// sender cannot be told, also if it is only filed.
 type Made struct {
 	Filings    []store.Filing
 	Item       spool.Item
@@ -141,7 +142,9 @@ type Made struct {
 
 // Reporter makes reports: it writes one as a message to w as it reads the
 // original, for that may be large; nothing if the report goes nowhere. They never
-// go to a null reverse-path: it is not asked to make such.
+// go to a null reverse-path. One that is about mail from there is about a report,
+// whole or small, that could not be delivered: it makes its small form, or tells
+// the postmaster.
 type Reporter interface {
 	Make(ctx context.Context, r Report, w io.Writer) (Made, error)
 }

@@ -49,42 +49,59 @@ func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change fun
 		return err
 	}
 	about := Delivery{DeliveryID: DeliveryID{Item: it.ID}}
-	if len(made.Filings)+len(made.Recipients) == 0 {
-		q.o.Log.Warn("a sender cannot be told of its mail", "item", it.ID, "sender", it.ReversePath)
-		return q.db.Write(ctx, func(tx *sqldb.Tx) error {
-			if err := addEvent(tx, about, now, EventUntold, "", ""); err != nil {
-				return err
-			}
-			return change(tx)
-		})
+	kind, nowhere := EventReport, len(made.Filings)+len(made.Recipients) == 0
+	if nowhere || made.Item.Report == spool.LostReport {
+		kind = EventUntold
 	}
-	_, err = q.o.Store.DeliverAlso(ctx, in, made.Filings, func(tx *sqldb.Tx, ref store.BlobRef) error {
-		note, err := q.spoolReport(tx, it, made, ref)
-		if err == nil {
-			err = addEvent(tx, about, now, EventReport, note, "")
-		}
-		if err != nil {
+	finish := func(tx *sqldb.Tx, note string) error {
+		if err := addEvent(tx, about, now, kind, note, ""); err != nil {
 			return err
 		}
 		return change(tx)
-	})
-	if err == nil {
+	}
+	if nowhere {
+		err = q.db.Write(ctx, func(tx *sqldb.Tx) error { return finish(tx, "") })
+	} else {
+		_, err = q.o.Store.DeliverAlso(ctx, in, made.Filings, func(tx *sqldb.Tx, ref store.BlobRef) error {
+			note, err := q.spoolReport(tx, it, made, ref)
+			if err != nil {
+				return err
+			}
+			return finish(tx, note)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if !nowhere {
 		q.o.Observe(Observation{Kind: ObservedReport})
 	}
-	return err
+	if kind == EventUntold {
+		last := told[0].Last
+		q.o.Observe(Observation{Kind: ObservedUntold, Class: last.Status()})
+		q.o.Log.Error("a sender cannot be told what became of a message", "item", it.ID, "sender", it.ReversePath,
+			"recipient", told[0].Address, "status", last.Status(), "postmaster_told", !nowhere)
+	}
+	return nil
 }
 
-// spoolReport spools a report about it, if it goes to another host. It has the
-// priority of the message (RFC 6710 §4.6).
+// spoolReport spools a report about it, if it goes to another host, and says
+// what became of it. It has the priority of the message (RFC 6710 §4.6).
 func (q *Queue) spoolReport(tx *sqldb.Tx, it spool.Item, made Made, ref store.BlobRef) (note string, err error) {
+	switch made.Item.Report {
+	case spool.SmallReport:
+		note = "once more, smaller, "
+	case spool.LostReport:
+		note = "the postmaster is told: "
+	}
 	if len(made.Recipients) == 0 {
-		return "filed here", q.o.Store.ReleaseBlob(tx, ref)
+		return note + "filed here", q.o.Store.ReleaseBlob(tx, ref)
 	}
 	report := made.Item
 	report.Blob, report.Priority = ref, it.Priority
 	report.ReversePath, report.Arrived, report.HoldUntil = mail.ReversePath{}, time.Time{}, time.Time{}
 	id, err := q.Add(tx, report, made.Recipients)
-	return "spooled as message " + DeliveryID{Item: id}.item(), err
+	return note + "spooled as message " + DeliveryID{Item: id}.item(), err
 }
 
 // clearOwed removes the rows that told tells of, and settles the item if none is

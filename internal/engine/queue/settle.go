@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -50,6 +51,10 @@ func (q *Queue) decide(it spool.Item, s settlement, now time.Time) decision {
 		d.last.Outcome = s.result.Outcome
 	}
 	null := it.ReversePath.IsNull()
+	told := wantsFailure(s.d.Notify)
+	if null {
+		told = it.Report.GoesOn() // It goes to its reader in another form, or to the postmaster.
+	}
 	switch {
 	case s.result.Outcome == mail.Delivered:
 		d.fate = gone
@@ -58,7 +63,7 @@ func (q *Queue) decide(it spool.Item, s settlement, now time.Time) decision {
 		}
 	case s.result.Outcome == mail.Deferred && !s.over && !expired(it, now):
 		d.due = q.next(it, s.d.Deferrals+1, now)
-	case null || !wantsFailure(s.d.Notify):
+	case !told:
 		d.fate, d.untold = gone, null
 	default:
 		d.fate = owed
@@ -191,6 +196,11 @@ func (q *Queue) apply(tx *sqldb.Tx, list []decision, now, reportAt time.Time) er
 				return err
 			}
 		}
+		if d.untold {
+			if err := addEvent(tx, d.d, now, EventUntold, "", ""); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -281,7 +291,11 @@ func (q *Queue) observe(it spool.Item, list []decision) {
 		}
 		if d.untold {
 			q.o.Observe(Observation{Kind: ObservedUntold, Site: d.d.Site, Class: d.last.Status()})
-			q.o.Log.Warn("a report or other mail without a sender could not be delivered", "item", it.ID,
+			level := slog.LevelWarn
+			if it.Report != spool.NoReport {
+				level = slog.LevelError
+			}
+			q.o.Log.Log(context.Background(), level, "mail without a sender could not be delivered, and nobody is told", "item", it.ID,
 				"recipient", d.d.Address, "status", d.last.Status())
 		}
 	}

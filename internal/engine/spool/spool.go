@@ -56,8 +56,24 @@ type Item struct {
 	Language    string         // of the sender, as a tag; "" if not known
 	Transaction string         // names the connection and transaction that brought it, in the log
 	MessageID   string         // the header field's value
+	Report      Report         // of a delivery report that was made here
 	Settled     time.Time      // when nobody waited for it any more, or zero
 }
+
+// Report says that an item is a delivery report that was made here, and in which
+// form. Each is tried once: what cannot be delivered in one goes on in another.
+type Report uint8
+
+// The forms.
+const (
+	NoReport    Report = iota // other mail
+	WholeReport               // as it was made; refused for its form, the small one takes its place
+	SmallReport               // 7bit, with no more of the message than its header
+	LostReport                // to the postmaster, about one that did not reach its reader
+)
+
+// GoesOn reports whether somebody is to be told if the report cannot be delivered.
+func (r Report) GoesOn() bool { return r == WholeReport || r == SmallReport }
 
 // Options say what a Spool is made of.
 type Options struct {
@@ -99,6 +115,7 @@ func schema() []string {
 		language TEXT NOT NULL,
 		trans TEXT NOT NULL,
 		message_id TEXT NOT NULL,
+		report {int} NOT NULL, -- a form, 0 of other mail
 		settled {int} NOT NULL
 	);
 	CREATE INDEX spool_settled ON spool_item (settled) WHERE settled > 0`}
@@ -149,11 +166,11 @@ func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
 		return 0, err
 	}
 	id, inserted, err := tx.InsertNew(`INSERT INTO spool_item (blob, trace, size, sender, envid, ret, body, flags, priority, arrived,
-		hold_until, deliver_by, expire, account, language, trans, message_id, settled)
-		SELECT id, $2, size + $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0 FROM blob WHERE id = $1`,
+		hold_until, deliver_by, expire, account, language, trans, message_id, report, settled)
+		SELECT id, $2, size + $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0 FROM blob WHERE id = $1`,
 		it.Blob, it.Trace, len(it.Trace), it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
 		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
-		it.Transaction, it.MessageID)
+		it.Transaction, it.MessageID, it.Report)
 	if err == nil && !inserted {
 		err = mail.Errorf(mail.Internal, "blob %d is not there to be spooled", it.Blob)
 	}
@@ -164,6 +181,8 @@ func check(it Item) error {
 	switch {
 	case it.Blob == 0 || it.Arrived.IsZero() || it.Expire.IsZero():
 		return mail.Errorf(mail.Internal, "a spooled message needs its octets and its times")
+	case it.Report > LostReport || it.Report != NoReport && !it.ReversePath.IsNull():
+		return mail.Errorf(mail.Internal, "a report has one of three forms and no sender")
 	case it.Priority < -9 || it.Priority > 9:
 		return mail.Errorf(mail.Invalid, "a priority is from -9 to 9")
 	case len(it.EnvID) > MaxEnvID, len(it.MessageID) > MaxMessageID,
@@ -183,9 +202,9 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	var flags int
 	var arrived, hold, by, expire, settled int64
 	err := tx.QueryRow(`SELECT blob, trace, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
-		expire, account, language, trans, message_id, settled FROM spool_item WHERE id = $1`, id).
+		expire, account, language, trans, message_id, report, settled FROM spool_item WHERE id = $1`, id).
 		Scan(&it.Blob, &it.Trace, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
-			&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &settled)
+			&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &settled)
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
 	}

@@ -1,6 +1,7 @@
 package dsn
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -16,6 +17,9 @@ func TestGolden(t *testing.T) {
 	gaveUp.Action = Failed
 	unicode := refused(t)
 	unicode.Original, unicode.Final = typed(t, "郵便@例え.テスト"), typed(t, "郵便@例え.テスト")
+	_, undelivered := write(t, report(refused(t)), options(t))
+	unreached := refused(t)
+	unreached.Final = typed(t, "alice@yubin.example")
 	kinds := []struct {
 		name   string
 		report Report
@@ -30,6 +34,9 @@ func TestGolden(t *testing.T) {
 		{"unicode", report(unicode), func(o *Options) {
 			o.UTF8 = true
 			o.Original = strings.NewReader(strings.Replace(letter, "Lunch on Friday", "金曜日のお昼ご飯について", 1))
+		}},
+		{"lost", report(unreached), func(o *Options) {
+			o.Lost, o.ID, o.To, o.Original = true, "lmnopqrstuvwxyz0123456", mail.ReversePath(o.From), bytes.NewReader(undelivered)
 		}},
 	}
 	for _, k := range kinds {

@@ -22,6 +22,7 @@ type Options struct {
 	UTF8      bool             // the original came with SMTPUTF8
 	Ret       mail.Ret         // what the sender asked for
 	SevenBit  bool             // write a message for a way back without 8BITMIME and SMTPUTF8
+	Lost      bool             // the original is itself a report, whose reader cannot be reached: To are the people who run this mail system
 }
 
 // Message is a Report as a message, ready to be written once.
@@ -174,7 +175,7 @@ func (m *Message) appendEnd(dst []byte) []byte {
 // language, as is the subject.
 func (m *Message) appendHeader(dst []byte) []byte {
 	o := &m.opts
-	words := &phrases[o.Languages[0]]
+	words := m.words(o.Languages[0])
 	dst = appendField(dst, "From", encodeWords(words.system)+" <"+o.From.String()+">")
 	dst = appendField(dst, "To", o.To.String())
 	dst = appendField(dst, "Subject", encodeWords(m.subject(words)))

@@ -95,3 +95,37 @@ var phrases = [languages]phrasebook{English: {
 	sign:     "この通知は、%s のメールシステムが自動的に作成しました。お困りの際は、このメールにご返信ください（宛先: %s）。",
 	date:     "2006年1月2日 15:04 (-07:00)",
 }}
+
+// lostPhrases are the words to the people who run the mail system about a report
+// that did not reach its reader.
+var lostPhrases = [languages]phrasebook{
+	English: phrases[English].lost(phrasebook{
+		subject:  [6]string{Failed: "A report was not delivered: %s"},
+		untitled: [6]string{Failed: "A report was not delivered"},
+		one: [6]string{Failed: "This mail system had to tell the sender of a message what became of it. " +
+			"The report could not be delivered to this address:"},
+		many: [6]string{Failed: "This mail system had to tell the sender of a message what became of it. " +
+			"The report could not be delivered to these addresses:"},
+		about: "The report:",
+		attached: [...]string{"", "The header of the report is attached.", "The report is attached. If the sender's address is forged, nothing " +
+			"needs to be done. Else please tell the sender in another way: nobody has yet."},
+		sign: "This was written by the mail system of %s for its postmaster, %s.",
+	}),
+	Japanese: phrases[Japanese].lost(phrasebook{
+		subject:  [6]string{Failed: "配信通知を届けられませんでした: %s"},
+		untitled: [6]string{Failed: "配信通知を届けられませんでした"},
+		one:      [6]string{Failed: "メールの配信結果を送信者に通知しようとしましたが、次の宛先に通知を配信できませんでした。"},
+		many:     [6]string{Failed: "メールの配信結果を送信者に通知しようとしましたが、次の宛先に通知を配信できませんでした。"},
+		about:    "対象の通知:",
+		attached: [...]string{"", "通知のヘッダーを添付しています。", "通知を添付しています。送信者のアドレスが詐称されたものであれば、対応は不要です。" +
+			"そうでない場合、送信者にはまだ通知されていませんので、別の方法でお伝えください。"},
+		sign: "このお知らせは、%s のメールシステムが管理者（%s）あてに自動的に作成しました。",
+	}),
+}
+
+// lost is p with the words of w.
+func (p phrasebook) lost(w phrasebook) phrasebook {
+	p.subject, p.untitled, p.one, p.many = w.subject, w.untitled, w.one, w.many
+	p.about, p.attached, p.sign = w.about, w.attached, w.sign
+	return p
+}

@@ -21,6 +21,14 @@ func (m *Message) subject(words *phrasebook) string {
 	return words.untitled[lead]
 }
 
+// words are those for the reader of m.
+func (m *Message) words(l Language) *phrasebook {
+	if m.opts.Lost {
+		return &lostPhrases[l]
+	}
+	return &phrases[l]
+}
+
 func (m *Message) shownSubject() string {
 	if m.original == nil {
 		return ""
@@ -40,7 +48,7 @@ func (m *Message) appendText(dst []byte) []byte {
 		if i > 0 {
 			text = append(text, "\r\n"+strings.Repeat("-", textColumns)+"\r\n\r\n"...)
 		}
-		w := textWriter{dst: text, m: m, l: l, words: &phrases[l]}
+		w := textWriter{dst: text, m: m, l: l, words: m.words(l)}
 		w.write()
 		text = w.dst
 		tags = append(tags, l.String())
@@ -144,7 +152,9 @@ func (w *textWriter) outcome(p *Recipient) {
 		if p.Status.Class == Temporary {
 			w.line("    ", w.words.gaveUp)
 		}
-		w.line("    ", advice)
+		if !w.m.opts.Lost { // It is for senders.
+			w.line("    ", advice)
+		}
 	case p.WillRetryUntil.IsZero():
 		w.line("    ", w.words.keepOn)
 	default:

@@ -208,7 +208,7 @@ func path(rest string) (address, parameters string) {
 func (s *session) mail(line, rest string) {
 	from, offers := path(rest)
 	s.letter = &Letter{From: from, Offers: offers}
-	s.content = reading{}
+	s.content = reading{keep: s.h.Keep}
 	if !good(s.at(Event{Moment: Mail, Line: line}, "250 ok")) {
 		s.letter = nil
 	}
@@ -290,7 +290,7 @@ func (s *session) chunk(line, rest string) {
 // complete answers to the whole message.
 func (s *session) complete() {
 	l := s.letter
-	l.ID, l.Size, l.Sum = s.content.id(), s.content.size, s.content.sum
+	l.ID, l.Size, l.Sum, l.Octets = s.content.id(), s.content.size, s.content.sum, s.content.octets
 	if s.h.Heard != nil {
 		s.h.Heard(l)
 	}
@@ -318,11 +318,16 @@ type reading struct {
 	inBody bool
 	size   int
 	sum    uint32
+	keep   bool
+	octets []byte
 }
 
 // take counts octets: lines, or a chunk.
 func (r *reading) take(b []byte) {
 	r.size += len(b)
+	if r.keep {
+		r.octets = append(r.octets, b...)
+	}
 	if !r.inBody {
 		b = r.head(b)
 	}

@@ -1,5 +1,5 @@
 // Package smtpsink is an SMTP or LMTP host for tests: it takes mail, keeps none
-// of it, tells what it took and what it answered, and misbehaves as told at each
+// of it unless told to, tells what it took and what it answered, and misbehaves as told at each
 // step of the conversation. smtppeer plays one conversation line by line; a Host
 // has any number of them.
 package smtpsink
@@ -67,6 +67,7 @@ type Letter struct {
 	Size   int      // octets, without stuffed dots
 	Sum    uint32   // CRC-32 (IEEE) of the octets after the header
 	Offers string   // what MAIL said after the address
+	Octets []byte   // of a Host that keeps them
 }
 
 // Host is what all conversations share. Its functions are called by any number
@@ -75,6 +76,7 @@ type Host struct {
 	Offers []string    // extensions in the answer to EHLO; STARTTLS comes by itself
 	LMTP   bool        // LHLO, and an answer for each recipient
 	TLS    *tls.Config // nil for no STARTTLS
+	Keep   bool        // Letter.Octets
 
 	Behave func(Event) Say // nil for a good host
 	// Heard is called when the whole of a letter is there, before the answer.
