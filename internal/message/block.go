@@ -24,7 +24,19 @@ func (h *header) keep(line []byte, n int64, limit int) {
 	if h.kept == nil {
 		h.kept = make([]byte, 0, firstHeader)
 	}
-	h.kept = append(h.kept, line...)
+	h.kept = append(h.kept, line...) // What hold held is there already.
+}
+
+// hold puts b behind line, which is the start of a line or nil and stands behind
+// kept, and returns both; of what will not fit into kept only what can decide.
+func (h *header) hold(line, b []byte) []byte {
+	if h.kept == nil {
+		h.kept = make([]byte, 0, firstHeader)
+	}
+	n, most := len(h.kept), max(maxLineStart, MaxHeader-len(h.kept))
+	all := append(h.kept[:n+len(line)], b[:min(len(b), most-len(line))]...)
+	h.kept = all[:n]
+	return all[n:]
 }
 
 // headerLine reads a line of n octets as part of a header; false if the header

@@ -88,6 +88,9 @@ func isBlank(line []byte) bool {
 	return len(line) == 1 && line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n'
 }
 
+// maxLineStart is how much of a line of a header can decide what it is.
+const maxLineStart = MaxFieldName + MaxLine
+
 // fieldColon returns where the colon is if line starts a field, else -1:
 // ftext of RFC 5322 §2.2, then perhaps space (obsolete, §4.5), then a colon.
 func fieldColon(line []byte) int {
@@ -100,6 +103,7 @@ func fieldColon(line []byte) int {
 	if i == 0 {
 		return -1
 	}
+	line = line[:min(len(line), maxLineStart)]
 	for i < len(line) && isWSP(line[i]) {
 		i++
 	}

@@ -29,7 +29,7 @@ type Parser struct {
 
 	mid    bool   // inside a line
 	held   bool   // and line is its start, for it may matter
-	line   []byte // only then
+	line   []byte // only then; in a header it stands behind head.kept, in the same memory
 	lineN  int64  // octets of that line so far
 	lastCR bool
 	done   bool
@@ -79,7 +79,6 @@ func (p *Parser) Finish() *Message {
 	p.done = true
 	if p.mid && p.held {
 		p.endLine(p.line, p.lineN, 0)
-		p.forgetLine()
 	} else if p.mid {
 		p.advance(p.lineN, 0)
 	}
@@ -103,7 +102,11 @@ func (p *Parser) Header() (Header, bool) {
 
 // Memory returns how many octets the parser holds, about, with what it will return.
 func (p *Parser) Memory() int {
-	return cap(p.line) + cap(p.head.kept) + p.headers + p.parts*partMemory + p.addresses*addressMemory
+	line := 0
+	if !p.inHeader {
+		line = cap(p.line)
+	}
+	return line + cap(p.head.kept) + p.headers + p.parts*partMemory + p.addresses*addressMemory
 }
 
 // What a part and an address of an envelope take of memory beside the header that
@@ -185,7 +188,10 @@ func (p *Parser) oneLine(b []byte, matters bool) []byte {
 		p.endLine(b[:i+1], int64(i+1), eolLen(b[:i+1]))
 		return b[i+1:]
 	}
-	p.mid, p.held, p.line, p.lineN = true, matters, p.line[:0], 0
+	p.mid, p.held, p.lineN = true, matters, 0
+	if p.line = p.line[:0]; p.inHeader {
+		p.line = nil
+	}
 	p.take(b)
 	return nil
 }
@@ -203,20 +209,15 @@ func (p *Parser) resume(b []byte) []byte {
 	}
 	p.take(b[:i+1])
 	p.mid = false
-	if p.held {
+	if inHeader := p.inHeader; p.held {
 		p.endLine(p.line, p.lineN, eol)
-		p.forgetLine()
+		if inHeader {
+			p.line = nil
+		}
 	} else {
 		p.advance(p.lineN, eol)
 	}
 	return b[i+1:]
-}
-
-// forgetLine gives the memory of a long line back.
-func (p *Parser) forgetLine() {
-	if cap(p.line) > firstHeader {
-		p.line = nil
-	}
 }
 
 // take adds b, which is not empty, to the line that is being read.
@@ -227,13 +228,13 @@ func (p *Parser) take(b []byte) {
 		p.keep(b)
 		return
 	}
-	limit := maxDelimiter
 	if p.inHeader {
-		limit = MaxHeader
+		p.line = p.head.hold(p.line, b)
+		return
 	}
-	n := min(len(b), limit-len(p.line))
+	n := min(len(b), maxDelimiter-len(p.line))
 	p.line = append(p.line, b[:n]...)
-	if n == len(b) || p.inHeader {
+	if n == len(b) {
 		return
 	}
 	if _, _, ok := p.match(p.line); !ok {

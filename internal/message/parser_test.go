@@ -339,3 +339,36 @@ func TestFinishTwice(t *testing.T) {
 		t.Errorf("%p %p size %d", a, b, a.Size)
 	}
 }
+
+// A header whose lines come in pieces is held once: what it may have, and the room
+// that it grew by.
+func TestHeaderIsHeldOnce(t *testing.T) {
+	line := func(size int) string { return "X-A: " + strings.Repeat("a", size-len("X-A: \r\n")) + "\r\n" }
+	for name, header := range map[string]string{
+		"one line":             line(248 << 10),
+		"a line without end":   strings.TrimSpace(line(248 << 10)),
+		"a line behind a line": line(248<<10) + strings.TrimSpace(line(248<<10)),
+		"halves":               line(124<<10) + strings.TrimSpace(line(124<<10)),
+	} {
+		p, most := NewParser(), 0
+		for rest := []byte(header); len(rest) > 0; {
+			n := min(len(rest), 4<<10)
+			p.Write(rest[:n])
+			rest, most = rest[n:], max(most, p.Memory())
+		}
+		if most > MaxHeader*5/4 {
+			t.Errorf("%s: %d octets are held", name, most)
+		}
+	}
+}
+
+// Where a line is cut decides nothing, not even where space without end stands
+// before its colon and no room is left for it.
+func TestLongLineStart(t *testing.T) {
+	for _, spaces := range []int{0, 300, MaxLine - 2, MaxLine, 2 * MaxLine, 20 << 10} {
+		msg := []byte("A: b\r\nX: " + strings.Repeat("x", MaxHeader-600) + "\r\nContent-Type" + strings.Repeat(" ", spaces) + ": text/html\r\n\r\nbody\r\n")
+		for _, size := range []int{1 << 10, 1<<10 + 1, 100 << 10} {
+			sameMessage(t, Parse(msg), parseIn(msg, func() int { return size }), fmt.Sprint(spaces, " spaces in chunks of ", size))
+		}
+	}
+}
