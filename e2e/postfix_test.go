@@ -19,6 +19,7 @@ type postfix struct {
 	ServerTLS, ClientTLS  string
 	Restrictions          string // of recipients
 	Login                 string // address and port of a Dovecot that knows passwords
+	Room                  int    // octets of a message
 }
 
 // startPostfix runs Debian's Postfix for postfix.test, where friend, other and
@@ -27,7 +28,7 @@ func (n *corner) startPostfix(set func(*postfix)) *peer {
 	n.t.Helper()
 	p := n.newPeer("postfix", "mx.postfix.test")
 	c := postfix{UID: readerUID, Host: p.host, Domain: p.domain(), Address: p.address(), ServerTLS: "may", ClientTLS: "may",
-		Restrictions: "permit_mynetworks, reject_unauth_destination", Login: n.address("mx.dovecot.test") + ":12345"}
+		Restrictions: "permit_mynetworks, reject_unauth_destination", Login: n.address("mx.dovecot.test") + ":12345", Room: 30_000_000}
 	if set != nil {
 		set(&c)
 	}
@@ -117,6 +118,39 @@ func TestPeerPostfix(t *testing.T) {
 	o.close() // It keeps connections, and Postfix tells what was done in one at its end.
 	p.logged("postfix.log", `disconnect from \S+ ehlo=2 starttls=1 .*bdat=[1-9]`, `Using ESMTP PIPELINING`,
 		`> mx\.first\.test\S+ RCPT TO:<alice@first\.test>.* NOTIFY=SUCCESS`)
+}
+
+// TestPeerReportHasRoom: a report about a message that Postfix has no room for is
+// sent there again with the header of the message alone, and about mail to and
+// from nobody there the postmaster here is told.
+func TestPeerReportHasRoom(t *testing.T) {
+	t.Parallel()
+	n := newCorner(t)
+	o := n.open("mx.first.test")
+	p := n.startPostfix(func(c *postfix) { c.Room = 20_000 })
+	o.must("", "alias", "add", "elsewhere@first.test", "friend@postfix.test")
+	o.must("", "alias", "add", "postmaster@first.test", o.person("alice"))
+	l := newLetter(t, "other@postfix.test", "elsewhere@first.test")
+	l.octets = append(l.octets, strings.Repeat("A line of many.\r\n", 10_000)...)
+	if err := l.hand(o.at, o.mail); err != nil {
+		t.Fatal(err)
+	}
+	r := p.report("other", l, abilities{})
+	r.check(t, told{"Final-Recipient": "friend@postfix.test", "Action": "failed", "Status": "5.3.4"})
+	if strings.Contains(r.returned, "A line of many") || !strings.Contains(r.returned, "<"+l.id()+">") {
+		t.Errorf("returned:\n%.2000s", r.returned)
+	}
+
+	l = newLetter(t, "nobody@postfix.test", "elsewhere@first.test")
+	l.octets = append(l.octets, strings.Repeat("A line of many.\r\n", 10_000)...)
+	if err := l.hand(o.at, o.mail); err != nil {
+		t.Fatal(err)
+	}
+	r = o.report("alice", l)
+	r.check(t, told{"Final-Recipient": "nobody@postfix.test", "Action": "failed", "Status": "5.1.1", "Diagnostic-Code": "smtp; 550 5.1.1 <nobody@postfix.test>"})
+	if !strings.Contains(r.returned, "Final-Recipient: rfc822; friend@postfix.test") {
+		t.Errorf("the report about the report has\n%s", r.returned)
+	}
 }
 
 // TestPeerGreylist: who is told 450 waits, and gets through later.

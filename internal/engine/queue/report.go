@@ -79,7 +79,7 @@ func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change fun
 	if kind == EventUntold {
 		last := told[0].Last
 		q.o.Observe(Observation{Kind: ObservedUntold, Class: last.Status()})
-		q.o.Log.Error("a sender cannot be told what became of a message", "item", it.ID, "sender", it.ReversePath,
+		q.o.Log.Error("a sender cannot be told what became of a message", "item", it.ID, "sender", it.ReversePath.String(),
 			"recipient", told[0].Address, "status", last.Status(), "postmaster_told", !nowhere)
 	}
 	return nil
