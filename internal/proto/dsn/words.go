@@ -8,11 +8,15 @@ import (
 )
 
 // unknownWords are how servers say without an enhanced code that nobody has the
-// address; blockedWords how they say that they want nothing of our server.
-// Both in lower case.
+// address; blockedWords how they say that they want nothing of our server;
+// senderWords that it is the sender's address they ask about, and then words like
+// the first are about that. All in lower case.
 var (
 	unknownWords = []string{"user unknown", "unknown user", "no such user", "user not found", "no such recipient", "recipient unknown",
-		"unknown recipient", "recipient not found", "no such mailbox", "mailbox not found", "unknown mailbox", "mailbox does not exist"}
+		"unknown recipient", "recipient not found", "no such mailbox", "mailbox not found", "unknown mailbox", "mailbox does not exist",
+		"no mailbox here", "no such address", "unknown address", "address unknown", "no such account", "unknown account", "invalid recipient",
+		"user does not exist", "user doesn't exist", "recipient does not exist", "address does not exist", "account does not exist"}
+	senderWords  = []string{"sender verif", "sender address", "sender unknown", "verify sender", "verification failed", "callout", "callback"}
 	blockedWords = []string{"blocklist", "block list", "blacklist", "black list", "blocked using", "spamhaus", "dnsbl", "reputation",
 		"your ip ", "your server is blocked", "your network is blocked"}
 )
@@ -30,21 +34,23 @@ var (
 // ExplainReply is Explain for a status that an SMTP reply gave, whose lines are
 // parted by LF. Where the code leaves it open, or is of policy only, the words
 // are read: a bare "550 User unknown" is an unknown user, a block of our own
-// address is not the recipient's doing, and "551 … try <new@…>" names the new
+// address is not the recipient's doing, nor is one that did not like the sender's
+// address, and "551 … try <new@…>" names the new
 // address.
 func ExplainReply(s Status, reply string, l Language) (why, advice string) {
 	row := reasonFor(s)
 	words := strings.ToLower(strings.ReplaceAll(reply, "\n", " "))
-	if s.Class != Permanent {
-		return row.why[l], advices[row.advice][l]
-	}
 	switch {
+	case s.Class != Temporary && s.Class != Permanent:
+	case (s.Subject == 0 || s.Subject == 7 && s.Detail <= 1) && containsAny(words, blockedWords):
+		row = &blocked
+	case s.Class == Temporary:
 	case s.Subject == 1 && s.Detail == 6 || strings.HasPrefix(words, "551"):
 		if a, ok := newAddress(reply); ok {
 			return fmt.Sprintf(moved[l], a), advices[askAddress][l]
 		}
-	case (s.Subject == 0 || s.Subject == 7 && s.Detail <= 1) && containsAny(words, blockedWords):
-		row = &blocked
+	case s.Subject == 0 && containsAny(words, senderWords):
+		row = reasonFor(Status{Class: Permanent, Subject: 1, Detail: 8})
 	case s.Subject == 0 && containsAny(words, unknownWords):
 		row = reasonFor(Status{Class: Permanent, Subject: 1, Detail: 1})
 	}

@@ -18,6 +18,13 @@ func TestExplainReply(t *testing.T) {
 		"550 Service unavailable; Client host [192.0.2.1] blocked using zen": "our network address is on a list",
 		"554 5.7.1 Your IP is on our blacklist":                              "our network address is on a list",
 		"550 user unknown on our blocklist":                                  "our network address is on a list",
+		"451 4.7.1 Client host blocked using bl.example":                     "our network address is on a list",
+		"421 4.7.0 [192.0.2.1] deferred for its reputation":                  "our network address is on a list",
+		"451 4.2.2 mailbox full":                                             "The recipient's mailbox is full.",
+		"550 sorry, no mailbox here by that name":                            "There is no mailbox with this address.",
+		"550 Invalid recipient bob@b.example":                                "There is no mailbox with this address.",
+		"550-Verification failed for <a@b.example>\n550 unknown user":        "could not verify that your own address",
+		"550 Sender verify failed: no such user":                             "could not verify that your own address",
 		"550 5.1.1 no mailbox on this block list server":                     "There is no mailbox with this address.",
 	} {
 		why, advice := ExplainReply(StatusOf(reply), reply, English)
