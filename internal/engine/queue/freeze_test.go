@@ -11,12 +11,13 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// TestCarriedIsActive: what is being carried is shown as active although its
-// row says that it waits, and no operator changes it but by holding it.
+// TestCarriedIsActive: what is being carried is shown as active, although its
+// row may say that it waits, and no operator changes it but by holding it.
 func TestCarriedIsActive(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.during = func(mail.NextHop, mail.Transaction) {
-			h.want("rows that wait", h.one(`SELECT count(*) FROM queue_delivery WHERE state = 1`), 2)
+			// Who is alone writes no claim.
+			h.want("rows that wait", h.one(`SELECT count(*) FROM queue_delivery WHERE state = 1`), map[bool]int{false: 2, true: 0}[h.shared])
 			c := h.count(Filter{})
 			h.want("counts", []int{c.Waiting, c.Active}, []int{0, 2})
 			h.want("active at", h.count(Filter{State: Active, Domain: "b.test"}).Active, 2)
@@ -73,9 +74,10 @@ func TestChangedBeforeCarried(t *testing.T) {
 	})
 }
 
-// TestFrozen: what is frozen is not carried, and is after that.
+// TestFrozen: what is frozen is not carried, and is after that. Only who
+// is alone freezes: others see by the row itself that it changed.
 func TestFrozen(t *testing.T) {
-	inBubble(t, func(h *house) {
+	bubble(t, false, func(h *house) {
 		h.run()
 		h.pass(time.Second)
 		frozen := h.newFrozen()
@@ -91,9 +93,10 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
-// TestFreshIsAsRead: what is known of mail just accepted is what its rows say.
+// TestFreshIsAsRead: what is known of mail just accepted is what its rows say. Only
+// who is alone knows: others read what they claim.
 func TestFreshIsAsRead(t *testing.T) {
-	inBubble(t, func(h *house) {
+	bubble(t, false, func(h *house) {
 		it := from("s@a.test")
 		it.Trace, it.Priority, it.Account, it.EnvID = []byte("Received: here\r\n"), 3, 7, "id"
 		it.DeliverBy = mail.DeliverBy{At: time.Now().Add(time.Hour + time.Microsecond), Return: true}
@@ -142,9 +145,10 @@ func TestFreshIsBounded(t *testing.T) {
 	}
 }
 
-// TestManySitesShareOctets: a message for a thousand sites is in memory once.
+// TestManySitesShareOctets: a message for a thousand sites is in memory once. Only
+// who is alone keeps octets.
 func TestManySitesShareOctets(t *testing.T) {
-	inBubble(t, func(h *house) {
+	bubble(t, false, func(h *house) {
 		var list []Recipient
 		for i := range MaxRecipients {
 			list = append(list, to(fmt.Sprintf("x@b%d.test", i))...)

@@ -57,12 +57,20 @@ type house struct {
 	observe  func(Observation)
 }
 
-// inBubble runs fn with a house in a bubble where time is ours. At the end
-// everything must check clean.
+// inBubble runs fn with a house in a bubble where time is ours: once with a queue
+// that is alone, and once with one that shares its database. At the end everything
+// must check clean.
 func inBubble(t *testing.T, fn func(h *house)) {
 	t.Helper()
+	t.Run("alone", func(t *testing.T) { bubble(t, false, fn) })
+	t.Run("shared", func(t *testing.T) { bubble(t, true, fn) })
+}
+
+// bubble is inBubble with a queue of one kind.
+func bubble(t *testing.T, shared bool, fn func(h *house)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, dir: t.TempDir()}
+		h := &house{t: t, dir: t.TempDir(), shared: shared}
 		h.open()
 		defer h.close()
 		fn(h)

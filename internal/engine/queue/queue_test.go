@@ -502,7 +502,7 @@ func TestLateDelivered(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.options = func(o *Options) { o.Grace = time.Minute }
-		h.Queue = h.queue("node", true)
+		h.Queue = h.queue("node", !h.shared)
 		begun := make(chan struct{}, 2)
 		h.during = func(hop mail.NextHop, _ mail.Transaction) {
 			begun <- struct{}{}

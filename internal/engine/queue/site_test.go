@@ -76,7 +76,7 @@ func TestDeadSiteExpires(t *testing.T) {
 func TestSlowSiteHarmsNobody(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.options = func(o *Options) { o.Limits.Site = Limit{PerSecond: 0.1} }
-		h.Queue = h.queue("node", true)
+		h.Queue = h.queue("node", !h.shared)
 		for i := range 600 {
 			h.send("slow", from("s@a.test"), to(fmt.Sprintf("x%d@slow.test", i)))
 		}
@@ -101,7 +101,7 @@ func TestPauseAll(t *testing.T) {
 		h.want("taken", h.got(), 0)
 		h.want("pauses", len(h.Pauses()), 1)
 		h.stop()
-		h.Queue = h.queue("node", true) // It is kept.
+		h.Queue = h.queue("node", !h.shared) // It is kept.
 		h.run()
 		h.pass(time.Hour)
 		h.want("taken", h.got(), 0)
@@ -141,7 +141,7 @@ func TestPauseSiteAndRoute(t *testing.T) {
 func TestPausedMailExpires(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.options = func(o *Options) { o.Schedule.Lifetime = 3 * time.Hour }
-		h.Queue = h.queue("node", true)
+		h.Queue = h.queue("node", !h.shared)
 		h.run()
 		h.must(h.Pause(ctx, PauseSite, "mx:b.test", ""))
 		h.send("one", from("s@a.test"), to("x@b.test"))

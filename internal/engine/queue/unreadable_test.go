@@ -36,7 +36,7 @@ func TestUnreadableRows(t *testing.T) {
 				for range 5 {
 					h.send("good", from("s@a.test"), to("x@b.test", "no@c.test"))
 				}
-				h.Queue = h.queue("node", true) // It does not know what it would read.
+				h.Queue = h.queue("node", !h.shared) // It does not know what it would read.
 				h.run()
 				h.pass(time.Minute)
 				h.want("good ones taken", h.gotBy("good x@b.test"), 5)
