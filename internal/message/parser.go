@@ -116,6 +116,12 @@ const (
 	addressMemory = 128
 )
 
+// BetweenFields reports whether a line has just ended and a field that came next
+// would be one of the message's header, whatever follows it.
+func (p *Parser) BetweenFields() bool {
+	return p.inHeader && len(p.stack) == 1 && !p.mid && !p.head.end.strays && p.head.end.leading != leadingStray
+}
+
 // HeaderSize returns how many octets the header has, or has so far.
 func (p *Parser) HeaderSize() int64 {
 	if h, known := p.Header(); known {

@@ -189,6 +189,9 @@ func (in *Incoming) HeaderSize() int64 {
 	return in.parser.HeaderSize()
 }
 
+// BetweenFields is that of message.Parser; false after Finish.
+func (in *Incoming) BetweenFields() bool { return in.msg == nil && in.parser.BetweenFields() }
+
 // Before returns trace as it must stand before the octets, so that they read as
 // they do alone. Valid after Finish.
 func (in *Incoming) Before(trace []byte) []byte {

@@ -26,8 +26,9 @@ type content struct {
 	fault   smtp.Reply // Code is 0 without one
 	cause   error      // of the fault, for the log
 	givenID string     // the Message-ID that a message without one got from us
-	onward  bool       // it goes to others
-	high    bool       // it does, and has octets beyond ASCII
+	paths   returnPaths
+	onward  bool // it goes to others
+	high    bool // it does, and has octets beyond ASCII
 }
 
 func (m *content) close() {
@@ -114,7 +115,12 @@ func (s *session) receive(ctx context.Context, p []byte) error {
 func (s *session) receiveHeader(ctx context.Context, p []byte) {
 	m := s.tx.content
 	if m.head == nil {
-		if m.write(p); m.fault.Code == 0 {
+		if m.onward {
+			m.write(p)
+		} else {
+			m.paths.cut(p, m.write, func() bool { return m.fault.Code == 0 && m.in.BetweenFields() })
+		}
+		if m.fault.Code == 0 {
 			s.checkHeader(m.in)
 		}
 		return
@@ -134,6 +140,7 @@ func (s *session) receiveHeader(ctx context.Context, p []byte) {
 type headerReader interface {
 	Header() (h message.Header, known bool)
 	HeaderSize() int64
+	BetweenFields() bool // a field that came next would be of it, for sure
 }
 
 func (s *session) checkHeader(r headerReader) {
@@ -247,6 +254,9 @@ func (s *session) finish(ctx context.Context) {
 		s.checkHeader(m.head)
 		s.submit(ctx)
 	default:
+		if m.write(m.paths.held); m.fault.Code != 0 {
+			return
+		}
 		if _, err := m.in.Finish(); err != nil {
 			m.refuse(replyTo(err), err)
 			return

@@ -119,15 +119,16 @@ func principal(local string, id mail.AccountID) mail.Principal {
 
 // cupboard is an Acceptor that keeps mail in memory.
 type cupboard struct {
-	mu     sync.Mutex
-	stored map[mail.AccountID][]string
-	queued []string // items and their recipients, as text
-	trace  string   // of the last item
-	items  spool.ItemID
-	open   int   // messages begun and not closed
-	broken error // of Write
-	refuse error // of Deliver
-	rooms  map[mail.AccountID]error
+	mu      sync.Mutex
+	stored  map[mail.AccountID][]string
+	queued  []string // items and their recipients, as text
+	trace   string   // of the last item
+	relayed string   // content of the same
+	items   spool.ItemID
+	open    int   // messages begun and not closed
+	broken  error // of Write
+	refuse  error // of Deliver
+	rooms   map[mail.AccountID]error
 }
 
 // Room is what a test said of an account; a message of more than 1000 octets has none.
@@ -153,6 +154,7 @@ type parcel struct {
 
 func (p *parcel) Header() (message.Header, bool)    { return p.head.Header() }
 func (p *parcel) HeaderSize() int64                 { return p.head.HeaderSize() }
+func (p *parcel) BetweenFields() bool               { return p.head.BetweenFields() }
 func (p *parcel) Finish() (*message.Message, error) { return p.head.Finish(), nil }
 
 func (p *parcel) Size() int64 { return int64(p.Len()) }
@@ -209,6 +211,7 @@ func (c *cupboard) accept(_ context.Context, p *parcel, filings []store.Filing, 
 	}
 	c.items++
 	c.queue(c.items, it, to)
+	c.relayed = p.String()
 	return filed, c.items, nil
 }
 
@@ -409,6 +412,10 @@ func (p *post) do(name, args string) (string, error) {
 		p.cupboard.mu.Lock()
 		defer p.cupboard.mu.Unlock()
 		return p.cupboard.trace, nil
+	case "relayed": // the content of that
+		p.cupboard.mu.Lock()
+		defer p.cupboard.mu.Unlock()
+		return strings.ReplaceAll(p.cupboard.relayed, "\r\n", "\n"), nil
 	case "journal":
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -201,6 +201,7 @@ func (c *counted) Close()                      {}
 
 func (c *counted) Header() (message.Header, bool)    { return message.Header{}, true }
 func (c *counted) HeaderSize() int64                 { return 0 }
+func (c *counted) BetweenFields() bool               { return false }
 func (c *counted) Finish() (*message.Message, error) { return nil, nil }
 
 func (c *counted) accept(context.Context, *counted, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error) {

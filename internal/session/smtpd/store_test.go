@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -48,10 +49,18 @@ func (s shelf) accept(ctx context.Context, l letter, filings []store.Filing, it 
 		return nil, 0, s.faults.refuse
 	}
 	filed, id, err := s.queue.Accept(ctx, l.Incoming, filings, it, to)
-	if err == nil && id != 0 {
-		s.faults.queue(id, it, to)
+	if err != nil || id == 0 {
+		return filed, id, err
 	}
-	return filed, id, err
+	s.faults.queue(id, it, to)
+	c, err := l.Content()
+	if err != nil {
+		return nil, 0, err
+	}
+	var octets strings.Builder
+	_, err = c.WriteTo(&octets)
+	s.faults.relayed = octets.String()
+	return filed, id, errors.Join(err, c.Close())
 }
 
 // newShelf opens a store with the accounts of alice and bob. It must check

@@ -1,0 +1,83 @@
+package smtpd
+
+import (
+	"bytes"
+	"testing"
+
+	"yubin/internal/message"
+)
+
+// withoutReturnPaths is what is kept of a message that comes in pieces of size octets.
+func withoutReturnPaths(msg string, size int) string {
+	var r returnPaths
+	var out bytes.Buffer
+	head := message.NewParser()
+	pass := func(p []byte) {
+		out.Write(p)
+		head.Write(p)
+	}
+	for rest := []byte(msg); len(rest) > 0; {
+		n := min(len(rest), size)
+		if _, ended := head.Header(); ended {
+			pass(rest[:n])
+		} else {
+			r.cut(rest[:n], pass, head.BetweenFields)
+		}
+		rest = rest[n:]
+	}
+	pass(r.held)
+	return out.String()
+}
+
+func TestReturnPathsGo(t *testing.T) {
+	for msg, want := range map[string]string{
+		"":                                    "",
+		"Return-Path":                         "Return-Path",
+		"Return-Path: <a@b>":                  "",
+		"Return-Path: <a@b>\r\n\r\n":          "\r\n",
+		"Return-Path: <a@b>\r\nA: b\r\n\r\nc": "A: b\r\n\r\nc",
+		"A: b\r\nRETURN-path \t: <a\r\n @b>\r\n\t(c)\r\nReturn-path:\r\nC: d\r\n e\r\n\r\n":                             "A: b\r\nC: d\r\n e\r\n\r\n",
+		"A: b\r\nReturn-Path: <a>\r\n\r\n folded\r\nReturn-Path: text\r\n":                                              "A: b\r\n\r\n folded\r\nReturn-Path: text\r\n",
+		"Return-Paths: a\r\nReturn-Pat: b\r\nReturn-Path-X: c\r\nX-Return-Path: d\r\nReturn\r\n Return-Path: e\r\n\r\n": "Return-Paths: a\r\nReturn-Pat: b\r\nReturn-Path-X: c\r\nX-Return-Path: d\r\nReturn\r\n Return-Path: e\r\n\r\n",
+		"Return-Path: <a@b>\nA: b\n\nReturn-Path: text\n":                                                               "A: b\n\nReturn-Path: text\n",
+		"From x@y Mon\r\nReturn-Path: <a>\r\nA: b\r\n\r\n":                                                              "From x@y Mon\r\nA: b\r\n\r\n",
+		// Text that has no header keeps all of it, and a part the header that it has.
+		"Disk is full\r\nReturn-Path: <a>\r\n":                                         "Disk is full\r\nReturn-Path: <a>\r\n",
+		"A: b\r\nDisk is full\r\nReturn-Path: <a>\r\n\r\n":                             "A: b\r\nDisk is full\r\nReturn-Path: <a>\r\n\r\n",
+		"Return-Path: <a>\r\nDisk is full\r\n\r\nbye":                                  "Disk is full\r\n\r\nbye",
+		"Content-Type: multipart/mixed; boundary=b\r\n--b\r\nReturn-Path: <a>\r\n\r\n": "Content-Type: multipart/mixed; boundary=b\r\n--b\r\nReturn-Path: <a>\r\n\r\n",
+		"Content-Type: message/rfc822\r\n\r\nReturn-Path: <a>\r\nA: b\r\n\r\n":         "Content-Type: message/rfc822\r\n\r\nReturn-Path: <a>\r\nA: b\r\n\r\n",
+	} {
+		for size := 1; size <= len(msg)+1; size++ {
+			if got := withoutReturnPaths(msg, size); got != want {
+				t.Errorf("%q in pieces of %d became %q, want %q", msg, size, got, want)
+			}
+		}
+	}
+}
+
+// A line that only begins like the field is not held back for long.
+func TestReturnPathIsNotHeld(t *testing.T) {
+	var r returnPaths
+	for range 1000 {
+		r.cut([]byte("Return-Path  "), func([]byte) {}, func() bool { return true })
+		if len(r.held) > maxHeld {
+			t.Fatalf("%d octets are held", len(r.held))
+		}
+	}
+}
+
+func FuzzReturnPaths(f *testing.F) {
+	f.Add([]byte("Return-Path: <a>\r\n b\r\nA: b\r\nstray\r\nReturn-path : c\r\n\r\nReturn-Path: d"), 3)
+	f.Add([]byte("From x\nReturn-Path:\r\n\r\r\n--b\r\nReturn-Path: a\r\n"), 1)
+	f.Fuzz(func(t *testing.T, msg []byte, size int) {
+		once := withoutReturnPaths(string(msg), len(msg)+1)
+		if pieces := withoutReturnPaths(string(msg), 1+size&63); pieces != once {
+			t.Fatalf("%q became %q, in pieces %q", msg, once, pieces)
+		}
+		before, after := message.Parse(msg), message.Parse([]byte(once))
+		if b, a := before.Header, after.Header; b.Size > 0 && a.Size > 0 && b.Received != a.Received {
+			t.Fatalf("%q became %q: %d hops, then %d", msg, once, b.Received, a.Received)
+		}
+	})
+}
