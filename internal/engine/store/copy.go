@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -117,7 +119,7 @@ func (t *transfer) collect(l *ledger, source *tally, set mail.UIDSet) (found []m
 			return nil
 		}
 		counted = len(found)
-		return addCopies(l.tx, list)
+		return addCopies(l.tx, slices.Clone(list))
 	}
 	next, err = revise(l.tx, source.id, set, func(m *member) (verdict, error) {
 		found = append(found, *m)
@@ -191,35 +193,45 @@ func (s *Store) sameAccount(l *ledger, to mail.MailboxID) (*tally, error) {
 	return nil, err
 }
 
-// emailRun are members whose emails are neighbours, so that one statement
-// reaches them all, and only them.
+// emailRun are emails that are neighbours, so that one statement reaches them
+// all, and only them. Each has as many members of a list, which are alike.
 type emailRun struct {
 	first, last mail.EmailID
-	members     []member
+	each        int64   // members of an email
+	like        *member // the last of them
 }
 
-// emailRuns cuts a list where the emails are no neighbours or the members are
-// not alike.
+// emails is how many there are.
+func (r *emailRun) emails() int64 { return int64(r.last-r.first) + 1 }
+
+// emailRuns makes as few runs of a list as there can be. Of an email that the
+// list has several times, the last counts for what is alike. It sorts the list.
 func emailRuns(list []member, alike func(a, b *member) bool) []emailRun {
+	byEmail := func(a, b member) int { return cmp.Compare(a.email, b.email) }
+	if !slices.IsSortedFunc(list, byEmail) {
+		slices.SortStableFunc(list, byEmail)
+	}
 	var runs []emailRun
-	for i := range list {
-		m := &list[i]
-		if n := len(runs); n > 0 && m.email == runs[n-1].last+1 && alike(&list[i-1], m) {
-			r := &runs[n-1]
-			r.last = m.email
-			r.members = list[i-len(r.members) : i+1]
+	for i := 0; i < len(list); {
+		next := emailRun{list[i].email, list[i].email, 0, nil}
+		for ; i < len(list) && list[i].email == next.first; i++ {
+			next.each++
+			next.like = &list[i]
+		}
+		if n := len(runs); n > 0 && next.first == runs[n-1].last+1 && next.each == runs[n-1].each && alike(runs[n-1].like, next.like) {
+			runs[n-1].last = next.last
 			continue
 		}
-		runs = append(runs, emailRun{m.email, m.email, list[i : i+1]})
+		runs = append(runs, next)
 	}
 	return runs
 }
 
-// addCopies counts one more membership of each one's email.
+// addCopies counts one more membership of each one's email. It sorts the list.
 func addCopies(tx *sqldb.Tx, list []member) error {
 	for _, r := range emailRuns(list, func(a, b *member) bool { return true }) {
-		_, err := tx.Exec(`INSERT INTO copies (email, members) SELECT id, 2 FROM email WHERE id BETWEEN $1 AND $2
-			ON CONFLICT (email) DO UPDATE SET members = copies.members + 1`, r.first, r.last)
+		_, err := tx.Exec(`INSERT INTO copies (email, members) SELECT id, 1 + $1 FROM email WHERE id BETWEEN $2 AND $3
+			ON CONFLICT (email) DO UPDATE SET members = copies.members + $1`, r.each, int64(r.first), int64(r.last))
 		if err != nil {
 			return err
 		}

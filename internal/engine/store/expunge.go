@@ -111,18 +111,22 @@ func (r *releaser) rest() error {
 }
 
 // releaseEmails takes memberships that are gone from a mailbox off their emails,
-// which are expunged at a time with their last one.
+// which are expunged at a time with their last one. It sorts the list.
 func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) error {
 	alike := func(a, b *member) bool { return a.Flags == b.Flags && a.words == b.words }
 	for _, r := range emailRuns(list, alike) {
-		n, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
-			SELECT $1, e.id, $2, $3, $4, $5 FROM email e
-			WHERE e.id BETWEEN $6 AND $7 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.email = e.id)`, at, int64(account),
-			int64(id), int64(r.members[0].Flags), []byte(r.members[0].words), int64(r.first), int64(r.last))
-		if err != nil {
-			return err
+		released := int64(0)
+		if r.each == 1 { // Nearly always, and their only one.
+			n, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
+				SELECT $1, e.id, $2, $3, $4, $5 FROM email e
+				WHERE e.id BETWEEN $6 AND $7 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.email = e.id)`, at, int64(account),
+				int64(id), int64(r.like.Flags), []byte(r.like.words), int64(r.first), int64(r.last))
+			if err != nil {
+				return err
+			}
+			released = n
 		}
-		if n == int64(len(r.members)) {
+		if released == r.emails() {
 			continue
 		}
 		if err := releaseCopies(tx, account, id, r, at); err != nil {
@@ -136,13 +140,13 @@ func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list
 // memberships.
 func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r emailRun, at int64) error {
 	first, last := int64(r.first), int64(r.last)
-	if _, err := tx.Exec(`UPDATE copies SET members = members - 1 WHERE email BETWEEN $1 AND $2`, first, last); err != nil {
+	if _, err := tx.Exec(`UPDATE copies SET members = members - $1 WHERE email BETWEEN $2 AND $3`, r.each, first, last); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
+	n, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
 		SELECT $1, email, $2, $3, $4, $5 FROM copies WHERE email BETWEEN $6 AND $7 AND members = 0`, at, int64(account),
-		int64(id), int64(r.members[0].Flags), []byte(r.members[0].words), first, last)
-	if err != nil {
+		int64(id), int64(r.like.Flags), []byte(r.like.words), first, last)
+	if err != nil || n == 0 {
 		return err
 	}
 	_, err = tx.Exec(`DELETE FROM copies WHERE email BETWEEN $1 AND $2 AND members = 0`, first, last)

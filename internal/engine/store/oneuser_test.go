@@ -30,12 +30,12 @@ func TestOneUserIsNotAll(t *testing.T) {
 		many, holds = 300_000, 100*time.Millisecond
 	}
 	var mu sync.Mutex
-	var held []time.Duration // the writer, by each batch
+	var held, synced []time.Duration // the writer, by each batch; of that, its commit
 	dir := t.TempDir()
 	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(dir, "yubin.db"), Observe: func(c sqldb.Commit) {
 		mu.Lock()
 		defer mu.Unlock()
-		held = append(held, c.Took)
+		held, synced = append(held, c.Took), append(synced, c.Sync)
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -102,16 +102,18 @@ func TestOneUserIsNotAll(t *testing.T) {
 		{"EXPUNGE", func() error { _, err := h.ExpungeAny(ctx, archive, all); return err }},
 	} {
 		mu.Lock()
-		held, waits = nil, nil
+		held, synced, waits = nil, nil, nil
 		mu.Unlock()
 		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
-		begun := time.Now()
+		begun, cpu := time.Now(), cpuTime()
 		h.must(op.run())
 		took := time.Since(begun)
+		cpu = cpuTime() - cpu
 		mu.Lock()
 		h, w := quantile(held, 0.999), quantile(waits, 0.999)
-		t.Logf("%s of %d: %v; writer held %v (most %v) by %d batches; %d deliveries waited %v (most %v); resident %d MiB", op.name, many,
-			took.Round(time.Millisecond), h, quantile(held, 1), len(held), len(waits), w, quantile(waits, 1), resident())
+		t.Logf("%s of %d: %v, %v of processors; writer held %v (most %v), for commits %v, by %d batches; %d deliveries waited %v (most %v); resident %d MiB",
+			op.name, many, took.Round(time.Millisecond), cpu.Round(time.Millisecond), h, quantile(held, 1), quantile(synced, 0.999), len(held),
+			len(waits), w, quantile(waits, 1), resident())
 		if h > holds {
 			t.Errorf("%s: the writer is held for %v", op.name, h)
 		}

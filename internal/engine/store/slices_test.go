@@ -129,3 +129,61 @@ func TestImportInSlices(t *testing.T) {
 		t.Errorf("filed %v, told %v, there are %s", filed, told, show(h.view(inbox)))
 	}
 }
+
+// TestEmailRuns: one statement reaches neighbours, in whatever order they stand
+// and however often each is there.
+func TestEmailRuns(t *testing.T) {
+	for _, c := range []struct {
+		emails []mail.EmailID
+		runs   int
+	}{
+		{nil, 0},
+		{[]mail.EmailID{1, 2, 3}, 1},
+		{[]mail.EmailID{3, 1, 2}, 1},
+		{[]mail.EmailID{1, 1, 1, 2, 2, 2}, 1},
+		{[]mail.EmailID{1, 2, 3, 1, 2, 3}, 1},
+		{[]mail.EmailID{1, 1, 2, 3, 3}, 3}, // Other counts are other statements.
+		{[]mail.EmailID{1, 2, 4, 5}, 2},
+	} {
+		runs, members := store.EmailRuns(c.emails...)
+		if runs != c.runs || members != int64(len(c.emails)) {
+			t.Errorf("%v: %d runs of %d members, want %d", c.emails, runs, members, c.runs)
+		}
+	}
+}
+
+// TestSharedEmails: an email that stands in a mailbox many times is counted as
+// many times, whatever one change takes of it.
+func TestSharedEmails(t *testing.T) {
+	const many = 300
+	h := newSlicedHouse(t)
+	a := h.account(1)
+	inbox, sent := h.manyMessages(a, many), h.box(a, "Sent").ID
+	h.deliver("alone", h.inbox(a))
+	for range 2 {
+		_, err := h.Copy(ctx, inbox, everything(), sent)
+		h.must(err)
+	}
+	members := func(want int) {
+		t.Helper()
+		if n := h.count(fmt.Sprintf(`SELECT count(*) FROM copies WHERE members = %d`, want)); n != 1 {
+			t.Errorf("no email has %d members", want)
+		}
+	}
+	members(3 * many)
+	members(3)
+	h.check()
+	_, err := h.ExpungeAny(ctx, sent, mail.UIDSet{{First: 101, Last: many + 101}})
+	h.must(err)
+	members(2 * many)
+	members(2)
+	h.check()
+	for _, id := range []mail.MailboxID{inbox, sent} {
+		_, err = h.ExpungeAny(ctx, id, everything())
+		h.must(err)
+	}
+	if c, x := h.count(`SELECT count(*) FROM copies`), h.count(`SELECT count(*) FROM expunged`); c != 0 || x != 2 {
+		t.Errorf("%d emails have copies, %d are expunged", c, x)
+	}
+	h.check()
+}
