@@ -20,6 +20,7 @@ type client struct {
 	conn     net.Conn
 	in       *bufio.Reader
 	patience time.Duration
+	cutOff   bool // the server closed before it had read all that we sent
 }
 
 func dial(from, to netip.AddrPort, patience time.Duration) (*client, net.Conn) {
@@ -29,9 +30,15 @@ func dial(from, to netip.AddrPort, patience time.Duration) (*client, net.Conn) {
 
 func (c *client) hurry() { _ = c.conn.SetDeadline(time.Now().Add(c.patience)) }
 
+// send sends octets. A server may close before it has read them all; then what it
+// said until there counts, and nothing more can be sent.
 func (c *client) send(octets string) error {
 	c.hurry()
 	_, err := io.WriteString(c.conn, octets)
+	if errors.Is(err, io.ErrClosedPipe) && !c.cutOff {
+		c.cutOff = true
+		return nil
+	}
 	return err
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"yubin/internal/testkit/memnet"
 )
 
 // echo greets, answers each line in capitals, "list" with two lines in an
@@ -138,6 +140,26 @@ func TestFaultyFilesAreRefused(t *testing.T) {
 		"# RFC 1\nwait long", "# RFC 1\nconnect", "# RFC 1\nconnect 1 over there", "# RFC 1\nclose x"} {
 		if _, err := Parse("x", text); err == nil {
 			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+// TestServerClosesInTheMidst: a server that closes before it has read all of a long
+// text has said what it said; nothing can be sent after that.
+func TestServerClosesInTheMidst(t *testing.T) {
+	long := strings.Repeat("x", 3*memnet.Window)
+	impatient := Server{Patience: time.Second, Serve: func(c net.Conn) {
+		_, _ = io.ReadFull(c, make([]byte, memnet.Window))
+		fmt.Fprint(c, "enough\r\n")
+		_ = c.Close()
+	}}
+	for end, want := range map[string]string{"close": "", "C: more": "closed pipe", "S: more": "EOF"} {
+		f, err := Parse("x", "# RFC 1\nC!: "+long+"\nS: enough\n"+end+"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Play(f, impatient); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", end, err, want)
 		}
 	}
 }
