@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -328,6 +329,62 @@ func TestChannelBindingIsASwitch(t *testing.T) {
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestSessionsOfAccount: who has as many sessions as limits.sessions_per_account
+// allows hears so in the words of each protocol, and is not taken for somebody who
+// guesses passwords; when a session has ended there is room for another.
+func TestSessionsOfAccount(t *testing.T) {
+	c := limited(t)
+	c.Limits.SessionsPerAccount = 1
+	s, stop := start(t, c)
+	first := protocols[0].open(t, s, c)
+	first.say("a LOGIN bob@yubin.test secret", "a OK")
+	const text = "this account has 1 sessions, which is as many as it may have"
+	right := b64("\x00bob@yubin.test\x00secret")
+	for _, tc := range []struct {
+		protocol
+		line, want string
+	}{
+		{protocols[0], "a LOGIN bob@yubin.test secret", "a NO [LIMIT] " + text},
+		{protocols[0], "a AUTHENTICATE PLAIN " + right, "a NO [LIMIT] " + text},
+		{protocols[1], "AUTH PLAIN " + right, "-ERR [SYS/TEMP] " + text},
+		{protocols[2], "AUTH PLAIN " + right, "454 4.7.0 " + text},
+	} {
+		for range 10 { // Together more than failed logins are forgiven.
+			p := tc.open(t, s, c)
+			p.say(tc.line, tc.want+"\r\n")
+			_ = p.conn.Close()
+		}
+	}
+	first.say("b LOGOUT", "b OK")
+	_ = first.conn.Close()
+	for _, x := range protocols {
+		freed(t, s)
+		p := x.open(t, s, c)
+		p.say(x.plain+right, x.ok)
+		_ = p.conn.Close()
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// freed waits until nobody is connected.
+func freed(t *testing.T, s *Server) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		open := int64(0)
+		for _, l := range s.connections() {
+			open += int64(l.Open)
+		}
+		if open == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are open", open)
 		}
 	}
 }
