@@ -2,11 +2,17 @@ package server
 
 import (
 	"encoding/base64"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"yubin/internal/engine/journal"
+	"yubin/internal/mail"
 	"yubin/internal/proto/dsn"
 	"yubin/internal/server/admin"
+	"yubin/internal/world/obs"
 )
 
 // TestOneRecipientsFailure: an account that is removed between RCPT and the end
@@ -65,4 +71,29 @@ func TestPostmaster(t *testing.T) {
 		p.say("RCPT TO:<"+to+">", "250 ")
 	}
 	p.say("QUIT", "221 ")
+}
+
+// TestStrangersInTheJournal: what strangers have refused is remembered up to a
+// bound, and all of it is counted.
+func TestStrangersInTheJournal(t *testing.T) {
+	st, err := OpenStore(t.Context(), t.TempDir(), deps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	const refused = 10_000
+	for i := range refused {
+		st.record(journal.Entry{At: time.Now(), Kind: journal.Refused, Service: "mx", Code: 550, Enhanced: "5.1.1",
+			Remote:     netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 1000),
+			Recipients: []mail.Address{{Local: "x", Domain: "example.org"}}})
+	}
+	found, err := st.journal.Find(t.Context(), "x@example.org", time.Time{}, refused)
+	if err != nil || len(found) != obs.PerNetwork {
+		t.Errorf("%d are remembered, %v; want %d", len(found), err, obs.PerNetwork)
+	}
+	page := httptest.NewRecorder()
+	st.metrics.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	if want := `yubin_refusals_total{reason="5.1",service="mx"} 10000`; !strings.Contains(page.Body.String(), want) {
+		t.Errorf("the metrics do not say %s", want)
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"yubin/internal/world/config"
 	"yubin/internal/world/datadir"
 	"yubin/internal/world/heap"
+	"yubin/internal/world/obs"
 	"yubin/internal/world/sqldb"
 )
 
@@ -52,6 +53,7 @@ type Store struct {
 	budget    *heap.Budget // of what sessions hold; nil for no bound
 	outgoing  outgoing
 	journal   *journal.Journal
+	strangers *obs.Strangers // bounds what they have remembered
 	metrics   *metrics.Metrics
 	guests    guests
 	warner    *warner
@@ -100,6 +102,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err != nil {
 		return err
 	}
+	s.strangers = obs.NewStrangers(s.recordMore(d.Now))
 	s.admin = s.newAdmin(blobs, d)
 	return nil
 }
@@ -153,7 +156,21 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 // record remembers what happened at the door, and counts it.
 func (s *Store) record(e journal.Entry) {
 	s.metrics.Record(e)
+	if e.Kind == journal.Refused && e.User == "" && !s.strangers.Allow(e.Remote.Addr()) {
+		return
+	}
 	s.journal.Add(e)
+}
+
+// recordMore remembers that strangers were refused more often than is remembered
+// one by one.
+func (s *Store) recordMore(now func() time.Time) func([]obs.Excess) {
+	return func(all []obs.Excess) {
+		for _, e := range all {
+			s.journal.Add(journal.Entry{At: now(), Kind: journal.Refused, Service: "mx", Code: 550,
+				Remote: netip.AddrPortFrom(e.Network.Addr(), 0), Text: e.String()})
+		}
+	}
 }
 
 // Admin is the administration of the store.

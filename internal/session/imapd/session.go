@@ -128,7 +128,7 @@ func (s *session) logFailure(command string, err error) {
 
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mech, user string, cause error) {
-	l := obs.Login{Proto: "imap", Listen: s.listener.Name, Remote: s.conn.Remote().String(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
+	l := obs.Login{Proto: "imap", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
 	if st, secure := s.conn.TLS(); secure {
 		l.TLS = tls.VersionName(st.Version)
 	}
@@ -136,7 +136,7 @@ func (s *session) logLogin(mech, user string, cause error) {
 }
 
 func (s *session) logEnd(ctx context.Context, err error) {
-	s.srv.cfg.Log.Info("session end", obs.KeyProto, "imap", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote(),
+	s.srv.cfg.Log.Info("session end", obs.KeyProto, "imap", obs.KeyListen, s.listener.Name, obs.Remote(s.conn.Remote(), s.loggedIn()),
 		obs.KeyUser, s.principal.Address, obs.KeyReason, reason(ctx, err), "commands", s.commands,
 		"fetched", s.fetched, "appended", s.appended, "expunged", s.expunged)
 }

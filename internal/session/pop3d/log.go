@@ -11,12 +11,12 @@ import (
 
 // logger carries what all lines of a session have in common.
 func (s *session) logger() *slog.Logger {
-	return s.srv.cfg.Log.With(obs.KeyProto, "pop3", obs.KeyListen, s.listener.Name, obs.KeyRemote, s.conn.Remote())
+	return s.srv.cfg.Log.With(obs.KeyProto, "pop3", obs.KeyListen, s.listener.Name, obs.Remote(s.conn.Remote(), s.principal.Account != 0))
 }
 
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mech, user string, cause error) {
-	l := obs.Login{Proto: "pop3", Listen: s.listener.Name, Remote: s.conn.Remote().String(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
+	l := obs.Login{Proto: "pop3", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
 	if st, secure := s.conn.TLS(); secure {
 		l.TLS = tls.VersionName(st.Version)
 	}

@@ -29,7 +29,7 @@ func (s *session) logEnd(reason string) {
 	}
 	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "session end",
 		slog.String(obs.KeySession, s.id),
-		slog.String(obs.KeyRemote, s.remote()),
+		obs.Remote(s.client.Remote, s.client.Principal.Account != 0 || s.accepted > 0),
 		slog.String(keyHello, s.client.Hello),
 		slog.String(obs.KeyTLS, s.tls.version()),
 		slog.String(obs.KeyUser, s.client.Principal.Address.String()),
@@ -67,7 +67,7 @@ func (s *session) logRejection(r smtp.Reply, to string, cause error) {
 	}
 	attrs := []slog.Attr{
 		slog.String(obs.KeySession, s.id),
-		slog.String(obs.KeyRemote, s.remote()),
+		obs.Remote(s.client.Remote, s.client.Principal.Account != 0),
 		slog.String(obs.KeyFrom, s.client.ReversePath.String()),
 		slog.String(obs.KeyTo, to),
 		slog.Int(obs.KeyStatus, r.Code),
@@ -81,16 +81,9 @@ func (s *session) logRejection(r smtp.Reply, to string, cause error) {
 
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mechanism, user string, cause error) {
-	l := obs.Login{Session: s.id, Remote: s.remote(), User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause}
+	l := obs.Login{Session: s.id, Remote: s.client.Remote, User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause}
 	if s.tls.on {
 		l.TLS = tls.VersionName(s.tls.number)
 	}
 	obs.LogLogin(s.srv.log, l)
-}
-
-func (s *session) remote() string {
-	if !s.client.Remote.IsValid() {
-		return ""
-	}
-	return s.client.Remote.String()
 }

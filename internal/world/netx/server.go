@@ -181,7 +181,7 @@ func (s *Server) refuse(c *Conn, why Refusal) {
 func (s *Server) logRefusal(c *Conn, why Refusal) {
 	if now := time.Now(); now.Sub(s.refusalLogged) >= refusalLogEvery {
 		s.refusalLogged = now
-		s.log.Warn("connection refused", obs.KeyRemote, c.Remote(), obs.KeyReason, why.String(),
+		s.log.Warn("connection refused", obs.Remote(c.Remote(), false), obs.KeyReason, why.String(),
 			obs.KeyCount, s.Stats().Refused)
 	}
 }
@@ -192,7 +192,7 @@ func (s *Server) run(ctx context.Context, c *Conn) {
 	if s.l.Mode == ImplicitTLS {
 		if err := c.Handshake(s.l.TLS, s.l.HandshakeTimeout); err != nil {
 			s.open.badHandshake()
-			s.log.Debug("TLS handshake failed", obs.KeyRemote, c.Remote(), obs.Err(err))
+			s.log.Debug("TLS handshake failed", obs.Remote(c.Remote(), false), obs.Err(err))
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/obs"
 )
 
 // Limits bound how many connections there may be. Zero is no limit.
@@ -34,16 +35,14 @@ func (r Refusal) String() string {
 
 // When slots run short.
 const (
-	reservedPart    = 8  // of the slots is only for strangers, and as much only for who logged in; and as many may be leaving
-	scarce          = 80 // percent of the slots in use
-	scarcePatience  = 30 * time.Second
-	dire            = 95
-	direPatience    = 5 * time.Second
-	sweepEvery      = time.Second
-	recently        = time.Second // who waits no longer than this is at work
-	secondChances   = 8           // given before somebody at work is shown out
-	networkBits     = 24          // of IPv4: what counts as one network
-	networkBitsIPv6 = 48
+	reservedPart   = 8  // of the slots is only for strangers, and as much only for who logged in; and as many may be leaving
+	scarce         = 80 // percent of the slots in use
+	scarcePatience = 30 * time.Second
+	dire           = 95
+	direPatience   = 5 * time.Second
+	sweepEvery     = time.Second
+	recently       = time.Second // who waits no longer than this is at work
+	secondChances  = 8           // given before somebody at work is shown out
 )
 
 // Slots are the places for connections that listeners share.
@@ -342,12 +341,7 @@ func (s *Slots) weigh(k *crowd) {
 
 // network is what counts as one: an IPv4 /24, an IPv6 /48.
 func network(a netip.Addr) netip.Prefix {
-	n := networkBits
-	if a.Is6() {
-		n = networkBitsIPv6
-	}
-	p, _ := a.WithZone("").Prefix(n) // The zero Prefix if there is no address.
-	return p
+	return obs.Network(a)
 }
 
 // addressKey is what Limits.PerAddress counts by. A host on IPv6 owns a /64 at

@@ -5,6 +5,9 @@
 // always with the same keys. Secrets never reach the log: no passwords, no SASL
 // exchanges, no message content; callers do not pass them, and a Secret prints
 // as stars if one does.
+//
+// What strangers cause to be told is bounded by network and for all of them; see
+// Strangers.
 package obs
 
 import "log/slog"

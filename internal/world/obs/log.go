@@ -28,7 +28,7 @@ type LogOptions struct {
 }
 
 // NewLogger returns a logger that writes to w, one Write per line; whatever the
-// values hold, the line is Printable. Durations
+// values hold, the line is Printable. Lines of a Stranger are bounded. Durations
 // are seconds in JSON, and have their unit in text.
 func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: o.Level}
@@ -47,9 +47,9 @@ func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 		return a
 	}
 	if text {
-		return slog.New(slog.NewTextHandler(w, opts))
+		return slog.New(newBounded(slog.NewTextHandler(w, opts)))
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(newBounded(slog.NewJSONHandler(w, opts)))
 }
 
 // ParseLevel reads "debug", "info", "warn" or "error".

@@ -3,6 +3,7 @@ package obs
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 
 	"yubin/internal/mail"
 )
@@ -13,7 +14,7 @@ type Login struct {
 	Proto   string
 	Listen  string // name of the listener
 	Session string // "" where sessions have no name
-	Remote  string
+	Remote  netip.AddrPort
 	User    string // who it was, or was said to be
 	Mech    string
 	TLS     string // version of TLS, or "" without it
@@ -30,10 +31,13 @@ func LogLogin(log *slog.Logger, l Login) {
 	}
 	var attrs []slog.Attr
 	for _, a := range []struct{ key, value string }{
-		{KeyProto, l.Proto}, {KeyListen, l.Listen}, {KeySession, l.Session}, {KeyRemote, l.Remote},
+		{KeyProto, l.Proto}, {KeyListen, l.Listen}, {KeySession, l.Session}, {KeyRemote, ""},
 		{KeyUser, l.User}, {KeyMech, l.Mech}, {KeyTLS, l.TLS}, {KeyReason, l.Reason},
 	} {
-		if a.value != "" || a.key == KeyUser || a.key == KeyTLS {
+		switch {
+		case a.key == KeyRemote && l.Remote.IsValid():
+			attrs = append(attrs, Remote(l.Remote, l.Reason == ""))
+		case a.value != "" || a.key == KeyUser || a.key == KeyTLS:
 			attrs = append(attrs, slog.String(a.key, a.value))
 		}
 	}
