@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -16,6 +17,7 @@ import (
 	"yubin/internal/session/courier"
 	"yubin/internal/session/smtpc"
 	"yubin/internal/world/config"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/resolver"
 )
@@ -77,7 +79,7 @@ func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
 		}),
 		Now: d.Now, Rand: randv2.Float64, Log: d.Log, Observe: s.metrics.Queue,
 		Name: string(cfg.Hostname), Alone: true,
-		Limits: queueLimits(cfg.Queue), Schedule: schedule(cfg.Queue).schedule(), Grace: grace,
+		Limits: queueLimits(cfg.Queue, d.Memory), Schedule: schedule(cfg.Queue).schedule(), Grace: grace,
 	}
 }
 
@@ -119,8 +121,8 @@ func (o *outgoing) run(ctx context.Context) error {
 }
 
 // change applies what a running queue can change.
-func (o *outgoing) change(cfg config.Config) error {
-	o.queue.SetLimits(queueLimits(cfg.Queue))
+func (o *outgoing) change(cfg config.Config, m heap.Plan) error {
+	o.queue.SetLimits(queueLimits(cfg.Queue, m))
 	up, err := upstream(cfg.DNS)
 	if err != nil {
 		return err
@@ -154,8 +156,14 @@ func upstream(c config.DNS) (resolver.Upstream, error) {
 	return up, nil
 }
 
-func queueLimits(c config.Queue) queue.Limits {
-	return queue.Limits{Total: c.Concurrency, Site: queue.Limit{Concurrency: c.SiteConcurrency, PerSecond: float64(c.SiteRate)}}
+// queueLimits are those of c, of which no more is carried at a time than there is
+// memory for.
+func queueLimits(c config.Queue, m heap.Plan) queue.Limits {
+	total := cmp.Or(c.Concurrency, queue.DefaultTotal)
+	if m.Couriers > 0 {
+		total = min(total, m.Couriers)
+	}
+	return queue.Limits{Total: total, Fresh: int(m.Fresh), Site: queue.Limit{Concurrency: c.SiteConcurrency, PerSecond: float64(c.SiteRate)}}
 }
 
 func schedule(c config.Queue) timing { return timing{c.Lifetime, c.NoticeAfter, c.History} }

@@ -23,7 +23,7 @@ func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
 	s.services.Store(s.newServices(cfg, s.services.Load()))
 	s.slots.SetLimits(s.limits(cfg))
 	s.store.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
-	err = errors.Join(certErr, s.store.outgoing.change(cfg), s.changeListeners())
+	err = errors.Join(certErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
 	if certErr != nil {
 		s.cfg.TLS = old.TLS
 	}

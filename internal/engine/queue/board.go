@@ -77,6 +77,9 @@ func (b *board) setLimits(l Limits) {
 	if l.Total <= 0 {
 		l.Total = DefaultTotal
 	}
+	if l.Fresh <= 0 {
+		l.Fresh = DefaultFresh
+	}
 	b.limits = l
 	for _, s := range b.sites {
 		s.limit = b.limitOf(s.name)
@@ -174,7 +177,7 @@ func (b *board) remember(k key, of *kept, d Delivery) {
 	if of.entries == 0 {
 		size += len(of.octets)
 	}
-	if of.cut = of.cut || b.fresh+size > maxFresh; of.cut {
+	if of.cut = of.cut || b.fresh+size > b.limits.Fresh; of.cut {
 		b.unremember(e)
 		return
 	}

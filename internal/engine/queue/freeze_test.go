@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"testing"
@@ -128,13 +129,18 @@ func (h *house) subject(open mail.Opener, it spool.Item) string {
 // TestFreshIsBounded: memory of what was accepted has an end; what has no room
 // is read.
 func TestFreshIsBounded(t *testing.T) {
-	b := newBoard(Limits{})
+	for _, limit := range []int{0, 1 << 20} {
+		freshIsBounded(t, newBoard(Limits{Fresh: limit}), cmp.Or(limit, DefaultFresh))
+	}
+}
+
+func freshIsBounded(t *testing.T, b *board, most int) {
 	for i := range 300 {
 		k := key{spool.ItemID(i + 1), "mx:b.test"}
 		b.add(k, laneFresh, fmt.Sprint(i), time.Time{})
 		b.remember(k, &kept{octets: make([]byte, maxFreshOctets)}, Delivery{})
 	}
-	if b.fresh > maxFresh || b.fresh < maxFresh-maxFreshOctets-freshRow {
+	if b.fresh > most || b.fresh < most-maxFreshOctets-freshRow {
 		t.Errorf("%d octets", b.fresh)
 	}
 	for e := b.pick(time.Time{}); e != nil; e = b.pick(time.Time{}) {

@@ -11,9 +11,8 @@ import (
 )
 
 // Sizes of what is kept in memory of mail that was accepted a moment ago, so
-// that it is carried without being read again.
+// that it is carried without being read again; Limits.Fresh bounds all of it.
 const (
-	maxFresh       = 8 << 20  // octets, of all
 	maxFreshOctets = 64 << 10 // of one message; a larger one is read
 	freshRow       = 500      // about what a row and its part of an item take
 )

@@ -63,6 +63,7 @@ type Limit struct {
 // Limits bound what is sent.
 type Limits struct {
 	Total int              // transactions at a time; 0 means DefaultTotal
+	Fresh int              // octets of messages kept in memory to be carried without being read; 0 means DefaultFresh
 	Site  Limit            // of each site that is not in Sites
 	Sites map[string]Limit // by mail.NextHop.Site
 }
@@ -70,6 +71,7 @@ type Limits struct {
 // Defaults of Limits.
 const (
 	DefaultTotal       = 200
+	DefaultFresh       = 8 << 20
 	DefaultConcurrency = 20
 	firstConcurrency   = 5 // of a site not known
 )

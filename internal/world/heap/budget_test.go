@@ -255,18 +255,18 @@ func TestPlan(t *testing.T) {
 		name    string
 		root    fstest.MapFS
 		goLimit int64
-		want    Plan // in MiB, but for the last two
+		want    Plan // in MiB, but for the last three
 	}{
-		{"128 MiB", group("134217728"), 0, Plan{75, 16, 9, 4, 18, 15, 601, smallSocket}},
-		{"256 MiB", group("268435456"), 0, Plan{174, 32, 21, 10, 43, 34, 1395, smallSocket}},
-		{"1 GiB", group("1073741824"), 0, Plan{833, 64, 104, 52, 208, 166, 6668, smallSocket}},
-		{"a machine of 24 GiB", group("max"), 0, Plan{0, 64, 256, 64, 2742, 2194, MostConnections, 0}},
-		{"that machine, GOMEMLIMIT=128MiB", group("max"), 128 << 20, Plan{128, 64, 16, 8, 32, 25, 1024, 0}},
-		{"16 MiB", group("16777216"), 0, Plan{4, 8, 4, 2, 8, 0, 64, smallSocket}},
-		{"it does not say", nil, 0, Plan{0, 64, 219, 64, 438, 351, 14041, 0}},
+		{"128 MiB", group("134217728"), 0, Plan{75, 16, 9, 4, 18, 15, 2, 601, 75, smallSocket}},
+		{"256 MiB", group("268435456"), 0, Plan{174, 32, 21, 10, 43, 34, 5, 1395, 174, smallSocket}},
+		{"1 GiB", group("1073741824"), 0, Plan{833, 64, 104, 52, 208, 166, 8, 6668, 833, smallSocket}},
+		{"a machine of 24 GiB", group("max"), 0, Plan{0, 64, 256, 64, 2742, 2194, 8, MostConnections, mostCouriers, 0}},
+		{"that machine, GOMEMLIMIT=128MiB", group("max"), 128 << 20, Plan{128, 64, 16, 8, 32, 25, 4, 1024, 128, 0}},
+		{"16 MiB", group("16777216"), 0, Plan{4, 8, 4, 2, 8, 0, 0, 64, 8, smallSocket}},
+		{"it does not say", nil, 0, Plan{0, 64, 219, 64, 438, 351, 8, 14041, 1755, 0}},
 	} {
 		p := NewPlan(c.root, c.goLimit)
-		for _, n := range []*int64{&p.Limit, &p.Database, &p.Views, &p.Search, &p.Hashes, &p.Sessions} {
+		for _, n := range []*int64{&p.Limit, &p.Database, &p.Views, &p.Search, &p.Hashes, &p.Sessions, &p.Fresh} {
 			*n >>= 20
 		}
 		if p != c.want {

@@ -15,8 +15,10 @@ type Plan struct {
 	Search   int64 // what searches remember
 	Hashes   int64 // of passwords, being computed
 	Sessions int64 // what sessions hold beyond their small buffers: the Budget
+	Fresh    int64 // messages accepted a moment ago, which the queue carries without reading them again
 	// Connections is how many there may be: each costs some 16 KiB besides.
 	Connections  int
+	Couriers     int // that carry mail to other hosts at a time
 	SocketBuffer int // of the system for each direction of a connection; 0 leaves it to the system
 }
 
@@ -24,10 +26,12 @@ type Plan struct {
 const (
 	beside        = 24 << 20  // what the process takes besides heap and page caches: the program, the system for its sockets
 	perConnection = 128 << 10 // of Go's memory there is for each connection, with all that is not of connections
+	perCourier    = 128 << 10 // what one that carries takes: TLS, buffers, answers of the remote, its part of the database
 	smallSocket   = 64 << 10  // Plan.SocketBuffer where memory is bounded
 	unknownMemory = 4 << 30   // of a machine that does not say
 	// MostConnections is what no plan goes beyond.
 	MostConnections = 20_000
+	mostCouriers    = 10_000
 )
 
 // NewPlan divides what there is. root is the file system, "/". If a control
@@ -54,6 +58,8 @@ func NewPlan(root fs.FS, goLimit int64) Plan {
 	p.Search = within(inGo/16, 2<<20, 64<<20)
 	p.Hashes = max(inGo/4, 8<<20)
 	p.Sessions = inGo / 5
+	p.Fresh = within(inGo/32, 256<<10, 8<<20)
+	p.Couriers = int(within(inGo/8/perCourier, 8, mostCouriers))
 	p.Connections = int(within(inGo/perConnection, 64, MostConnections))
 	return p
 }
