@@ -48,8 +48,16 @@ func (s *Server) serveWeb(ctx context.Context) {
 // watch says what the metrics look at.
 func (s *Server) watch() {
 	s.store.metrics.Watch(metrics.Sources{
-		Queue: s.store.outgoing.queue, Sizes: s.store.db.Sizes, Folder: s.cfg.Data, Listeners: s.connections,
+		Queue: s.store.outgoing.queue, Sizes: s.store.db.Sizes, Folder: s.cfg.Data, Listeners: s.connections, Memory: s.memory,
 	})
+}
+
+// memory is how the bounds of memory stand that somebody can run into.
+func (s *Server) memory() []metrics.Memory {
+	return []metrics.Memory{
+		{Use: "sessions", BudgetStats: s.store.budget.Stats()},
+		{Use: "views", BudgetStats: s.store.mail.ViewStats()},
+	}
 }
 
 func (s *Server) connections() []metrics.Listener {

@@ -105,7 +105,7 @@ func (v *View) KeepVanished(old *View) *View {
 	if len(gone) == 0 {
 		return v
 	}
-	n := &View{modseq: v.modseq, sets: v.sets, names: v.names}
+	n := &View{modseq: v.modseq, sets: v.sets, names: v.names, line: v.line, at: v.at, own: int64(len(v.chunks)) * chunkPlace}
 	translate := n.adopt(old)
 	for c := range v.numChunks() {
 		chunk := v.chunk(c)
@@ -115,11 +115,15 @@ func (v *View) KeepVanished(old *View) *View {
 		}
 		for _, m := range merge(chunk, old.entries(gone[:mine], translate)) {
 			n.pushChunk(m)
+			if mine > 0 {
+				n.own += chunkOctets
+			}
 		}
 		gone = gone[mine:]
 	}
 	for _, m := range merge(nil, old.entries(gone, translate)) {
 		n.pushChunk(m)
+		n.own += chunkOctets
 	}
 	return n
 }

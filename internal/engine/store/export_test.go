@@ -31,3 +31,30 @@ func EmailRuns(emails ...mail.EmailID) (runs int, members int64) {
 	}
 	return len(all), members
 }
+
+// ChunkOctets is what the chunks take that are reachable from the views in memory
+// and those that are kept, each counted once.
+func (s *Store) ChunkOctets() int64 {
+	vs := s.views
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	chunks := map[*entry]bool{}
+	add := func(v *View) {
+		for c := range v.numChunks() {
+			chunks[&v.chunk(c)[0]] = true
+		}
+	}
+	for _, sl := range vs.slots {
+		if sl.view != nil {
+			add(sl.view)
+		}
+	}
+	for _, k := range vs.keepers {
+		for l := range k.lines {
+			for _, kept := range l.kept {
+				add(kept.view)
+			}
+		}
+	}
+	return int64(len(chunks)) * chunkOctets
+}

@@ -35,6 +35,19 @@ func readMoment(tx *sqldb.Tx, id mail.MailboxID) (m moment, err error) {
 	return m, err
 }
 
+// sizeOf is whose a mailbox is, and about how many octets its view takes.
+func (s *Store) sizeOf(ctx context.Context, id mail.MailboxID) (a mail.AccountID, octets int64, err error) {
+	var messages int64
+	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT t.account, t.messages FROM mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
+			WHERE m.id = $1`, id).Scan(&a, &messages)
+	})
+	if err == sqldb.ErrNoRows {
+		err = errNoMailbox()
+	}
+	return a, viewOctets(messages), err
+}
+
 // viewReader makes a view of what it reads.
 type viewReader struct {
 	view *View

@@ -33,13 +33,17 @@ func (v *View) Keywords() []string {
 	return slices.DeleteFunc(slices.Clone(v.names.list), func(name string) bool { return name == "" })
 }
 
-// SameKeywords says whether Keywords of v and o are the same list.
-func (v *View) SameKeywords(o *View) bool { return v.names == o.names }
+// KeywordNames are the names that Keywords lists, without the messages of the view.
+// Those of two views of a mailbox are equal if nothing was added between them.
+type KeywordNames struct{ names *names }
 
-// HasKeywords says whether Keywords lists all of k.
-func (v *View) HasKeywords(k mail.Keywords) bool {
+// KeywordNames returns the names of v.
+func (v *View) KeywordNames() KeywordNames { return KeywordNames{v.names} }
+
+// Has says whether all of k are among n.
+func (n KeywordNames) Has(k mail.Keywords) bool {
 	for _, name := range k.Names() {
-		if v.names.number(name) < 0 {
+		if n.names.number(name) < 0 {
 			return false
 		}
 	}

@@ -12,6 +12,12 @@ import (
 // one chunk; an arrival copies nothing.
 const chunkLen = 512
 
+// Octets of a chunk, and of what a View has to find it.
+const (
+	chunkOctets = chunkLen * 16
+	chunkPlace  = 24 + 8
+)
+
 // entry is an Entry in 16 octets: the keywords are an index into View.sets.
 type entry struct {
 	modseq uint64
@@ -36,6 +42,10 @@ type View struct {
 	sets   []words // sets[0] is empty; views of one mailbox share what they have in common
 	names  *names
 	unseen atomic.Int64 // FirstUnseen and 1; 0: nobody asked
+
+	line *line // that it is a version of; nil while it is being made
+	at   int64 // line.replaced when it was made
+	own  int64 // octets that no version of line has
 }
 
 // Len returns the number of messages.
@@ -207,13 +217,13 @@ type change struct {
 // with returns v after changes, which ascend by UID and have at most one per UID;
 // bits gives the compact form of flags and keywords.
 func (v *View) with(modseq mail.ModSeq, changes []change, bits func(state) uint32, sets func() []words) *View {
-	n := &View{modseq: modseq, chunks: v.chunks, starts: v.starts, tail: v.tail, count: v.count}
+	n := &View{modseq: modseq, chunks: v.chunks, starts: v.starts, tail: v.tail, count: v.count, line: v.line, at: v.at}
 	known := len(changes) // how many are of messages that v can have
 	for known > 0 && changes[known-1].UID > v.lastUID() {
 		known--
 	}
 	if known > 0 {
-		n = &View{modseq: modseq}
+		n = &View{modseq: modseq, line: v.line, at: v.at + int64(len(v.chunks))*chunkPlace}
 		n.rewrite(v, changes[:known], bits)
 	}
 	for _, c := range changes[known:] {
@@ -246,6 +256,7 @@ func (n *View) rewrite(v *View, changes []change, bits func(state) uint32) {
 		if mine > 0 {
 			chunk = rewriteChunk(chunk, changes[:mine], bits)
 			changes = changes[mine:]
+			n.at += chunkOctets
 		}
 		n.pushChunk(chunk)
 	}
@@ -270,9 +281,12 @@ func rewriteChunk(chunk []entry, changes []change, bits func(state) uint32) []en
 	return fresh
 }
 
+// viewOctets estimates what a view of so many messages takes, without keywords.
+func viewOctets(messages int64) int64 { return (messages/chunkLen+1)*(chunkOctets+chunkPlace) + 200 }
+
 // memory estimates the octets that v takes.
 func (v *View) memory() int64 {
-	n := int64(len(v.chunks)+1)*(chunkLen*16+32) + 200
+	n := viewOctets(int64(len(v.chunks)) * chunkLen)
 	for _, s := range v.sets {
 		n += int64(len(s)) + 16
 	}

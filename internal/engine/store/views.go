@@ -9,14 +9,18 @@ import (
 	"yubin/internal/mail"
 )
 
-// views are the current views of mailboxes, within a memory budget.
+// views are the current views of mailboxes, and what sessions keep of older ones
+// (keep.go), within a memory budget.
 type views struct {
 	budget int64
 
-	mu     sync.Mutex
-	slots  map[mail.MailboxID]*slot
-	recent list.List // of *slot with a view, last used first
-	memory int64
+	mu      sync.Mutex
+	slots   map[mail.MailboxID]*slot
+	recent  list.List // of *slot with a view that nobody keeps, last used first
+	memory  int64     // of slots, those being loaded counted in
+	old     int64     // of versions before the current ones
+	keepers map[mail.AccountID]*keeper
+	refused uint64
 }
 
 // slot is the view of one mailbox. While loaded is open its view is being read
@@ -27,7 +31,7 @@ type slot struct {
 	view    *View
 	sets    map[words]uint32 // index into view.sets
 	memory  int64
-	at      *list.Element
+	at      *list.Element // of recent; nil while somebody keeps a view
 
 	loaded  chan struct{} // closed when loading ended, well or not
 	pending []commit
@@ -41,12 +45,12 @@ type commit struct {
 }
 
 func newViews(budget int64) *views {
-	return &views{budget: budget, slots: make(map[mail.MailboxID]*slot)}
+	return &views{budget: budget, slots: make(map[mail.MailboxID]*slot), keepers: make(map[mail.AccountID]*keeper)}
 }
 
 // View returns the current view of a mailbox: every commit that returned is in
 // it. The first call reads the mailbox from the database. NotFound if there is
-// no such mailbox.
+// no such mailbox, Unavailable if there is no memory for one more view.
 func (s *Store) View(ctx context.Context, id mail.MailboxID) (*View, error) {
 	for {
 		v, sl, loads := s.views.get(id)
@@ -54,7 +58,7 @@ func (s *Store) View(ctx context.Context, id mail.MailboxID) (*View, error) {
 		case v != nil:
 			return v, nil
 		case loads:
-			return s.views.load(ctx, sl, s.readView)
+			return s.views.load(ctx, sl, s.sizeOf, s.readView)
 		}
 		select {
 		case <-sl.loaded:
@@ -78,14 +82,25 @@ func (vs *views) get(id mail.MailboxID) (v *View, sl *slot, loads bool) {
 	case sl.view == nil:
 		return nil, sl, false
 	}
-	vs.recent.MoveToFront(sl.at)
+	if sl.at != nil {
+		vs.recent.MoveToFront(sl.at)
+	}
 	return sl.view, sl, false
 }
 
 // load reads a view and brings it up to date with what was committed meanwhile.
 func (vs *views) load(ctx context.Context, sl *slot,
+	size func(context.Context, mail.MailboxID) (mail.AccountID, int64, error),
 	read func(context.Context, mail.MailboxID) (*View, map[words]uint32, error)) (*View, error) {
-	v, sets, err := read(ctx, sl.mailbox)
+	var v *View
+	var sets map[words]uint32
+	account, octets, err := size(ctx, sl.mailbox)
+	if err == nil {
+		err = vs.reserve(sl, account, octets)
+	}
+	if err == nil {
+		v, sets, err = read(ctx, sl.mailbox)
+	}
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	defer close(sl.loaded)
@@ -96,8 +111,10 @@ func (vs *views) load(ctx context.Context, sl *slot,
 		if vs.slots[sl.mailbox] == sl {
 			delete(vs.slots, sl.mailbox)
 		}
+		vs.memory -= sl.memory
 		return nil, err
 	}
+	v.line = &line{slot: sl, account: account}
 	sl.view, sl.sets = v, sets
 	for _, c := range sl.pending {
 		if c.modseq > v.modseq {
@@ -107,13 +124,15 @@ func (vs *views) load(ctx context.Context, sl *slot,
 	sl.pending = nil
 	sl.at = vs.recent.PushFront(sl)
 	vs.weigh(sl)
-	vs.evict()
+	vs.evict(0)
 	return sl.view, nil
 }
 
 // apply brings the view of a mailbox to a commit, if there is one. Commits must
 // come in order.
 func (vs *views) apply(id mail.MailboxID, c commit) {
+	var out []Yielder
+	defer func() { yield(out) }()
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	sl := vs.slots[id]
@@ -130,7 +149,10 @@ func (vs *views) apply(id mail.MailboxID, c commit) {
 		return
 	}
 	vs.weigh(sl)
-	vs.evict()
+	vs.count(sl.view.line)
+	if vs.evict(0); !vs.fits(0) {
+		out = vs.showOut(0, 0)
+	}
 }
 
 // drop forgets the view of a mailbox that is gone.
@@ -149,9 +171,15 @@ func (vs *views) drop(id mail.MailboxID) {
 }
 
 func (vs *views) remove(sl *slot) {
-	vs.recent.Remove(sl.at)
+	if sl.at != nil {
+		vs.recent.Remove(sl.at)
+		sl.at = nil
+	}
 	vs.memory -= sl.memory
+	sl.memory = 0
 	delete(vs.slots, sl.mailbox)
+	sl.view.line.slot = nil
+	vs.count(sl.view.line)
 }
 
 func (vs *views) weigh(sl *slot) {
@@ -160,9 +188,13 @@ func (vs *views) weigh(sl *slot) {
 	sl.memory = m
 }
 
-// evict forgets the views longest unused until the rest fits; never the last.
-func (vs *views) evict() {
-	for vs.memory > vs.budget && vs.recent.Len() > 1 {
+// fits says whether there is room for that many octets more.
+func (vs *views) fits(more int64) bool { return vs.memory+vs.old+more <= vs.budget }
+
+// evict forgets the views longest unused until the rest fits with more octets;
+// those that somebody keeps stay, and the last one does if no more is wanted.
+func (vs *views) evict(more int64) {
+	for !vs.fits(more) && (vs.recent.Len() > 1 || more > 0 && vs.recent.Len() > 0) {
 		vs.remove(vs.recent.Back().Value.(*slot))
 	}
 }

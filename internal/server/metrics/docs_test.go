@@ -36,7 +36,8 @@ func everything(t *testing.T) (families []*dto.MetricFamily) {
 		q := &fakeQueue{sites: []queue.SiteStatus{{Site: "mx:example.org"}}}
 		m.Watch(Sources{Queue: q, Folder: folder,
 			Listeners: func() []Listener { return []Listener{{"imap", "imaps", netx.Stats{}}} },
-			Sizes:     func() (sqldb.Sizes, error) { return sqldb.Sizes{}, nil }})
+			Sizes:     func() (sqldb.Sizes, error) { return sqldb.Sizes{}, nil },
+			Memory:    func() []Memory { return []Memory{{Use: "sessions"}, {Use: "views"}} }})
 		go m.Run(t.Context())
 		observe(m)
 		m.Record(journal.Entry{Kind: journal.Accepted, Service: "mx"})

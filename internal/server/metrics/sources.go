@@ -7,6 +7,7 @@ import (
 
 	"yubin/internal/engine/queue"
 	"yubin/internal/world/files"
+	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/sqldb"
 )
@@ -24,11 +25,18 @@ type Listener struct {
 	netx.Stats
 }
 
+// Memory is memory of one use that has a bound.
+type Memory struct {
+	Use string // "sessions"
+	heap.BudgetStats
+}
+
 // Sources are what is looked at when somebody asks. What is nil is left out.
 type Sources struct {
 	Queue     Queue
 	Listeners func() []Listener
 	Sizes     func() (sqldb.Sizes, error)
+	Memory    func() []Memory
 	Folder    string // the data folder, for the room on its disk; "" for none
 }
 
@@ -42,6 +50,9 @@ var (
 	overDesc = desc("yubin_connections_refused_total", "Connections that were refused because of a limit.", "service", "protocol", "limit")
 	tlsDesc  = desc("yubin_tls_handshakes_failed_total", "Connections that ended in their TLS handshake.", "service", "protocol")
 	sizeDesc = desc("yubin_store_bytes", "Octets of the files of the database.", "file")
+	heldDesc = desc("yubin_memory_held_bytes", "Octets of memory that are held, of those that have a bound.", "use")
+	mostDesc = desc("yubin_memory_limit_bytes", "Octets of memory that may be held.", "use")
+	fullDesc = desc("yubin_memory_refused_total", "Times that somebody was refused or shown out for want of memory.", "use")
 	roomDesc = desc("yubin_disk_free_bytes", "Octets that may still be written on the disk of the data folder.")
 )
 
@@ -61,7 +72,7 @@ func count(out chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ..
 type watched struct{ m *Metrics }
 
 func (w watched) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc} {
+	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc, heldDesc, mostDesc, fullDesc} {
 		out <- d
 	}
 }
@@ -75,6 +86,13 @@ func (w watched) Collect(out chan<- prometheus.Metric) {
 		if sizes, err := from.Sizes(); err == nil {
 			gauge(out, sizeDesc, float64(sizes.Database), "database")
 			gauge(out, sizeDesc, float64(sizes.WAL), "wal")
+		}
+	}
+	if from.Memory != nil {
+		for _, m := range from.Memory() {
+			gauge(out, heldDesc, float64(m.Held), m.Use)
+			gauge(out, mostDesc, float64(m.Total), m.Use)
+			count(out, fullDesc, m.Refused, m.Use)
 		}
 	}
 	if from.Folder != "" {

@@ -15,12 +15,13 @@ type selected struct {
 	id       mail.MailboxID
 	name     mail.MailboxName // when it was selected
 	readOnly bool
-	view     *store.View   // what the client has been told; its positions are the sequence numbers
-	since    mail.ModSeq   // the client was told of all that vanished up to here
-	named    *store.View   // its keywords are those that the client was told of,
-	namedToo mail.Keywords // and these
-	recent   mail.UIDSet   // messages that are \Recent in this session; empty in rev2
-	saved    mail.UIDSet   // "$"; names of messages long gone do no harm (RFC 5182)
+	view     *store.View        // what the client has been told; its positions are the sequence numbers
+	keep     store.Keep         // of view
+	since    mail.ModSeq        // the client was told of all that vanished up to here
+	named    store.KeywordNames // those that the client was told of,
+	namedToo mail.Keywords      // and these
+	recent   mail.UIDSet        // messages that are \Recent in this session; empty in rev2
+	saved    mail.UIDSet        // "$"; names of messages long gone do no harm (RFC 5182)
 	// told are the versions of messages that the client knows already though
 	// view does not have them: its own changes, and what FETCH answered.
 	told []version
@@ -63,6 +64,12 @@ func lastUID(v *store.View) mail.UID {
 		return 0
 	}
 	return v.At(v.Len()).UID
+}
+
+// see makes v what the client has been told of the mailbox.
+func (s *session) see(v *store.View) {
+	s.box.view = v
+	s.srv.cfg.Messages.Keep(&s.box.keep, v, s.conn)
 }
 
 // countRecent counts the \Recent messages in view.
@@ -156,7 +163,7 @@ func (s *session) announce(now *store.View) {
 			s.out.Expunge(uint32(seq))
 		}
 	}
-	b.view = now
+	s.see(now)
 	if delta.Added > 0 {
 		s.out.Exists(uint32(now.Len()))
 		if !s.rev2 {

@@ -208,7 +208,7 @@ func (f *fetcher) nameKeywords(ctx context.Context, rows []store.Row) error {
 	var last mail.Keywords
 	for i := range rows {
 		k := rows[i].Keywords
-		if !f.flags || k == last || k == b.namedToo || b.named.HasKeywords(k) {
+		if !f.flags || k == last || k == b.namedToo || b.named.Has(k) {
 			last = k
 			continue
 		}

@@ -97,6 +97,7 @@ type Mailboxes interface {
 type Messages interface {
 	search.Rows
 	View(ctx context.Context, id mail.MailboxID) (*store.View, error)
+	Keep(k *store.Keep, v *store.View, who store.Yielder)
 	SetFlags(ctx context.Context, id mail.MailboxID, uids mail.UIDSet, c store.FlagChange) (mail.UIDSet, error)
 	Copy(ctx context.Context, from mail.MailboxID, uids mail.UIDSet, to mail.MailboxID) (store.Copied, error)
 	Move(ctx context.Context, from mail.MailboxID, uids mail.UIDSet, to mail.MailboxID) (store.Copied, error)

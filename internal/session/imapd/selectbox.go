@@ -51,10 +51,12 @@ func (s *session) open(ctx context.Context, b *selected) (store.Mailbox, error) 
 	}
 	b.id = row.ID
 	s.box = b
-	if b.view, err = s.firstView(ctx, &row); err != nil {
+	view, err := s.firstView(ctx, &row)
+	if err != nil {
 		return row, err
 	}
-	b.since = b.view.ModSeq()
+	s.see(view)
+	b.since = view.ModSeq()
 	row.UIDNext = max(row.UIDNext, b.lastUID()+1)
 	return row, nil
 }
@@ -93,7 +95,7 @@ func (s *session) describe(b *selected, row *store.Mailbox) {
 // nameKeywords tells the client which flags and keywords apply, if now has others
 // than it knows: a keyword is named before any message has it (RFC 9051 §7.3.5).
 func (s *session) nameKeywords(now *store.View) {
-	if b := s.box; b.named == nil || !now.SameKeywords(b.named) {
+	if b := s.box; b.named != now.KeywordNames() {
 		s.tellNames(now, "")
 	}
 }
@@ -101,7 +103,7 @@ func (s *session) nameKeywords(now *store.View) {
 // tellNames writes the flags and keywords of now, and some that are newer.
 func (s *session) tellNames(now *store.View, more mail.Keywords) {
 	b := s.box
-	b.named, b.namedToo = now, more
+	b.named, b.namedToo = now.KeywordNames(), more
 	names := flagNames(now, more)
 	s.out.Flags(names...)
 	permanent := slices.Clone(names)

@@ -79,7 +79,12 @@ func (s *session) state() imap.State {
 }
 
 // leave deselects the mailbox.
-func (s *session) leave() { s.box = nil }
+func (s *session) leave() {
+	if s.box != nil {
+		s.srv.cfg.Messages.Keep(&s.box.keep, nil, nil)
+	}
+	s.box = nil
+}
 
 // mailboxName checks a name that a client gave.
 func mailboxName(name string) (mail.MailboxName, error) { return mail.ParseMailboxName(name) }
