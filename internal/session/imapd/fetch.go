@@ -165,40 +165,62 @@ func (f *fetcher) skipDamaged(ctx context.Context, uids []mail.UID, why error) e
 // rows answers for uids, of which there are rows, and closes what they hold.
 func (f *fetcher) rows(ctx context.Context, rows []store.Row, uids []mail.UID) error {
 	defer closeRows(rows)
-	changed, err := f.markSeen(ctx, rows)
-	if err == nil {
-		err = f.nameKeywords(ctx, rows)
-	}
-	if err != nil {
-		return err
-	}
-	for i := range rows {
-		row := &rows[i]
-		for ; len(uids) > 0 && uids[0] <= row.UID; uids = uids[1:] {
-			if uids[0] < row.UID {
-				f.lost(uids[0])
+	for len(rows) > 0 {
+		some := rows[:f.atOnce(rows)]
+		rows = rows[len(some):]
+		changed, err := f.markSeen(ctx, some)
+		if err == nil {
+			err = f.nameKeywords(ctx, some)
+		}
+		if err != nil {
+			return err
+		}
+		for i := range some {
+			row := &some[i]
+			for ; len(uids) > 0 && uids[0] <= row.UID; uids = uids[1:] {
+				if uids[0] < row.UID {
+					f.lost(uids[0])
+				}
 			}
-		}
-		e, marked := changed[row.UID]
-		if marked {
-			row.Entry = e
-		} else if seq, known := f.s.box.view.Seq(row.UID); row.Gone && known {
-			row.Entry = f.s.box.view.At(seq)
-		}
-		if err := f.row(row, marked); err != nil {
-			return err
-		}
-		if err := f.s.out.Err(); err != nil {
-			return err
-		}
-		if err := f.work.Err(); err != nil {
-			return err
+			e, marked := changed[row.UID]
+			if marked {
+				row.Entry = e
+			} else if seq, known := f.s.box.view.Seq(row.UID); row.Gone && known {
+				row.Entry = f.s.box.view.At(seq)
+			}
+			if err := f.row(row, marked); err != nil {
+				return err
+			}
+			if err := f.s.out.Err(); err != nil {
+				return err
+			}
+			if err := f.work.Err(); err != nil {
+				return err
+			}
 		}
 	}
 	for _, uid := range uids {
 		f.lost(uid)
 	}
 	return nil
+}
+
+// seenOctets is of how many octets of messages \Seen is set at once: they are read
+// before, as it is not set of what cannot be read.
+const seenOctets = 4 << 20
+
+// atOnce is how many of rows get \Seen at once.
+func (f *fetcher) atOnce(rows []store.Row) int {
+	if !f.seen {
+		return len(rows)
+	}
+	n, octets := 1, rows[0].Size
+	for ; n < len(rows); n++ {
+		if octets += rows[n].Size; octets > seenOctets {
+			break
+		}
+	}
+	return n
 }
 
 // nameKeywords names those of rows that are newer than what the client knows; a
@@ -254,12 +276,20 @@ func closeRows(rows []store.Row) {
 	}
 }
 
-// markSeen sets \Seen of those rows that lack it, if the items ask for it, and
-// returns their new entries.
+// markSeen sets \Seen of those rows that lack it and can be read, if the items
+// ask for it, and returns their new entries.
 func (f *fetcher) markSeen(ctx context.Context, rows []store.Row) (map[mail.UID]store.Entry, error) {
 	var unseen mail.UIDSet
 	for i := range rows {
-		if f.seen && !rows[i].Gone && rows[i].Flags&mail.Seen == 0 {
+		if !f.seen || rows[i].Gone || rows[i].Flags&mail.Seen != 0 {
+			continue
+		}
+		m := fetchedMessage{f: f, row: &rows[i]}
+		ready, err := m.ready()
+		if err != nil {
+			return nil, err
+		}
+		if ready {
 			unseen.Add(rows[i].UID)
 		}
 	}
@@ -284,7 +314,8 @@ func (f *fetcher) markSeen(ctx context.Context, rows []store.Row) (map[mail.UID]
 }
 
 // row writes the FETCH response of one message. marked says that its flags just
-// changed, so that they belong into the response (RFC 9051 §6.4.5).
+// changed, so that they belong into the response (RFC 9051 §6.4.5), after it was
+// found ready.
 func (f *fetcher) row(row *store.Row, marked bool) error {
 	b := f.s.box
 	seq, known := b.view.Seq(row.UID)
@@ -292,7 +323,9 @@ func (f *fetcher) row(row *store.Row, marked bool) error {
 		return nil
 	}
 	m := &fetchedMessage{f: f, row: row}
-	if ready, err := m.ready(); !ready {
+	if marked {
+		m.open()
+	} else if ready, err := m.ready(); !ready {
 		return err
 	}
 	w := f.s.out.Fetch(uint32(seq))

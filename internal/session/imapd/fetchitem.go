@@ -51,17 +51,9 @@ func (m *fetchedMessage) item(i int) error {
 // that has begun cannot be taken back. False leaves the message out; the
 // fetcher notes why. An error ends the command.
 func (m *fetchedMessage) ready() (bool, error) {
-	if m.f.need&store.NeedContent != 0 && m.row.Content == nil {
+	if !m.open() {
 		m.f.unreadable = true
 		return false, nil
-	}
-	if m.f.need&store.NeedParts != 0 {
-		root, err := message.DecodeStructure(m.row.Parts)
-		if err != nil {
-			m.f.unreadable = true
-			return false, nil
-		}
-		m.root = root
 	}
 	for i, it := range m.f.items {
 		if needOf(it)&store.NeedContent != 0 && !m.readable(i) {
@@ -76,6 +68,20 @@ func (m *fetchedMessage) ready() (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// open reads which parts there are, if an item needs them, and says whether what
+// the store gave can be used.
+func (m *fetchedMessage) open() bool {
+	if m.f.need&store.NeedContent != 0 && m.row.Content == nil {
+		return false
+	}
+	if m.f.need&store.NeedParts == 0 {
+		return true
+	}
+	root, err := message.DecodeStructure(m.row.Parts)
+	m.root = root
+	return err == nil
 }
 
 // readable says whether the octets that the item at i needs are undamaged.

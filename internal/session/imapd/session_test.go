@@ -270,6 +270,16 @@ func TestDamagedFile(t *testing.T) {
 			t.Errorf("%s: %s, %.300s", cmd, got, log)
 		}
 	}
+	for _, item := range []string{"RFC822", "BODY[]", "BODY[TEXT]", "BINARY[1]", "BODY[]<196608.10>"} {
+		c.run(`STORE 1:2 -FLAGS.SILENT (\Seen)`)
+		got := c.run("FETCH 1:2 %s", item)
+		c.log = nil
+		c.run("FETCH 1:2 FLAGS")
+		if log := strings.Join(c.log, "\n"); !strings.HasPrefix(got, "NO [SERVERBUG]") ||
+			!strings.Contains(log, `* 1 FETCH (FLAGS (\Recent))`) || !strings.Contains(log, `* 2 FETCH (FLAGS (\Seen`) {
+			t.Errorf("%s: %s, what cannot be read is not seen: %s", item, got, log)
+		}
+	}
 	h.must(os.WriteFile(files[0], was, 0o600))
 }
 
