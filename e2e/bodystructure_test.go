@@ -12,6 +12,18 @@ type node struct {
 	leaf bool
 }
 
+// String shows a value; NIL is one that is not there.
+func (n node) String() string {
+	if n.leaf {
+		return n.text
+	}
+	var parts []string
+	for _, c := range n.list {
+		parts = append(parts, c.String())
+	}
+	return "(" + strings.Join(parts, " ") + ")"
+}
+
 // readList reads the parenthesized list at the start of s. literals are what
 // stood for each "{n}".
 func readList(s string, literals [][]byte) (node, error) {

@@ -15,8 +15,9 @@ type dovecot struct {
 	Host, Domain, Address string
 }
 
-// The password of Dovecot's people: friend and other at dovecot.test, who have
-// mailboxes, and smart, for whom it answers when Postfix asks.
+// The password of Dovecot's people: friend and other at dovecot.test and
+// passed at postfix.test, who have mailboxes, and smart, for whom it answers when
+// Postfix asks.
 const secret = "a secret of Dovecot's"
 
 // startDovecot runs Debian's Dovecot for dovecot.test.
@@ -25,12 +26,12 @@ func (n *corner) startDovecot() *peer {
 	p := n.newPeer("dovecot", "mx.dovecot.test")
 	p.file("etc/dovecot/dovecot.conf", fill(n.t, "dovecot.conf", dovecot{readerUID, p.host, p.domain(), p.address()}))
 	var users strings.Builder
-	for _, user := range []string{"friend@dovecot.test", "other@dovecot.test", "smart"} {
+	for _, user := range []string{"friend@dovecot.test", "other@dovecot.test", "passed@postfix.test", "smart"} {
 		fmt.Fprintf(&users, "%s:{PLAIN}%s::::::\n", user, secret)
 	}
 	p.file("etc/dovecot/users", users.String())
 	p.start("/usr/sbin/dovecot", "-F")
-	for _, port := range []int{24, 143, 12345} {
+	for _, port := range []int{24, 110, 143, 12345} {
 		p.await(port)
 	}
 	return p

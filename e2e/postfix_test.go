@@ -20,15 +20,16 @@ type postfix struct {
 	Restrictions          string // of recipients
 	Login                 string // address and port of a Dovecot that knows passwords
 	Room                  int    // octets of a message
+	Transport             string // to mailboxes
 }
 
-// startPostfix runs Debian's Postfix for postfix.test, where friend, other and
-// 郵便 have mailboxes.
+// startPostfix runs Debian's Postfix for postfix.test, where friend, other, 郵便
+// and passed have mailboxes.
 func (n *corner) startPostfix(set func(*postfix)) *peer {
 	n.t.Helper()
 	p := n.newPeer("postfix", "mx.postfix.test")
 	c := postfix{UID: readerUID, Host: p.host, Domain: p.domain(), Address: p.address(), ServerTLS: "may", ClientTLS: "may",
-		Restrictions: "permit_mynetworks, reject_unauth_destination", Login: n.address("mx.dovecot.test") + ":12345", Room: 30_000_000}
+		Restrictions: "permit_mynetworks, reject_unauth_destination", Login: n.address("mx.dovecot.test") + ":12345", Room: 30_000_000, Transport: "virtual"}
 	if set != nil {
 		set(&c)
 	}

@@ -11,11 +11,11 @@ import (
 func (p *Parser) envelopeField(env *Envelope, refs *references, name, value []byte) {
 	switch string(name) {
 	case "date":
-		p.unfoldOnce(&env.Date, value)
+		p.unfoldOnce(&env.Date, folded(value))
 	case "subject":
 		p.unfoldOnce(&env.Subject, value)
 	case "message-id":
-		p.unfoldOnce(&env.MessageID, value)
+		p.unfoldOnce(&env.MessageID, folded(value))
 	case "in-reply-to":
 		p.unfoldOnce(&env.InReplyTo, value)
 	case "references":
@@ -33,6 +33,17 @@ func (p *Parser) envelopeField(env *Envelope, refs *references, name, value []by
 	case "bcc":
 		p.addressField(&env.Bcc, value)
 	}
+}
+
+// folded cuts a value before the first stray line: there is none in it that would
+// make sense of a date or an id.
+func folded(value []byte) []byte {
+	for n := lineLen(value); n < len(value); n += lineLen(value[n:]) {
+		if !isWSP(value[n]) {
+			return value[:n]
+		}
+	}
+	return value
 }
 
 // unfoldOnce takes the first of a field, and notes if there are more.

@@ -81,3 +81,13 @@ func TestTraceSize(t *testing.T) {
 		t.Errorf("no trace has %d octets", n)
 	}
 }
+
+// TestStrayLineInEnvelope: a line that a program broke goes on in a subject and in
+// a list of addresses; a date and an id end before it.
+func TestStrayLineInEnvelope(t *testing.T) {
+	e := Parse([]byte(crlf("Date: Mon, 1 Jan 2024\n 10:00:00 +0100\nstray\nMessage-ID: <1@a>\n: x\nSubject: long\nand broken\nTo: a@b,\nc@d\n\ntext\n"))).Envelope
+	got := []string{string(e.Date), string(e.MessageID), string(e.Subject)}
+	if want := "Mon, 1 Jan 2024 10:00:00 +0100|<1@a>|long and broken"; strings.Join(got, "|") != want || len(e.To) != 2 {
+		t.Errorf("%q and %d addresses, want %s", got, len(e.To), want)
+	}
+}

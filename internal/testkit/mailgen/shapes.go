@@ -64,15 +64,21 @@ func (g *Generator) returned() Message {
 	return Message{Octets: []byte(h + "\n" + g.text(3)), Structure: "text/plain"}
 }
 
-// parameters has a file whose name is written in one of many ways.
+// parameters has files whose names are written in all the ways there are.
 func (g *Generator) parameters() Message {
-	name := pick(g, "name*=iso-2022-jp'ja'a%8ab", "title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "name*0*=utf-8''a%20;\n name*1=\"b c\";\n name*2*=%E2%82%AC",
+	names := [...]string{"name*=iso-2022-jp'ja'a%8ab", "title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "name*0*=utf-8''a%20;\n name*1=\"b c\";\n name*2*=%E2%82%AC",
 		"name*0=\"part one\";\n name*1=\" part two.txt\"", "name*1=second; name*0=first", "name*0*=utf-8''%e2%82; name*1*=%ac; name*2=\"it's\"", "name*1=b; name*3=d", "name*1=alone", "name*0*=us-ascii'en'%E4; name=plain; name*=utf-8''%C3%A4",
 		"name==?utf-8?B?5YaZ55yfLmpwZw==?=", "name=\"=?utf-8?Q?Gr=C3=BC=C3=9Fe.txt?=\"", "name=\"Gr\xc3\xbc\xc3\x9fe.txt\"", "name=\"Gr\xfc\xdfe.txt\"", "name=Gr\xfc\xdfe.txt",
-		"name=two words.txt", "name=\"a \\\"quoted\\\" name\"", "name=(a comment) x.txt (another)", "Name=Upper.TXT; CHARSET=US-ASCII", "name=\"\"", "name*=utf-8'de'", "name*=no quotes")
-	disposition := pick(g, "attachment; file"+name, "inline;\n\tfile"+name, "attachment", "=?utf-8?q?attachment?=; file"+name)
+		"name=two words.txt", "name=\"a \\\"quoted\\\" name\"", "name=(a comment) x.txt (another)", "Name=Upper.TXT; CHARSET=US-ASCII", "name=\"\"", "name*=utf-8'de'", "name*=no quotes"}
 	h := g.header("parameters", "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"par am\"\n")
-	return Message{Octets: []byte(h + "\n--par am\nContent-Type: text/plain; " + name + "\nContent-Disposition: " + disposition + "\n\ntext\n--par am--\n"), Structure: "multipart/mixed(text/plain)"}
+	var body strings.Builder
+	for i, name := range names {
+		disposition := [...]string{"attachment; file" + name, "inline;\n\tfile" + name, "attachment"}[i%3]
+		fmt.Fprintf(&body, "--par am\nContent-Type: text/plain; %s\nContent-Disposition: %s\n\ntext\n", name, disposition)
+	}
+	body.WriteString("--par am\nContent-Type: text/plain\nContent-Disposition: =?utf-8?q?attachment?=; filename=x\n\ntext\n")
+	return Message{Octets: []byte(h + "\n" + body.String() + "--par am--\n"),
+		Structure: "multipart/mixed(" + strings.Repeat("text/plain,", len(names)) + "text/plain)"}
 }
 
 // utf8Header is as RFC 6532 has it.
