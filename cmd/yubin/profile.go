@@ -1,9 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -11,6 +11,7 @@ import (
 
 	"yubin/internal/server/admin"
 	"yubin/internal/world/datadir"
+	"yubin/internal/world/files"
 )
 
 type profileCmd struct {
@@ -38,7 +39,7 @@ func (c *profileCmd) Run(e *env) error {
 	if c.Seconds > 0 {
 		fmt.Fprintf(e.stderr, "watching the server for %d seconds\n", c.Seconds)
 	}
-	if err := c.write(ctx, client); err != nil {
+	if err := files.WriteFile(c.File, func(w io.Writer) error { return client.Profile(ctx, c.Kind, c.Seconds, w) }); err != nil {
 		return err
 	}
 	tool := "go tool pprof -http=:"
@@ -52,19 +53,6 @@ type profiled struct {
 	Kind    string `json:"kind"`
 	File    string `json:"file"`
 	Seconds int    `json:"seconds,omitempty"`
-}
-
-// write leaves no file behind that is not whole.
-func (c *profileCmd) write(ctx context.Context, client *admin.Client) error {
-	f, err := os.OpenFile(c.File, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(client.Profile(ctx, c.Kind, c.Seconds, f), f.Close())
-	if err != nil {
-		_ = os.Remove(c.File)
-	}
-	return err
 }
 
 // running returns a client of the server at p, which must run.

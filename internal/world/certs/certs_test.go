@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -288,4 +290,19 @@ func (w *world) leaf(f Files) *x509.Certificate {
 		w.t.Fatal(err)
 	}
 	return pair.Leaf
+}
+
+// TestOddFiles: what is no regular file, or is too large, is refused at once.
+func TestOddFiles(t *testing.T) {
+	dir := t.TempDir()
+	large, fifo := filepath.Join(dir, "large"), filepath.Join(dir, "fifo")
+	if err := errors.Join(os.WriteFile(large, make([]byte, MaxFile+1), 0o600), syscall.Mkfifo(fifo, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{large: "has over 1048576 octets", fifo: "is no regular file", dir: "is a folder", "/dev/zero": "is no regular file"} {
+		_, err := Open(Options{Files: []Files{{Cert: name, Key: name}}, Now: time.Now})
+		if err == nil || !strings.Contains(err.Error(), "certificate file "+name+" "+want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // pair is one certificate from its files.
@@ -35,6 +38,22 @@ type stamps struct{ cert, key stamp }
 
 func (p *pair) current() *loaded { return p.now.Load() }
 
+// MaxFile is how many octets the file of a certificate or a key may have.
+const MaxFile = 1 << 20
+
+// Load reads a certificate and its key, which are regular files.
+func Load(f Files) (tls.Certificate, error) {
+	cert, err := files.ReadFile(f.Cert, MaxFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := files.ReadFile(f.Key, MaxFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
 // load reads the files for the first time.
 func (p *pair) load() error {
 	_, err := p.reload()
@@ -54,7 +73,7 @@ func (p *pair) reload() (news bool, err error) {
 		return false, p.fault
 	}
 	p.tried, p.fault = st, nil
-	cert, err := tls.LoadX509KeyPair(p.files.Cert, p.files.Key)
+	cert, err := Load(p.files)
 	if err != nil {
 		p.fault = p.explain(err)
 		return true, p.fault
@@ -97,6 +116,9 @@ func (p *pair) explain(err error) error {
 		return fmt.Errorf("certificate file %s may not be read: give the user that runs yubin the right to read it and to enter its folders", path.Path)
 	case errors.As(err, &path):
 		return fmt.Errorf("certificate file %s cannot be read: %w", path.Path, err)
+	}
+	if kind := mail.KindOf(err); kind == mail.Forbidden || kind == mail.TooLarge {
+		return fmt.Errorf("certificate file %w: name a file with a certificate or a key in PEM", err)
 	}
 	return fmt.Errorf("certificate %s with key %s does not load: both must be PEM and belong together: %w", p.files.Cert, p.files.Key, err)
 }

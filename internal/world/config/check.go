@@ -1,12 +1,13 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"yubin/internal/world/certs"
 )
 
 // check finds what is wrong with the parts taken together.
@@ -53,7 +54,7 @@ func (l Listener) check(f *Faults) {
 func (c *Config) Verify(file string) error {
 	faults := &Faults{File: file}
 	for _, cert := range c.TLS.Certificates {
-		if _, err := tls.LoadX509KeyPair(cert.Cert, cert.Key); err != nil {
+		if _, err := certs.Load(certs.Files{Cert: cert.Cert, Key: cert.Key}); err != nil {
 			faults.add(cert.Line, "certificate %s: %s", cert.Cert, explain(err))
 		}
 	}

@@ -3,33 +3,28 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/obs"
 )
 
-// MaxFile is how many octets of a configuration file are read.
+// MaxFile is how many octets a configuration file may have.
 const MaxFile = 1 << 20
 
 // Load reads the configuration in file. The error is *Faults, or that of
 // opening the file. Relative paths in it count from the folder it is in.
 func Load(file string) (Config, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return Config{}, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return Config{}, err
-	}
-	if len(data) > MaxFile {
+	data, err := files.ReadFile(file, MaxFile)
+	if err != nil && mail.KindOf(err) == mail.TooLarge {
 		return Config{}, fmt.Errorf("%s is over %s", file, formatSize(MaxFile))
+	}
+	if err != nil {
+		return Config{}, err
 	}
 	return Parse(file, data)
 }

@@ -75,6 +75,55 @@ func OpenFile(path string) (*os.File, error) {
 	})
 }
 
+// ReadFile reads the regular file of at most limit octets at path, which the
+// operator named: with links, if there are any.
+func ReadFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := regular(path, info, func() (*os.File, error) {
+		return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readAll(file, path, limit)
+}
+
+func readAll(file *os.File, name string, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		return nil, mail.Errorf(mail.TooLarge, "%s has over %d octets", name, limit)
+	}
+	return text, err
+}
+
+// WriteFile makes the file at path, for its owner only, of what write writes: a new
+// one, which takes the place of the regular file that was there once it is whole.
+// What is there and is no regular file, such as a link, stays.
+func WriteFile(path string, write func(io.Writer) error) error {
+	if info, err := os.Lstat(path); err == nil {
+		if err := notRegular(path, info); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(write(file), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+	}
+	return err
+}
+
 // Close closes the folder; files of it stay open.
 func (f *Folder) Close() error { return f.root.Close() }
 
@@ -118,11 +167,7 @@ func (f *Folder) Read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = mail.Errorf(mail.TooLarge, "%s has over %d octets", name, limit)
-	}
-	return text, err
+	return readAll(file, name, limit)
 }
 
 // List lists a folder in this one, in no order. name is "." for this one.
