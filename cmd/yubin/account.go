@@ -83,7 +83,7 @@ func (c *accountListCmd) Run(e *env) error {
 			t := table{{"ADDRESS", "STATE", "CREATED", "MESSAGES", "SIZE", "OF"}}
 			for _, a := range accounts {
 				u := a.Usage
-				t.add(a.Address, state(a), a.Created.Local().Format(time.DateOnly), fmt.Sprint(u.Messages), octets(u.Octets), bounds(u))
+				t.add(a.Address, state(a)+unreadable(a.Unreadable), a.Created.Local().Format(time.DateOnly), fmt.Sprint(u.Messages), octets(u.Octets), bounds(u))
 			}
 			t.write(w)
 		})

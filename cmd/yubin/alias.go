@@ -44,7 +44,7 @@ func (c *aliasListCmd) Run(e *env) error {
 		return e.show(aliases, func(w io.Writer) {
 			t := table{{"ALIAS", "GOES TO"}}
 			for _, a := range aliases {
-				t.add(a.Address, strings.Join(a.Targets, ", "))
+				t.add(a.Address, strings.Join(a.Targets, ", ")+unreadable(a.Unreadable))
 			}
 			t.write(w)
 		})

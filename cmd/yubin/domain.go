@@ -42,7 +42,7 @@ func (c *domainListCmd) Run(e *env) error {
 		return e.show(domains, func(w io.Writer) {
 			t := table{{"DOMAIN", "ACCOUNTS", "ALIASES", "CATCH-ALL", "QUOTA"}}
 			for _, d := range domains {
-				t.add(d.Domain, strconv.Itoa(d.Accounts), strconv.Itoa(d.Aliases), cmp.Or(d.CatchAll, "none"), given(d.Quota, aboveDomain))
+				t.add(d.Domain, strconv.Itoa(d.Accounts), strconv.Itoa(d.Aliases), cmp.Or(d.CatchAll, "none"), given(d.Quota, aboveDomain)+unreadable(d.Unreadable))
 			}
 			t.write(w)
 		})

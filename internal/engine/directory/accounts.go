@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ type Account struct {
 	Disabled bool           `json:"disabled"`
 	Created  time.Time      `json:"created"`
 	Quota    Allowance      `json:"quota"` // its own
+
+	// Unreadable says what is wrong with the row, if it has a value that it cannot
+	// have; the rest is what can be read. RemoveAccount takes Address, whatever it is.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // NewAccount is what AddAccount needs to know.
@@ -152,23 +157,36 @@ func (d *Directory) Accounts(ctx context.Context, f Filter) ([]Account, error) {
 	return list, err
 }
 
-const selectAccount = `SELECT id, local, domain, language, disabled, created, quota_octets, quota_messages
+const selectAccount = `SELECT id, local_key, local, domain, language, disabled, created, quota_octets, quota_messages
 	FROM directory_account`
 
 type scanner interface{ Scan(dest ...any) error }
 
 func scanAccount(row scanner) (Account, error) {
 	var a Account
+	var key mail.Address
 	var created int64
-	err := row.Scan(&a.ID, &a.Address.Local, &a.Address.Domain, &a.Language, &a.Disabled, &created,
+	err := row.Scan(&a.ID, &key.Local, &a.Address.Local, &a.Address.Domain, &a.Language, &a.Disabled, &created,
 		&a.Quota.Octets, &a.Quota.Messages)
-	a.Created = time.Unix(created, 0).UTC()
-	return a, err
+	if a.ID == 0 {
+		return a, err
+	}
+	a.Created, key.Domain = time.Unix(created, 0).UTC(), a.Address.Domain
+	if err == nil {
+		err = checkLanguage(a.Language)
+	}
+	shown, nameErr := named(a.Address, key)
+	a.Address, a.Unreadable = shown, unreadable(cmp.Or(nameErr, err))
+	return a, nil
 }
 
 // findAccount is Account in a transaction.
 func findAccount(tx *sqldb.Tx, a mail.Address) (Account, error) {
-	key := a.Key()
+	return findKey(tx, a, a.Key())
+}
+
+// findKey finds the account a that is filed under key.
+func findKey(tx *sqldb.Tx, a, key mail.Address) (Account, error) {
 	found, err := scanAccount(tx.QueryRow(selectAccount+` WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local))
 	if isNoRow(err) {
 		err = mail.Errorf(mail.NotFound, "there is no account %s", a)
@@ -222,11 +240,15 @@ func (d *Directory) updateAccount(ctx context.Context, a mail.Address, why, quer
 	})
 }
 
-// RemoveAccount deletes the account and all its mail. Errors: NotFound;
-// Conflict while an alias leads to it or it is a catch-all.
+// RemoveAccount deletes the account and all its mail; also one that cannot be read,
+// by the Address that Accounts shows. Errors: NotFound; Conflict while an alias
+// leads to it or it is a catch-all.
 func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
 	return d.change(ctx, func(tx *sqldb.Tx) error {
-		found, err := findAccount(tx, a)
+		found, err := findKey(tx, a, a)
+		if mail.KindOf(err) == mail.NotFound {
+			found, err = findAccount(tx, a)
+		}
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,10 @@ import (
 type Alias struct {
 	Address mail.Address   `json:"address"`
 	Targets []mail.Address `json:"targets"`
+
+	// Unreadable says what is wrong with the rows, if they have a name that cannot be;
+	// such a target gets nothing. RemoveAlias takes Address, whatever it is.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // AddAlias makes an alias. Errors: Invalid; Exists if an account or alias has
@@ -161,37 +165,56 @@ func (d *Directory) Aliases(ctx context.Context, f Filter) ([]Alias, error) {
 	list := []Alias{}
 	after := f.After.Key()
 	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		names, err := collect(tx, `SELECT local, domain FROM directory_alias WHERE (domain, local_key) > ($1, $2)
+		rows, err := tx.Query(`SELECT local, local_key, domain FROM directory_alias WHERE (domain, local_key) > ($1, $2)
 			AND ($3 = '' OR domain = $3) ORDER BY domain, local_key LIMIT $4`, after.Domain, after.Local, f.Domain, f.limit())
 		if err != nil {
 			return err
 		}
-		for _, n := range names {
-			targets, err := targetsOf(tx, n.Key())
+		defer rows.Close()
+		for rows.Next() {
+			var a, key mail.Address
+			err := rows.Scan(&a.Local, &key.Local, &key.Domain)
+			if err != nil {
+				return err // They are any texts.
+			}
+			a.Domain = key.Domain
+			shown, bad := named(a, key)
+			targets, err := targetsOf(tx, key)
 			if err != nil {
 				return err
 			}
-			list = append(list, Alias{Address: n, Targets: targets})
+			for _, t := range targets {
+				if err := checkKept(t); err != nil && bad == nil {
+					bad = mail.Errorf(mail.Internal, "its target %s: %v", t, err)
+				}
+			}
+			list = append(list, Alias{Address: shown, Targets: targets, Unreadable: unreadable(bad)})
 		}
-		return nil
+		return rows.Err()
 	})
 	return list, err
 }
 
-// RemoveAlias deletes an alias. Errors: NotFound; Conflict while another alias
-// leads to it.
+// RemoveAlias deletes an alias; also one that cannot be read, by the Address that
+// Aliases shows. Errors: NotFound; Conflict while another alias leads to it.
 func (d *Directory) RemoveAlias(ctx context.Context, a mail.Address) error {
 	return d.change(ctx, func(tx *sqldb.Tx) error {
 		if err := checkNotTarget(tx, a); err != nil {
 			return err
 		}
-		return removeAlias(tx, a)
+		err := removeKey(tx, a, a)
+		if mail.KindOf(err) == mail.NotFound {
+			err = removeAlias(tx, a)
+		}
+		return err
 	})
 }
 
 // removeAlias deletes the rows of an alias.
-func removeAlias(tx *sqldb.Tx, a mail.Address) error {
-	key := a.Key()
+func removeAlias(tx *sqldb.Tx, a mail.Address) error { return removeKey(tx, a, a.Key()) }
+
+// removeKey deletes the rows of the alias a that is filed under key.
+func removeKey(tx *sqldb.Tx, a, key mail.Address) error {
 	n, err := tx.Exec(`DELETE FROM directory_alias WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
 	if err == nil && n == 0 {
 		err = mail.Errorf(mail.NotFound, "there is no alias %s", a)

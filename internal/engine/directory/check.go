@@ -11,6 +11,9 @@ import (
 // Check verifies every invariant of the rows, online, and reports each that
 // does not hold. The error is one of reading.
 func (d *Directory) Check(ctx context.Context, report func(problem string)) error {
+	if err := d.checkReadable(ctx, report); err != nil {
+		return err
+	}
 	return d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		for _, c := range []struct{ problem, query string }{
 			{"account without a local domain", `SELECT local_key, domain FROM directory_account
@@ -62,7 +65,7 @@ func checkAliases(tx *sqldb.Tx, report func(string)) error {
 		case mail.Conflict, mail.TooLarge:
 			report("directory: " + err.Error())
 		default:
-			if err != nil {
+			if err != nil && sqldb.Why(err) == err { // Else checkReadable told of it.
 				return err
 			}
 		}

@@ -37,6 +37,12 @@
 // removed, and aliases neither loop nor nest deeper than MaxAliasDepth. An
 // account's mailboxes come and go in the same transaction as its row.
 //
+// A row with a value that it cannot have stops none of the others: it is listed with
+// what is wrong with it, told of by Check, and can be removed by what the list shows.
+// Its own account waits: mail for it, and its logins, are put off. A target that
+// nobody can have gets nothing, and an alias that has no others puts mail off. A
+// quota that cannot be read is none.
+//
 // # Quotas
 //
 // An account, a domain and the site can each be given a bound on octets and one
@@ -134,6 +140,7 @@ type Directory struct {
 	log    *slog.Logger
 	limits *limits
 	gate   *gate // KiB of memory for argon2
+	aside  sqldb.Aside
 
 	scramSecret []byte // from the database: invents salts for unknown users
 	ticketKey   []byte // of this process: see ticket
@@ -156,6 +163,7 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 		log:         o.Log,
 		limits:      newLimits(o.Now, o.Sleep, o.NoRateLimit),
 		gate:        &gate{free: o.HashMemory},
+		aside:       sqldb.Aside{Log: o.Log},
 		routes:      newCache[mail.Address, route](maxRoutes),
 		domains:     newCache[mail.Domain, bool](maxDomains),
 		credentials: newCache[mail.Address, credential](maxCredentials),

@@ -145,7 +145,7 @@ func (h *house) account(name string) mail.AccountID {
 
 func (h *house) alias(name string, targets ...string) {
 	h.t.Helper()
-	if _, err := h.AddAlias(h.t.Context(), Alias{addr(name), addrs(targets...)}); err != nil {
+	if _, err := h.AddAlias(h.t.Context(), Alias{Address: addr(name), Targets: addrs(targets...)}); err != nil {
 		h.t.Fatal(err)
 	}
 }

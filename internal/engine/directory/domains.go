@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 
 	"yubin/internal/mail"
@@ -14,6 +15,10 @@ type Domain struct {
 	Accounts int          `json:"accounts"`
 	Aliases  int          `json:"aliases"`
 	Quota    Allowance    `json:"quota"` // of accounts that have none of their own
+
+	// Unreadable says what is wrong with the row, if it has a value that it cannot
+	// have. RemoveDomain takes Name, whatever it is.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // AddDomain makes name local. Errors: Exists; Invalid; Conflict while an alias
@@ -53,14 +58,26 @@ func checkNotForwarded(tx *sqldb.Tx, name mail.Domain) error {
 	return err
 }
 
-const selectDomain = `SELECT d.name, d.quota_octets, d.quota_messages, c.local, c.domain,
-	(SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
-	(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name)
+const selectDomain = `SELECT d.name, (SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
+	(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name), c.local, c.domain, d.quota_octets, d.quota_messages
 	FROM directory_domain d LEFT JOIN directory_account c ON c.id = d.catch_all`
 
 func scanDomain(row scanner) (d Domain, err error) {
-	err = row.Scan(&d.Name, &d.Quota.Octets, &d.Quota.Messages, &d.CatchAll.Local, &d.CatchAll.Domain, &d.Accounts, &d.Aliases)
-	return d, err
+	err = row.Scan(&d.Name, &d.Accounts, &d.Aliases, &d.CatchAll.Local, &d.CatchAll.Domain, &d.Quota.Octets, &d.Quota.Messages)
+	if d.Name == "" {
+		return d, err
+	}
+	d.Unreadable = unreadable(cmp.Or(checkDomain(d.Name), err))
+	return d, nil
+}
+
+// checkDomain says what is wrong with the name of a row.
+func checkDomain(name mail.Domain) error {
+	p, err := mail.ParseDomain(string(name))
+	if err == nil && p != name {
+		err = mail.Errorf(mail.Internal, "%q is no name of a domain", string(name))
+	}
+	return err
 }
 
 // Domains lists the local domains by name.
@@ -103,7 +120,22 @@ func (d *Directory) FirstDomain(ctx context.Context) (mail.Domain, error) {
 		return name, nil
 	}
 	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		return tx.QueryRow(`SELECT coalesce(min(name), '') FROM directory_domain`).Scan(&name)
+		name = ""
+		rows, err := tx.Query(`SELECT name FROM directory_domain ORDER BY name`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			if checkDomain(name) == nil {
+				return nil
+			}
+			name = ""
+		}
+		return rows.Err()
 	})
 	if err == nil {
 		d.first.put(struct{}{}, name, epoch)

@@ -46,7 +46,7 @@ func step(tx *sqldb.Tx, name mail.Address) (end []target, targets []mail.Address
 		if err != nil || local {
 			return nil, nil, err
 		}
-		return []target{{foreign: true, name: name}}, nil, nil
+		return []target{{foreign: true, name: name, bad: checkKept(name)}}, nil, nil
 	case found[0].account != 0:
 		return found, nil, nil
 	}

@@ -61,7 +61,7 @@ func TestForwardedDomain(t *testing.T) {
 	h.must(h.RemoveAlias(t.Context(), addr("out")))
 	_, err = h.AddDomain(t.Context(), "elsewhere.example")
 	h.must(err)
-	_, err = h.AddAlias(t.Context(), Alias{addr("out"), addrs("carol@elsewhere.example")})
+	_, err = h.AddAlias(t.Context(), Alias{Address: addr("out"), Targets: addrs("carol@elsewhere.example")})
 	wantKind(t, err, mail.NotFound)
 }
 
@@ -77,7 +77,7 @@ func TestForwardingLimits(t *testing.T) {
 		h.alias(fmt.Sprint("g", g), targets...)
 	}
 	h.alias("four", "g0", "g1", "g2", "g3")
-	_, err := h.AddAlias(t.Context(), Alias{addr("five"), addrs("four", "g4")})
+	_, err := h.AddAlias(t.Context(), Alias{Address: addr("five"), Targets: addrs("four", "g4")})
 	wantKind(t, err, mail.TooLarge)
 	r, err := h.Resolve(t.Context(), addr("four"))
 	if err != nil || len(r.Foreign) != 4*MaxAliasTargets || len(r.Accounts) != 0 {

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"fmt"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -63,7 +64,7 @@ func (d *Directory) Quota(ctx context.Context, id mail.AccountID) (q mail.Quota,
 		return q, nil
 	}
 	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		q, err = readQuota(tx, id)
+		q, err = d.readQuota(tx, id)
 		return err
 	})
 	if err == nil {
@@ -78,7 +79,7 @@ func (d *Directory) QuotaIn(tx *sqldb.Tx, id mail.AccountID) (mail.Quota, error)
 	if ok {
 		return q, nil
 	}
-	q, err := readQuota(tx, id)
+	q, err := d.readQuota(tx, id)
 	if err == nil {
 		// A change of the same batch may be rolled back yet.
 		tx.OnCommit(func() { d.quotas.put(id, q, epoch) })
@@ -86,19 +87,36 @@ func (d *Directory) QuotaIn(tx *sqldb.Tx, id mail.AccountID) (mail.Quota, error)
 	return q, err
 }
 
-func readQuota(tx *sqldb.Tx, id mail.AccountID) (mail.Quota, error) {
-	var own, domain Allowance
-	err := tx.QueryRow(`SELECT a.quota_octets, a.quota_messages, d.quota_octets, d.quota_messages
-		FROM directory_account a JOIN directory_domain d ON d.name = a.domain WHERE a.id = $1`, id).
-		Scan(&own.Octets, &own.Messages, &domain.Octets, &domain.Messages)
-	if isNoRow(err) {
+func (d *Directory) readQuota(tx *sqldb.Tx, id mail.AccountID) (mail.Quota, error) {
+	var own, domain, site Allowance
+	var known bool
+	for _, level := range []struct {
+		what, query string
+		of          *Allowance
+	}{
+		{fmt.Sprintf("quota of account %d", id), `SELECT quota_octets, quota_messages FROM directory_account WHERE id = $1`, &own},
+		{fmt.Sprintf("quota of the domain of account %d", id), `SELECT d.quota_octets, d.quota_messages FROM directory_account a
+			JOIN directory_domain d ON d.name = a.domain WHERE a.id = $1`, &domain},
+		{"quota of the site", `SELECT s.quota_octets, s.quota_messages FROM directory_site s
+			JOIN directory_account a ON a.id = $1 WHERE s.id = 1`, &site},
+	} {
+		err := tx.QueryRow(level.query, id).Scan(&level.of.Octets, &level.of.Messages)
+		switch {
+		case isNoRow(err):
+			*level.of = inherits()
+		case d.aside.Takes(sqldb.Named(level.what, err)):
+			*level.of = inherits()
+			known = true
+		case err != nil:
+			return mail.Quota{}, err
+		default:
+			known = true
+		}
+	}
+	if !known {
 		return mail.Quota{}, nil
 	}
-	if err != nil {
-		return mail.Quota{}, err
-	}
-	site, err := readSite(tx)
-	return own.or(domain).or(site).quota(), err
+	return own.or(domain).or(site).quota(), nil
 }
 
 func readSite(tx *sqldb.Tx) (a Allowance, err error) {

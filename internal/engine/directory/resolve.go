@@ -47,6 +47,7 @@ type target struct {
 	disabled bool
 	foreign  bool         // outside this server
 	name     mail.Address // of an account or foreign
+	bad      error        // why nobody can have the name
 }
 
 // IsLocal reports whether mail for the domain is kept here.
@@ -132,11 +133,29 @@ func (d *Directory) find(tx *sqldb.Tx, key mail.Address) (route, error) {
 		if err != nil {
 			return route{}, err
 		}
-		if len(found) > 0 {
-			return routeOf(w.via, found), nil
+		if len(found) == 0 {
+			continue
 		}
+		r := routeOf(w.via, found)
+		return r, d.setAside(key, found, len(r.accounts)+len(r.foreign))
 	}
 	return route{via: viaNothing}, nil
+}
+
+// setAside tells of targets that nobody can have. Mail for an alias that has no others
+// waits where it is.
+func (d *Directory) setAside(key mail.Address, found []target, others int) error {
+	var err error
+	for _, t := range found {
+		if t.bad != nil {
+			d.aside.Takes(&sqldb.Unreadable{Row: "target " + t.name.String() + " of alias " + key.String(), Err: t.bad})
+			err = mail.Errorf(mail.Unavailable, "alias %s cannot be read", key)
+		}
+	}
+	if others > 0 {
+		return nil
+	}
+	return err
 }
 
 // routeOf is the answer made of who was found.
@@ -144,6 +163,7 @@ func routeOf(v via, found []target) route {
 	r := route{via: v}
 	for _, t := range found {
 		switch {
+		case t.bad != nil:
 		case t.foreign:
 			r.foreign = append(r.foreign, t.name)
 		case !t.disabled:

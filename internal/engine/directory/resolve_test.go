@@ -78,16 +78,16 @@ func TestAliasRefusals(t *testing.T) {
 		{"c@elsewhere.example", "alice", mail.NotFound},
 		{"c", "c", mail.Conflict},
 	} {
-		_, err := h.AddAlias(t.Context(), Alias{addr(c.name), addrs(c.target)})
+		_, err := h.AddAlias(t.Context(), Alias{Address: addr(c.name), Targets: addrs(c.target)})
 		wantKind(t, err, c.kind)
 	}
-	_, err := h.AddAlias(t.Context(), Alias{addr("c"), nil})
+	_, err := h.AddAlias(t.Context(), Alias{Address: addr("c"), Targets: nil})
 	wantKind(t, err, mail.Invalid)
 	var many []mail.Address
 	for i := range MaxAliasTargets + 1 {
 		many = append(many, addr(fmt.Sprint("t", i)))
 	}
-	_, err = h.AddAlias(t.Context(), Alias{addr("c"), many})
+	_, err = h.AddAlias(t.Context(), Alias{Address: addr("c"), Targets: many})
 	wantKind(t, err, mail.TooLarge)
 	_, err = h.AddAccount(t.Context(), NewAccount{Address: addr("B"), Password: "x"})
 	wantKind(t, err, mail.Exists)
@@ -101,14 +101,14 @@ func TestAliasLoops(t *testing.T) {
 	h.alias("b", "a")
 	h.alias("c", "b", "alice")
 	for _, target := range []string{"a", "b", "c"} {
-		_, err := h.SetAlias(t.Context(), Alias{addr("a"), addrs("alice", target)})
+		_, err := h.SetAlias(t.Context(), Alias{Address: addr("a"), Targets: addrs("alice", target)})
 		wantKind(t, err, mail.Conflict)
 	}
 	h.wantRoute("c", "", alice) // as before
-	_, err := h.SetAlias(t.Context(), Alias{addr("none"), addrs("alice")})
+	_, err := h.SetAlias(t.Context(), Alias{Address: addr("none"), Targets: addrs("alice")})
 	wantKind(t, err, mail.NotFound)
 	bob := h.account("bob")
-	_, err = h.SetAlias(t.Context(), Alias{addr("a"), addrs("bob")})
+	_, err = h.SetAlias(t.Context(), Alias{Address: addr("a"), Targets: addrs("bob")})
 	h.must(err)
 	h.wantRoute("c", "", alice, bob)
 }
@@ -137,12 +137,12 @@ func TestAliasDepth(t *testing.T) {
 	}
 	top := fmt.Sprint("a", MaxAliasDepth)
 	h.wantRoute(top, "", alice)
-	_, err := h.AddAlias(t.Context(), Alias{addr("over"), addrs(top)})
+	_, err := h.AddAlias(t.Context(), Alias{Address: addr("over"), Targets: addrs(top)})
 	wantKind(t, err, mail.Conflict)
 	h.alias("low", "alice")
-	_, err = h.SetAlias(t.Context(), Alias{addr("a1"), addrs("low")}) // too deep seen from the top
+	_, err = h.SetAlias(t.Context(), Alias{Address: addr("a1"), Targets: addrs("low")}) // too deep seen from the top
 	wantKind(t, err, mail.Conflict)
-	_, err = h.SetAlias(t.Context(), Alias{addr("a2"), addrs("low")})
+	_, err = h.SetAlias(t.Context(), Alias{Address: addr("a2"), Targets: addrs("low")})
 	h.must(err)
 	h.wantRoute(top, "", alice)
 }
@@ -173,7 +173,7 @@ func TestAliasMembers(t *testing.T) {
 	if err != nil || len(r.Accounts) != MaxAliasMembers-MaxAliasTargets {
 		t.Errorf("%d accounts, %v", len(r.Accounts), err)
 	}
-	_, err = h.AddAlias(t.Context(), Alias{addr("everybody"), addrs(groups...)})
+	_, err = h.AddAlias(t.Context(), Alias{Address: addr("everybody"), Targets: addrs(groups...)})
 	wantKind(t, err, mail.TooLarge)
 }
 
@@ -184,15 +184,15 @@ func TestAliasMembersAsRecipients(t *testing.T) {
 	h.alias("inner", "a@x.example", "b@x.example")
 	h.alias("outer", "inner", "c@x.example")
 	for _, a := range []Alias{
-		{addr("more"), addrs("outer", "d@x.example")},
-		{addr("many"), addrs("a@x.example", "b@x.example", "c@x.example", "d@x.example")},
+		{Address: addr("more"), Targets: addrs("outer", "d@x.example")},
+		{Address: addr("many"), Targets: addrs("a@x.example", "b@x.example", "c@x.example", "d@x.example")},
 	} {
 		_, err := h.AddAlias(t.Context(), a)
 		wantKind(t, err, mail.TooLarge)
 	}
-	_, err := h.SetAlias(t.Context(), Alias{addr("inner"), addrs("a@x.example", "b@x.example", "d@x.example")})
+	_, err := h.SetAlias(t.Context(), Alias{Address: addr("inner"), Targets: addrs("a@x.example", "b@x.example", "d@x.example")})
 	wantKind(t, err, mail.TooLarge)
-	_, err = h.SetAlias(t.Context(), Alias{addr("inner"), addrs("a@x.example", "c@x.example")})
+	_, err = h.SetAlias(t.Context(), Alias{Address: addr("inner"), Targets: addrs("a@x.example", "c@x.example")})
 	h.must(err)
 }
 

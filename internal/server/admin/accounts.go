@@ -25,7 +25,7 @@ func filter(q url.Values) (f directory.Filter, err error) {
 		}
 	}
 	if s := q.Get("after"); s != "" {
-		if f.After, err = mail.ParseAddress(s); err != nil {
+		if f.After, err = shown(s); err != nil {
 			return f, err
 		}
 	}
@@ -42,8 +42,21 @@ func pathAddress(r *http.Request) (mail.Address, error) {
 	return mail.ParseAddress(r.PathValue("address"))
 }
 
+// pathShown is the address of an account or alias as a list shows it, which may be
+// one that cannot be read: then it is what stands there.
+func pathShown(r *http.Request) (mail.Address, error) { return shown(r.PathValue("address")) }
+
+func shown(text string) (mail.Address, error) {
+	a, err := mail.ParseAddress(text)
+	if i := strings.LastIndexByte(text, '@'); err != nil && i >= 0 {
+		return mail.Address{Local: text[:i], Domain: mail.Domain(text[i+1:])}, nil
+	}
+	return a, err
+}
+
 func accountOf(a directory.Account) Account {
-	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created, Language: a.Language, Quota: Quota(a.Quota)}
+	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created, Language: a.Language, Quota: Quota(a.Quota),
+		Unreadable: a.Unreadable}
 }
 
 // withUsage makes accounts with what they hold.
@@ -175,7 +188,7 @@ func (h *Handler) changeAccount(r *http.Request) (any, error) {
 }
 
 func (h *Handler) removeAccount(r *http.Request) (any, error) {
-	address, err := pathAddress(r)
+	address, err := pathShown(r)
 	if err != nil {
 		return nil, err
 	}

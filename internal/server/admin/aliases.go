@@ -10,7 +10,7 @@ import (
 )
 
 func aliasOf(a directory.Alias) Alias {
-	out := Alias{Address: a.Address.String(), Targets: make([]string, len(a.Targets))}
+	out := Alias{Address: a.Address.String(), Targets: make([]string, len(a.Targets)), Unreadable: a.Unreadable}
 	for i, t := range a.Targets {
 		out.Targets[i] = t.String()
 	}
@@ -102,7 +102,7 @@ func (h *Handler) addCatchAll(ctx context.Context, domain string, targets []mail
 func (h *Handler) removeAlias(r *http.Request) (any, error) {
 	domain, ok := strings.CutPrefix(r.PathValue("address"), "@")
 	if !ok {
-		address, err := pathAddress(r)
+		address, err := pathShown(r)
 		if err != nil {
 			return nil, err
 		}

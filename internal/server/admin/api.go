@@ -53,6 +53,8 @@ type Domain struct {
 	Accounts int    `json:"accounts"`
 	Aliases  int    `json:"aliases"`
 	Quota    Quota  `json:"quota"` // of its accounts that have none of their own
+
+	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the row, if it cannot be read
 }
 
 // Quota is what an account, a domain or the site was given: 0 is no bound, and
@@ -88,6 +90,8 @@ type Account struct {
 	Quota    Quota     `json:"quota"` // its own
 	Usage    Usage     `json:"usage"`
 	Holds    *Holdings `json:"holds,omitempty"`
+
+	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the row, if it cannot be read
 }
 
 // Usage is how much an account has, and how much it may have by its own quota
@@ -158,6 +162,8 @@ type ImportFailure struct {
 type Alias struct {
 	Address string   `json:"address"`
 	Targets []string `json:"targets"`
+
+	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the rows, if they cannot be read
 }
 
 // Page is part of a list; Next is what to give as "after" for more, or "".

@@ -175,7 +175,8 @@ func (h *Handler) listDomains(r *http.Request) (any, error) {
 }
 
 func domainOf(d directory.Domain) Domain {
-	return Domain{Domain: string(d.Name), CatchAll: d.CatchAll.String(), Accounts: d.Accounts, Aliases: d.Aliases, Quota: Quota(d.Quota)}
+	return Domain{Domain: string(d.Name), CatchAll: d.CatchAll.String(), Accounts: d.Accounts, Aliases: d.Aliases, Quota: Quota(d.Quota),
+		Unreadable: d.Unreadable}
 }
 
 func (h *Handler) addDomain(r *http.Request) (any, error) {
@@ -192,8 +193,13 @@ func (h *Handler) addDomain(r *http.Request) (any, error) {
 }
 
 func (h *Handler) removeDomain(r *http.Request) (any, error) {
-	name, err := mail.ParseDomain(r.PathValue("domain"))
-	if err != nil {
+	// One that cannot be read is removed by what stands there.
+	name := mail.Domain(r.PathValue("domain"))
+	if _, err := h.Domains.Domain(r.Context(), name); mail.KindOf(err) == mail.NotFound {
+		if name, err = mail.ParseDomain(string(name)); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
 		return nil, err
 	}
 	return done{}, h.Domains.RemoveDomain(r.Context(), name)

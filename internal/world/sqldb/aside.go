@@ -28,6 +28,15 @@ func Why(err error) error {
 	return err
 }
 
+// Named is err with a name for the row that it is about, if it is about one.
+func Named(row string, err error) error {
+	var u *Unreadable
+	if !errors.As(err, &u) {
+		return err
+	}
+	return &Unreadable{Row: row, Err: u.Err}
+}
+
 // maxTold is how many rows an Aside remembers to have told of.
 const maxTold = 1000
 
