@@ -85,6 +85,7 @@ func (p *Parser) endHeader(off, lines int64) {
 	f.part.Body, f.linesAt = off, lines
 	p.headers += len(p.head.kept)
 	p.inHeader = false
+	p.msg.Surrogate.note(f.part.Offset, off, p.head.kept, p.head.full)
 	if depth == 1 {
 		p.msg.Header = Header{Size: off, Lead: p.head.end.lead(off)}
 	}

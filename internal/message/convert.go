@@ -29,7 +29,7 @@ type Conversion struct {
 type edit struct {
 	from, to int64
 	text     []byte // with encode "": what stands there instead
-	encode   string // "base64", "quoted-printable"; "mask" writes ? for each octet over 127
+	encode   string // "base64", "quoted-printable"; "mask", "surrogate"
 	decode   string // the transfer encoding that they have
 	end      bool   // nothing follows: the last line needs its end
 }

@@ -91,6 +91,8 @@ func (e edit) reader(r io.Reader) io.Reader {
 		return &skipping{r: r, then: bytes.NewReader(e.text)}
 	case "mask":
 		return masked{r}
+	case "surrogate":
+		return &surrogateHeader{r: r}
 	}
 	enc := &encoder{from: NewDecoder(r, e.decode), end: e.end}
 	if e.encode == "base64" {
@@ -114,17 +116,14 @@ func (s *skipping) Read(p []byte) (int, error) {
 	return s.then.Read(p)
 }
 
-// masked writes a question mark for each octet over 127: between parts, where
-// nothing is said and nothing may be encoded (RFC 2046 §5.1.1).
+// masked writes a question mark for each octet that is not ASCII: between parts,
+// where nothing is said and nothing may be encoded (RFC 2046 §5.1.1), and in what
+// is too large to be understood.
 type masked struct{ io.Reader }
 
 func (m masked) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
-	for i, c := range p[:n] {
-		if c >= 0x80 {
-			p[i] = '?'
-		}
-	}
+	mask(p[:n])
 	return n, err
 }
 

@@ -10,6 +10,7 @@
 //   - RFC 2047 and RFC 2231 (encoded-words, long and encoded parameters);
 //   - RFC 2183, 1864, 2557 and 3282 as far as IMAP's BODYSTRUCTURE shows them;
 //   - RFC 7103 (what to do with malformed mail), named where it is used;
+//   - RFC 6858 and 6152 (Surrogate, Conversion: a message for who takes less);
 //   - RFC 9051 §6.4.5.1 (part numbers), §7.5.2 (envelope); RFC 5256 §2.1 (base
 //     subject); RFC 8621 §4.1.4 and RFC 8970 (preview).
 //

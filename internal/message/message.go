@@ -8,6 +8,7 @@ type Message struct {
 	Envelope  *Envelope
 	Header    Header    // Header.Size is Root.Body
 	Repeats   bool      // the header has a field more than once of which Envelope has the first
+	Surrogate Surrogate // how it is written in ASCII
 	Size      int64     // octets of the whole message
 	Subject   string    // decoded (RFC 2047), one line; at most MaxSubject octets
 	MessageID string    // normalized as in Refs; "" if there is none

@@ -79,6 +79,7 @@ func (p *Parser) Finish() *Message {
 	p.done = true
 	if p.mid && p.held {
 		p.endLine(p.line, p.lineN, 0)
+		p.line = nil
 	} else if p.mid {
 		p.advance(p.lineN, 0)
 	}

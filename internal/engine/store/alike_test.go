@@ -2,8 +2,10 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"reflect"
+	"strings"
 	"testing"
 
 	"yubin/internal/engine/store"
@@ -56,4 +58,56 @@ func TestReadsAlike(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestASCII: what is said of the size of what stands for a message in ASCII is what
+// a reader of it gets, whatever its trace, its lines and its header are.
+func TestASCII(t *testing.T) {
+	h := newHouse(t)
+	a := h.account(1)
+	plain, traced, utf8 := h.inbox(a), h.inbox(a), h.inbox(a)
+	traced.Trace = []byte("Return-Path: <a@b>\r\nDelivered-To: c@d\r\n")
+	utf8.Trace = []byte("Return-Path: <\u00e9@b.example>\r\nDelivered-To: \u00e9@d\r\n")
+	messages := []string{
+		"", "Subject: x\r\n\r\n\u00e9", "Subject: \u00e9\n\nbody\n", "A: \u00e9", "A: \u00e9\r\n\r\n", "no header \u00e9\r\n", "str\u00e9y\r\nFrom: \u00e9 <a@b.example>\r\n\r\n",
+		"From x \u00e9\r\nSubject: \u00e9\r\n\r\n" + strings.Repeat("line\r\n", 30_000), "Subject: " + strings.Repeat("\u00e9 ", 200_000) + "\r\n\r\nx",
+	}
+	g := mailgen.New(7, false)
+	for range mailgen.Kinds() {
+		messages = append(messages, string(g.Next().Octets))
+	}
+	for _, octets := range messages {
+		for _, f := range []store.Filing{plain, traced, utf8} {
+			filed := h.deliver(octets, f)[0]
+			rows, _, err := h.Rows(ctx, filed.Mailbox, []mail.UID{filed.UID}, store.NeedContent)
+			h.must(err)
+			row := rows[0]
+			most := 0
+			r, err := row.Content.ASCII(func(octets int) error { most = max(most, octets); return nil })
+			h.must(err)
+			got, err := io.ReadAll(r)
+			h.must(err)
+			h.must(row.Content.Close())
+			var l message.LineEnds
+			l.Count(got)
+			if size := int64(len(got)) + l.Lacking(); row.ASCII >= 0 && size != row.ASCII || row.ASCII < 0 && int64(len(got)) != row.Size {
+				t.Errorf("%.100q behind %q: %d octets in lines, said were %d of %d", octets, f.Trace, size, row.ASCII, row.Size)
+			}
+			if header := got[:message.Parse(got).Header.Size]; !message.IsHeaderASCII(header) {
+				t.Errorf("%.100q behind %q has the header %.300q", octets, f.Trace, header)
+			}
+			if most > 4<<20 {
+				t.Errorf("%.100q takes %d octets", octets, most)
+			}
+		}
+	}
+	// A read that fails says so, and so does memory that there is none of.
+	filed := h.deliver("Subject: \u00e9\r\n\r\n", plain)[0]
+	rows, _, err := h.Rows(ctx, filed.Mailbox, []mail.UID{filed.UID}, store.NeedContent)
+	h.must(err)
+	full := errors.New("full")
+	if _, err := rows[0].Content.ASCII(func(int) error { return full }); !errors.Is(err, full) {
+		t.Errorf("without memory: %v", err)
+	}
+	h.must(rows[0].Content.Close())
 }

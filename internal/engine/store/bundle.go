@@ -24,6 +24,7 @@ type member struct {
 	blob     int64 // of the email, as the rest
 	size     int64 // trace and octets
 	lacking  int64 // octets of CR and LF that its lines lack
+	ascii    int64 // see the table email
 	received int64 // seconds
 	zone     int64 // minutes east of UTC
 	saved    int64 // seconds
@@ -40,8 +41,8 @@ const (
 // bundle is a row of membership: neighbours in a mailbox, ascending by UID.
 //
 // Octets: bundleFormat, then of each member UID, flags (one octet), ModSeq,
-// email, blob, size, lacking, received, saved less received, zone, how many octets
-// its keywords have and those, see words. Numbers are varints; those after lacking can
+// email, blob, size, lacking, ascii and 1, received, saved less received, zone, how many octets
+// its keywords have and those, see words. Numbers are varints; those after ascii can
 // be negative. A member's octets do not depend on what stands before it.
 type bundle struct {
 	place   int64
@@ -62,6 +63,7 @@ func appendMember(b []byte, m *member) []byte {
 	b = binary.AppendUvarint(b, uint64(m.blob))
 	b = binary.AppendUvarint(b, uint64(m.size))
 	b = binary.AppendUvarint(b, uint64(m.lacking))
+	b = binary.AppendUvarint(b, uint64(m.ascii+1))
 	b = binary.AppendVarint(b, m.received)
 	b = binary.AppendVarint(b, m.saved-m.received)
 	b = binary.AppendVarint(b, m.zone)
@@ -144,6 +146,7 @@ func (r *memberReader) next(m *member) {
 	m.blob = int64(r.uvarint())
 	m.size = int64(r.uvarint())
 	m.lacking = int64(r.uvarint())
+	m.ascii = int64(r.uvarint()) - 1
 	m.received = r.varint()
 	m.saved = m.received + r.varint()
 	m.zone = r.varint()
@@ -157,7 +160,7 @@ func (r *memberReader) nextState(e *state) (fixed []byte) {
 	e.Flags = r.flags()
 	e.ModSeq = mail.ModSeq(r.uvarint())
 	fixed = r.octets
-	r.skip(7)
+	r.skip(8)
 	fixed = fixed[:len(fixed)-len(r.octets)]
 	e.words = r.words()
 	return fixed

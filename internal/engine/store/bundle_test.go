@@ -11,11 +11,11 @@ import (
 func bundleMembers() []member {
 	return []member{
 		{state: state{UID: 1}},
-		{state: state{UID: 300, Flags: mail.Seen | mail.Draft, ModSeq: 1 << 40, words: wordsOf(0, 9)}, email: 7, blob: 9, size: 4000, lacking: 3,
+		{state: state{UID: 300, Flags: mail.Seen | mail.Draft, ModSeq: 1 << 40, words: wordsOf(0, 9)}, email: 7, blob: 9, size: 4000, lacking: 3, ascii: -1,
 			received: 1_700_000_000, zone: -210, saved: 1_700_000_005},
 		{state: state{UID: 301, words: wordsOf(0, 9)}, received: 1_700_000_000, zone: 840, saved: 5},
 		{state: state{UID: maxUID, Flags: 255, ModSeq: math.MaxInt64, words: wordsOf(MaxBoxKeywords - 1)},
-			email: math.MaxInt64, blob: math.MaxInt64, size: math.MaxInt64, lacking: math.MaxInt64, received: -62_135_596_800, zone: math.MinInt64, saved: math.MinInt64},
+			email: math.MaxInt64, blob: math.MaxInt64, size: math.MaxInt64, lacking: math.MaxInt64, ascii: math.MaxInt64, received: -62_135_596_800, zone: math.MinInt64, saved: math.MinInt64},
 	}
 }
 

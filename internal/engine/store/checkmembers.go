@@ -92,9 +92,9 @@ func (m *memberCheck) member(e *member) error {
 func (m *memberCheck) email(e *member) error {
 	is := member{state: e.state, email: e.email, saved: e.saved}
 	var account mail.AccountID
-	err := m.tx.QueryRow(`SELECT e.account, e.blob, e.size, b.lacking, e.received, e.zone
+	err := m.tx.QueryRow(`SELECT e.account, e.blob, e.size, b.lacking, e.ascii, e.received, e.zone
 		FROM email e JOIN blob b ON b.id = e.blob WHERE e.id = $1`, int64(e.email)).
-		Scan(&account, &is.blob, &is.size, &is.lacking, &is.received, &is.zone)
+		Scan(&account, &is.blob, &is.size, &is.lacking, &is.ascii, &is.received, &is.zone)
 	if err != nil && err != sqldb.ErrNoRows {
 		return err
 	}

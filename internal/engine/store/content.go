@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 // sumBlock is how many octets of a file have a checksum of their own.
@@ -174,6 +176,40 @@ func (c *Content) writeRange(w io.Writer, off, end int64) (written int64, err er
 
 // WriteTo writes the whole message.
 func (c *Content) WriteTo(w io.Writer) (int64, error) { return c.writeRange(w, 0, c.Size()) }
+
+// ASCII reads what stands for the message in ASCII: see message.Surrogate. The
+// content is read twice, once here; hold is told how many octets of memory that and
+// the reader take.
+func (c *Content) ASCII(hold func(octets int) error) (io.Reader, error) {
+	p := message.NewParser()
+	body := io.NewSectionReader(c, int64(len(c.prefix)), c.size)
+	if _, err := io.Copy(heldParser{p, hold}, body); err != nil {
+		return nil, err
+	}
+	s := p.Finish().Surrogate
+	if err := hold(s.Memory()); err != nil {
+		return nil, err
+	}
+	n := message.TraceSize(c.prefix)
+	trace, _ := message.SurrogateFields(c.prefix[:n])
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.MultiReader(bytes.NewReader(trace), bytes.NewReader(c.prefix[n:]), s.Reader(body)), nil
+}
+
+// heldParser is a Parser whose memory is accounted for.
+type heldParser struct {
+	*message.Parser
+	hold func(octets int) error
+}
+
+func (h heldParser) Write(b []byte) (int, error) {
+	if err := h.hold(h.Memory()); err != nil {
+		return 0, err
+	}
+	return h.Parser.Write(b)
+}
 
 // Close gives a file back. It can be called more than once.
 func (c *Content) Close() error {

@@ -245,7 +245,7 @@ func (d *delivery) insertBlob(tx *sqldb.Tx, key any, refs int64) (err error) {
 	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, file, sums, envelope, bodystructure, parts, preview,
 		lacking, repeats) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
 		d.in.size, int64(d.in.crc), refs, file, sums, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview,
-		d.in.ends.lacking(), d.in.msg.Repeats)
+		d.in.ends.Lacking(), d.in.msg.Repeats)
 	return err
 }
 
@@ -314,20 +314,29 @@ func (d *delivery) insertEmail(l *ledger, f Filing) (mail.EmailID, error) {
 	if err != nil {
 		return 0, err
 	}
-	id, err := l.tx.Insert(`INSERT INTO email (account, blob, thread, received, zone, size, trace)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, int64(l.account), d.blob, int64(thread), f.Received.Unix(), zone(f.Received),
-		d.in.size+int64(len(f.Trace)), f.Trace)
+	id, err := l.tx.Insert(`INSERT INTO email (account, blob, thread, received, zone, size, ascii, trace)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, int64(l.account), d.blob, int64(thread), f.Received.Unix(), zone(f.Received),
+		d.in.size+int64(len(f.Trace)), d.ascii(f), f.Trace)
 	if err != nil {
 		return 0, err
 	}
 	return mail.EmailID(id), keepThread(l.tx, l.account, d.refs, mail.EmailID(id), thread)
 }
 
+// ascii is Row.ASCII of a filing.
+func (d *delivery) ascii(f Filing) int64 {
+	_, more := message.SurrogateFields(f.Trace[:message.TraceSize(f.Trace)])
+	if !d.in.msg.Surrogate.Changes() && message.IsHeaderASCII(f.Trace) {
+		return -1
+	}
+	return d.in.size + int64(len(f.Trace)) + d.in.ends.Lacking() + d.in.msg.Surrogate.Surplus() + more
+}
+
 // member makes the membership of a filing.
 func (d *delivery) member(filed Filed, f Filing, w words) member {
 	return member{
 		state: state{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, words: w},
-		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)), lacking: d.in.ends.lacking(),
+		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)), lacking: d.in.ends.Lacking(), ascii: d.ascii(f),
 		received: f.Received.Unix(), zone: zone(f.Received), saved: d.saved,
 	}
 }

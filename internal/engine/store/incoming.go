@@ -24,7 +24,7 @@ type Incoming struct {
 	file   *blob.File
 	name   string // of the file once it is kept
 	size   int64
-	ends   lineEnds
+	ends   message.LineEnds
 	sha    hash.Hash
 	crc    uint32 // of the block that is coming
 	sums   []byte // of the blocks before it
@@ -97,7 +97,7 @@ func (in *Incoming) Write(p []byte) (int, error) {
 	in.sum(p)
 	_, _ = in.parser.Write(p)
 	in.size += int64(len(p))
-	in.ends.count(p)
+	in.ends.Count(p)
 	if err := in.hold(cap(in.buf)); err != nil {
 		return 0, err
 	}

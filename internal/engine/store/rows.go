@@ -179,7 +179,7 @@ func (b byUID) Swap(i, j int) {
 }
 
 func (r *reader) take(m *member, e Entry) {
-	r.rows = append(r.rows, Row{Entry: e, Email: m.email, Size: m.size, Lacking: m.lacking,
+	r.rows = append(r.rows, Row{Entry: e, Email: m.email, Size: m.size, Lacking: m.lacking, ASCII: m.ascii,
 		Received: r.time(m.received, m.zone), Saved: time.Unix(m.saved, 0).UTC()})
 	r.blobs = append(r.blobs, blobPart{id: m.blob})
 }

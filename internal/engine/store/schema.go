@@ -85,6 +85,7 @@ CREATE TABLE email (
 	received {int} NOT NULL,
 	zone {int} NOT NULL,
 	size {int} NOT NULL,
+	ascii {int} NOT NULL, -- octets in lines of what stands for it in ASCII (message.Surrogate), trace too; -1 if that is itself
 	trace {blob} -- goes before the octets; NULL is none
 );
 

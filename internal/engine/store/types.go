@@ -54,6 +54,7 @@ type Row struct {
 	Size     int64     // octets of the whole message
 	Received time.Time // INTERNALDATE, to the second, with the zone it came in
 	Lacking  int64     // octets of CR and LF that its lines lack: a protocol of lines sends as many more than Size
+	ASCII    int64     // octets that such a protocol sends of what stands for it in ASCII (Content.ASCII); -1 if that is itself
 	Saved    time.Time // SAVEDATE (RFC 8514)
 
 	Thread        mail.ThreadID

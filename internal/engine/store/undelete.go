@@ -19,12 +19,13 @@ type expunged struct {
 	blob     int64
 	size     int64
 	lacking  int64
+	ascii    int64
 	received int64
 	zone     int64
 }
 
 func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error) {
-	rows, err := tx.Query(`SELECT x.at, x.email, x.account, x.mailbox, x.flags, x.keywords, e.blob, e.size, b.lacking, e.received, e.zone
+	rows, err := tx.Query(`SELECT x.at, x.email, x.account, x.mailbox, x.flags, x.keywords, e.blob, e.size, b.lacking, e.ascii, e.received, e.zone
 		FROM expunged x JOIN email e ON e.id = x.email JOIN blob b ON b.id = e.blob `+where, args...)
 	if err != nil {
 		return nil, err
@@ -33,7 +34,7 @@ func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error)
 	var list []expunged
 	for rows.Next() {
 		var x expunged
-		err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.words, &x.blob, &x.size, &x.lacking, &x.received, &x.zone)
+		err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.words, &x.blob, &x.size, &x.lacking, &x.ascii, &x.received, &x.zone)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +126,7 @@ func (l *restoration) restore(x expunged) error {
 	}
 	l.added(box, member{
 		state: state{UID: uid, Flags: x.flags &^ mail.Deleted, ModSeq: l.modseq, words: w},
-		email: x.email, blob: x.blob, size: x.size, lacking: x.lacking, received: x.received, zone: x.zone, saved: l.s.now().Unix(),
+		email: x.email, blob: x.blob, size: x.size, lacking: x.lacking, ascii: x.ascii, received: x.received, zone: x.zone, saved: l.s.now().Unix(),
 	})
 	_, err = l.tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email)
 	return err

@@ -170,7 +170,7 @@ func (s *session) open(ctx context.Context, p mail.Principal) error {
 	if !s.srv.locks.take(p.Account) {
 		return mail.Errorf(mail.Conflict, "another POP3 session has this maildrop; try again when it has ended")
 	}
-	drop, err := openMaildrop(ctx, s.srv.cfg.Maildrops, p.Account, s.conn.Share())
+	drop, err := openMaildrop(ctx, s.srv.cfg.Maildrops, p.Account, s.utf8, s.conn.Share())
 	if err != nil {
 		s.srv.locks.give(p.Account)
 		return err

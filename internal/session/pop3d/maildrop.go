@@ -13,6 +13,7 @@ import (
 type message struct {
 	uid     mail.UID
 	deleted bool  // marked by DELE
+	ascii   bool  // its surrogate is sent
 	size    int64 // in octets as they are sent: each line ends in CRLF
 }
 
@@ -24,6 +25,7 @@ const messageMemory = 32
 type maildrop struct {
 	mail     Maildrops
 	mailbox  store.Mailbox
+	utf8     bool // messages are sent as they are, though their headers hold UTF-8
 	messages []message
 	left     int   // messages not marked as deleted
 	octets   int64 // of those
@@ -32,7 +34,7 @@ type maildrop struct {
 }
 
 // openMaildrop reads UIDs and sizes of the INBOX of a.
-func openMaildrop(ctx context.Context, m Maildrops, a mail.AccountID, share *heap.Share) (*maildrop, error) {
+func openMaildrop(ctx context.Context, m Maildrops, a mail.AccountID, utf8 bool, share *heap.Share) (*maildrop, error) {
 	inbox, err := m.MailboxByRole(ctx, a, mail.RoleInbox)
 	if err != nil {
 		return nil, err
@@ -41,7 +43,7 @@ func openMaildrop(ctx context.Context, m Maildrops, a mail.AccountID, share *hea
 	if err != nil {
 		return nil, err
 	}
-	d := &maildrop{mail: m, mailbox: inbox}
+	d := &maildrop{mail: m, mailbox: inbox, utf8: utf8}
 	d.ahead.held.Of(share)
 	d.held.Of(share)
 	if err := d.held.Grow(view.Len() * messageMemory); err != nil {
@@ -73,9 +75,12 @@ func (d *maildrop) read(ctx context.Context, uids []mail.UID) error {
 			return err
 		}
 		for i := range rows {
-			size := rows[i].Size + rows[i].Lacking
-			d.messages = append(d.messages, message{uid: rows[i].UID, size: size})
-			d.octets += size
+			m := message{uid: rows[i].UID, size: rows[i].Size + rows[i].Lacking}
+			if !d.utf8 && rows[i].ASCII >= 0 {
+				m.ascii, m.size = true, rows[i].ASCII
+			}
+			d.messages = append(d.messages, m)
+			d.octets += m.size
 		}
 		uids = uids[len(uids)-more:]
 	}

@@ -23,12 +23,11 @@
 //   - The lock is against other POP3 sessions only (RFC 1939 §4 asks for more):
 //     a message that an IMAP session expunges in the meantime is "no such
 //     message" to RETR, and its number stays.
-//   - Messages with UTF-8 in their header are sent as they are to clients that
-//     did not say UTF8, where RFC 6856 §2.1 wants a surrogate or -ERR [UTF8].
-//     Clients of that kind stop at the -ERR and never get the mail behind it,
-//     surrogates break signatures and cannot be answered, and raw 8-bit headers
-//     have always come over POP3. UTF8 therefore changes nothing but that STLS
-//     is refused after it.
+//   - Of messages with octets beyond ASCII in a header a client that did not say
+//     UTF8 gets a surrogate (RFC 6856 §2.1; message.Surrogate), and its size is
+//     what STAT and LIST count. -ERR [UTF8] is not used: clients stop at it and
+//     never get the mail behind it. 8-bit bodies go out as they are (RFC 6152).
+//     After UTF8 messages are sent as they are, and STLS is refused.
 //   - Replies to LANG and all others are in English.
 //   - EXPIRE NEVER: this server removes nothing by itself.
 package pop3d

@@ -9,6 +9,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/proto/pop3"
+	"yubin/internal/world/heap"
 )
 
 // topBuffer is how many octets of a message TOP reads at once.
@@ -65,9 +66,9 @@ func (s *session) retr(ctx context.Context, cmd pop3.Command) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return s.send(ctx, n, strconv.FormatInt(m.size, 10)+" octets", func(w *pop3.LineWriter, c *store.Content) error {
+	return s.send(ctx, n, strconv.FormatInt(m.size, 10)+" octets", func(w *pop3.LineWriter, r io.Reader) error {
 		s.retrieved++
-		_, err := c.WriteTo(w)
+		_, err := io.Copy(w, r)
 		return err
 	})
 }
@@ -75,14 +76,15 @@ func (s *session) retr(ctx context.Context, cmd pop3.Command) (answer, error) {
 // top is TOP.
 func (s *session) top(ctx context.Context, cmd pop3.Command) (answer, error) {
 	args := cmd.Args.(pop3.Top)
-	return s.send(ctx, args.Number, "the top of it", func(w *pop3.LineWriter, c *store.Content) error {
-		return copyTop(w, c, pop3.NewTopCutter(args.Lines))
+	return s.send(ctx, args.Number, "the top of it", func(w *pop3.LineWriter, r io.Reader) error {
+		return copyTop(w, r, pop3.NewTopCutter(args.Lines))
 	})
 }
 
 // send opens message n and answers with text and what write makes of it.
-func (s *session) send(ctx context.Context, n int, text string, write func(*pop3.LineWriter, *store.Content) error) (answer, error) {
-	if _, err := s.drop.get(n); err != nil {
+func (s *session) send(ctx context.Context, n int, text string, write func(*pop3.LineWriter, io.Reader) error) (answer, error) {
+	m, err := s.drop.get(n)
+	if err != nil {
 		return answer{}, err
 	}
 	c, err := s.drop.content(ctx, n)
@@ -92,27 +94,50 @@ func (s *session) send(ctx context.Context, n int, text string, write func(*pop3
 	if err := c.Verify(0, c.Size()); err != nil {
 		return answer{}, errors.Join(err, c.Close())
 	}
+	var held heap.Hold // for the surrogate
+	held.Of(s.conn.Share())
+	r := io.Reader(&whole{Content: c})
+	if m.ascii {
+		if r, err = c.ASCII(held.Grow); err != nil {
+			held.Release()
+			return answer{}, errors.Join(err, c.Close())
+		}
+	}
 	return answer{Reply: pop3.OK(text), lines: func(w *pop3.LineWriter) (err error) {
+		defer held.Release()
 		defer func() { err = errors.Join(err, c.Close()) }()
-		return write(w, c)
+		return write(w, r)
 	}}, nil
 }
 
-// copyTop writes as much of c as cut lets through, reading little more.
-func copyTop(w io.Writer, c *store.Content, cut *pop3.TopCutter) error {
-	buf := make([]byte, min(topBuffer, c.Size()))
-	for off := int64(0); off < c.Size(); {
-		n, err := c.ReadAt(buf[:min(int64(len(buf)), c.Size()-off)], off)
-		if n == 0 {
-			return err
-		}
-		off += int64(n)
+// whole reads a content from its start.
+type whole struct {
+	*store.Content
+	off int64
+}
+
+func (c *whole) Read(p []byte) (int, error) {
+	n, err := c.ReadAt(p, c.off)
+	c.off += int64(n)
+	return n, err
+}
+
+// copyTop writes as much of r as cut lets through, reading little more.
+func copyTop(w io.Writer, r io.Reader, cut *pop3.TopCutter) error {
+	buf := make([]byte, topBuffer)
+	for {
+		n, err := r.Read(buf)
 		keep, done := cut.Cut(buf[:n])
-		if _, err := w.Write(buf[:keep]); err != nil || done {
+		if _, failed := w.Write(buf[:keep]); failed != nil || done {
+			return failed
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
 			return err
 		}
 	}
-	return nil
 }
 
 // dele is DELE.

@@ -92,7 +92,7 @@ func (s *session) capa(context.Context, pop3.Command) (answer, error) {
 	return listing("capabilities follow", pop3.Capabilities(offer)), nil
 }
 
-// enableUTF8 is UTF8 (RFC 6856 §2.1). See the package comment for what it changes.
+// enableUTF8 is UTF8 (RFC 6856 §2.1): messages are sent as they are.
 func (s *session) enableUTF8(context.Context, pop3.Command) (answer, error) {
 	s.utf8 = true
 	return ok("UTF-8 it is")

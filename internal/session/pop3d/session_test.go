@@ -321,7 +321,7 @@ func TestUpdateSurvivesShutdown(t *testing.T) {
 	if err := p.deliver("Subject: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	drop, err := openMaildrop(context.Background(), p.faulty, anna, nil)
+	drop, err := openMaildrop(context.Background(), p.faulty, anna, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,17 @@
-package store
+package message
 
 import "bytes"
 
-// lineEnds counts what the lines of a message lack to end in CRLF, as POP3 and
+// LineEnds counts what the lines of a message lack to end in CRLF, as POP3 and
 // SMTP want them (RFC 1939 §3). A CR alone ends no line.
-type lineEnds struct {
+type LineEnds struct {
 	bare int64 // LF without CR before it
 	last byte  // octet; 0 at the start
 	some bool
 }
 
-func (l *lineEnds) count(p []byte) {
+// Count takes the next octets of the message.
+func (l *LineEnds) Count(p []byte) {
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -28,8 +29,8 @@ func (l *lineEnds) count(p []byte) {
 	}
 }
 
-// lacking returns how many octets of CR and LF would have to be added.
-func (l *lineEnds) lacking() int64 {
+// Lacking returns how many octets of CR and LF would have to be added.
+func (l *LineEnds) Lacking() int64 {
 	switch {
 	case !l.some || l.last == '\n':
 		return l.bare
