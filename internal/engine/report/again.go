@@ -25,13 +25,17 @@ func (m *Maker) again(ctx context.Context, r queue.Report, w io.Writer) (queue.M
 		return queue.Made{}, fmt.Errorf("open the report that was not delivered: %w", err)
 	}
 	defer content.Close()
-	octets, err := io.ReadAll(io.LimitReader(content, dsn.MaxReopen))
+	doc, o, ok, err := dsn.Reopen(content)
 	if err != nil {
 		return queue.Made{}, fmt.Errorf("read the report that was not delivered: %w", err)
 	}
-	doc, o, ok := dsn.Reopen(octets)
 	if !ok { // It was not written by us as we are: its header says what it was.
-		return m.tellPostmaster(ctx, r, bytes.NewReader(octets), mail.RetHeaders, w)
+		octets, err := r.Open()
+		if err != nil {
+			return queue.Made{}, fmt.Errorf("open the report that was not delivered: %w", err)
+		}
+		defer octets.Close()
+		return m.tellPostmaster(ctx, r, octets, mail.RetHeaders, w)
 	}
 	small, err := dsn.New(doc, o)
 	if err != nil {

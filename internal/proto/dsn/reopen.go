@@ -2,6 +2,7 @@ package dsn
 
 import (
 	"bytes"
+	"io"
 	"strings"
 
 	"yubin/internal/mail"
@@ -10,35 +11,47 @@ import (
 
 // What Reopen looks at.
 const (
-	// MaxReopen is how many octets of a Message are enough for Reopen: text, fields
-	// and the header of the original stand in them.
-	MaxReopen = 4 << 20
+	// MaxReopen is how many octets of a Message are read at most: text, fields and
+	// the header of the original stand in them. Of most it reads firstReopen.
+	MaxReopen   = 4 << 20
+	firstReopen = 64 << 10
 	// MaxSmallHeader is how many octets of the original's header a small form has.
 	MaxSmallHeader = 16 << 10
 )
 
-// Reopen reads what Message.WriteTo wrote, or the beginning of it, so that New
-// can make the small form of the same report: 7bit, with the header of the
+// Reopen reads what Message.WriteTo wrote, no more of it than is needed, so that
+// New can make the small form of the same report: 7bit, with the header of the
 // original as text/rfc822-headers, or the beginning of it (RFC 6522 §3, RFC 6533
 // §3, §4.5). It has the same Message-ID and Date, for it takes the place of the
-// report. False if b is no report that a Message could be.
-func Reopen(b []byte) (Report, Options, bool) {
+// report. False if it is no report that a Message could be; the error is of
+// reading.
+func Reopen(octets io.Reader) (r Report, o Options, ok bool, err error) {
+	var b []byte
+	for size := firstReopen; ; size *= 4 {
+		size = min(size, MaxReopen)
+		rest := make([]byte, size-len(b))
+		n, err := io.ReadFull(octets, rest)
+		b = append(b, rest[:n]...)
+		end := err == io.EOF || err == io.ErrUnexpectedEOF || size == MaxReopen
+		if err != nil && !end {
+			return Report{}, Options{}, false, err
+		}
+		if r, o, enough, ok := reopen(b); enough || end {
+			return r, o, ok, nil
+		}
+	}
+}
+
+// reopen is Reopen of the beginning of a message, and whether it is long enough.
+func reopen(b []byte) (r Report, o Options, enough, ok bool) {
 	m := message.Parse(b)
 	parent, status := findStatus(m.Root)
 	if status == nil || parent == nil || len(m.Envelope.To) == 0 || len(m.Envelope.From) == 0 {
-		return Report{}, Options{}, false
+		return Report{}, Options{}, false, false
 	}
-	r := readFields(readPart(status, bytes.NewReader(b), MaxStatusPart))
+	r = readFields(readPart(status, bytes.NewReader(b), MaxStatusPart))
 	id, _, _ := strings.Cut(m.MessageID, "@")
-	o := Options{Date: m.Date, ID: id, Ret: mail.RetHeaders, SevenBit: true}
-	to, err := mailbox(m.Envelope.To[0])
-	if err != nil {
-		return r, o, false
-	}
-	if o.From, err = mailbox(m.Envelope.From[0]); err != nil {
-		return r, o, false
-	}
-	o.To = mail.ReversePath(to)
+	o = Options{Date: m.Date, ID: id, Ret: mail.RetHeaders, SevenBit: true}
 	for _, p := range parent.Children {
 		switch p.Type + "/" + p.Subtype {
 		case "text/plain":
@@ -48,10 +61,20 @@ func Reopen(b []byte) (Report, Options, bool) {
 				}
 			}
 		case "message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers":
-			o.Original = bytes.NewReader(beginning(readPart(p, bytes.NewReader(b), MaxSmallHeader)))
+			header := readPart(p, bytes.NewReader(b), MaxSmallHeader)
+			enough = len(header) == MaxSmallHeader
+			o.Original = bytes.NewReader(beginning(header))
 		}
 	}
-	return r, o, check(&r, &o) == nil
+	to, err := mailbox(m.Envelope.To[0])
+	if err != nil {
+		return r, o, enough, false
+	}
+	if o.From, err = mailbox(m.Envelope.From[0]); err != nil {
+		return r, o, enough, false
+	}
+	o.To = mail.ReversePath(to)
+	return r, o, enough, check(&r, &o) == nil
 }
 
 func mailbox(a message.MailAddress) (mail.Address, error) {

@@ -2,9 +2,12 @@ package dsn
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -25,8 +28,8 @@ func TestReopen(t *testing.T) {
 		o.Body, o.UTF8 = mail.Body(rapid.IntRange(0, 2).Draw(t, "body")), rapid.Bool().Draw(t, "utf8")
 		o.Original = strings.NewReader("Subject: 昼食\r\nMessage-ID: <lunch-1@laptop.example>\r\n\r\nGrüße\r\n" + strings.Repeat("more\r\n", 1000))
 		whole := writeAll(t, r, o)
-		again, small, ok := Reopen(whole)
-		if !ok || small.ID != o.ID || !small.Date.Equal(o.Date) || small.From != o.From || small.To != o.To || fmt.Sprint(small.Languages) != fmt.Sprint(o.Languages) {
+		again, small, ok, err := Reopen(iotest.OneByteReader(bytes.NewReader(whole)))
+		if err != nil || !ok || small.ID != o.ID || !small.Date.Equal(o.Date) || small.From != o.From || small.To != o.To || fmt.Sprint(small.Languages) != fmt.Sprint(o.Languages) {
 			t.Fatalf("options %+v, %v of\n%s", small, ok, whole)
 		}
 		b := writeAll(t, again, small)
@@ -62,9 +65,10 @@ func TestReopenLarge(t *testing.T) {
 	o := options(t)
 	o.Original = strings.NewReader("Subject: lunch\r\n" + strings.Repeat("X-Long: 0123456789\r\n", 5000) + "\r\n" + strings.Repeat("body\r\n", 1<<20))
 	_, whole := write(t, report(refused(t)), o)
-	r, small, ok := Reopen(whole[:MaxReopen])
-	if !ok {
-		t.Fatal("not a report")
+	octets := bytes.NewReader(whole)
+	r, small, ok, err := Reopen(octets)
+	if !ok || err != nil || len(whole)-octets.Len() > firstReopen {
+		t.Fatalf("a report: %v, %v, after %d octets", ok, err, len(whole)-octets.Len())
 	}
 	m, b := write(t, r, small)
 	if len(b) > MaxSmallHeader+5000 || !bytes.Contains(b, []byte("X-Long: 0123456789\r\n\r\n--=_")) || m.Envelope().Body != mail.Body7Bit {
@@ -80,8 +84,16 @@ func TestReopenOther(t *testing.T) {
 		strings.Replace(string(whole), "To: ", "X-To: ", 1), strings.Replace(string(whole), testID+"@", "short@", 1),
 		strings.Replace(string(whole), "Reporting-MTA", "X-MTA", 1), string(whole[:300]),
 	} {
-		if r, o, ok := Reopen([]byte(b)); ok {
-			t.Errorf("%+v, %+v of\n%s", r, o, b)
+		if r, o, ok, err := Reopen(strings.NewReader(b)); ok || err != nil {
+			t.Errorf("%+v, %+v, %v of\n%s", r, o, err, b)
 		}
+	}
+	disk := errors.New("the disk is gone")
+	if _, _, _, err := Reopen(io.MultiReader(bytes.NewReader(whole), iotest.ErrReader(disk))); !errors.Is(err, disk) {
+		t.Errorf("unreadable: %v", err)
+	}
+	endless := strings.NewReader(strings.Repeat(letter, 2*MaxReopen/len(letter)))
+	if _, _, ok, err := Reopen(endless); ok || err != nil || endless.Len() < MaxReopen/2 {
+		t.Errorf("of a long message: %v, %v, with %d octets left", ok, err, endless.Len())
 	}
 }
