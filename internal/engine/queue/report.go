@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"yubin/internal/engine/spool"
@@ -54,7 +55,11 @@ func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change fun
 		kind = EventUntold
 	}
 	finish := func(tx *sqldb.Tx, note string) error {
-		if err := addEvent(tx, about, now, kind, note, ""); err != nil {
+		err := addEvent(tx, about, now, kind, note, "")
+		if err == nil {
+			err = q.tellStory(tx, it, now, kind, note)
+		}
+		if err != nil {
 			return err
 		}
 		return change(tx)
@@ -98,10 +103,32 @@ func (q *Queue) spoolReport(tx *sqldb.Tx, it spool.Item, made Made, ref store.Bl
 		return note + "filed here", q.o.Store.ReleaseBlob(tx, ref)
 	}
 	report := made.Item
-	report.Blob, report.Priority = ref, it.Priority
+	report.Blob, report.Priority, report.About = ref, it.Priority, it.ID
+	if it.Report != spool.NoReport {
+		report.About = it.About
+	}
 	report.ReversePath, report.Arrived, report.HoldUntil = mail.ReversePath{}, time.Time{}, time.Time{}
 	id, err := q.Add(tx, report, made.Recipients)
 	return note + "spooled as message " + DeliveryID{Item: id}.item(), err
+}
+
+// tellStory adds what became of a report to the story of the message that it is
+// about, if that is remembered.
+func (q *Queue) tellStory(tx *sqldb.Tx, report spool.Item, now time.Time, kind EventKind, note string) error {
+	if report.Report == spool.NoReport {
+		return nil
+	}
+	_, err := q.o.Spool.Item(tx, report.About)
+	if mail.KindOf(err) == mail.NotFound || q.aside.Takes(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if kind == EventUntold {
+		note = strings.TrimSuffix("message "+DeliveryID{Item: report.ID}.item()+" could not be delivered; "+note, "; ")
+	}
+	return addEvent(tx, Delivery{DeliveryID: DeliveryID{Item: report.About}}, now, kind, note, "")
 }
 
 // clearOwed removes the rows that told tells of, and settles the item if none is

@@ -116,7 +116,7 @@ func (q *Queue) settleOnce(ctx context.Context, it spool.Item, list []decision, 
 	}
 	if all && len(told) > 0 {
 		err := q.tell(ctx, it, told, func(tx *sqldb.Tx) error {
-			if err := q.apply(tx, list, now, now); err != nil {
+			if err := q.apply(tx, it, list, now, now); err != nil {
 				return err
 			}
 			return q.clearOwed(tx, it.ID, told, now)
@@ -128,7 +128,7 @@ func (q *Queue) settleOnce(ctx context.Context, it spool.Item, list []decision, 
 	}
 	reportAt := now.Add(q.o.Schedule.Gather)
 	err = q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
-		if err := q.apply(tx, list, now, reportAt); err != nil {
+		if err := q.apply(tx, it, list, now, reportAt); err != nil {
 			return err
 		}
 		return q.conclude(tx, it.ID, it.Blob, now)
@@ -176,7 +176,7 @@ func (q *Queue) concluded(id spool.ItemID, list []decision) (told []Told, all bo
 }
 
 // apply changes the rows of an item as was decided.
-func (q *Queue) apply(tx *sqldb.Tx, list []decision, now, reportAt time.Time) error {
+func (q *Queue) apply(tx *sqldb.Tx, it spool.Item, list []decision, now, reportAt time.Time) error {
 	for _, d := range list {
 		ours, err := q.applyOne(tx, d, reportAt)
 		if err != nil {
@@ -197,7 +197,11 @@ func (q *Queue) apply(tx *sqldb.Tx, list []decision, now, reportAt time.Time) er
 			}
 		}
 		if d.untold {
-			if err := addEvent(tx, d.d, now, EventUntold, "", ""); err != nil {
+			err := addEvent(tx, d.d, now, EventUntold, "", "")
+			if err == nil {
+				err = q.tellStory(tx, it, now, EventUntold, "")
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -57,6 +57,7 @@ type Item struct {
 	Transaction string         // names the connection and transaction that brought it, in the log
 	MessageID   string         // the header field's value
 	Report      Report         // of a delivery report that was made here
+	About       ItemID         // the message that the report is about
 	Settled     time.Time      // when nobody waited for it any more, or zero
 }
 
@@ -116,6 +117,7 @@ func schema() []string {
 		trans TEXT NOT NULL,
 		message_id TEXT NOT NULL,
 		report {int} NOT NULL, -- a form, 0 of other mail
+		about {int} NOT NULL, -- the item of which a report tells; it may be forgotten
 		settled {int} NOT NULL
 	);
 	CREATE INDEX spool_settled ON spool_item (settled) WHERE settled > 0`}
@@ -166,11 +168,11 @@ func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
 		return 0, err
 	}
 	id, inserted, err := tx.InsertNew(`INSERT INTO spool_item (blob, trace, size, sender, envid, ret, body, flags, priority, arrived,
-		hold_until, deliver_by, expire, account, language, trans, message_id, report, settled)
-		SELECT id, $2, size + $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0 FROM blob WHERE id = $1`,
+		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, settled)
+		SELECT id, $2, size + $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0 FROM blob WHERE id = $1`,
 		it.Blob, it.Trace, len(it.Trace), it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
 		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
-		it.Transaction, it.MessageID, it.Report)
+		it.Transaction, it.MessageID, it.Report, it.About)
 	if err == nil && !inserted {
 		err = mail.Errorf(mail.Internal, "blob %d is not there to be spooled", it.Blob)
 	}
@@ -202,9 +204,9 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	var flags int
 	var arrived, hold, by, expire, settled int64
 	err := tx.QueryRow(`SELECT blob, trace, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
-		expire, account, language, trans, message_id, report, settled FROM spool_item WHERE id = $1`, id).
+		expire, account, language, trans, message_id, report, about, settled FROM spool_item WHERE id = $1`, id).
 		Scan(&it.Blob, &it.Trace, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
-			&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &settled)
+			&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &settled)
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
 	}
