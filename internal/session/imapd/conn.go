@@ -31,7 +31,7 @@ func (s *session) serve(ctx context.Context) error {
 		if err == nil {
 			err = s.execute(ctx, &cmd)
 		} else {
-			err = s.unreadable(err)
+			err = s.unreadable(ctx, err)
 		}
 		if err == nil {
 			err = ofConn(s.out.Err())
@@ -72,7 +72,23 @@ func (s *session) execute(ctx context.Context, cmd *imap.Command) error {
 	if st.cond != "" {
 		s.out.Status(cmd.Tag, st.cond, st.code, st.text)
 	}
+	if s.loggedIn() {
+		if st.cond != imap.OK && st.cond != "" || leadsNowhere(cmd.Name) {
+			s.conn.Idled(ctx)
+		} else {
+			s.conn.Worked()
+		}
+	}
 	return s.judge(st)
+}
+
+// leadsNowhere says of a command that nothing comes of it, however often it is sent.
+func leadsNowhere(name string) bool {
+	switch name {
+	case "NOOP", "CHECK", "IDLE", "NAMESPACE", "CAPABILITY", "ENABLE", "ID":
+		return true
+	}
+	return false
 }
 
 // perform checks the state, runs the method of the command and tells the client
@@ -115,7 +131,7 @@ func (s *session) wrongState(verb imap.Verb) (status, error) {
 }
 
 // unreadable answers a command that could not be parsed; other errors pass.
-func (s *session) unreadable(err error) error {
+func (s *session) unreadable(ctx context.Context, err error) error {
 	var e *imap.Error
 	switch {
 	case errors.Is(err, netx.ErrLineTooLong):
@@ -132,6 +148,9 @@ func (s *session) unreadable(err error) error {
 		s.box.saved = nil
 	}
 	s.out.Status(e.Tag, st.cond, st.code, st.text)
+	if s.loggedIn() {
+		s.conn.Idled(ctx)
+	}
 	return s.judge(st)
 }
 
@@ -141,6 +160,9 @@ func (s *session) judge(st status) error {
 	if !s.loggedIn() {
 		if s.strange++; s.strange >= maxBeforeLogin {
 			return &bye{"", "too many commands before a login"}
+		}
+		if s.conn.Received() > maxOctetsBeforeLogin {
+			return &bye{"", "too much before a login"}
 		}
 	}
 	if st.cond != imap.BAD {

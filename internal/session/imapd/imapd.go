@@ -72,10 +72,11 @@ const (
 
 // Limits on a client that misbehaves.
 const (
-	maxBadBeforeLogin = 3   // BAD responses in a row
-	maxBad            = 20  // likewise, once logged in
-	maxBeforeLogin    = 100 // commands of any kind
-	maxLoginFailures  = 4
+	maxBadBeforeLogin    = 3         // BAD responses in a row
+	maxBad               = 20        // likewise, once logged in
+	maxBeforeLogin       = 100       // commands of any kind
+	maxOctetsBeforeLogin = 256 << 10 // of all of them
+	maxLoginFailures     = 4
 )
 
 // DefaultMaxMessage is the largest message APPEND takes if Config names none,

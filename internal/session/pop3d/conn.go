@@ -90,9 +90,32 @@ func (s *session) execute(ctx context.Context, line []byte) error {
 	}
 	a, err := methodOf(cmd.Name)(s, ctx, cmd)
 	if err != nil {
-		return s.failed(cmd.Name, err)
+		err = s.failed(cmd.Name, err)
+		s.idled(ctx)
+		return err
 	}
-	return s.answer(a)
+	if err = s.answer(a); leadsNowhere(cmd.Name) {
+		s.idled(ctx)
+	} else {
+		s.conn.Worked()
+	}
+	return err
+}
+
+// leadsNowhere says of a command that nothing comes of it, however often it is sent.
+func leadsNowhere(name string) bool {
+	switch name {
+	case "NOOP", "CAPA", "STAT", "RSET", "UTF8", "LANG":
+		return true
+	}
+	return false
+}
+
+// idled notes a command that led to nothing; before login they are counted.
+func (s *session) idled(ctx context.Context) {
+	if s.state != pop3.Authorization {
+		s.conn.Idled(ctx)
+	}
 }
 
 // answer writes the reply, the lines that follow it, and does what comes after.

@@ -73,6 +73,7 @@ type Conn struct {
 	writeErr error
 	received int64
 	sent     int64
+	pace     pace
 
 	readTimeout  time.Duration
 	writeTimeout time.Duration
