@@ -33,8 +33,9 @@ func Copy(w io.Writer, r io.ReaderAt, m Message, q Quoting) error {
 type copier struct {
 	w       *bufio.Writer
 	header  bool
-	skip    bool
-	fresh   bool // a line begins
+	name    string // of the field
+	skip    bool   // it is the file's
+	fresh   bool   // a line begins
 	quoting Quoting
 }
 
@@ -64,14 +65,15 @@ func (c *copier) piece(text []byte) error {
 func (c *copier) begin(line []byte) []byte {
 	switch {
 	case !c.header:
-		return c.unquote(line)
 	case len(line) == 0:
 		c.header, c.skip = false, false
-	case line[0] != ' ' && line[0] != '\t':
-		name, _ := field(string(line))
-		c.skip = fileFields[name] != nil
+	case line[0] == ' ' || line[0] == '\t':
+		c.skip = c.skip && folds(c.name)
+	default:
+		c.name, _ = field(string(line))
+		c.skip = fileFields[c.name] != nil
 	}
-	return line
+	return c.unquote(line)
 }
 
 func (c *copier) unquote(line []byte) []byte {

@@ -6,8 +6,11 @@
 //   - A message begins at a "From " line that has a date, at the start of the
 //     file or behind an empty line; or where a Content-Length says, if the file
 //     goes on as it must there (mboxcl, mboxcl2).
-//   - ">From " in a body loses one ">" (mboxrd), in a message with a
-//     Content-Length only if nothing in it shows that the writer did not quote.
+//   - The empty line before the next "From " line is the file's, also where it is
+//     all that follows a header.
+//   - A line that begins with ">From " loses one ">" (mboxrd), wherever it stands: where
+//     the header ends, messages differ about. In a message with a
+//     Content-Length it does only if nothing in it shows that the writer did not quote.
 //     mboxo quotes only "From ", which cannot be told from mboxrd: see Quoting.
 //   - Flags are in Status, X-Status and X-Keywords, UIDs in X-UID and X-IMAP or
 //     X-IMAPbase (c-client, Dovecot); Thunderbird's are in X-Mozilla-Status and

@@ -91,3 +91,10 @@ func field(line string) (name, value string) {
 	}
 	return strings.ToLower(name), value
 }
+
+// folds reports whether a field of the file, of which the name is at the start of
+// text, may go on in further lines. A line with space behind another is the
+// message's: it may begin with one.
+func folds(text string) bool {
+	return !strings.HasPrefix(text, "status") && !strings.HasPrefix(text, "x-status") && !strings.HasPrefix(text, "x-uid")
+}

@@ -152,7 +152,10 @@ func (x *indexer) content(text []byte, start int64) {
 	if line == "" {
 		x.closeField()
 		x.header, x.body = false, x.at
-		x.trust()
+		if x.trust(); start >= x.until {
+			x.held = bytes.Clone(text)
+			return
+		}
 	} else if line[0] != ' ' && line[0] != '\t' {
 		x.closeField()
 		name, value := field(line)
@@ -160,7 +163,7 @@ func (x *indexer) content(text []byte, start int64) {
 			x.open = name + ":" + value
 		}
 		x.about(name, value)
-	} else if x.skip && len(x.open)+len(line) <= MaxField {
+	} else if x.skip = x.skip && folds(x.open); x.skip && len(x.open)+len(line) <= MaxField {
 		x.open += " " + line
 	}
 	if !x.skip || line == "" {

@@ -42,7 +42,7 @@ func TestIndex(t *testing.T) {
 		{"two", from + "A: 1\n\nx\n\n" + from + "A: 2\n\ny\n", []string{`0 [][] "A: 1\r\n\r\nx\r\n"`, `0 [][] "A: 2\r\n\r\ny\r\n"`}},
 		{"the last empty line", from + "A: 1\n\nx\n\n", []string{`0 [][] "A: 1\r\n\r\nx\r\n"`}},
 		{"more of them", from + "A: 1\n\nx\n\n\n", []string{`0 [][] "A: 1\r\n\r\nx\r\n\r\n"`}},
-		{"no body", from + "A: 1\n\n" + from + "B: 1\n\n\n", []string{`0 [][] "A: 1\r\n\r\n"`, `0 [][] "B: 1\r\n\r\n"`}},
+		{"no body", from + "A: 1\n\n" + from + "B: 1\n\n\n", []string{`0 [][] "A: 1\r\n"`, `0 [][] "B: 1\r\n\r\n"`}},
 		{"CRLF", strings.ReplaceAll(from+"A: 1\n\nx\n\n"+from+"A: 2\n\ny\n", "\n", "\r\n"), []string{`0 [][] "A: 1\r\n\r\nx\r\n"`, `0 [][] "A: 2\r\n\r\ny\r\n"`}},
 		{"no From line", from + "A: 1\n\nx\nFrom here on\n\nFrom me\n", []string{`0 [][] "A: 1\r\n\r\nx\r\nFrom here on\r\n\r\nFrom me\r\n"`}},
 		{"quoted", from + "A: 1\n\n>From x\n>>From y\n> From z\n", []string{`0 [][] "A: 1\r\n\r\nFrom x\r\n>From y\r\n> From z\r\n"`}},
@@ -173,6 +173,43 @@ func FuzzIndex(f *testing.F) {
 			last = m.End
 			if err := Copy(io.Discard, r, m, QuotingRD); err != nil {
 				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// FuzzWriter: what was written is read as it was, with its line ends.
+func FuzzWriter(f *testing.F) {
+	for _, s := range []string{"A: 1\n\nx\n", "A: 1\n", "\n", "text\n>From y\n", " folded\n\nx\n", "From x\n>From y\nA: b\n\nFrom z\n\n\n", "\t\n\n" + from + "A: b\n\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		b = bytes.TrimSuffix(bytes.ReplaceAll(b, []byte("\r"), nil), []byte("\n"))
+		want := bytes.ReplaceAll(append(bytes.Clone(b), '\n'), []byte("\n"), []byte("\r\n"))
+		for line := range strings.Lines(string(b)) {
+			if name, value := field(line); fileFields[name] != nil || name == "content-length" || strings.Contains(value, "FOLDER INTERNAL") {
+				return // Those are the file's.
+			}
+		}
+		var file bytes.Buffer
+		w := NewWriter(&file, 1, 9)
+		for uid := range mail.UID(2) {
+			if err := w.Add(uid+1, mail.Flagged, []string{"k"}, time.Unix(1e9, 0), func(w io.Writer) error { _, err := w.Write(want); return err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		r := bytes.NewReader(file.Bytes())
+		index, err := Index(r, r.Size())
+		if err != nil || len(index.Messages) != 2 {
+			t.Fatalf("%d messages, %v, in %q", len(index.Messages), err, file.Bytes())
+		}
+		for _, m := range index.Messages {
+			var got bytes.Buffer
+			if err := Copy(&got, r, m, QuotingRD); err != nil || !bytes.Equal(got.Bytes(), want) {
+				t.Fatalf("%q became %q, %v", want, got.Bytes(), err)
 			}
 		}
 	})

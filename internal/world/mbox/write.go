@@ -33,13 +33,14 @@ func (w *Writer) Add(uid mail.UID, f mail.Flags, keywords []string, received tim
 		fmt.Fprintf(w.w, "X-IMAPbase: %d %d\n", w.validity, w.next-1)
 		w.begun = true
 	}
-	fmt.Fprintf(w.w, "X-UID: %d\nStatus: %sO\n", uid, pick(f, "R"))
+	fmt.Fprintf(w.w, "X-UID: %d\n", uid)
 	if s := pick(f, "ADFT"); s != "" {
 		fmt.Fprintf(w.w, "X-Status: %s\n", s)
 	}
 	if len(keywords) > 0 {
 		fmt.Fprintf(w.w, "X-Keywords: %s\n", strings.Join(keywords, " "))
 	}
+	fmt.Fprintf(w.w, "Status: %sO\n", pick(f, "R")) // The last: it never folds, and the message may begin with space.
 	q := &quoter{w: w.w, fresh: true}
 	if err := write(q); err != nil {
 		return err
@@ -65,7 +66,6 @@ type quoter struct {
 	w     *bufio.Writer
 	line  []byte // the begin of a line, as far as must be seen to quote it
 	fresh bool
-	body  bool // in headers nothing begins a message
 	cr    bool
 	any   bool
 }
@@ -128,7 +128,7 @@ func undecided(line []byte) bool {
 }
 
 func (q *quoter) settle() {
-	if q.body && bytes.HasPrefix(bytes.TrimLeft(q.line, ">"), []byte("From ")) {
+	if bytes.HasPrefix(bytes.TrimLeft(q.line, ">"), []byte("From ")) {
 		_ = q.w.WriteByte('>')
 	}
 	_, _ = q.w.Write(q.line)
@@ -140,7 +140,6 @@ func (q *quoter) endLine() {
 		q.settle()
 	}
 	_ = q.w.WriteByte('\n')
-	q.body = q.body || !q.any
 	q.cr, q.fresh, q.any = false, true, false
 }
 
