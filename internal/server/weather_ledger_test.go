@@ -24,10 +24,16 @@ func (o *postOffice) observe(seen queue.Observation) {
 	o.attempts[seen.Site]++
 }
 
-// heard is a host that has all of a message.
+// heard is a host that has all of a message. It was sent again if it was taken
+// before; not if it is taken later, while this host has not ended its answer.
 func (o *postOffice) heard(l *smtpsink.Letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for _, to := range l.To {
+		if f := o.fates[l.ID+" "+to]; f != nil && f.taken > 0 {
+			f.after++
+		}
+	}
 	if m := o.sent[l.ID]; m == nil || m.sum != l.Sum && m.encoded != l.Sum {
 		o.t.Errorf("a host has %q with other octets than were sent", l.ID)
 	}
@@ -41,9 +47,6 @@ func (o *postOffice) said(h *hop, l *smtpsink.Letter, to string, code int, err e
 	if f == nil || f.hop != h {
 		o.t.Errorf("%s has %s for %s, who is elsewhere", h.name, l.ID, to)
 		return
-	}
-	if f.taken > 0 {
-		f.after++
 	}
 	switch {
 	case err != nil:
