@@ -109,6 +109,22 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// TestEventsByTheirEnd: an attempt that took five minutes stands where it ended,
+// before what followed from it.
+func TestEventsByTheirEnd(t *testing.T) {
+	began := time.Date(2026, 7, 25, 12, 0, 0, 0, time.Local)
+	ended := began.Add(5 * time.Minute)
+	var out strings.Builder
+	newTeller(&out, ended).events([]admin.QueueEvent{
+		{At: ended, Kind: "attempt", Attempt: &admin.QueueAttempt{At: began, Outcome: "failed", Seconds: 300}},
+		{At: ended, Kind: "untold", Note: "the postmaster is told: filed here"},
+	}, began)
+	if got := regexp.MustCompile(` {2,}`).ReplaceAllString(out.String(), "  "); got != "  12:05:00  failed\n"+
+		"  12:05:00  the sender cannot be told: the postmaster is told: filed here\n" {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // TestKept: what was accepted and is in no queue now.
 func TestKept(t *testing.T) {
 	at := time.Date(2026, 7, 25, 12, 0, 0, 0, time.UTC)
