@@ -47,6 +47,11 @@ func TestFieldsInLinearTime(t *testing.T) {
 		"parameters": func(b []byte) {
 			Parse([]byte("Content-Type: multipart/mixed; " + string(b) + "\r\n\r\n--" + string(b)))
 		},
+		"surrogate": func(b []byte) {
+			for _, field := range []string{"To: ", "Subject: ", "Content-Type: a/b;"} {
+				SurrogateFields([]byte(field + "\u00e9 " + string(b) + "\r\n"))
+			}
+		},
 		"header": func(b []byte) { Parse(b) },
 		"fields": func(b []byte) {
 			for range Fields(b) {
