@@ -10,8 +10,9 @@ import (
 
 // Check verifies every invariant of the store while it is in use and reports
 // what does not hold, in words for the operator. The error is that it could
-// not look. Octets in files are only measured; see CheckDeep. It reads one
-// mailbox, or a window of emails, per snapshot and never holds the writer.
+// not look. Octets in files are only measured; see CheckDeep. It reads
+// most in slices, each on a snapshot of its own, so that what is written
+// meanwhile is not kept from the database file, and never holds the writer.
 func (s *Store) Check(ctx context.Context, report func(problem string)) error {
 	return s.check(ctx, report, false)
 }

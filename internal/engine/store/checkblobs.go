@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"math"
 
 	"yubin/internal/mail"
 	"yubin/internal/message"
@@ -18,14 +19,63 @@ const checkWindow = 1 << 20
 
 // emails compares, window by window, how many memberships each email has with
 // what copies and expunged say. There is no index for it: each window is a pass
-// over all memberships.
+// over all memberships, in slices. What seems wrong may only have changed
+// meanwhile: that is looked at again, account by account, on one snapshot.
 func (c *checker) emails() error {
 	var last int64
 	if err := c.one(&last, `SELECT max(id) FROM email`); err != nil {
 		return err
 	}
 	for first := int64(1); first <= last; first += checkWindow {
-		err := c.s.db.Read(c.ctx, func(tx *sqldb.Tx) error { return c.emailWindow(tx, first, first+checkWindow) })
+		w := emailWindow{checker: c, first: first, had: make([]presence, min(checkWindow, last-first+1))}
+		if err := w.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// presence is where an email is found: in how many places, and whether it is
+// among those expunged.
+type presence struct {
+	members uint32
+	dead    bool
+}
+
+// emailWindow are emails that are checked together.
+type emailWindow struct {
+	*checker
+	first    int64
+	had      []presence
+	suspects map[mail.AccountID]map[int64]*presence
+}
+
+func (w *emailWindow) at(email int64) *presence {
+	if i := email - w.first; i >= 0 && i < int64(len(w.had)) {
+		return &w.had[i]
+	}
+	return nil
+}
+
+// check looks at all, then at the suspects.
+func (w *emailWindow) check() error {
+	w.suspects = make(map[mail.AccountID]map[int64]*presence)
+	for _, pass := range []func(tx *sqldb.Tx, from progress, at func(email int64) *presence) (progress, error){countMembers, countDead, w.compare} {
+		for from := (progress{}); !from.end; {
+			err := w.s.db.Read(w.ctx, func(tx *sqldb.Tx) (err error) {
+				from, err = pass(tx, from, w.at)
+				return err
+			})
+			if err == nil {
+				err = w.ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for account, list := range w.suspects {
+		err := w.s.db.Read(w.ctx, func(tx *sqldb.Tx) error { return w.judge(tx, account, list) })
 		if err != nil {
 			return err
 		}
@@ -33,36 +83,167 @@ func (c *checker) emails() error {
 	return nil
 }
 
-func (c *checker) emailWindow(tx *sqldb.Tx, first, end int64) error {
-	members, err := tallyMembers(c.ctx, tx, first, end)
-	if err != nil {
-		return err
+// progress is how far a pass is that reads a table in slices by its key.
+type progress struct {
+	first, second int64
+	last          int64 // to be read; 0 is all
+	end           bool
+}
+
+// countMembers counts the next memberships of emails.
+func countMembers(tx *sqldb.Tx, from progress, at func(email int64) *presence) (progress, error) {
+	last := from.last
+	if last == 0 {
+		last = math.MaxInt64
 	}
-	rows, err := tx.Query(`SELECT e.id, e.thread, coalesce(c.members, -1), x.email IS NOT NULL, b.id IS NULL FROM email e
-		LEFT JOIN copies c ON c.email = e.id LEFT JOIN blob b ON b.id = e.blob
-		LEFT JOIN (SELECT DISTINCT email FROM expunged) x ON x.email = e.id WHERE e.id >= $1 AND e.id < $2`, first, end)
+	rows, err := tx.Query(`SELECT place, entries FROM membership WHERE place > $1 AND place <= $2 ORDER BY place`, from.first, last)
 	if err != nil {
-		return err
+		return from, err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		var id, thread, copies int64
-		var dead, blobless bool
-		if err := rows.Scan(&id, &thread, &copies, &dead, &blobless); err != nil {
-			return err
+	var list []member
+	for n := 0; rows.Next(); n++ {
+		if n > 0 && from.last == 0 && tx.Enough() {
+			return from, nil
 		}
-		n := int64(members[id-first])
-		if blobless {
-			c.problem("email without its blob: email %d", id)
+		var octets sqldb.Borrowed
+		if err := rows.Scan(&from.first, &octets); err != nil {
+			return from, err
 		}
-		if thread > id || thread < 0 {
-			c.problem("thread is younger than its email: email %d", id)
+		read, err := appendMembers(list[:0], from.first, octets)
+		if err != nil {
+			continue // It was reported.
 		}
-		if dead != (n == 0) || copies >= 0 && copies != n || copies < 0 && n > 1 {
-			c.problem("memberships are miscounted: email %d has %d, copies says %d, expunged %v", id, n, copies, dead)
+		list = read
+		for _, m := range list {
+			if p := at(int64(m.email)); p != nil {
+				p.members++
+			}
 		}
 	}
-	return rows.Err()
+	from.end = true
+	return from, rows.Err()
+}
+
+// countDead notes which emails are among the next of those expunged.
+func countDead(tx *sqldb.Tx, from progress, at func(email int64) *presence) (progress, error) {
+	rows, err := tx.Query(`SELECT at, email FROM expunged WHERE (at, email) > ($1, $2) ORDER BY at, email`, from.first, from.second)
+	if err != nil {
+		return from, err
+	}
+	defer rows.Close()
+	for n := 0; rows.Next(); n++ {
+		if n > 0 && n%rowSlice == 0 && tx.Enough() {
+			return from, nil
+		}
+		if err := rows.Scan(&from.first, &from.second); err != nil {
+			return from, err
+		}
+		if p := at(from.second); p != nil {
+			p.dead = true
+		}
+	}
+	from.end = true
+	return from, rows.Err()
+}
+
+const emailColumns = `SELECT e.id, e.account, e.thread, coalesce(c.members, -1), b.id IS NULL FROM email e
+	LEFT JOIN copies c ON c.email = e.id LEFT JOIN blob b ON b.id = e.blob `
+
+// emailRow is what Check reads of an email.
+type emailRow struct {
+	id, thread, copies int64
+	account            mail.AccountID
+	blobless           bool
+}
+
+func (e *emailRow) targets() []any {
+	return []any{&e.id, &e.account, &e.thread, &e.copies, &e.blobless}
+}
+
+// right says whether an email is where its rows say.
+func (e *emailRow) right(p *presence) bool {
+	n := int64(p.members)
+	return p.dead == (n == 0) && (e.copies < 0 || e.copies == n) && (e.copies >= 0 || n <= 1)
+}
+
+// compare compares the next emails with where they were found.
+func (w *emailWindow) compare(tx *sqldb.Tx, from progress, at func(email int64) *presence) (progress, error) {
+	from.first = max(from.first, w.first-1)
+	rows, err := tx.Query(emailColumns+`WHERE e.id > $1 AND e.id < $2 ORDER BY e.id`, from.first, w.first+int64(len(w.had)))
+	if err != nil {
+		return from, err
+	}
+	defer rows.Close()
+	for n := 0; rows.Next(); n++ {
+		if n > 0 && n%rowSlice == 0 && tx.Enough() {
+			return from, nil
+		}
+		var e emailRow
+		if err := rows.Scan(e.targets()...); err != nil {
+			return from, err
+		}
+		from.first = e.id
+		if e.blobless {
+			w.problem("email without its blob: email %d", e.id)
+		}
+		if e.thread > e.id || e.thread < 0 {
+			w.problem("thread is younger than its email: email %d", e.id)
+		}
+		if e.right(at(e.id)) {
+			continue
+		}
+		if w.suspects[e.account] == nil {
+			w.suspects[e.account] = make(map[int64]*presence)
+		}
+		w.suspects[e.account][e.id] = &presence{}
+	}
+	from.end = true
+	return from, rows.Err()
+}
+
+// judge looks at suspects of an account on one snapshot.
+func (w *emailWindow) judge(tx *sqldb.Tx, account mail.AccountID, suspects map[int64]*presence) error {
+	at := func(email int64) *presence { return suspects[email] }
+	rows, err := tx.Query(`SELECT mailbox FROM tally WHERE account = $1 AND mailbox > 0
+		UNION SELECT mailbox FROM doomed WHERE account = $1 AND mailbox > 0`, int64(account))
+	if err != nil {
+		return err
+	}
+	var boxes []mail.MailboxID
+	for rows.Next() {
+		var id mail.MailboxID
+		if err := rows.Scan(&id); err != nil {
+			rows.Close()
+			return err
+		}
+		boxes = append(boxes, id)
+	}
+	rows.Close()
+	for _, id := range boxes {
+		if _, err := countMembers(tx, progress{first: place(id, 0), last: place(id, maxUID)}, at); err != nil {
+			return err
+		}
+	}
+	for from := (progress{}); !from.end; {
+		if from, err = countDead(tx, from, at); err != nil {
+			return err
+		}
+	}
+	for id, p := range suspects {
+		var e emailRow
+		err := tx.QueryRow(emailColumns+`WHERE e.id = $1`, id).Scan(e.targets()...)
+		if err == sqldb.ErrNoRows {
+			continue // It was purged meanwhile.
+		}
+		if err != nil {
+			return err
+		}
+		if !e.right(p) {
+			w.problem("memberships are miscounted: email %d has %d, copies says %d, expunged %v", id, p.members, e.copies, p.dead)
+		}
+	}
+	return nil
 }
 
 // tallyWindow counts how often each id from first to end occurs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"yubin/internal/engine/store"
@@ -186,4 +187,62 @@ func TestSharedEmails(t *testing.T) {
 		t.Errorf("%d emails have copies, %d are expunged", c, x)
 	}
 	h.check()
+}
+
+// TestCheckInSlices: no snapshot of a check is long, so that what happens while
+// it runs is in the later ones; and whatever happens that is right, it finds
+// nothing.
+func TestCheckInSlices(t *testing.T) {
+	h := newSlicedHouse(t)
+	a := h.account(1)
+	inbox, sent := h.manyMessages(a, 2000), h.box(a, "Sent").ID
+	_, err := h.Copy(ctx, inbox, everything(), sent)
+	h.must(err)
+	_, err = h.ExpungeAny(ctx, inbox, everyThird(1500)) // Bundles get small.
+	h.must(err)
+	round := 0
+	for at := 3; at < 200; at += 13 {
+		during := &intercept{ctx, at, func() error {
+			round++
+			h.deliver(fmt.Sprint("news ", round), h.inbox(a))
+			from := mail.UID(20 * round)
+			_, err := h.Move(ctx, inbox, mail.UIDSet{{First: from, Last: from + 9}}, sent)
+			h.must(err)
+			_, err = h.ExpungeAny(ctx, sent, mail.UIDSet{{First: from, Last: from + 9}, {First: 1500, Last: 1500 + from}})
+			h.must(err)
+			_, err = h.Copy(ctx, sent, mail.UIDSet{{First: 1000, Last: 1000 + from}}, inbox)
+			h.must(err)
+			if round%2 == 0 {
+				h.must(h.Tidy(ctx))
+			}
+			return nil
+		}}
+		h.must(h.Check(during, func(p string) { t.Errorf("change %d: %s", round, p) }))
+	}
+	if round < 10 {
+		t.Errorf("%d changes while it ran", round)
+	}
+
+	last := h.count(`SELECT max(place) FROM membership WHERE place >> 32 = (SELECT id FROM mailbox WHERE role = 'inbox')`)
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`CREATE TABLE saved AS SELECT * FROM membership`)
+		return err
+	}))
+	found := ""
+	h.must(h.Check(&intercept{ctx, 60, func() error {
+		return h.db.Write(ctx, func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(`UPDATE membership SET entries = x'' WHERE place = $1`, last)
+			return err
+		})
+	}}, func(p string) { found += p }))
+	if !strings.Contains(found, "memberships are unreadable") {
+		t.Errorf("what was damaged while the check ran is not seen: %q", found)
+	}
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE membership SET entries = (SELECT s.entries FROM saved s WHERE s.place = membership.place)`)
+		if err == nil {
+			_, err = tx.Exec(`DROP TABLE saved`)
+		}
+		return err
+	}))
 }

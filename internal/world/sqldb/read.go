@@ -1,10 +1,14 @@
 package sqldb
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Read runs fn on a snapshot: what is committed when fn reads first. fn may
-// take long only at the price of a growing WAL, must not write, and must not
-// call Write or Read. It waits for a free reader; if ctx ends meanwhile, fn does
+// take long only at the price of a growing WAL, so what may be long ends when
+// Tx.Enough says so and goes on in another; it must not write, and must not call
+// Write or Read. It waits for a free reader; if ctx ends meanwhile, fn does
 // not run.
 func (db *DB) Read(ctx context.Context, fn func(*Tx) error) error {
 	c, err := db.takeReader(ctx)
@@ -16,7 +20,7 @@ func (db *DB) Read(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	defer func() { _ = c.do("ROLLBACK") }()
-	tx := &Tx{conn: c}
+	tx := &Tx{conn: c, until: time.Now().Add(db.slice)}
 	defer tx.finish()
 	return fn(tx)
 }

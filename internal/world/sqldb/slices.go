@@ -26,8 +26,8 @@ func (s *Slices) Write(ctx context.Context, fn func(*Tx) error) error {
 	return s.db.submit(w)
 }
 
-// Enough says that the transaction has had the writer for as long as it may: who
-// has more to do does it in the next slice.
+// Enough says that the transaction has had the writer, or its snapshot, for as
+// long as it may: who has more to do does it in the next slice.
 func (t *Tx) Enough() bool { return !t.until.IsZero() && time.Now().After(t.until) }
 
 // leastRoom is what a slice has on the slowest disk, as a part of Options.Slice.
