@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	msg "yubin/internal/message"
 )
 
 // difference is what yubin and Dovecot answer differently about the same octets,
@@ -106,8 +108,20 @@ var differences = []difference{
 		func(a, b string) bool { return number(a)-number(b) == 1 || number(a)-number(b) == 2 }},
 	{"appended", "nul|mixed-ends|no-last-line-end|utf-.*", "POP3 .*", "RFC 1939 has lines, and RFC 5321 §4.5.2 no NUL in them: yubin sends 0x80 as by IMAP and CR CR LF as it is, Dovecot NUL and CRLF", sameLines},
 
+	// Headers beyond ASCII.
+	{"appended", "utf8-header|eight-bit-header|parameters|nul|broken-(addresses|stray-first)", `POP3 .*`, "RFC 6856 §2.1: a client that did not say UTF8 gets no octets beyond " +
+		"ASCII in a header, but a surrogate (RFC 6858): yubin", surrogateOf},
+	{"appended", "utf8-header|eight-bit-header|parameters|nul|broken-(addresses|stray-first)", "LIST", "and the size is that of what is sent", nil},
+
 	// Text in charsets.
 	{"appended", "eight-bit-header", `(?s)SEARCH (SUBJECT|TEXT) .*`, "RFC 5322 has no octets beyond US-ASCII in a Subject, and RFC 7103 §7.7 has readers guess: yubin guesses the charset of the text", onlyOurs},
+}
+
+// surrogateOf reports whether ours is what stands for theirs in ASCII.
+func surrogateOf(ours, theirs string) bool {
+	s := msg.Parse([]byte(theirs)).Surrogate
+	octets, err := io.ReadAll(s.Reader(strings.NewReader(theirs)))
+	return err == nil && s.Changes() && sameLines(ours, string(octets))
 }
 
 // onlyOurs is what yubin finds and Dovecot does not.
