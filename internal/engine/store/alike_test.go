@@ -19,45 +19,84 @@ import (
 func TestReadsAlike(t *testing.T) {
 	h := newHouse(t)
 	a := h.account(1)
-	box := h.box(a, mail.Inbox)
 	g := mailgen.New(5, false)
-	traced := h.inbox(a)
-	traced.Trace = []byte("Return-Path: <a@b>\r\nDelivered-To: c@d\r\nReceived: from x by y;\r\n\tMon, 1 Jan 2024 10:00:00 +0100\r\n")
 	for range mailgen.Kinds() {
 		m := g.Next()
-		delivered := h.deliver(string(m.Octets), traced)[0].UID
-		appended := h.deliver(string(m.Octets), h.inbox(a))[0].UID
-		in := h.NewIncoming()
-		_, err := in.Write(m.Octets)
-		h.must(err)
-		filed, err := h.Import(ctx, box.ID, []store.Imported{{Incoming: in, Received: h.now()}}, nil)
-		h.must(err)
-		in.Close()
-		want := message.Parse(m.Octets)
-		for how, uid := range map[string]mail.UID{"delivered": delivered, "appended": appended, "imported": filed[0].UID} {
-			rows, _, err := h.Rows(ctx, box.ID, []mail.UID{uid}, store.NeedParts|store.NeedContent)
-			h.must(err)
-			row := rows[0]
-			octets, err := io.ReadAll(io.NewSectionReader(row.Content, 0, row.Size+1))
-			h.must(err)
-			h.must(row.Content.Close())
-			if !bytes.HasSuffix(octets, m.Octets) || int64(len(octets)) != row.Size || row.Lacking != 0 {
-				t.Errorf("%s, %s: %d octets became %d, %d, %d lacking", m.Kind, how, len(m.Octets), len(octets), row.Size, row.Lacking)
-			}
-			told, err := message.DecodeStructure(row.Parts)
-			h.must(err)
-			read := message.Parse(octets)
-			if !bytes.Equal(message.AppendStructure(nil, read.Root), row.Parts) {
-				t.Errorf("%s, %s: the store says otherwise than the octets: %.300q", m.Kind, how, octets)
-			}
-			if !reflect.DeepEqual(want.Envelope, read.Envelope) || want.Subject != read.Subject || want.Preview != read.Preview {
-				t.Errorf("%s, %s: it reads differently: %+v, %+v", m.Kind, how, want.Envelope, read.Envelope)
-			}
-			if header, text := told.Body, int64(len(octets))-told.Body; header < 0 || text != want.Size-want.Header.Size {
-				t.Errorf("%s, %s: a text of %d octets became one of %d", m.Kind, how, want.Size-want.Header.Size, text)
-			}
+		h.readsAlike(t, a, m.Kind, m.Octets)
+	}
+	for range mailgen.ExactKinds() {
+		m := g.NextExact()
+		h.readsAlike(t, a, m.Kind, m.Octets)
+	}
+}
+
+// FuzzReadsAlike is TestReadsAlike for what nobody thought of.
+func FuzzReadsAlike(f *testing.F) {
+	g := mailgen.New(6, false)
+	for range mailgen.Kinds() {
+		if m := g.Next(); len(m.Octets) < 4<<10 {
+			f.Add(m.Octets)
 		}
 	}
+	for range mailgen.ExactKinds() {
+		f.Add(g.NextExact().Octets)
+	}
+	h := newHouse(f)
+	a := h.account(1)
+	box := h.box(a, mail.Inbox).ID
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		if len(octets) == 0 {
+			return
+		}
+		h.t = t
+		defer func() { h.t = f }()
+		_, err := h.ExpungeAny(ctx, box, mail.UIDs(h.readsAlike(t, a, "it", octets)...))
+		h.must(err)
+	})
+}
+
+// readsAlike checks it of one message, and returns the UIDs that it got.
+func (h *house) readsAlike(t *testing.T, a mail.AccountID, kind string, octets []byte) []mail.UID {
+	t.Helper()
+	box := h.box(a, mail.Inbox)
+	traced := h.inbox(a)
+	traced.Trace = []byte("Return-Path: <a@b>\r\nDelivered-To: c@d\r\nReceived: from x by y;\r\n\tMon, 1 Jan 2024 10:00:00 +0100\r\n")
+	delivered := h.deliver(string(octets), traced)[0].UID
+	appended := h.deliver(string(octets), h.inbox(a))[0].UID
+	in := h.NewIncoming()
+	_, err := in.Write(octets)
+	h.must(err)
+	filed, err := h.Import(ctx, box.ID, []store.Imported{{Incoming: in, Received: h.now()}}, nil)
+	h.must(err)
+	in.Close()
+	want := message.Parse(octets)
+	for how, uid := range map[string]mail.UID{"delivered": delivered, "appended": appended, "imported": filed[0].UID} {
+		rows, _, err := h.Rows(ctx, box.ID, []mail.UID{uid}, store.NeedParts|store.NeedContent)
+		h.must(err)
+		row := rows[0]
+		read, err := io.ReadAll(io.NewSectionReader(row.Content, 0, row.Size+1))
+		h.must(err)
+		h.must(row.Content.Close())
+		if !bytes.HasSuffix(read, octets) || int64(len(read)) != row.Size || how != "delivered" && len(read) != len(octets) {
+			t.Errorf("%s, %s: %d octets became %d, %d", kind, how, len(octets), len(read), row.Size)
+		}
+		if bytes.HasSuffix(octets, []byte("\r\n")) && bytes.Count(octets, []byte("\n")) == bytes.Count(octets, []byte("\r\n")) && row.Lacking != 0 {
+			t.Errorf("%s, %s: it lacks %d octets", kind, how, row.Lacking)
+		}
+		told, err := message.DecodeStructure(row.Parts)
+		h.must(err)
+		found := message.Parse(read)
+		if !bytes.Equal(message.AppendStructure(nil, found.Root), row.Parts) {
+			t.Errorf("%s, %s: the store says otherwise than the octets: %.300q", kind, how, read)
+		}
+		if !reflect.DeepEqual(want.Envelope, found.Envelope) || want.Subject != found.Subject || want.Preview != found.Preview {
+			t.Errorf("%s, %s: it reads differently: %+v, %+v", kind, how, want.Envelope, found.Envelope)
+		}
+		if text := row.Size - told.Body; told.Body < 0 || told.End != row.Size || text != want.Size-want.Header.Size {
+			t.Errorf("%s, %s: a text of %d octets became one of %d", kind, how, want.Size-want.Header.Size, text)
+		}
+	}
+	return []mail.UID{delivered, appended, filed[0].UID}
 }
 
 // TestASCII: what is said of the size of what stands for a message in ASCII is what
