@@ -142,6 +142,9 @@ func placeWords(p admin.Place) string {
 func (t *teller) message(m admin.QueueMessage) {
 	fmt.Fprintf(t.w, "%s  message %d: %s\n", moment(m.Arrived), m.Item, t.standing(m))
 	var f facts
+	if m.Unreadable != "" {
+		f.add("cannot be read", "%s", m.Unreadable)
+	}
 	if a := m.Came; a != nil {
 		t.envelope(&f, a)
 	} else {

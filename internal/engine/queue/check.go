@@ -9,33 +9,43 @@ import (
 // Check verifies the invariants of the deliveries, online, and reports what does
 // not hold. The error is one of reading.
 func (q *Queue) Check(ctx context.Context, report func(problem string)) error {
-	return q.db.Read(ctx, func(tx *sqldb.Tx) error {
+	if err := q.db.Read(ctx, func(tx *sqldb.Tx) error {
 		for _, r := range rules() {
 			if err := checkRule(tx, r.what, r.query, report); err != nil {
 				return err
 			}
 		}
-		return checkReadable(tx, report)
-	})
-}
-
-// checkReadable reads every row.
-func checkReadable(tx *sqldb.Tx, report func(string)) error {
-	rows, err := tx.Query(`SELECT ` + deliveryColumns + ` FROM queue_delivery d`)
-	if err != nil {
+		return nil
+	}); err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var d Delivery
-		if err := scanDelivery(rows, &d); err != nil {
+	return q.checkReadable(ctx, report)
+}
+
+// checkSlice is how many rows one snapshot reads.
+const checkSlice = 1000
+
+// checkReadable reads every row.
+func (q *Queue) checkReadable(ctx context.Context, report func(string)) error {
+	var last DeliveryID
+	for n := checkSlice; n == checkSlice; {
+		var list []Delivery
+		err := q.db.Read(ctx, func(tx *sqldb.Tx) (err error) {
+			list, err = deliveries(tx, `WHERE (d.item, d.n) > ($1, $2) ORDER BY d.item, d.n LIMIT $3`, last.Item, last.N, checkSlice)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		if d.Unreadable != "" {
-			report(d.asUnreadable().Error() + `; "yubin queue drop ` + d.DeliveryID.String() + `" removes it`)
+		for _, d := range list {
+			if d.Unreadable != "" {
+				report(d.asUnreadable().Error() + `; "yubin queue drop ` + d.DeliveryID.String() + `" removes it`)
+			}
+			last = d.DeliveryID
 		}
+		n = len(list)
 	}
-	return rows.Err()
+	return nil
 }
 
 func checkRule(tx *sqldb.Tx, what, query string, report func(string)) error {

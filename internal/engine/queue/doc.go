@@ -76,8 +76,8 @@
 //
 // A row with a value that it cannot have, such as an address that today's parser
 // refuses, or whose item has one, stops nobody: it is told of in the log, once,
-// and by Check, is held when it would be carried or reported, is listed with what
-// is wrong with it, and can be dropped.
+// and by Check, is held when it would be carried or reported, is listed and shown with
+// what is wrong with it, and can be dropped.
 //
 // # Leases
 //

@@ -53,6 +53,10 @@ type Story struct {
 	Item       spool.Item
 	Deliveries []Delivery // those that are not settled, or whose report is owed
 	Events     []Event    // in their order
+
+	// Unreadable says what is wrong with the row of Item, if it has a value that it
+	// cannot have; of the rest there is what can be read.
+	Unreadable string
 }
 
 // Show tells the story of one message. NotFound if it never was, or is settled
@@ -66,7 +70,9 @@ func (q *Queue) Show(ctx context.Context, id spool.ItemID) (s Story, err error) 
 }
 
 func (q *Queue) story(tx *sqldb.Tx, id spool.ItemID) (s Story, err error) {
-	if s.Item, err = q.o.Spool.Item(tx, id); err != nil {
+	if s.Item, err = q.o.Spool.Item(tx, id); q.aside.Takes(err) {
+		s.Unreadable = sqldb.Why(err).Error()
+	} else if err != nil {
 		return s, err
 	}
 	if s.Deliveries, err = ofItem(tx, id); err != nil {
@@ -131,13 +137,10 @@ func (q *Queue) Trace(ctx context.Context, addressOrMessageID string, since time
 			ORDER BY 1 DESC LIMIT $6`, first, before, id, "<"+id+">", foldASCII(id), limit)
 		for _, id := range ids {
 			s, err := q.story(tx, id)
-			switch {
-			case q.aside.Takes(err):
-			case err != nil:
+			if err != nil {
 				return err
-			default:
-				found = append(found, s)
 			}
+			found = append(found, s)
 		}
 		return err
 	})

@@ -52,11 +52,13 @@ func TestUnreadableRows(t *testing.T) {
 				if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, "cannot be read") }) {
 					t.Errorf("check says %q", problems)
 				}
-				if tc.name != "sender" {
-					s, err := h.Show(ctx, bad)
-					h.must(err)
-					h.want("shown", s.Deliveries[0].Unreadable != "", true)
-				}
+				s, err := h.Show(ctx, bad)
+				h.must(err)
+				h.want("shown", []bool{s.Unreadable != "", s.Deliveries[0].Unreadable != "", s.Item.MessageID == "<bad@test>"},
+					[]bool{tc.name == "sender", tc.name != "sender", true})
+				found, err := h.Trace(ctx, "<bad@test>", time.Time{}, 0, 10)
+				h.must(err)
+				h.want("traced", len(found), 1)
 				n, err := h.Drop(ctx, Filter{Item: bad}, "", nil)
 				h.must(err)
 				h.want("dropped", n >= 1, true)

@@ -31,7 +31,7 @@ func Held(tx *sqldb.Tx, first, end store.BlobRef, held func(store.BlobRef)) erro
 // Check verifies the invariants of the items, online, and reports what does not
 // hold. The error is one of reading.
 func (s *Spool) Check(ctx context.Context, report func(problem string)) error {
-	return s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+	if err := s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		for _, rule := range []struct{ what, query string }{
 			{"spooled message without its octets", `SELECT i.id FROM spool_item i LEFT JOIN blob b ON b.id = i.blob
 				WHERE i.settled = 0 AND b.id IS NULL`},
@@ -54,27 +54,44 @@ func (s *Spool) Check(ctx context.Context, report func(problem string)) error {
 				return err
 			}
 		}
-		return s.checkReadable(tx, report)
-	})
-}
-
-// checkReadable reads the sender of every item in custody.
-func (s *Spool) checkReadable(tx *sqldb.Tx, report func(string)) error {
-	rows, err := tx.Query(`SELECT id, sender FROM spool_item WHERE settled = 0`)
-	if err != nil {
+		return nil
+	}); err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id ItemID
-		var sender string
-		err := rows.Scan(&id, &sender)
-		if err == nil {
-			_, err = ParseReversePath(sender)
-		}
+	return s.checkReadable(ctx, report)
+}
+
+// checkSlice is how many rows one snapshot reads.
+const checkSlice = 1000
+
+// checkReadable reads the sender of every item in custody.
+func (s *Spool) checkReadable(ctx context.Context, report func(string)) error {
+	for last, n := ItemID(0), checkSlice; n == checkSlice; {
+		var found []string
+		err := s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+			rows, err := tx.Query(`SELECT id, sender FROM spool_item WHERE settled = 0 AND id > $1 ORDER BY id LIMIT $2`, last, checkSlice)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for n = 0; rows.Next(); n++ {
+				var sender string
+				err := rows.Scan(&last, &sender)
+				if err == nil {
+					_, err = ParseReversePath(sender)
+				}
+				if err != nil {
+					found = append(found, fmt.Sprintf(`message %d of the queue cannot be read: %v; "yubin queue drop %d" removes it`, last, sqldb.Why(err), last))
+				}
+			}
+			return rows.Err()
+		})
 		if err != nil {
-			report(fmt.Sprintf(`message %d of the queue cannot be read: %v; "yubin queue drop %d" removes it`, id, err, id))
+			return err
+		}
+		for _, f := range found {
+			report(f)
 		}
 	}
-	return rows.Err()
+	return nil
 }

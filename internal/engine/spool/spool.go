@@ -197,7 +197,7 @@ func check(it Item) error {
 }
 
 // Item reads an item. NotFound if there is none; an error with the cause
-// *sqldb.Unreadable if it cannot be read.
+// *sqldb.Unreadable, and what can be read, if it cannot be.
 func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	it := Item{ID: id}
 	var sender string
@@ -210,6 +210,9 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
 	}
+	unpackFlags(flags, &it.Outgoing)
+	it.Arrived, it.HoldUntil, it.DeliverBy.At = fromMillis(arrived), fromMillis(hold), fromMillis(by)
+	it.Expire, it.Settled = fromMillis(expire), fromMillis(settled)
 	var broken *sqldb.Unreadable
 	if errors.As(err, &broken) {
 		return it, unreadable(id, err)
@@ -217,9 +220,6 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	if err != nil {
 		return it, err
 	}
-	unpackFlags(flags, &it.Outgoing)
-	it.Arrived, it.HoldUntil, it.DeliverBy.At = fromMillis(arrived), fromMillis(hold), fromMillis(by)
-	it.Expire, it.Settled = fromMillis(expire), fromMillis(settled)
 	if it.ReversePath, err = ParseReversePath(sender); err != nil {
 		return it, unreadable(id, err)
 	}

@@ -82,6 +82,9 @@ type QueueMessage struct {
 	Came        *Arrival        `json:"came,omitempty"` // how it came, if that is remembered
 	Deliveries  []QueueDelivery `json:"deliveries"`     // those that are not settled
 	Events      []QueueEvent    `json:"events"`
+
+	// Unreadable says what is wrong with the row of the message, if it cannot be read.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // QueueCounts sums up deliveries.
@@ -158,7 +161,7 @@ func queueMessageOf(s queue.Story) *QueueMessage {
 	it := s.Item
 	m := &QueueMessage{Item: int64(it.ID), Sender: it.ReversePath.String(), Size: it.Size, Arrived: it.Arrived, HoldUntil: it.HoldUntil,
 		DeliverBy: it.DeliverBy.At, Expire: it.Expire, Settled: it.Settled, MessageID: it.MessageID, Transaction: it.Transaction,
-		EnvID: it.EnvID, Priority: int(it.Priority), RequireTLS: it.RequireTLS, Deliveries: []QueueDelivery{}, Events: []QueueEvent{}}
+		Unreadable: s.Unreadable, EnvID: it.EnvID, Priority: int(it.Priority), RequireTLS: it.RequireTLS, Deliveries: []QueueDelivery{}, Events: []QueueEvent{}}
 	for _, d := range s.Deliveries {
 		m.Deliveries = append(m.Deliveries, deliveryOf(d))
 	}
