@@ -104,6 +104,9 @@ func (j *Journal) find(ctx context.Context, sought string, since, until time.Tim
 			return nil, err
 		}
 	}
+	if s.damaged > 0 {
+		j.o.Log.Warn("lines of the journal cannot be read; they are left out of what is found", "lines", s.damaged, "sought", n.text)
+	}
 	slices.SortStableFunc(s.found, func(a, b Entry) int { return b.At.Compare(a.At) })
 	return s.found, nil
 }
@@ -147,6 +150,8 @@ type search struct {
 	limit int
 	found []Entry
 	buf   []byte
+
+	damaged int // lines with what is sought that are no entries
 }
 
 // file looks through one file from its end.
@@ -208,7 +213,10 @@ func (s *search) lines(text []byte) {
 		if end < 0 {
 			end = len(text) - at
 		}
-		if e, ok := parseLine(text[at : at+end]); ok && s.covers(e.At) && s.matches(&e) {
+		switch e, ok := parseLine(text[at : at+end]); {
+		case !ok:
+			s.damaged++
+		case s.covers(e.At) && s.matches(&e):
 			s.found = append(s.found, e)
 		}
 	}

@@ -20,7 +20,8 @@
 //	state                     a crash leaves                who cleans up
 //	added                     nothing                       -
 //	written, not synced       all, or after a power loss a  the next write begins a new line; Find
-//	                          torn line or zeros            passes over what is not an entry
+//	                          torn line or zeros            passes over what is not an entry, and the
+//	                                                        log says over how much
 //
 // Find reads the files backwards and looks for the octets of what is sought
 // before it decodes a line: there is no index to keep.

@@ -232,6 +232,33 @@ func TestTorn(t *testing.T) {
 	}
 }
 
+// TestUnreadableLine: a line that is no entry, or has an address that is none, is left
+// out, and the log tells of it.
+func TestUnreadableLine(t *testing.T) {
+	d := newDesk(t)
+	d.add(taken("<one@x>", "alice@example.org", "bob@x"))
+	d.add(taken("<two@x>", "alice@example.org", "carl@x"))
+	d.add(taken("<three@x>", "alice@example.org", "dora@x"))
+	d.flush()
+	path := filepath.Join(d.path, "2026-07-25-0001.jsonl")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte(`"carl@x"`), []byte(`"carl @x"`), 1)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.finds("bob@x", "<one@x>")
+	if strings.Contains(d.log.String(), "cannot be read") {
+		t.Errorf("log %s", d.log.String())
+	}
+	d.finds("alice@example.org", "<three@x>", "<one@x>")
+	if !strings.Contains(d.log.String(), "cannot be read") || !strings.Contains(d.log.String(), "lines=1") {
+		t.Errorf("log %s", d.log.String())
+	}
+}
+
 // TestChunks: lines that lie across the pieces that are read at once are found,
 // in order.
 func TestChunks(t *testing.T) {

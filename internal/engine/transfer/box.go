@@ -41,8 +41,16 @@ func (b *box) take(ctx context.Context) error {
 // prepare brings the mailbox to the numbers of the source, if it can have them.
 func (b *box) prepare(ctx context.Context) (err error) {
 	b.validity, _ = b.from.Numbering()
-	if b.rows, b.others, err = b.t.load(ctx, b.origin); err != nil || b.validity == 0 {
+	var lost int
+	if b.rows, b.others, lost, err = b.t.load(ctx, b.origin); err != nil {
 		return err
+	}
+	if lost > 0 {
+		b.report.note(fmt.Sprintf("%s: what was remembered of %d messages that were taken before cannot be read; they are taken as new ones, but for those of which the octets are here",
+			b.folder.Source, lost))
+	}
+	if b.validity == 0 {
+		return nil
 	}
 	b.aligned, err = b.t.store.AdoptNumbering(ctx, b.origin.mailbox, b.validity, 0)
 	if err == nil && !b.aligned && len(b.rows) == 0 && len(b.list) > 0 {

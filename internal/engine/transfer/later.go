@@ -68,7 +68,7 @@ func (b *box) removeGone(ctx context.Context) error {
 		delete(gone, m.Key)
 	}
 	// What was just found again under another key stays.
-	now, others, err := b.t.load(ctx, b.origin)
+	now, others, _, err := b.t.load(ctx, b.origin)
 	if err != nil {
 		return err
 	}

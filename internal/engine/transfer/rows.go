@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -78,10 +79,12 @@ func (t *Transfer) addOrigin(ctx context.Context, account mail.AccountID, kind, 
 	return o, err
 }
 
-// load reads what was taken from o by key, and which UIDs other origins gave.
-func (t *Transfer) load(ctx context.Context, o origin) (rows map[string]taken, others map[mail.UID]bool, err error) {
+// load reads what was taken from o by key, and which UIDs other origins gave. Rows that
+// cannot be read are lost: their messages are as if they had not been taken.
+func (t *Transfer) load(ctx context.Context, o origin) (rows map[string]taken, others map[mail.UID]bool, lost int, err error) {
 	rows, others = make(map[string]taken), make(map[mail.UID]bool)
 	err = t.db.Read(ctx, func(tx *sqldb.Tx) error {
+		lost = 0
 		list, err := tx.Query(`SELECT origin, key, uid, flags, keywords FROM transfer_taken WHERE mailbox = $1`, o.mailbox)
 		if err != nil {
 			return err
@@ -90,7 +93,12 @@ func (t *Transfer) load(ctx context.Context, o origin) (rows map[string]taken, o
 		for list.Next() {
 			var id int64
 			var r taken
-			if err := list.Scan(&id, &r.key, &r.uid, &r.flags, &r.keywords); err != nil {
+			err := list.Scan(&id, &r.key, &r.uid, &r.flags, &r.keywords)
+			if u := (*sqldb.Unreadable)(nil); errors.As(err, &u) {
+				lost++
+				continue
+			}
+			if err != nil {
 				return err
 			}
 			if id == o.id {
@@ -101,7 +109,7 @@ func (t *Transfer) load(ctx context.Context, o origin) (rows map[string]taken, o
 		}
 		return list.Err()
 	})
-	return rows, others, err
+	return rows, others, lost, err
 }
 
 // keep writes rows, within the transaction that makes them true.
