@@ -44,7 +44,7 @@ func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
 // that removes the account. Run removes the rows and octets; nothing of it can
 // be restored.
 func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
-	boxes, err := loadMailboxRows(tx, id)
+	boxes, err := loadMailboxRows(tx, id, nil)
 	if err != nil {
 		return err
 	}

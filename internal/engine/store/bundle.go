@@ -2,6 +2,8 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
 
 	"yubin/internal/mail"
@@ -185,8 +187,9 @@ func readMembers(octets []byte) memberReader {
 func (r *memberReader) more() bool { return len(r.octets) > 0 && !r.failed }
 
 func damagedBundle(place int64) error {
-	return mail.Errorf(mail.Internal, "mailbox %d: what is kept of its messages from UID %d on is damaged",
-		placeMailbox(place), uint32(place))
+	text := fmt.Sprintf("mailbox %d: what is kept of its messages from UID %d on is damaged", placeMailbox(place), uint32(place))
+	return &mail.Error{Kind: mail.Internal, Text: text,
+		Err: &sqldb.Unreadable{Row: fmt.Sprintf("mailbox %d", placeMailbox(place)), Err: errors.New(text)}}
 }
 
 // memberOctets is about what a member takes.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // if there is no such account.
 func (s *Store) Mailboxes(ctx context.Context, account mail.AccountID) (list []Mailbox, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		list, err = loadMailboxes(tx, account)
+		list, err = loadMailboxes(tx, account, &s.aside)
 		return err
 	})
 	for i := range list {
@@ -84,12 +85,12 @@ func loadMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID) (Mailb
 	return m, err
 }
 
-func loadMailboxes(tx *sqldb.Tx, account mail.AccountID) ([]Mailbox, error) {
+func loadMailboxes(tx *sqldb.Tx, account mail.AccountID, aside *sqldb.Aside) ([]Mailbox, error) {
 	subscribed, err := loadSubscriptions(tx, account)
 	if err != nil {
 		return nil, err
 	}
-	list, err := loadMailboxRows(tx, account)
+	list, err := loadMailboxRows(tx, account, aside)
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +105,9 @@ func loadMailboxes(tx *sqldb.Tx, account mail.AccountID) ([]Mailbox, error) {
 	return list, nil
 }
 
-// loadMailboxRows reads the rows; Name is only the label yet.
-func loadMailboxRows(tx *sqldb.Tx, account mail.AccountID) ([]Mailbox, error) {
+// loadMailboxRows reads the rows; Name is only the label yet. Those that cannot be
+// read go to aside; if that is nil, they are an error.
+func loadMailboxRows(tx *sqldb.Tx, account mail.AccountID, aside *sqldb.Aside) ([]Mailbox, error) {
 	rows, err := tx.Query(`SELECT m.id, m.parent, m.label, m.role, t.uidvalidity, t.uidnext, t.recent, t.modseq,
 		t.messages, t.unseen, t.deleted, t.size
 		FROM tally t JOIN mailbox m ON m.id = t.mailbox WHERE t.account = $1 AND t.mailbox > 0`, account)
@@ -118,6 +120,9 @@ func loadMailboxRows(tx *sqldb.Tx, account mail.AccountID) ([]Mailbox, error) {
 		m := Mailbox{Account: account}
 		err := rows.Scan(&m.ID, &m.Parent, &m.Name, &m.Role, &m.UIDValidity, &m.UIDNext, &m.Recent, &m.ModSeq,
 			&m.Exists, &m.Unseen, &m.Deleted, &m.Size)
+		if aside != nil && aside.Takes(sqldb.Named(fmt.Sprintf("mailbox %d of account %d", m.ID, account), err)) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -282,7 +282,7 @@ func (l *ledger) rename(from, to mail.MailboxName) error {
 
 // tree lists a mailbox and all below it.
 func (l *ledger) tree(name mail.MailboxName) ([]Mailbox, error) {
-	all, err := loadMailboxes(l.tx, l.account)
+	all, err := loadMailboxes(l.tx, l.account, nil)
 	if err != nil {
 		return nil, err
 	}

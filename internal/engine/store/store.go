@@ -55,6 +55,13 @@
 // sessions, loaded once and then kept current by each commit before the caller
 // that made it hears of it. Events are hints, published after that.
 //
+// # Rows that cannot be read
+//
+// A row with a value that it cannot have, or a bundle that is damaged, is set aside:
+// the log tells of it once, Check of each, and lists and sweeps go on with the others.
+// A mailbox with such a bundle cannot be selected: to be shown what is left of it,
+// clients would delete what they have of the rest. Deleted, it is not swept.
+//
 // # Quota
 //
 // What an account holds is the sum of the sizes of the messages in its
@@ -135,6 +142,7 @@ type Store struct {
 	blobs *blob.Dir
 	opt   Options
 	log   *slog.Logger
+	aside sqldb.Aside // rows that cannot be read
 	now   func() time.Time
 	views *views
 
@@ -153,7 +161,7 @@ type Store struct {
 // Open prepares the tables and returns the store. It keeps no goroutines; see Run.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o.setDefaults()
-	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, views: newViews(o.ViewMemory)}
+	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, aside: sqldb.Aside{Log: o.Log}, views: newViews(o.ViewMemory)}
 	s.SetQuotaGrace(DefaultQuotaGrace)
 	if err := s.db.Migrate(ctx, "store", schema()); err != nil {
 		return nil, err

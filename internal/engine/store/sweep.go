@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"yubin/internal/mail"
@@ -58,7 +59,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 	if err := s.sweepCopies(ctx); err != nil {
 		return err
 	}
-	if err := s.repeat(ctx, s.sweepDoomed); err != nil {
+	if err := s.sweepDoomed(ctx); err != nil {
 		return err
 	}
 	if err := s.repeat(ctx, s.purge); err != nil {
@@ -82,11 +83,27 @@ func (s *Store) repeat(ctx context.Context, step func(*sqldb.Tx) (more bool, err
 	return nil
 }
 
-// sweepDoomed works off a slice of a deleted mailbox or account.
-func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
-	var account, mailbox, purge int64
+// sweepDoomed works off deleted mailboxes and accounts. One that cannot be read is
+// left as it is, and harms none of the others.
+func (s *Store) sweepDoomed(ctx context.Context) error {
+	below := int64(math.MaxInt64)
+	for {
+		at := below
+		err := s.repeat(ctx, func(tx *sqldb.Tx) (bool, error) { return s.sweepDoomedBelow(tx, below, &at) })
+		if !s.aside.Takes(err) || at == below || at == 0 {
+			return err
+		}
+		below = at
+	}
+}
+
+// sweepDoomedBelow works off a slice of the last deleted mailbox below one, which it
+// names, or of an account.
+func (s *Store) sweepDoomedBelow(tx *sqldb.Tx, below int64, mailbox *int64) (more bool, err error) {
+	var account, purge int64
 	// A mailbox before its account, which is mailbox 0.
-	err = tx.QueryRow(`SELECT account, mailbox, purge FROM doomed ORDER BY mailbox DESC LIMIT 1`).Scan(&account, &mailbox, &purge)
+	err = tx.QueryRow(`SELECT mailbox, account, purge FROM doomed WHERE mailbox < $1 ORDER BY mailbox DESC LIMIT 1`, below).
+		Scan(mailbox, &account, &purge)
 	if err == sqldb.ErrNoRows {
 		return false, nil
 	}
@@ -98,16 +115,16 @@ func (s *Store) sweepDoomed(tx *sqldb.Tx) (more bool, err error) {
 		at = 0
 	}
 	var n int64
-	if mailbox == 0 {
+	if *mailbox == 0 {
 		n, err = sweepAccount(tx, account)
 	} else {
-		n, err = sweepMailbox(tx, mail.AccountID(account), mail.MailboxID(mailbox), at)
+		n, err = sweepMailbox(tx, mail.AccountID(account), mail.MailboxID(*mailbox), at)
 	}
 	if err == nil && n == 0 {
-		_, err = tx.Exec(`DELETE FROM forgotten WHERE mailbox = $1`, mailbox)
+		_, err = tx.Exec(`DELETE FROM forgotten WHERE mailbox = $1`, *mailbox)
 	}
 	if err == nil && n == 0 {
-		_, err = tx.Exec(`DELETE FROM doomed WHERE account = $1 AND mailbox = $2`, account, mailbox)
+		_, err = tx.Exec(`DELETE FROM doomed WHERE account = $1 AND mailbox = $2`, account, *mailbox)
 	}
 	return true, err
 }
@@ -143,7 +160,7 @@ func sweepAccount(tx *sqldb.Tx, account int64) (int64, error) {
 
 // purge removes a slice of the emails that can no longer be restored.
 func (s *Store) purge(tx *sqldb.Tx) (more bool, err error) {
-	due, err := selectExpunged(tx, `WHERE x.at <= $1 ORDER BY x.at LIMIT $2`,
+	due, read, err := s.selectExpunged(tx, `WHERE x.at <= $1 ORDER BY x.at LIMIT $2`,
 		s.now().Add(-s.opt.UndeleteGrace).Unix(), rowSlice)
 	if err != nil {
 		return false, err
@@ -156,7 +173,7 @@ func (s *Store) purge(tx *sqldb.Tx) (more bool, err error) {
 			return true, nil
 		}
 	}
-	return len(due) == rowSlice, nil
+	return read == rowSlice && len(due) > 0, nil
 }
 
 func (s *Store) purgeEmail(tx *sqldb.Tx, x expunged) error {

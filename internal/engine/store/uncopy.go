@@ -77,6 +77,9 @@ func (s *Store) sweepCopies(ctx context.Context) error {
 		if err == nil {
 			err = s.uncopy(ctx, number)
 		}
+		if s.aside.Takes(err) {
+			err = nil // The others are taken back.
+		}
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"yubin/internal/mail"
@@ -24,23 +25,26 @@ type expunged struct {
 	zone     int64
 }
 
-func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error) {
+// selectExpunged reads rows: those that can be read, and how many there are.
+func (s *Store) selectExpunged(tx *sqldb.Tx, where string, args ...any) (list []expunged, read int, err error) {
 	rows, err := tx.Query(`SELECT x.at, x.email, x.account, x.mailbox, x.flags, x.keywords, e.blob, e.size, b.lacking, e.ascii, e.received, e.zone
 		FROM expunged x JOIN email e ON e.id = x.email JOIN blob b ON b.id = e.blob `+where, args...)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer rows.Close()
-	var list []expunged
-	for rows.Next() {
+	for ; rows.Next(); read++ {
 		var x expunged
 		err := rows.Scan(&x.at, &x.email, &x.account, &x.mailbox, &x.flags, &x.words, &x.blob, &x.size, &x.lacking, &x.ascii, &x.received, &x.zone)
+		if s.aside.Takes(sqldb.Named(fmt.Sprintf("expunged email %d of account %d", x.email, x.account), err)) {
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		list = append(list, x)
 	}
-	return list, rows.Err()
+	return list, read, rows.Err()
 }
 
 // Restore puts back what was expunged from an account since a moment, each
@@ -48,7 +52,7 @@ func selectExpunged(tx *sqldb.Tx, where string, args ...any) ([]expunged, error)
 // a new UID and without \Deleted. It returns how many it put back. What is
 // older than UndeleteGrace may be gone.
 func (s *Store) Restore(ctx context.Context, account mail.AccountID, since time.Time) (n int, err error) {
-	if err := s.repeat(ctx, s.sweepDoomed); err != nil {
+	if err := s.sweepDoomed(ctx); err != nil {
 		return 0, err
 	}
 	op := s.db.Slices()
@@ -71,7 +75,7 @@ func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Ti
 	if err != nil {
 		return 0, false, err
 	}
-	list, err := selectExpunged(tx, `WHERE x.at >= $1 AND x.account = $2 ORDER BY x.at, x.email LIMIT $3`,
+	list, _, err := s.selectExpunged(tx, `WHERE x.at >= $1 AND x.account = $2 ORDER BY x.at, x.email LIMIT $3`,
 		since.Unix(), account, maxSlice)
 	if err != nil {
 		return 0, false, err
