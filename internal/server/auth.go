@@ -41,7 +41,9 @@ func (a *authenticator) end(ctx context.Context, p mail.Principal, err error) (m
 	full := error(nil) // Too many sessions are no failed login.
 	if err == nil {
 		if full = a.store.guests.admit(ctx, p.Account); full == nil {
-			err = a.store.directory.Confirm(ctx, p)
+			if err = a.store.directory.Confirm(ctx, p); err != nil {
+				a.store.guests.turnAway(ctx)
+			}
 		}
 	}
 	a.store.metrics.Login(err)

@@ -70,12 +70,20 @@ func (g *guests) remove(one *guest) {
 	}
 }
 
-// revoke ends the sessions of the account: each says why when its command is
-// finished.
+// revoke ends the sessions of the account: they hear nothing more, and each says
+// why at once, or when what it is writing is finished.
 func (g *guests) revoke(account mail.AccountID, why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for one := range g.here[account] {
 		one.conn.Retire(mail.Errorf(mail.Forbidden, "%s", why))
+	}
+}
+
+// turnAway ends the connection of ctx, whose login did not hold to its end. It counts
+// as the account's, and cannot be another's any more.
+func (g *guests) turnAway(ctx context.Context) {
+	if one, ok := ctx.Value(guestKey{}).(*guest); ok {
+		one.conn.Retire(mail.Errorf(mail.Unavailable, "the login could not be finished; connect again"))
 	}
 }

@@ -41,6 +41,23 @@ func TestRevokedSessions(t *testing.T) {
 			pop.say("USER bob@yubin.test", "+OK")
 			pop.say("PASS secret", "+OK")
 			stranger.say("", "220 ")
+			sending := map[string]*peer{}
+			for _, how := range []string{"DATA", "BDAT 1000 LAST", "half a line"} {
+				p := protocols[2].open(t, s, c)
+				p.say("AUTH PLAIN "+b64("\x00bob@yubin.test\x00secret"), "235 ")
+				p.say("MAIL FROM:<bob@yubin.test>", "250 ")
+				p.say("RCPT TO:<x@example.org>", "250 ")
+				sending[how] = p
+			}
+			sending["DATA"].say("DATA", "354 ")
+			sending["DATA"].send("From: bob@yubin.test\r\n\r\nHello\r\n")
+			sending["BDAT 1000 LAST"].send("BDAT 1000 LAST\r\nFrom: bob@yubin.test\r\n\r\nHello\r\n")
+			sending["half a line"].send("RCP")
+			appending := dial(t, listenerOf(s, c, "imap"))
+			appending.say("", "* OK")
+			appending.say("a LOGIN bob@yubin.test secret", "a OK")
+			appending.say("b APPEND INBOX {1000}", "+ ")
+			appending.send("Subject: half\r\n")
 			if err := tc.revoke(t.Context(), admin.InProcess(s.Admin())); err != nil {
 				t.Fatal(err)
 			}
@@ -50,6 +67,12 @@ func TestRevokedSessions(t *testing.T) {
 				idling.say("", "* BYE [UNAVAILABLE] "+tc.why)
 			}
 			pop.say("", "-ERR [SYS/TEMP] "+tc.why)
+			appending.say("", "* BYE [UNAVAILABLE] "+tc.why)
+			for how, p := range sending {
+				if got := p.say("", "421 "); got != "421 4.7.0 "+tc.why+"\r\n" {
+					t.Errorf("%s: %q", how, got)
+				}
+			}
 			stranger.say("NOOP", "250 ")
 			if err := stop(); err != nil {
 				t.Error(err)

@@ -85,14 +85,20 @@ func newPeer(t *testing.T, c net.Conn) *peer {
 	return &peer{t, c, bufio.NewReader(c)}
 }
 
+// send sends octets and waits for nothing.
+func (p *peer) send(octets string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.conn, octets); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // say sends a line, unless it is empty, and returns the answer up to the line
 // that begins with end.
 func (p *peer) say(line, end string) string {
 	p.t.Helper()
 	if line != "" {
-		if _, err := io.WriteString(p.conn, line+"\r\n"); err != nil {
-			p.t.Fatal(err)
-		}
+		p.send(line + "\r\n")
 	}
 	var all strings.Builder
 	for {

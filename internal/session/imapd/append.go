@@ -38,7 +38,7 @@ func (s *session) appendCommand(ctx context.Context, cmd *imap.Command) (status,
 	case err != nil:
 		return appendFault(err)
 	case writeErr != nil:
-		return appendStatus(writeErr)
+		return appendStatus(ctx, writeErr)
 	}
 	return s.deliver(ctx, in, filing, args)
 }
@@ -52,16 +52,16 @@ func (s *session) prepareAppend(ctx context.Context, args *imap.Append) (store.F
 	}
 	keywords, err := mail.ParseKeywords(args.Flags.Keywords...)
 	if err != nil {
-		return store.Filing{}, statusOf(err)
+		return store.Filing{}, statusOf(ctx, err)
 	}
 	box, err := s.destination(ctx, args.Mailbox)
 	if err != nil {
 		s.logFailure("APPEND", err)
-		return store.Filing{}, statusAs(err, mail.NotFound, imap.CodeTryCreate)
+		return store.Filing{}, statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate)
 	}
 	if err := s.srv.cfg.Appender.Room(ctx, s.principal.Account, args.Literal.Size); err != nil {
 		s.logFailure("APPEND", err)
-		return store.Filing{}, statusOf(err)
+		return store.Filing{}, statusOf(ctx, err)
 	}
 	return store.Filing{
 		Account: s.principal.Account, Mailbox: box.ID,
@@ -102,18 +102,18 @@ func (s *session) deliver(ctx context.Context, in *store.Incoming, filing store.
 	filed, err := s.srv.cfg.Appender.Deliver(ctx, in, []store.Filing{filing})
 	if err != nil {
 		s.logFailure("APPEND", err)
-		return statusAs(err, mail.NotFound, imap.CodeTryCreate), nil
+		return statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate), nil
 	}
 	s.appended++
 	return okCode(imap.CodeAppendUID(filed[0].UIDValidity, filed[0].UID), "done")
 }
 
 // appendStatus answers a message that could not be kept. Nothing of it was.
-func appendStatus(err error) (status, error) {
+func appendStatus(ctx context.Context, err error) (status, error) {
 	if mail.KindOf(err) == mail.TooLarge {
-		return statusAs(err, mail.TooLarge, imap.CodeTooBig), nil
+		return statusAs(ctx, err, mail.TooLarge, imap.CodeTooBig), nil
 	}
-	return statusAs(err, mail.NotFound, imap.CodeTryCreate), nil
+	return statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate), nil
 }
 
 // appendFault answers a command that goes on wrongly behind the message.

@@ -31,7 +31,7 @@ func (s *session) login(ctx context.Context, cmd *imap.Command) (status, error) 
 	}
 	args := cmd.Args.(*imap.Login)
 	p, err := s.authenticator().Login(ctx, args.User, args.Password)
-	return s.admit("LOGIN", args.User, p, err)
+	return s.admit(ctx, "LOGIN", args.User, p, err)
 }
 
 // authenticate is AUTHENTICATE (RFC 9051 §6.2.2, RFC 4959).
@@ -64,7 +64,7 @@ func (s *session) authenticate(ctx context.Context, cmd *imap.Command) (status, 
 	if mail.KindOf(err) == mail.Invalid && err != nil {
 		return bad("that is not a message of " + args.Mechanism)
 	}
-	return s.admit(args.Mechanism, exchange.User(), exchange.Principal(), err)
+	return s.admit(ctx, args.Mechanism, exchange.User(), exchange.Principal(), err)
 }
 
 // ask sends a challenge and reads the answer.
@@ -93,7 +93,7 @@ func saslFault(err error) (status, error) {
 }
 
 // admit ends a login: err is why it failed, or nil.
-func (s *session) admit(mech, user string, p mail.Principal, err error) (status, error) {
+func (s *session) admit(ctx context.Context, mech, user string, p mail.Principal, err error) (status, error) {
 	if err == nil && p.Account == 0 {
 		err = mail.Errorf(mail.Internal, "login without a principal")
 	}
@@ -105,7 +105,7 @@ func (s *session) admit(mech, user string, p mail.Principal, err error) (status,
 		return okCode(imap.CodeCapability(s.capabilityNames()...), "welcome")
 	}
 	s.logLogin(mech, user, err)
-	st := statusAs(err, mail.Forbidden, imap.CodeAuthenticationFailed)
+	st := statusAs(ctx, err, mail.Forbidden, imap.CodeAuthenticationFailed)
 	if mail.KindOf(err) == mail.Unavailable { // That nobody had time for it is not the client's doing.
 		st.code = imap.CodeUnavailable
 		return st, nil

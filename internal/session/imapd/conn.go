@@ -27,6 +27,9 @@ func (s *session) serve(ctx context.Context) error {
 		if err := s.rest(); err != nil {
 			return err
 		}
+		if ctx.Err() != nil { // Before what is here already, too.
+			return ofConn(os.ErrDeadlineExceeded)
+		}
 		cmd, err := s.in.ReadCommand(s.mode)
 		if err == nil {
 			err = s.execute(ctx, &cmd)
@@ -66,7 +69,7 @@ func (s *session) execute(ctx context.Context, cmd *imap.Command) error {
 		if fatal(err) {
 			return err
 		}
-		st = statusOf(err)
+		st = statusOf(ctx, err)
 		s.logFailure(cmd.Name, err)
 	}
 	if st.cond != "" {
@@ -230,6 +233,8 @@ func reason(ctx context.Context, err error) string {
 		return "logout"
 	case errors.As(err, &b):
 		return b.text
+	case errors.Is(err, os.ErrDeadlineExceeded) && netx.ShownOut(ctx) != nil:
+		return netx.Farewell(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
 		return "shutdown"
 	case errors.Is(err, os.ErrDeadlineExceeded):

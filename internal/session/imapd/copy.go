@@ -20,7 +20,7 @@ func (s *session) copyCommand(ctx context.Context, cmd *imap.Command) (status, e
 	}
 	dest, err := s.destination(ctx, args.Mailbox)
 	if err != nil {
-		return statusAs(err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
+		return statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
 	}
 	if args.Move {
 		return s.move(ctx, ps, dest)
@@ -53,7 +53,7 @@ func (s *session) copy(ctx context.Context, ps spans, dest store.Mailbox) (statu
 	done, err := s.srv.cfg.Messages.Copy(ctx, s.box.id, s.box.uids(ps), dest.ID)
 	switch {
 	case err != nil:
-		return statusAs(err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
+		return statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
 	case len(done.Source) == 0:
 		return okCode(imap.CodeExpungeIssued, "the messages were expunged, nothing copied")
 	case len(done.Source) < count(ps):
@@ -73,7 +73,7 @@ func (s *session) move(ctx context.Context, ps spans, dest store.Mailbox) (statu
 		s.out.Status("", imap.OK, imap.CodeCopyUID(done.UIDValidity, done.Source, done.Dest), "moved")
 	}
 	if err != nil {
-		return statusAs(err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
+		return statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate), nonKind(err)
 	}
 	if len(done.Source) < count(ps) {
 		return okCode(imap.CodeExpungeIssued, "some of the messages were expunged")

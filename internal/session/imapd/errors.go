@@ -6,6 +6,7 @@ import (
 
 	"yubin/internal/mail"
 	"yubin/internal/proto/imap"
+	"yubin/internal/world/netx"
 )
 
 // status is the end of a command: a tagged response without its tag.
@@ -56,10 +57,11 @@ var kindCodes = [...]struct {
 	mail.Unavailable: {code: imap.CodeLimit}, // The disk is full; a login that cannot be checked says UNAVAILABLE.
 }
 
-// statusOf turns a failure into NO.
-func statusOf(err error) status {
+// statusOf turns a failure into NO. What failed because ctx, the session's, ended is
+// told with the reason of that.
+func statusOf(ctx context.Context, err error) status {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return status{imap.NO, imap.CodeUnavailable, "the server is shutting down; please try again later"}
+		return status{imap.NO, imap.CodeUnavailable, netx.Farewell(ctx)}
 	}
 	kind := mail.KindOf(err)
 	row := kindCodes[kind]
@@ -73,8 +75,8 @@ func statusOf(err error) status {
 
 // statusAs is statusOf, but a failure of kind has the response code code: what
 // a kind means can depend on the command, as NotFound does for COPY.
-func statusAs(err error, kind mail.Kind, code imap.Code) status {
-	st := statusOf(err)
+func statusAs(ctx context.Context, err error, kind mail.Kind, code imap.Code) status {
+	st := statusOf(ctx, err)
 	if mail.KindOf(err) == kind {
 		st.code = code
 	}

@@ -21,7 +21,7 @@ func TestKinds(t *testing.T) {
 	}
 	for kind := mail.Internal; kind <= mail.Unavailable; kind++ {
 		cause := errors.New("secret/path")
-		st := statusOf(fmt.Errorf("wrapped: %w", &mail.Error{Kind: kind, Text: "told", Err: cause}))
+		st := statusOf(t.Context(), fmt.Errorf("wrapped: %w", &mail.Error{Kind: kind, Text: "told", Err: cause}))
 		if st.cond != imap.NO || st.code != want[kind] {
 			t.Errorf("%v: %v [%v]", kind, st.cond, st.code)
 		}
@@ -32,13 +32,18 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%v says %q", kind, st.text)
 		}
 	}
-	if st := statusOf(errors.New("secret/path")); st.code != imap.CodeServerBug || strings.Contains(st.text, "secret") {
+	if st := statusOf(t.Context(), errors.New("secret/path")); st.code != imap.CodeServerBug || strings.Contains(st.text, "secret") {
 		t.Errorf("an error of no kind: [%v] %q", st.code, st.text)
 	}
-	if st := statusOf(context.Canceled); st.code != imap.CodeUnavailable {
+	if st := statusOf(t.Context(), context.Canceled); st.code != imap.CodeUnavailable {
 		t.Errorf("a cancelled command: [%v]", st.code)
 	}
-	if st := statusAs(mail.Errorf(mail.NotFound, "gone"), mail.NotFound, imap.CodeTryCreate); st.code != imap.CodeTryCreate || st.text != "gone" {
+	shut, end := context.WithCancelCause(t.Context())
+	end(mail.Errorf(mail.Forbidden, "the account is disabled"))
+	if st := statusOf(shut, shut.Err()); st.code != imap.CodeUnavailable || st.text != "the account is disabled" {
+		t.Errorf("a command cancelled for a reason: [%v] %q", st.code, st.text)
+	}
+	if st := statusAs(t.Context(), mail.Errorf(mail.NotFound, "gone"), mail.NotFound, imap.CodeTryCreate); st.code != imap.CodeTryCreate || st.text != "gone" {
 		t.Errorf("NotFound as TRYCREATE: [%v] %q", st.code, st.text)
 	}
 }

@@ -134,7 +134,7 @@ func (s *session) create(ctx context.Context, cmd *imap.Command) (status, error)
 	}
 	box, err := s.srv.cfg.Mailboxes.CreateMailbox(ctx, s.principal.Account, name, role)
 	if mail.KindOf(err) == mail.Conflict && err != nil {
-		return statusAs(err, mail.Conflict, imap.CodeUseAttr), nil
+		return statusAs(ctx, err, mail.Conflict, imap.CodeUseAttr), nil
 	}
 	if err != nil {
 		return status{}, err
@@ -179,7 +179,7 @@ func (s *session) deleteCommand(ctx context.Context, cmd *imap.Command) (status,
 		return status{}, err
 	}
 	if err := s.srv.cfg.Mailboxes.DeleteMailbox(ctx, s.principal.Account, name); err != nil {
-		return statusAs(err, mail.Forbidden, imap.CodeCannot), nonKind(err)
+		return statusAs(ctx, err, mail.Forbidden, imap.CodeCannot), nonKind(err)
 	}
 	if s.box != nil && s.box.id == box.ID {
 		s.leave()
@@ -201,7 +201,7 @@ func (s *session) rename(ctx context.Context, cmd *imap.Command) (status, error)
 		return status{}, err
 	}
 	if err := s.srv.cfg.Mailboxes.RenameMailbox(ctx, s.principal.Account, from, to); err != nil {
-		return statusAs(err, mail.Conflict, imap.CodeCannot), nonKind(err)
+		return statusAs(ctx, err, mail.Conflict, imap.CodeCannot), nonKind(err)
 	}
 	if oldName(args.From, from) != "" || oldName(args.To, to) != "" {
 		s.tellRenamed(ctx, args.From, to)

@@ -156,7 +156,7 @@ func (s *session) admit(ctx context.Context, mech, user string, p mail.Principal
 		return ok(s.drop.summary())
 	}
 	s.logLogin(mech, user, err)
-	a := answer{Reply: s.replyTo(err)}
+	a := answer{Reply: s.replyTo(ctx, err)}
 	if mail.KindOf(err) == mail.Forbidden {
 		if s.failures++; s.failures >= maxLoginFailures {
 			a.then = func() error { return &dismissal{"too many failed logins"} }

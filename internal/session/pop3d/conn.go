@@ -42,7 +42,7 @@ func (s *session) run(ctx context.Context) {
 	}
 	s.leave()
 	s.goodbye(ctx, err)
-	s.logEnd(err)
+	s.logEnd(ctx, err)
 }
 
 // next reads one command, runs it and writes its answer. The error ends the session.
@@ -90,7 +90,7 @@ func (s *session) execute(ctx context.Context, line []byte) error {
 	}
 	a, err := methodOf(cmd.Name)(s, ctx, cmd)
 	if err != nil {
-		err = s.failed(cmd.Name, err)
+		err = s.failed(ctx, cmd.Name, err)
 		s.idled(ctx)
 		return err
 	}
@@ -161,13 +161,13 @@ func (s *session) fault(err error) error {
 }
 
 // failed answers a command that went wrong.
-func (s *session) failed(name string, err error) error {
+func (s *session) failed(ctx context.Context, name string, err error) error {
 	var l *lost
 	if errors.As(err, &l) {
 		return err
 	}
 	s.logFailure(name, err)
-	s.reply(s.replyTo(err))
+	s.reply(s.replyTo(ctx, err))
 	return nil
 }
 
@@ -191,11 +191,13 @@ func (s *session) goodbye(ctx context.Context, err error) {
 }
 
 // reason names the end of a session for the log.
-func reason(err error) string {
+func reason(ctx context.Context, err error) string {
 	var d *dismissal
 	switch {
 	case errors.Is(err, errQuit):
 		return "quit"
+	case errors.Is(err, errShutdown) && netx.ShownOut(ctx) != nil:
+		return netx.Farewell(ctx)
 	case errors.Is(err, errShutdown):
 		return "shutdown"
 	case errors.As(err, &d):

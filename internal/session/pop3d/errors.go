@@ -1,12 +1,14 @@
 package pop3d
 
 import (
+	"context"
 	"errors"
 	"strings"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/pop3"
+	"yubin/internal/world/netx"
 )
 
 // kindCodes is the table from the kinds of failure to response codes. Conflict
@@ -29,9 +31,13 @@ var kindCodes = [...]struct {
 	mail.Unavailable: {code: pop3.SysTemp},
 }
 
-// replyTo turns a failure into -ERR.
-func (s *session) replyTo(err error) pop3.Reply {
+// replyTo turns a failure into -ERR. What failed because ctx, the session's, ended
+// is told with the reason of that.
+func (s *session) replyTo(ctx context.Context, err error) pop3.Reply {
 	row := kindCodes[mail.KindOf(err)]
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		row.code, row.text = pop3.SysTemp, netx.Farewell(ctx)
+	}
 	if errors.Is(err, store.ErrDamaged) {
 		row.code, row.text = pop3.SysPerm, "the message is damaged here; the administrator is told"
 	}

@@ -1,6 +1,7 @@
 package pop3d
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 
@@ -30,8 +31,8 @@ func (s *session) logFailure(command string, err error) {
 	}
 }
 
-func (s *session) logEnd(err error) {
-	s.logger().Info("session end", obs.KeyUser, s.principal.Address, obs.KeyReason, reason(err),
+func (s *session) logEnd(ctx context.Context, err error) {
+	s.logger().Info("session end", obs.KeyUser, s.principal.Address, obs.KeyReason, reason(ctx, err),
 		"retrieved", s.retrieved, "removed", s.removed, obs.KeyIn, s.conn.Received(), obs.KeyOut, s.conn.Sent(),
 		obs.KeyTook, s.srv.cfg.Now().Sub(s.began))
 }

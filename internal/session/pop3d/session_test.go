@@ -53,8 +53,8 @@ func TestKindCodes(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", mail.Errorf(mail.NotFound, "none")), "-ERR none", "-ERR none"},
 	}
 	for _, tt := range tests {
-		before := (&session{state: pop3.Authorization}).replyTo(tt.err).String()
-		after := (&session{state: pop3.Transaction}).replyTo(tt.err).String()
+		before := (&session{state: pop3.Authorization}).replyTo(t.Context(), tt.err).String()
+		after := (&session{state: pop3.Transaction}).replyTo(t.Context(), tt.err).String()
 		if before != tt.before || after != tt.after {
 			t.Errorf("%v: %q before login, %q after", tt.err, before, after)
 		}

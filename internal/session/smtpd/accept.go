@@ -12,16 +12,21 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
+	"yubin/internal/world/netx"
 )
 
 // endMessage is told that all octets of the message came. It takes custody of
 // the message or refuses it, and ends the transaction. LMTP wants a reply for
-// each recipient, in order (RFC 2033 §4.2); SMTP one.
+// each recipient, in order (RFC 2033 §4.2); SMTP one. Whose session is shown out
+// while the message comes sends nothing any more, not even what came to its end.
 func (s *session) endMessage(ctx context.Context) []smtp.Reply {
 	s.finish(ctx)
 	s.findLoops()
 	verdict, cause := s.tx.content.fault, s.tx.content.cause
-	if verdict.Code == 0 {
+	switch why := netx.ShownOut(ctx); {
+	case why != nil:
+		verdict, cause = farewell(ctx), why
+	case verdict.Code == 0:
 		verdict, cause = s.accept(ctx)
 	}
 	if !verdict.Positive() {

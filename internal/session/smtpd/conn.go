@@ -110,7 +110,7 @@ func (c *conn) end(reason string) {
 // already (RFC 2920 §3.2). It returns false after telling the client why.
 func (c *conn) line(ctx context.Context, limit int) ([]byte, bool) {
 	if ctx.Err() != nil {
-		c.write(status(421, 4, 3, 2, netx.Farewell(ctx)))
+		c.write(farewell(ctx))
 		return nil, false
 	}
 	if !c.LineBuffered() {
@@ -145,7 +145,7 @@ func (c *conn) fail(ctx context.Context, err error) {
 		c.write(c.s.tx.content.fault)
 		c.end("too much of a refused message")
 	case ctx.Err() != nil:
-		c.write(status(421, 4, 3, 2, netx.Farewell(ctx)))
+		c.write(farewell(ctx))
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		c.write(status(421, 4, 4, 2, "timeout; closing"))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -1,12 +1,14 @@
 package smtpd
 
 import (
+	"context"
 	"errors"
 
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
+	"yubin/internal/world/netx"
 )
 
 // refusal is what the table of kinds holds.
@@ -50,6 +52,14 @@ func replyTo(err error) smtp.Reply {
 		r.enhanced, r.code = own, int(own.Class)*100+50
 	}
 	return smtp.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text}
+}
+
+// farewell tells why the session ends before its time.
+func farewell(ctx context.Context) smtp.Reply {
+	if why := netx.ShownOut(ctx); why != nil && why.Kind == mail.Forbidden {
+		return status(421, 4, 7, 0, why.Text) // RFC 3463 §3.8; the password may be right again in the next one.
+	}
+	return status(421, 4, 3, 2, netx.Farewell(ctx))
 }
 
 // ruled is the code that an operator gave a route that refuses.

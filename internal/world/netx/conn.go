@@ -606,12 +606,14 @@ func (c *Conn) Drain() {
 	c.hurry(drainPatience)
 }
 
-// Retire is Drain for a reason: the context of the session ends with why as its cause.
+// Retire is Interrupt for a reason: nothing more is heard of the client, not even
+// the rest of what it has begun, while what is being written can be finished. The
+// context of the session ends with why as its cause.
 func (c *Conn) Retire(why error) {
 	if c.cancel != nil {
 		c.cancel(why)
 	}
-	c.Drain()
+	c.Interrupt()
 }
 
 // Dismiss ends the conversation whatever it does: reads fail with a timeout, and
