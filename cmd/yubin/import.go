@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"yubin/internal/server/admin"
+	"yubin/internal/world/files"
 )
 
 type accountImportCmd struct {
@@ -58,7 +60,23 @@ func (c *accountImportCmd) open(e *env) (io.ReadCloser, error) {
 	if c.File == "-" {
 		return io.NopCloser(e.stdin), nil
 	}
-	return os.Open(c.File)
+	return e.input(c.place, c.File)
+}
+
+// input opens a file that is read for the server at p. Nothing of the data folder
+// is opened: in this process, if no server runs, the database may be.
+func (e *env) input(p place, path string) (*os.File, error) {
+	folder, _, err := p.folder()
+	if err != nil {
+		return nil, err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	if files.Overlap(path, folder) {
+		return nil, fmt.Errorf("%s is in the data folder", path)
+	}
+	return files.OpenInput(path)
 }
 
 // accounts yields the accounts of a file one by one; io.EOF ends them.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -65,7 +64,7 @@ func (c *importMaildirCmd) Run(e *env) error {
 	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]admin.ImportMail, error) {
 		switch {
 		case c.Map != "":
-			return readMap(c.Map, []string{"address", "path"}, func(cell map[string]string) (admin.ImportMail, error) {
+			return readMap(e, c.place, c.Map, []string{"address", "path"}, func(cell map[string]string) (admin.ImportMail, error) {
 				return c.one(cell["address"], cell["path"])
 			})
 		case c.All != "":
@@ -140,7 +139,7 @@ func (c *importIMAPCmd) Run(e *env) error {
 	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]admin.ImportMail, error) {
 		switch {
 		case c.Map != "":
-			return readMap(c.Map, []string{"address", "user", "password"}, func(cell map[string]string) (admin.ImportMail, error) {
+			return readMap(e, c.place, c.Map, []string{"address", "user", "password"}, func(cell map[string]string) (admin.ImportMail, error) {
 				return c.one(cell["address"], cell["user"], cell["password"])
 			})
 		case c.All:
@@ -180,8 +179,8 @@ func (c *importIMAPCmd) one(address, user, password string) (admin.ImportMail, e
 }
 
 // readMap reads a CSV file whose head line names the columns.
-func readMap(file string, columns []string, one func(map[string]string) (admin.ImportMail, error)) (list []admin.ImportMail, err error) {
-	f, err := os.Open(file)
+func readMap(e *env, p place, file string, columns []string, one func(map[string]string) (admin.ImportMail, error)) (list []admin.ImportMail, err error) {
+	f, err := e.input(p, file)
 	if err != nil {
 		return nil, err
 	}

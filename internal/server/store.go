@@ -23,6 +23,7 @@ import (
 	"yubin/internal/world/blob"
 	"yubin/internal/world/config"
 	"yubin/internal/world/datadir"
+	"yubin/internal/world/files"
 	"yubin/internal/world/heap"
 	"yubin/internal/world/obs"
 	"yubin/internal/world/sqldb"
@@ -45,6 +46,7 @@ const lockWait = 2 * time.Second
 // use it while no server runs; a Server has one inside.
 type Store struct {
 	folder    *datadir.Dir
+	free      func() // lets this process open the folder of the blobs again; nil before it is held
 	db        *sqldb.DB
 	mail      *store.Store
 	hub       *notify.Hub
@@ -127,6 +129,7 @@ func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err erro
 	if blobs, err = blob.Open(s.folder.Path(blobFolder), rand.Reader); err != nil {
 		return nil, err
 	}
+	s.free = files.Hold(s.folder.Path(blobFolder))
 	s.hub = new(notify.Hub)
 	s.mail, err = store.Open(ctx, store.Options{
 		DB: s.db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
@@ -203,6 +206,9 @@ func (s *Store) Close() error {
 	var err error
 	if s.db != nil {
 		err = s.db.Close()
+	}
+	if s.free != nil {
+		s.free()
 	}
 	return errors.Join(err, s.folder.Close())
 }

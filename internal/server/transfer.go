@@ -15,6 +15,7 @@ import (
 	"yubin/internal/proto/imap"
 	"yubin/internal/server/admin"
 	"yubin/internal/session/imapc"
+	"yubin/internal/world/files"
 	"yubin/internal/world/maildir"
 	"yubin/internal/world/mbox"
 	"yubin/internal/world/netx"
@@ -105,6 +106,9 @@ func (t *transfers) source(ctx context.Context, in admin.ImportMail) (from trans
 	for _, p := range in.Paths {
 		if !filepath.IsAbs(p) {
 			return nil, nil, mail.Errorf(mail.Invalid, "%s is not an absolute path", p)
+		}
+		if err := t.apart(p); err != nil {
+			return nil, nil, err
 		}
 	}
 	switch {
@@ -211,11 +215,13 @@ func (t *transfers) target(in admin.ExportMail) (transfer.Target, error) {
 	if in.Layout == "fs" {
 		layout = maildir.Nested
 	}
-	switch {
-	case !filepath.IsAbs(in.Folder):
+	if !filepath.IsAbs(in.Folder) {
 		return nil, mail.Errorf(mail.Invalid, "%q is not an absolute path", in.Folder)
-	case t.inside(in.Folder):
-		return nil, mail.Errorf(mail.Invalid, "%s is in the data folder", in.Folder)
+	}
+	if err := t.apart(in.Folder); err != nil {
+		return nil, err
+	}
+	switch {
 	case in.Kind == "maildir":
 		return transfer.NewMaildir(in.Folder, layout, folderNames())
 	case in.Kind == "mbox":
@@ -224,14 +230,17 @@ func (t *transfers) target(in admin.ExportMail) (transfer.Target, error) {
 	return nil, mail.Errorf(mail.Invalid, "mail is exported to a maildir or to mbox files")
 }
 
-// inside reports whether a folder is in the data folder.
-func (t *transfers) inside(folder string) bool {
+// apart refuses a path in the data folder, above it, or equal to it: what is there
+// is the server's own.
+func (t *transfers) apart(path string) error {
 	data, err := filepath.Abs(t.s.folder.Path(""))
 	if err != nil {
-		return false
+		return &mail.Error{Kind: mail.Unavailable, Text: "cannot tell where the data folder is", Err: err}
 	}
-	rel, err := filepath.Rel(data, folder)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+	if files.Overlap(path, data) {
+		return mail.Errorf(mail.Invalid, "%s and the data folder %s must not be in each other; choose another path", path, data)
+	}
+	return nil
 }
 
 // ForgetImports implements admin.Transfers.

@@ -42,28 +42,10 @@ func Check(folder string, source Source) error {
 	if !filepath.IsAbs(folder) {
 		return mail.Errorf(mail.Invalid, "the path of a backup must be absolute")
 	}
-	a, b := realPath(folder), realPath(source.Folder)
-	if within(a, b) || within(b, a) {
+	if files.Overlap(folder, source.Folder) {
 		return mail.Errorf(mail.Invalid, "the backup %s and the data folder %s must not be in each other; choose another disk if you can", folder, source.Folder)
 	}
 	return nil
-}
-
-// realPath resolves links as far as the path is there.
-func realPath(path string) string {
-	path = filepath.Clean(path)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	if parent := filepath.Dir(path); parent != path {
-		return filepath.Join(realPath(parent), filepath.Base(path))
-	}
-	return path
-}
-
-func within(path, folder string) bool {
-	rest, err := filepath.Rel(folder, path)
-	return err == nil && (rest == "." || filepath.IsLocal(rest))
 }
 
 // Make makes a snapshot of source in d. If it fails, d has no new snapshot, and

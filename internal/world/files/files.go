@@ -7,6 +7,8 @@
 //     device is not opened. OpenOwned wants the owner of the folder to own the
 //     file too: a hard link to another one's file is refused.
 //   - What is written is a new file (O_EXCL) that takes its name by a rename.
+//   - What this process itself works with is never opened (Hold), whatever name
+//     or link leads to it: closing it would undo the locks of the database.
 //   - The path of the folder itself is its caller's word, but a link in it
 //     counts only if root, this user or the owner of the folder made it.
 //
@@ -45,6 +47,9 @@ func Open(path string) (*Folder, error) {
 	f := &Folder{root: root, path: path}
 	if f.info, err = root.Stat("."); err == nil {
 		err = trusted(path, f.info)
+	}
+	if err == nil {
+		err = free(path, f.info)
 	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
@@ -183,6 +188,13 @@ func (f *Folder) List(name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer dir.Close()
+	info, err := dir.Stat()
+	if err == nil {
+		err = free(f.Path(name), info)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return dir.ReadDir(-1)
 }
 
@@ -237,18 +249,14 @@ func regular(name string, info fs.FileInfo, open func() (*os.File, error)) (*os.
 	if err := notRegular(name, info); err != nil {
 		return nil, err
 	}
+	if err := free(name, info); err != nil {
+		return nil, err
+	}
 	file, err := open()
 	if err != nil {
 		return nil, err
 	}
-	now, err := file.Stat()
-	if err == nil && !os.SameFile(info, now) {
-		err = mail.Errorf(mail.Forbidden, "%s was exchanged while it was opened", name)
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
+	return opened(name, info, file)
 }
 
 func notRegular(name string, info fs.FileInfo) error {

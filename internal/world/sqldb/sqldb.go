@@ -94,6 +94,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // Limits and sizes.
@@ -128,6 +129,7 @@ type DB struct {
 	path string
 	log  *slog.Logger
 	lock *os.File
+	free func() // lets this process open the files again, see files.Hold; nil before they are open
 
 	writer *conn // touched only by the leader
 	tx     Tx    // the writer's, reused
@@ -220,6 +222,7 @@ func (db *DB) open(ctx context.Context, o Options) (err error) {
 	if db.checkpointer, err = openCheckpointer(o.Path); err != nil {
 		return damaged(o.Path, err)
 	}
+	db.free = files.Hold(o.Path, o.Path+"-wal", o.Path+"-shm")
 	if err := syncFolder(filepath.Dir(o.Path)); err != nil { // SQLite passes over it if that fails.
 		return err
 	}
@@ -254,6 +257,9 @@ func (db *DB) shut() error {
 	var err error
 	if db.writer != nil {
 		err = db.shutWriter()
+	}
+	if db.free != nil {
+		db.free()
 	}
 	db.lock.Close()
 	return err

@@ -1,0 +1,84 @@
+package server
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"yubin/internal/engine/transfer"
+	"yubin/internal/mail"
+	"yubin/internal/server/admin"
+)
+
+// TestImportLeavesTheDataFolder: mail is taken neither from the data folder nor from
+// above it, and a file of the database that has a second name elsewhere is told
+// and never opened: SQLite keeps its locks.
+func TestImportLeavesTheDataFolder(t *testing.T) {
+	c := local(t)
+	st, err := OpenStore(t.Context(), c.Data, deps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	client := admin.InProcess(st.Admin())
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = client.AddDomain(t.Context(), "example.net")
+	must(err)
+	_, err = client.AddAccount(t.Context(), admin.NewAccount{Address: "carol@example.net", Password: "correct horse"})
+	must(err)
+	locks := func() (n int) {
+		text, err := os.ReadFile("/proc/locks")
+		if err != nil {
+			t.Skip("this system has no list of locks")
+		}
+		for line := range strings.Lines(string(text)) {
+			for _, name := range []string{"", "-wal", "-shm"} {
+				if info, err := os.Stat(filepath.Join(c.Data, databaseFile+name)); err == nil && strings.Contains(line, ":"+inode(info)+" ") {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	before := locks()
+	if before == 0 {
+		t.Fatal("SQLite has no locks")
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	must(os.Symlink(c.Data, link))
+	for _, kind := range []string{"mbox", "maildir"} {
+		for _, path := range []string{c.Data, filepath.Dir(c.Data), filepath.Join(c.Data, databaseFile), filepath.Join(c.Data, "blobs"), link} {
+			_, err := client.ImportMail(t.Context(), admin.ImportMail{Account: "carol@example.net", Kind: kind, Paths: []string{path}}, func(transfer.Progress) {})
+			if mail.KindOf(err) != mail.Invalid || !strings.Contains(err.Error(), "must not be in each other") {
+				t.Errorf("%s %s: %v", kind, path, err)
+			}
+		}
+	}
+	dir := t.TempDir()
+	must(os.WriteFile(filepath.Join(dir, "letters"), []byte("From a Tue Nov 22 01:02:03 2026\nSubject: mine\n\nmine\n"), 0o600))
+	for _, name := range []string{"", "-wal", "-shm"} {
+		must(os.Link(filepath.Join(c.Data, databaseFile+name), filepath.Join(dir, "x"+name)))
+	}
+	r, err := client.ImportMail(t.Context(), admin.ImportMail{Account: "carol@example.net", Kind: "mbox", Paths: []string{dir}}, func(transfer.Progress) {})
+	must(err)
+	if r.Taken != 1 || r.Failed != 3 || !strings.Contains(r.Failures[0].Reason, "which this server works with") {
+		t.Errorf("%+v", r)
+	}
+	if now := locks(); now < before {
+		t.Errorf("%d of %d locks are left", now, before)
+	}
+}
+
+// inode is the number of a file.
+func inode(info fs.FileInfo) string {
+	return strconv.FormatUint(uint64(info.Sys().(*syscall.Stat_t).Ino), 10)
+}
