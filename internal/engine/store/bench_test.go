@@ -71,6 +71,25 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 }
 
+// BenchmarkDeliverReply files 4 KiB messages that answer earlier ones, so that each
+// joins a thread.
+func BenchmarkDeliverReply(b *testing.B) {
+	h := benchHouse(b)
+	octets := benchBody(0)[:4000]
+	for i := range benchAccounts {
+		h.deliver(text("first", "Minutes of the meeting", "b"), h.inbox(mail.AccountID(i+1)))
+	}
+	var n atomic.Int64
+	b.ResetTimer()
+	cpu := cpuTime()
+	each(8, b.N, func() {
+		i := n.Add(1)
+		h.deliver(fmt.Sprintf("In-Reply-To: <first@example.org>\r\nX-Number: %d\r\n%s", i, octets), h.inbox(mail.AccountID(i*7919%benchAccounts+1)))
+	})
+	b.StopTimer()
+	b.ReportMetric(float64(cpuTime()-cpu)/1000/float64(b.N), "cpu-µs/op")
+}
+
 // BenchmarkRawCommit is the limit that group commit sets on this disk.
 func BenchmarkRawCommit(b *testing.B) {
 	for _, callers := range []int{1, 8, 64} {

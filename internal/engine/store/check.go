@@ -32,7 +32,7 @@ type checker struct {
 
 func (s *Store) check(ctx context.Context, report func(string), deep bool) error {
 	c := &checker{s, ctx, deep, report}
-	for _, step := range []func() error{c.tables, c.accounts, c.strays, c.emails, c.blobs, c.views} {
+	for _, step := range []func() error{c.tables, c.accounts, c.threads, c.strays, c.emails, c.blobs, c.views} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -13,9 +13,9 @@ func (s *Store) SweepCopies(ctx context.Context) error { return s.sweepCopies(ct
 // SweepKeywords is the part of Sweep that removes keywords of mailboxes that are gone.
 func (s *Store) SweepKeywords(ctx context.Context) error { return s.sweepKeywords(ctx) }
 
-// Tidy does what Run does once in an hour with rows that are no longer wanted.
+// Tidy does what Run does once in an hour or a day with rows that are no longer wanted.
 func (s *Store) Tidy(ctx context.Context) error {
-	return errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx))
+	return errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx), s.sweepThreads(ctx))
 }
 
 // EmailRuns is how many statements reach members with these emails, and how many

@@ -88,6 +88,7 @@ CREATE TABLE email (
 	ascii {int} NOT NULL, -- octets in lines of what stands for it in ASCII (message.Surrogate), trace too; -1 if that is itself
 	trace {blob} -- goes before the octets; NULL is none
 );
+CREATE INDEX email_thread ON email (thread) WHERE thread <> 0;
 
 CREATE TABLE copies (
 	email {int} NOT NULL PRIMARY KEY,
@@ -171,5 +172,12 @@ CREATE TABLE threadref (
 	ref {int} NOT NULL, -- 8 octets of a hash of both
 	thread {int} NOT NULL,
 	PRIMARY KEY (account, ref)
-) {clustered}
+) {clustered};
+
+-- Accounts of which emails were purged since their threadrefs were looked
+-- through, which may lead to threads without an email.
+CREATE TABLE thinned (
+	account {int} NOT NULL PRIMARY KEY,
+	times {int} NOT NULL
+)
 `

@@ -31,6 +31,8 @@
 //	restored     as delivered, with a new UID        NA/NAME          all of it
 //	purged       email gone; blob and content gone   NA/NAME for a    an orphan: Run
 //	             with the last email; tombstone      grace, then none
+//	             gone; threadref with the last
+//	             email of its thread, within a day
 //
 // In "delivered" all rows are of one commit; content above InlineMax is synced
 // with its folder before. In "purged" the rows go first, the octets later.

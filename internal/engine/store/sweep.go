@@ -15,6 +15,7 @@ import (
 const (
 	sweepEvery   = time.Minute
 	orphansEvery = 60 // rounds
+	threadsEvery = 24 * orphansEvery
 	garbageGrace = 10 * time.Minute
 	nameBatch    = 256 // file names looked up in one transaction
 	rowSlice     = 512 // rows that one statement of a sweep reads or removes
@@ -40,6 +41,9 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		if err == nil && round%orphansEvery == 0 {
 			err = errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx))
+		}
+		if err == nil && round%threadsEvery == 0 {
+			err = s.sweepThreads(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("sweep failed; it goes on at the next round", "err", err)
@@ -168,6 +172,11 @@ func (s *Store) purge(tx *sqldb.Tx) (more bool, err error) {
 	for i, x := range due {
 		if err := s.purgeEmail(tx, x); err != nil {
 			return false, err
+		}
+		if i == 0 || x.account != due[i-1].account {
+			if err := noteThinned(tx, x.account); err != nil {
+				return false, err
+			}
 		}
 		if tx.Enough() && i < len(due)-1 {
 			return true, nil
