@@ -184,6 +184,9 @@ func TestScramAcrossAChange(t *testing.T) {
 				if a := e.prove(); strings.HasPrefix(a, e.next) {
 					t.Errorf("%s: the proof of an old password was taken: %q", e.service, a)
 				}
+				if rest, err := io.ReadAll(e.peer.in); err != nil {
+					t.Errorf("%s: the connection, which is the account's, stays: %q, %v", e.service, rest, err)
+				}
 			}
 			if err := stop(); err != nil {
 				t.Error(err)
