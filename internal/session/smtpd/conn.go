@@ -165,7 +165,7 @@ func (c *conn) command(ctx context.Context) {
 		c.s.note(smtp.Unknown, r)
 		c.write(r)
 	default:
-		r := c.s.command(ctx, line, c.Buffered() > 0)
+		r := cutShort(ctx, c.s.command(ctx, line, c.Buffered() > 0))
 		c.write(r)
 		switch {
 		case r.Code == 221:
@@ -192,7 +192,7 @@ func (c *conn) auth(ctx context.Context) {
 	case line == nil:
 		c.write(c.s.authTooLong())
 	default:
-		c.write(c.s.authLine(ctx, line))
+		c.write(cutShort(ctx, c.s.authLine(ctx, line)))
 	}
 	c.bound()
 }
@@ -232,7 +232,7 @@ func (c *conn) data(ctx context.Context) {
 		}
 		if end {
 			c.s.next = readCommand
-			c.writeAll(c.s.endMessage(ctx))
+			c.writeAll(ctx, c.s.endMessage(ctx))
 			return
 		}
 	}
@@ -274,12 +274,12 @@ func (c *conn) chunk(ctx context.Context) {
 		c.fail(ctx, err)
 		return
 	}
-	c.writeAll(replies)
+	c.writeAll(ctx, replies)
 	c.bound()
 }
 
-func (c *conn) writeAll(replies []smtp.Reply) {
+func (c *conn) writeAll(ctx context.Context, replies []smtp.Reply) {
 	for _, r := range replies {
-		c.write(r)
+		c.write(cutShort(ctx, r))
 	}
 }

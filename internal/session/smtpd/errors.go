@@ -62,6 +62,15 @@ func farewell(ctx context.Context) smtp.Reply {
 	return status(421, 4, 3, 2, netx.Farewell(ctx))
 }
 
+// cutShort is r, or the farewell if r says that something failed for now and the
+// session is at its end: that is why it failed, or the only thing that still matters.
+func cutShort(ctx context.Context, r smtp.Reply) smtp.Reply {
+	if r.Code/100 == 4 && ctx.Err() != nil {
+		return farewell(ctx)
+	}
+	return r
+}
+
 // ruled is the code that an operator gave a route that refuses.
 func ruled(err error) (mail.Enhanced, bool) {
 	var rule *route.Refusal

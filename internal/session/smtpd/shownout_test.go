@@ -53,3 +53,19 @@ func TestNothingIsAcceptedOfWhoIsShownOut(t *testing.T) {
 		}
 	}
 }
+
+// What fails because the session ended is told as that.
+func TestCutShort(t *testing.T) {
+	ctx, end := context.WithCancelCause(t.Context())
+	failed, unknown := replyTo(context.Canceled), replyTo(mail.Errorf(mail.NotFound, "nobody"))
+	if r := cutShort(ctx, failed); r.Code != 451 {
+		t.Errorf("before the end: %v", r)
+	}
+	end(mail.Errorf(mail.Forbidden, "the account is disabled"))
+	if r := cutShort(ctx, failed); r.Code != 421 || r.Text != "the account is disabled" {
+		t.Errorf("what failed: %v", r)
+	}
+	if r := cutShort(ctx, unknown); r.Code != 550 {
+		t.Errorf("what is refused: %v", r)
+	}
+}

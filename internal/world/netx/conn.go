@@ -36,8 +36,9 @@ const (
 
 // Times of a Conn whose end is near.
 const (
-	drainPatience = 5 * time.Second // of each wait for input once Drain was called
-	lastWords     = time.Second     // to write after Dismiss
+	drainPatience = 5 * time.Second  // of each wait for input once Drain was called
+	lastWords     = time.Second      // to write after Dismiss
+	lastPages     = 30 * time.Second // to write after Retire, in all
 )
 
 // Errors of a Conn. After any of them the connection can only be closed, save
@@ -83,6 +84,7 @@ type Conn struct {
 	draining     atomic.Bool
 	interrupted  atomic.Bool
 	dismissed    atomic.Bool
+	silent       atomic.Int64 // no write ends later, in nanoseconds of Unix time; 0 is never
 	known        atomic.Bool  // somebody logged in
 	waiting      atomic.Int64 // for input since then, in nanoseconds of Unix time; 0: it does not
 	large        atomic.Int32 // octets of in, if it is not first
@@ -569,15 +571,19 @@ func (c *Conn) Flush() error {
 
 func (c *Conn) send(p []byte) {
 	for {
-		last, timeout := c.dismissed.Load(), c.writeTimeout
+		last, silent, timeout := c.dismissed.Load(), c.silent.Load(), c.writeTimeout
 		if last {
 			timeout = lastWords
 		}
-		if err := c.raw.SetWriteDeadline(deadline(timeout)); err != nil {
+		end := deadline(timeout)
+		if limit := time.Unix(0, silent); silent != 0 && (end.IsZero() || limit.Before(end)) {
+			end = limit
+		}
+		if err := c.raw.SetWriteDeadline(end); err != nil {
 			c.writeErr = err
 			return
 		}
-		if c.dismissed.Load() == last {
+		if c.dismissed.Load() == last && c.silent.Load() == silent {
 			break
 		}
 	}
@@ -607,13 +613,17 @@ func (c *Conn) Drain() {
 }
 
 // Retire is Interrupt for a reason: nothing more is heard of the client, not even
-// the rest of what it has begun, while what is being written can be finished. The
-// context of the session ends with why as its cause.
+// the rest of what it has begun, while what is being written has a little time to be
+// finished. The context of the session ends with why as its cause.
 func (c *Conn) Retire(why error) {
 	if c.cancel != nil {
 		c.cancel(why)
 	}
 	c.Interrupt()
+	end := time.Now().Add(lastPages)
+	if c.silent.CompareAndSwap(0, end.UnixNano()) && !c.dismissed.Load() {
+		_ = c.raw.SetWriteDeadline(end) // Of a write that has begun.
+	}
 }
 
 // Dismiss ends the conversation whatever it does: reads fail with a timeout, and
