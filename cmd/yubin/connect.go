@@ -57,14 +57,41 @@ const (
 // admin runs do with the administration of the server at p: over its socket if
 // it runs, else in this process on its data folder.
 func (e *env) admin(p place, do func(context.Context, *admin.Client) error) error {
-	folder, named, err := p.folder()
+	return e.adminWith(p, server.OpenStore, do)
+}
+
+// opener opens the store of a data folder that no server has.
+type opener func(ctx context.Context, folder string, d server.Deps) (*server.Store, error)
+
+// adminMaking is admin for the command that a new post office begins with: a data
+// folder that was named and is not there is made.
+func (e *env) adminMaking(p place, do func(context.Context, *admin.Client) error) error {
+	_, named, err := p.folder()
 	if err != nil {
 		return err
 	}
-	if !named && !datadir.Is(folder) {
-		return fmt.Errorf("there is no yubin data folder at %s; name one with --data or --config", folder)
+	if !named {
+		return e.admin(p, do)
 	}
-	client, done, err := e.connect(folder)
+	return e.adminWith(p, func(ctx context.Context, folder string, d server.Deps) (*server.Store, error) {
+		made := !datadir.Is(folder)
+		store, err := server.MakeStore(ctx, folder, d)
+		if err == nil && made {
+			fmt.Fprintf(e.stderr, "yubin: made a new data folder at %s\n", folder)
+		}
+		return store, err
+	}, do)
+}
+
+func (e *env) adminWith(p place, open opener, do func(context.Context, *admin.Client) error) error {
+	folder, _, err := p.folder()
+	if err != nil {
+		return err
+	}
+	client, done, err := e.connect(folder, open)
+	if missing := (*datadir.MissingError)(nil); errors.As(err, &missing) {
+		return fmt.Errorf("%w; name one with --data or --config", missing)
+	}
 	if err != nil {
 		return err
 	}
@@ -74,13 +101,13 @@ func (e *env) admin(p place, do func(context.Context, *admin.Client) error) erro
 
 // connect tries the socket and the folder in turn: between the two a server
 // may have started or stopped.
-func (e *env) connect(folder string) (c *admin.Client, done func() error, err error) {
+func (e *env) connect(folder string, open opener) (c *admin.Client, done func() error, err error) {
 	ctx, cancel := context.WithTimeout(e.ctx, connectWait)
 	defer cancel()
 	tick := time.NewTicker(connectRetry)
 	defer tick.Stop()
 	for {
-		c, done, err := e.connectOnce(folder)
+		c, done, err := e.connectOnce(folder, open)
 		if inUse := (*datadir.InUseError)(nil); !errors.As(err, &inUse) {
 			return c, done, err
 		}
@@ -92,7 +119,7 @@ func (e *env) connect(folder string) (c *admin.Client, done func() error, err er
 	}
 }
 
-func (e *env) connectOnce(folder string) (c *admin.Client, done func() error, err error) {
+func (e *env) connectOnce(folder string, open opener) (c *admin.Client, done func() error, err error) {
 	c, err = admin.Dial(e.ctx, folder)
 	switch {
 	case err == nil:
@@ -102,7 +129,7 @@ func (e *env) connectOnce(folder string) (c *admin.Client, done func() error, er
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
 		return nil, nil, fmt.Errorf("the server at %s cannot be reached: %w", folder, err)
 	}
-	store, err := server.OpenStore(e.ctx, folder, e.deps(e.logger(slog.LevelWarn, obs.FormatAuto)))
+	store, err := open(e.ctx, folder, e.deps(e.logger(slog.LevelWarn, obs.FormatAuto)))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,7 +22,7 @@ type domainAddCmd struct {
 }
 
 func (c *domainAddCmd) Run(e *env) error {
-	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
+	return e.adminMaking(c.place, func(ctx context.Context, client *admin.Client) error {
 		d, err := client.AddDomain(ctx, c.Domain)
 		if err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 
 	"yubin/internal/server/admin"
 	"yubin/internal/testkit/office"
+	"yubin/internal/world/datadir"
 )
 
 // shout is what strangers may write into all that they may write.
@@ -113,6 +114,13 @@ func TestCommandsDoNotSpeak(t *testing.T) {
 		t.Fatal(err)
 	}
 	empty := filepath.Join(t.TempDir(), "data") // Of no server: the commands open it.
+	made, err := datadir.Make(t.Context(), empty, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Close(); err != nil {
+		t.Fatal(err)
+	}
 	walked := 0
 	for _, leaf := range parser.Model.Leaves(false) {
 		if name := strings.TrimPrefix(leaf.Path(), "yubin "); unwalked[commandName(leaf)] {

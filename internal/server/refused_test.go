@@ -76,7 +76,7 @@ func TestPostmaster(t *testing.T) {
 // TestStrangersInTheJournal: what strangers have refused is remembered up to a
 // bound, and all of it is counted.
 func TestStrangersInTheJournal(t *testing.T) {
-	st, err := OpenStore(t.Context(), t.TempDir(), deps())
+	st, err := MakeStore(t.Context(), t.TempDir(), deps())
 	if err != nil {
 		t.Fatal(err)
 	}

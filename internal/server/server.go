@@ -75,7 +75,7 @@ type Server struct {
 // New opens everything that cfg names. The server does not accept connections
 // before Run, but the system lets clients queue for it.
 func New(ctx context.Context, cfg config.Config, d Deps) (*Server, error) {
-	st, err := openStore(ctx, cfg, lockWait, d)
+	st, err := makeStore(ctx, cfg, lockWait, d)
 	if err != nil {
 		return nil, err
 	}

@@ -62,17 +62,31 @@ type Store struct {
 	admin     *admin.Handler
 }
 
-// OpenStore opens the data folder at path, making it if need be. The error is
+// OpenStore opens the data folder at path. The error is *datadir.MissingError if
+// there is none, and
 // *datadir.InUseError at once if a server has it.
 func OpenStore(ctx context.Context, path string, d Deps) (*Store, error) {
-	return openStore(ctx, config.Config{Data: path}, 0, d)
-}
-
-func openStore(ctx context.Context, cfg config.Config, wait time.Duration, d Deps) (*Store, error) {
-	folder, err := datadir.Open(ctx, cfg.Data, wait)
+	folder, err := datadir.Open(ctx, path, 0)
 	if err != nil {
 		return nil, err
 	}
+	return openStore(ctx, folder, config.Config{Data: path}, d)
+}
+
+// MakeStore is OpenStore for a data folder that is made if there is none.
+func MakeStore(ctx context.Context, path string, d Deps) (*Store, error) {
+	return makeStore(ctx, config.Config{Data: path}, 0, d)
+}
+
+func makeStore(ctx context.Context, cfg config.Config, wait time.Duration, d Deps) (*Store, error) {
+	folder, err := datadir.Make(ctx, cfg.Data, wait)
+	if err != nil {
+		return nil, err
+	}
+	return openStore(ctx, folder, cfg, d)
+}
+
+func openStore(ctx context.Context, folder *datadir.Dir, cfg config.Config, d Deps) (*Store, error) {
 	s := &Store{folder: folder}
 	if err := s.open(ctx, cfg, d); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -19,7 +19,7 @@ import (
 // and never opened: SQLite keeps its locks.
 func TestImportLeavesTheDataFolder(t *testing.T) {
 	c := local(t)
-	st, err := OpenStore(t.Context(), c.Data, deps())
+	st, err := MakeStore(t.Context(), c.Data, deps())
 	if err != nil {
 		t.Fatal(err)
 	}

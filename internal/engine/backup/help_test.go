@@ -56,7 +56,7 @@ func openHouse(t testing.TB, path string) *house {
 	t.Helper()
 	h := &house{t: t, path: path, clock: time.Unix(1_800_000_000, 0)}
 	var err error
-	h.folder, err = datadir.Open(ctx, path, 0)
+	h.folder, err = datadir.Make(ctx, path, 0)
 	must(t, err)
 	h.db, err = sqldb.Open(ctx, sqldb.Options{Path: h.folder.Path(dbName)})
 	must(t, err)

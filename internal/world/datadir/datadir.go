@@ -48,13 +48,37 @@ type Dir struct {
 	lock *os.File
 }
 
-// Open takes the data folder at path, making it if it does not exist or is
-// empty. If another process has it, Open waits for up to wait and then returns
-// *InUseError.
-func Open(ctx context.Context, path string, wait time.Duration) (*Dir, error) {
-	if err := prepare(path); err != nil {
+// MissingError says that there is no data folder.
+type MissingError struct{ Path string }
+
+func (e *MissingError) Error() string {
+	return "there is no yubin data folder at " + e.Path
+}
+
+// Make is Open for a folder that is made a data folder if it does not exist or is
+// empty: for a server that starts, and not for who only looks at one, who would
+// find a mistyped folder in good order.
+func Make(ctx context.Context, path string, wait time.Duration) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder %s cannot be made: %w", path, cause(err))
+	}
+	if err := prepare(path, mark); err != nil {
 		return nil, err
 	}
+	return lock(ctx, path, wait)
+}
+
+// Open takes the data folder at path; *MissingError if there is none. If another
+// process has it, Open waits for up to wait and then returns *InUseError.
+func Open(ctx context.Context, path string, wait time.Duration) (*Dir, error) {
+	missing := func(path string) error { return &MissingError{path} }
+	if err := prepare(path, missing); err != nil {
+		return nil, err
+	}
+	return lock(ctx, path, wait)
+}
+
+func lock(ctx context.Context, path string, wait time.Duration) (*Dir, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	tick := time.NewTicker(retryEvery)
@@ -101,18 +125,20 @@ func Is(path string) bool {
 	return err == nil && strings.HasPrefix(string(text), markerHead)
 }
 
-// prepare makes sure that path is a data folder that we can use.
-func prepare(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return fmt.Errorf("data folder %s cannot be made: %w", path, cause(err))
+// prepare makes sure that path is a data folder that we can use; unmarked is
+// called for what has no mark of one.
+func prepare(path string, unmarked func(path string) error) error {
+	err := checkOwner(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return unmarked(path)
 	}
-	if err := checkOwner(path); err != nil {
+	if err != nil {
 		return err
 	}
 	text, err := os.ReadFile(filepath.Join(path, markerFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return mark(path)
+		return unmarked(path)
 	case err != nil:
 		return fmt.Errorf("data folder %s cannot be read: %w", path, cause(err))
 	case string(text) == markerText:

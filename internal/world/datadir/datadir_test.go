@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-func TestOpenMakesAndLocks(t *testing.T) {
+func TestMakesAndLocks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "data")
-	d, err := Open(context.Background(), path, 0)
+	d, err := Make(context.Background(), path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestOpenMakesAndLocks(t *testing.T) {
 // TestOpenWaits: a lock that is let go in time is taken.
 func TestOpenWaits(t *testing.T) {
 	path := t.TempDir()
-	d, err := Open(context.Background(), path, 0)
+	d, err := Make(context.Background(), path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestRefusals(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(path, c.file), []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(context.Background(), path, 0); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Make(context.Background(), path, 0); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %q: got %v, want %q", c.file, c.text, err, c.want)
 		}
 		if _, err := os.Stat(filepath.Join(path, c.file)); err != nil {
@@ -80,12 +80,26 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestOpenMakesNothing: who only looks at a folder does not find a new one.
+func TestOpenMakesNothing(t *testing.T) {
+	empty := t.TempDir()
+	for _, path := range []string{filepath.Join(empty, "none"), empty} {
+		var missing *MissingError
+		if _, err := Open(context.Background(), path, 0); !errors.As(err, &missing) || missing.Path != path {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if entries, err := os.ReadDir(empty); err != nil || len(entries) > 0 {
+		t.Errorf("there is %v, %v", entries, err)
+	}
+}
+
 func TestOpenTightens(t *testing.T) {
 	path := t.TempDir()
 	if err := os.Chmod(path, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d, err := Open(context.Background(), path, 0)
+	d, err := Make(context.Background(), path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +111,7 @@ func TestOpenTightens(t *testing.T) {
 
 func TestClear(t *testing.T) {
 	path := t.TempDir()
-	d, err := Open(context.Background(), path, 0)
+	d, err := Make(context.Background(), path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
