@@ -152,11 +152,3 @@ func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r em
 	_, err = tx.Exec(`DELETE FROM copies WHERE email BETWEEN $1 AND $2 AND members = 0`, first, last)
 	return err
 }
-
-func mustExist(tx *sqldb.Tx, id mail.MailboxID) error {
-	err := tx.QueryRow(`SELECT id FROM mailbox WHERE id = $1`, id).Scan(new(int64))
-	if err == sqldb.ErrNoRows {
-		return errNoMailbox()
-	}
-	return err
-}
