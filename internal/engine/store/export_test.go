@@ -13,6 +13,14 @@ func (s *Store) SweepCopies(ctx context.Context) error { return s.sweepCopies(ct
 // SweepKeywords is the part of Sweep that removes keywords of mailboxes that are gone.
 func (s *Store) SweepKeywords(ctx context.Context) error { return s.sweepKeywords(ctx) }
 
+// RenameReplanning is RenameMailbox when other changes overtook its plans.
+func (s *Store) RenameReplanning(ctx context.Context, account mail.AccountID, from, to mail.MailboxName) error {
+	return s.renameReplanning(ctx, account, from, to)
+}
+
+// RenameStep is for how many mailboxes a slice of a renaming writes at least.
+const RenameStep = renameStep
+
 // Tidy does what Run does once in an hour or a day with rows that are no longer wanted.
 func (s *Store) Tidy(ctx context.Context) error {
 	return errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx), s.sweepThreads(ctx))

@@ -175,7 +175,7 @@ func (l *ledger) adopt(box *tally, v mail.UIDValidity) (bool, error) {
 	box.uidvalidity = v
 	l.total.uidvalidity = max(l.total.uidvalidity, v)
 	box.touch(l.modseq)
-	l.listed = true
+	l.listed, l.named = true, true
 	return true, nil
 }
 
@@ -186,7 +186,7 @@ func (l *ledger) freeValidity(box *tally, v mail.UIDValidity) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if last, err := l.lastValidity(m.Name); err != nil || last >= v {
+	if left, err := loadRetired(l.tx, l.account, m.Name); err != nil || left.last(m.Name) >= v {
 		return false, err
 	}
 	var other mail.MailboxID

@@ -242,7 +242,11 @@ func (l *ledger) subscribe(names ...mail.MailboxName) (added int64, err error) {
 		return 0, err
 	}
 	if all > MaxSubscribed {
-		return 0, mail.Errorf(mail.TooLarge, "an account is subscribed to at most %d names", MaxSubscribed)
+		return 0, errSubscribed()
 	}
 	return added, nil
+}
+
+func errSubscribed() error {
+	return mail.Errorf(mail.TooLarge, "an account is subscribed to at most %d names", MaxSubscribed)
 }

@@ -74,28 +74,31 @@ func (l *ledger) checkRole(role mail.Role) error {
 }
 
 // makeParents returns the mailbox that name goes under, made if need be; 0 for the top.
-func (l *ledger) makeParents(name mail.MailboxName) (mail.MailboxID, error) {
-	above := name.Parent()
+func (l *ledger) makeParents(name mail.MailboxName) (parent mail.MailboxID, err error) {
+	above := string(name.Parent())
 	if above == "" {
 		return 0, nil
 	}
-	id, err := findMailbox(l.tx, l.account, above)
-	if err == nil || mail.KindOf(err) != mail.NotFound {
-		return id, err
+	for label := range strings.SplitSeq(above, mail.MailboxSeparator) {
+		id, err := findBelow(l.tx, l.account, parent, label)
+		if mail.KindOf(err) == mail.NotFound && err != nil {
+			id, err = l.insertMailbox(parent, label, "")
+		}
+		if err != nil {
+			return 0, err
+		}
+		parent = id
 	}
-	parent, err := l.makeParents(above)
-	if err != nil {
-		return 0, err
-	}
-	return l.insertMailbox(parent, above.Label(), "")
+	return parent, nil
 }
 
 func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Role) (mail.MailboxID, error) {
-	var n int
-	if err := l.tx.QueryRow(`SELECT count(*) FROM mailbox WHERE account = $1`, l.account).Scan(&n); err != nil {
-		return 0, err
+	if l.mailboxes == 0 { // Not counted yet, or none.
+		if err := l.tx.QueryRow(`SELECT count(*) FROM mailbox WHERE account = $1`, l.account).Scan(&l.mailboxes); err != nil {
+			return 0, err
+		}
 	}
-	if n >= MaxMailboxes {
+	if l.mailboxes >= MaxMailboxes {
 		return 0, mail.Errorf(mail.TooLarge, "an account has at most %d mailboxes", MaxMailboxes)
 	}
 	id, err := l.tx.Insert(`INSERT INTO mailbox (account, parent, label, role) VALUES ($1, $2, $3, $4)`,
@@ -103,6 +106,7 @@ func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Ro
 	if err != nil {
 		return 0, err
 	}
+	l.mailboxes++
 	l.listed = true
 	_, err = l.tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
 		VALUES ($1, $2, $3, $4, 1, 1, 0, 0, 0, 0)`, l.account, id, l.modseq, l.newValidity())
@@ -111,6 +115,7 @@ func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Ro
 
 // newValidity gives a UIDVALIDITY greater than every one the account gave before.
 func (l *ledger) newValidity() mail.UIDValidity {
+	l.named = true
 	l.total.uidvalidity = max(l.total.uidvalidity+1, mail.UIDValidity(l.s.now().Unix()))
 	return l.total.uidvalidity
 }
@@ -118,16 +123,20 @@ func (l *ledger) newValidity() mail.UIDValidity {
 // findMailbox walks down to name. NotFound.
 func findMailbox(tx *sqldb.Tx, account mail.AccountID, name mail.MailboxName) (id mail.MailboxID, err error) {
 	for label := range strings.SplitSeq(string(name), mail.MailboxSeparator) {
-		err := tx.QueryRow(`SELECT id FROM mailbox WHERE account = $1 AND parent = $2 AND label = $3`,
-			account, id, label).Scan(&id)
-		if err == sqldb.ErrNoRows {
-			return 0, errNoMailbox()
-		}
-		if err != nil {
+		if id, err = findBelow(tx, account, id, label); err != nil {
 			return 0, err
 		}
 	}
 	return id, nil
+}
+
+// findBelow finds the mailbox of a label below parent. NotFound.
+func findBelow(tx *sqldb.Tx, account mail.AccountID, parent mail.MailboxID, label string) (id mail.MailboxID, err error) {
+	err = tx.QueryRow(`SELECT id FROM mailbox WHERE account = $1 AND parent = $2 AND label = $3`, account, parent, label).Scan(&id)
+	if err == sqldb.ErrNoRows {
+		return 0, errNoMailbox()
+	}
+	return id, err
 }
 
 // DeleteMailbox removes a mailbox; its messages can be restored for a while.
@@ -157,7 +166,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, account mail.AccountID, name 
 }
 
 func (l *ledger) delete(m Mailbox) error {
-	if err := l.retire(m.Name, m.UIDValidity); err != nil {
+	if err := l.retire(m.Name, m.UIDValidity, false); err != nil {
 		return err
 	}
 	for _, q := range []string{
@@ -173,7 +182,7 @@ func (l *ledger) delete(m Mailbox) error {
 	l.total.unseen -= int64(m.Unseen)
 	l.total.deleted -= int64(m.Deleted)
 	l.total.size -= m.Size
-	l.listed = true
+	l.listed, l.named = true, true
 	l.tx.OnCommit(func() {
 		l.s.forget(m.ID)
 		l.s.opt.Publish(Event{Account: l.account, Mailbox: m.ID, ModSeq: l.modseq})
@@ -185,149 +194,4 @@ func (l *ledger) delete(m Mailbox) error {
 func (s *Store) forget(id mail.MailboxID) {
 	s.views.drop(id)
 	s.recents.kept(id, maxUID+1)
-}
-
-// retire remembers the UIDVALIDITY of a name that a mailbox leaves.
-func (l *ledger) retire(name mail.MailboxName, v mail.UIDValidity) error {
-	_, err := l.tx.Exec(`INSERT INTO retired (account, name, uidvalidity) VALUES ($1, $2, $3)
-		ON CONFLICT (account, name) DO UPDATE SET uidvalidity = excluded.uidvalidity
-		WHERE excluded.uidvalidity > retired.uidvalidity`, l.account, name, v)
-	l.retired = true
-	return err
-}
-
-// lastValidity is the highest UIDVALIDITY that a name had which no mailbox has,
-// or may have had; 0 if none.
-func (l *ledger) lastValidity(name mail.MailboxName) (last mail.UIDValidity, err error) {
-	err = l.tx.QueryRow(`SELECT max(uidvalidity) FROM retired WHERE account = $1 AND (name = $2 OR name = '')`,
-		l.account, name).Scan(&last)
-	return last, err
-}
-
-// foldRetired makes one row, that of the name "", of those of an account with
-// more than MaxRetired: from then on every name may have had what the highest of
-// them had.
-func (l *ledger) foldRetired() error {
-	var names int
-	var last mail.UIDValidity
-	err := l.tx.QueryRow(`SELECT count(*), max(uidvalidity) FROM retired WHERE account = $1`, l.account).Scan(&names, &last)
-	if err != nil || names <= MaxRetired {
-		return err
-	}
-	if _, err := l.tx.Exec(`DELETE FROM retired WHERE account = $1`, l.account); err != nil {
-		return err
-	}
-	_, err = l.tx.Exec(`INSERT INTO retired (account, name, uidvalidity) VALUES ($1, '', $2)`, l.account, last)
-	return err
-}
-
-// RenameMailbox gives a mailbox another name; what is below it follows, missing
-// parents are made. The new names are subscribed where the old ones are, so that
-// clients that show only those see them; the old subscriptions stay (RFC 9051
-// §6.3.6). INBOX stays: its messages move to the new mailbox
-// (RFC 3501 §6.3.5), in slices. Exists if there is a mailbox called to.
-func (s *Store) RenameMailbox(ctx context.Context, account mail.AccountID, from, to mail.MailboxName) error {
-	if from == mail.Inbox {
-		return s.renameInbox(ctx, account, to)
-	}
-	if to == from || strings.HasPrefix(string(to), string(from)+mail.MailboxSeparator) {
-		return mail.Errorf(mail.Invalid, "a mailbox cannot be renamed to itself or below itself")
-	}
-	return s.db.Write(ctx, func(tx *sqldb.Tx) error {
-		l, err := s.openLedger(tx, account)
-		if err != nil {
-			return err
-		}
-		return l.rename(from, to)
-	})
-}
-
-func (l *ledger) rename(from, to mail.MailboxName) error {
-	id, err := findMailbox(l.tx, l.account, from)
-	if err != nil {
-		return err
-	}
-	if _, err := findMailbox(l.tx, l.account, to); err == nil {
-		return mail.Errorf(mail.Exists, "the mailbox %q exists", to)
-	} else if mail.KindOf(err) != mail.NotFound {
-		return err
-	}
-	moved, err := l.tree(from)
-	if err != nil {
-		return err
-	}
-	var subscribed []mail.MailboxName
-	for _, m := range moved {
-		name := to + m.Name[len(from):]
-		if err := l.changeName(m, name); err != nil {
-			return err
-		}
-		if m.Subscribed {
-			subscribed = append(subscribed, name)
-		}
-	}
-	if _, err := l.subscribe(subscribed...); err != nil {
-		return err
-	}
-	parent, err := l.makeParents(to)
-	if err != nil {
-		return err
-	}
-	l.listed = true
-	if _, err := l.tx.Exec(`UPDATE mailbox SET parent = $1, label = $2 WHERE id = $3`, parent, to.Label(), id); err != nil {
-		return err
-	}
-	return l.close()
-}
-
-// tree lists a mailbox and all below it.
-func (l *ledger) tree(name mail.MailboxName) ([]Mailbox, error) {
-	all, err := loadMailboxes(l.tx, l.account, nil)
-	if err != nil {
-		return nil, err
-	}
-	var tree []Mailbox
-	for _, m := range all {
-		if m.Name == name || strings.HasPrefix(string(m.Name), string(name)+mail.MailboxSeparator) {
-			tree = append(tree, m)
-		}
-	}
-	return tree, nil
-}
-
-// changeName checks the name that m gets and keeps UIDVALIDITY honest: if the
-// name had a higher one before, m gets a new one.
-func (l *ledger) changeName(m Mailbox, to mail.MailboxName) error {
-	if _, err := mail.ParseMailboxName(string(to)); err != nil {
-		return err
-	}
-	if err := l.retire(m.Name, m.UIDValidity); err != nil {
-		return err
-	}
-	box, err := l.box(m.ID)
-	if err != nil {
-		return err
-	}
-	box.touch(l.modseq)
-	last, err := l.lastValidity(to)
-	if err == nil && last >= m.UIDValidity {
-		box.uidvalidity = l.newValidity()
-	}
-	return err
-}
-
-func (s *Store) renameInbox(ctx context.Context, account mail.AccountID, to mail.MailboxName) error {
-	inbox, err := s.Mailbox(ctx, account, mail.Inbox)
-	if err != nil {
-		return err
-	}
-	dest, err := s.CreateMailbox(ctx, account, to, "")
-	if err == nil && inbox.Subscribed {
-		err = s.Subscribe(ctx, account, to, true)
-	}
-	if err != nil || inbox.UIDNext <= 1 {
-		return err
-	}
-	_, err = s.Move(ctx, inbox.ID, mail.UIDSet{{First: 1, Last: inbox.UIDNext - 1}}, dest.ID)
-	return err
 }

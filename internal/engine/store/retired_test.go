@@ -25,7 +25,7 @@ func TestRetiredNamesHaveAnEnd(t *testing.T) {
 	h.must(h.DeleteMailbox(ctx, 1, "gone"))
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
 		for i := range store.MaxRetired - 1 {
-			if _, err := tx.Exec(`INSERT INTO retired (account, name, uidvalidity) VALUES (1, $1, 1)`, fmt.Sprint("n", i)); err != nil {
+			if _, err := tx.Exec(`INSERT INTO retired (account, name, uidvalidity, below) VALUES (1, $1, 1, 0)`, fmt.Sprint("n", i)); err != nil {
 				return err
 			}
 		}

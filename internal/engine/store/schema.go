@@ -28,6 +28,7 @@ CREATE TABLE tally (
 	size {int} NOT NULL,
 	full {int} NOT NULL DEFAULT 0, -- of the account: since when mail is refused, in seconds; 0 if it has room
 	warned {int} NOT NULL DEFAULT 0, -- of the account: percent of the quota that was last warned of
+	named {int} NOT NULL DEFAULT 0, -- of the account: ModSeq of the last change of a name or a UIDVALIDITY
 	PRIMARY KEY (account, mailbox)
 ) {clustered};
 
@@ -47,12 +48,13 @@ CREATE TABLE mailbox (
 CREATE UNIQUE INDEX mailbox_name ON mailbox (account, parent, label);
 CREATE UNIQUE INDEX mailbox_role ON mailbox (account, role) WHERE role <> '';
 
--- The last UIDVALIDITY that a name without a mailbox had; of the name '' what any
--- other name may have had.
+-- The last UIDVALIDITY that a name had which a mailbox left; with below what every
+-- name below it may have had too, of the name '' what any name may have had.
 CREATE TABLE retired (
 	account {int} NOT NULL,
 	name TEXT NOT NULL,
 	uidvalidity {int} NOT NULL,
+	below {int} NOT NULL, -- 1: of names below it as well
 	PRIMARY KEY (account, name)
 ) {clustered};
 

@@ -70,6 +70,13 @@ func Waiting(db *DB) int {
 	return len(db.queue)
 }
 
+// WaitingLong counts the slices in the queue that run alone.
+func WaitingLong(db *DB) int {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return len(db.later)
+}
+
 // Room is how long the next slice may work.
 func Room(db *DB) time.Duration { return db.room }
 

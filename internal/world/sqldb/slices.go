@@ -18,6 +18,10 @@ type Slices struct {
 // Slices begins an operation that may be long.
 func (db *DB) Slices() *Slices { return &Slices{db: db} }
 
+// LongSlices is Slices for an operation that is known to be long: its first slice
+// too runs alone, after what waits.
+func (db *DB) LongSlices() *Slices { return &Slices{db: db, later: true} }
+
 // Write is DB.Write for the next slice: fn does some of the work, at least a
 // little of it, and stops when tx.Enough says so.
 func (s *Slices) Write(ctx context.Context, fn func(*Tx) error) error {

@@ -74,7 +74,8 @@
 //
 // What may take long, because somebody has a hundred thousand messages, is done
 // through Slices: in many transactions that end when Tx.Enough says so. The
-// first slice runs with what else waits; mostly it is the only one. Each further
+// first slice runs with what else waits, unless the operation is known to be long
+// (LongSlices); mostly it is the only one. Each further
 // slice runs alone, and what waited when the one before ended runs before it,
 // so nobody waits for more than one slice, however large the operations of others
 // are and however many of them there are. A slice has Options.Slice with its
