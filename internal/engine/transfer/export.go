@@ -46,10 +46,11 @@ func (t *Transfer) Export(ctx context.Context, account mail.AccountID, only []ma
 	var subscribed []mail.MailboxName
 	for _, m := range list {
 		x.at.Folder = string(m.Name)
-		if err := x.mailbox(ctx, m); err != nil {
+		written, err := x.mailbox(ctx, m)
+		if err != nil {
 			return x.report, err
 		}
-		if m.Subscribed {
+		if m.Subscribed && written {
 			subscribed = append(subscribed, m.Name)
 		}
 		x.at.Folders++
@@ -88,20 +89,30 @@ type export struct {
 // exportSlice is how many messages are looked at at once.
 const exportSlice = 256
 
-func (x *export) mailbox(ctx context.Context, m store.Mailbox) error {
+// mailbox writes one mailbox. That it has a name that cannot be written, or that
+// something is in its way, is reported and does not stop the others.
+func (x *export) mailbox(ctx context.Context, m store.Mailbox) (written bool, err error) {
 	b, done, err := x.to.Box(m)
+	switch {
+	case err != nil:
+	case done:
+		x.report.There += int(m.Exists)
+	default:
+		err = x.fill(ctx, m, b)
+	}
 	if skippable(err) {
 		x.report.fail(string(m.Name), "", err.Error())
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	if done {
-		x.report.Folders++
-		x.report.There += int(m.Exists)
-		return nil
-	}
+	x.report.Folders++
+	return true, nil
+}
+
+// fill writes the messages of a mailbox.
+func (x *export) fill(ctx context.Context, m store.Mailbox, b TargetBox) error {
 	view, err := x.t.store.View(ctx, m.ID)
 	if err != nil {
 		b.Drop()
@@ -121,7 +132,6 @@ func (x *export) mailbox(ctx context.Context, m store.Mailbox) error {
 	for _, n := range notes {
 		x.report.note(fmt.Sprintf("%s: %s", m.Name, n))
 	}
-	x.report.Folders++
 	return err
 }
 

@@ -83,8 +83,13 @@ func (t *ToMbox) save() error {
 // Close implements Target.
 func (t *ToMbox) Close() error { return t.dir.Close() }
 
+// unwritable is of kind Exists if it is about one name only, else Unavailable.
 func unwritable(err error) error {
-	return &mail.Error{Kind: mail.Unavailable, Text: "cannot write: " + err.Error(), Err: err}
+	kind := mail.Unavailable
+	if files.InTheWay(err) {
+		kind = mail.Exists
+	}
+	return &mail.Error{Kind: kind, Text: "cannot write: " + err.Error(), Err: err}
 }
 
 func (t *ToMbox) path(name mail.MailboxName) (string, error) {

@@ -70,8 +70,13 @@ func (w *Writer) claim(root string) error {
 // Close ends the work.
 func (w *Writer) Close() error { return w.dir.Close() }
 
+// failure is an error of kind Exists if it is of one name only, else Unavailable.
 func failure(text string, err error) error {
-	return &mail.Error{Kind: mail.Unavailable, Text: text + ": " + err.Error(), Err: err}
+	kind := mail.Unavailable
+	if files.InTheWay(err) {
+		kind = mail.Exists
+	}
+	return &mail.Error{Kind: kind, Text: text + ": " + err.Error(), Err: err}
 }
 
 // Message is one to be written.
@@ -136,8 +141,9 @@ func (w *Writer) path(levels []string) (string, error) {
 		switch {
 		case w.layout == PlusPlus && strings.Contains(encoded[i], "."):
 			return "", mail.Errorf(mail.Invalid, "%q has a dot, which parts levels in Maildir++; choose the nested layout", l)
-		case w.layout == Nested && (strings.HasPrefix(encoded[i], ".") || slices.Contains(own, encoded[i])),
-			strings.ContainsAny(encoded[i], "/\x00"), len(encoded[i]) > 255, i == 0 && encoded[i] == subscriptionFile:
+		case w.layout == Nested && taken(encoded[i]):
+			return "", mail.Errorf(mail.Invalid, "%q is the name of a file or folder of the Maildir itself; choose the layout maildir++, or rename the mailbox", l)
+		case w.layout == Nested && strings.HasPrefix(encoded[i], "."), strings.ContainsAny(encoded[i], "/\x00"), len(encoded[i]) > 255:
 			return "", mail.Errorf(mail.Invalid, "%q cannot be the name of a folder", l)
 		}
 	}
@@ -152,6 +158,15 @@ func (w *Writer) path(levels []string) (string, error) {
 		return "", mail.Errorf(mail.Invalid, "the name %q is too long for a Maildir", strings.Join(levels, mail.MailboxSeparator))
 	}
 	return name, nil
+}
+
+// taken reports whether Maildirs, or servers that keep mail in them, have a use for a
+// name: Dovecot writes "dovecot-uidlist", "dovecot.index", "subscriptions.lock"
+// and others beside the messages, and so do we.
+func taken(name string) bool {
+	first, _, _ := strings.Cut(name, ".")
+	return slices.Contains(own, name) || slices.Contains([]string{subscriptionFile, folderMark, "maildirsize", "dovecot"}, first) ||
+		strings.HasPrefix(name, "dovecot-")
 }
 
 // stem is the part of a file's name that says which message it is.
