@@ -31,6 +31,11 @@ func (s *Store) RenameMailbox(ctx context.Context, account mail.AccountID, from,
 	if to == from || strings.HasPrefix(string(to), string(from)+mail.MailboxSeparator) {
 		return mail.Errorf(mail.Invalid, "a mailbox cannot be renamed to itself or below itself")
 	}
+	turn, err := s.renames.Take(ctx, account)
+	if err != nil {
+		return err
+	}
+	defer turn.End()
 	for range renamePlans {
 		var r renaming
 		err := s.db.Read(ctx, func(tx *sqldb.Tx) (err error) {

@@ -219,16 +219,18 @@ func TestRenameBesideChangesOfNames(t *testing.T) {
 	t.Logf("%d of 40 renames found their name free", done)
 }
 
-// queued is closed when Done is called the second time: of a RenameMailbox, when
-// it is planned and waits for the writer that somebody else has.
+// queued closes wait when Done is called as often as nth says: of a RenameMailbox,
+// the second time is when it is planned and waits for the writer that somebody
+// else has.
 type queued struct {
 	context.Context
+	nth   int
 	calls *int
 	wait  chan struct{}
 }
 
 func (q queued) Done() <-chan struct{} {
-	if *q.calls++; *q.calls == 2 {
+	if *q.calls++; *q.calls == q.nth {
 		close(q.wait)
 	}
 	return nil
@@ -245,7 +247,7 @@ func TestRenameOvertaken(t *testing.T) {
 	}
 	renamed := make(chan error, 1)
 	during := sync.OnceFunc(func() {
-		q := queued{ctx, new(int), make(chan struct{})}
+		q := queued{ctx, 2, new(int), make(chan struct{})}
 		go func() { renamed <- h.RenameMailbox(q, 1, "a", "b") }()
 		<-q.wait
 	})
@@ -258,5 +260,33 @@ func TestRenameOvertaken(t *testing.T) {
 	h.must(h.RenameMailbox(ctx, 1, "old", "a/x"))
 	if m := h.box(1, "a/x"); m.UIDValidity <= late.UIDValidity {
 		t.Errorf("a/x had UIDVALIDITY %d and now has %d", late.UIDValidity, m.UIDValidity)
+	}
+}
+
+// TestRenamesOfAnAccountQueue: who renames while another session does makes its
+// plan when that is done, and finds the name it gave.
+func TestRenamesOfAnAccountQueue(t *testing.T) {
+	h := newHouse(t)
+	h.account(1)
+	for i := range 20 {
+		name := func(s string) mail.MailboxName { return mail.MailboxName(fmt.Sprint(s, i)) }
+		_, err := h.CreateMailbox(ctx, 1, name("a"), "")
+		h.must(err)
+		second := make(chan error, 1)
+		calls := 0
+		h.must(h.RenameMailbox(between{ctx, func() {
+			if calls++; calls != 2 { // In its transaction.
+				return
+			}
+			q := queued{ctx, 1, new(int), make(chan struct{})}
+			go func() { second <- h.RenameMailbox(q, 1, name("b"), name("c")) }()
+			<-q.wait
+			for range 5 { // Time to find no b.
+				_, err := h.Mailboxes(ctx, 1)
+				h.must(err)
+			}
+		}}, 1, name("a"), name("b")))
+		h.must(<-second)
+		h.box(1, name("c"))
 	}
 }

@@ -82,10 +82,12 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"yubin/internal/engine/turns"
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/world/blob"
@@ -148,6 +150,8 @@ type Store struct {
 	now   func() time.Time
 	views *views
 
+	renames *turns.Table // one of an account at a time: a second would only overtake the plan of the first
+
 	recents    recents
 	copies     copies
 	damages    damages
@@ -163,7 +167,8 @@ type Store struct {
 // Open prepares the tables and returns the store. It keeps no goroutines; see Run.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o.setDefaults()
-	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, aside: sqldb.Aside{Log: o.Log}, views: newViews(o.ViewMemory)}
+	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, aside: sqldb.Aside{Log: o.Log}, views: newViews(o.ViewMemory),
+		renames: turns.New(math.MaxInt, 1)}
 	s.SetQuotaGrace(DefaultQuotaGrace)
 	if err := s.db.Migrate(ctx, "store", schema()); err != nil {
 		return nil, err
