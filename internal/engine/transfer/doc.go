@@ -73,8 +73,8 @@ type Source interface {
 	Kind() string
 	// Parallel is how many Reads may run at a time.
 	Parallel() int
-	// Folders lists the folders, and tells what cannot be listed.
-	Folders(context.Context) (list []Folder, problems []string, err error)
+	// Folders lists the folders, and tells what cannot be listed and why.
+	Folders(context.Context) (list []Folder, problems []Failure, err error)
 	Open(context.Context, Folder) (Mailbox, error)
 }
 
@@ -83,6 +83,9 @@ type Mailbox interface {
 	// Numbering returns UIDVALIDITY, 0 if messages are not numbered, and the UID
 	// that comes next, 0 if that is not known.
 	Numbering() (mail.UIDValidity, mail.UID)
+	// Problems tells what stands beside the messages and cannot be read, as the
+	// list of keywords. The messages can be, but keywords may be missing.
+	Problems() []Failure
 	// Messages lists the messages: those with UIDs first, ascending.
 	Messages(context.Context) ([]Message, error)
 	// Read calls each for the messages of list, in this order; those that are

@@ -8,9 +8,10 @@ import (
 )
 
 // reflag brings flags that changed at the source to messages that were taken
-// before, if nobody changed them here.
+// before, if nobody changed them here. A source that cannot tell all keywords takes
+// none away.
 func (b *box) reflag(ctx context.Context) error {
-	if len(b.rows) == 0 {
+	if len(b.rows) == 0 || len(b.from.Problems()) > 0 {
 		return nil
 	}
 	view, err := b.t.store.View(ctx, b.origin.mailbox)

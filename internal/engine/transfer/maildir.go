@@ -31,12 +31,13 @@ func (d *Maildir) Kind() string { return "maildir" }
 func (d *Maildir) Parallel() int { return maildirReaders }
 
 // Folders implements Source.
-func (d *Maildir) Folders(context.Context) (list []Folder, problems []string, err error) {
+func (d *Maildir) Folders(context.Context) (list []Folder, problems []Failure, err error) {
 	tree, err := maildir.Read(d.Root, d.Codec)
 	if err != nil {
 		return nil, nil, err
 	}
 	d.paths = make(map[string]string)
+	problems = failures(tree.Problems)
 	for _, f := range tree.Folders {
 		levels := f.Levels
 		if len(levels) == 0 {
@@ -44,13 +45,20 @@ func (d *Maildir) Folders(context.Context) (list []Folder, problems []string, er
 		}
 		name, origin := strings.Join(levels, mail.MailboxSeparator), strings.Join(levels, "\x1f")
 		if d.paths[origin] != "" {
-			tree.Problems = append(tree.Problems, f.Path+" has a name that another folder has")
+			problems = append(problems, Failure{Folder: f.Path, Reason: "its name is that of another folder"})
 			continue
 		}
 		d.paths[origin] = f.Path
 		list = append(list, Folder{Levels: levels, Source: name, Origin: origin, Subscribed: f.Subscribed})
 	}
-	return list, tree.Problems, nil
+	return list, problems, nil
+}
+
+func failures(problems []maildir.Problem) (list []Failure) {
+	for _, p := range problems {
+		list = append(list, Failure{Folder: p.Path, Reason: p.Reason})
+	}
+	return list
 }
 
 // Open implements Source.
@@ -96,6 +104,8 @@ type maildirBox struct {
 func (b *maildirBox) Numbering() (mail.UIDValidity, mail.UID) {
 	return b.listing.UIDValidity, b.listing.UIDNext
 }
+
+func (b *maildirBox) Problems() []Failure { return failures(b.listing.Problems) }
 
 func (b *maildirBox) Messages(context.Context) ([]Message, error) {
 	list := make([]Message, len(b.listing.Files))

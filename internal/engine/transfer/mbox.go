@@ -24,6 +24,7 @@ type Mbox struct {
 	Mailbox string // what the only file is called; "" for its name
 	Quoting mbox.Quoting
 	files   map[string]mboxFile // by Folder.Origin
+	full    bool                // there are more than maxMboxFiles, which was told
 }
 
 // mboxFile is a file that was named, or one below a folder that was.
@@ -53,7 +54,7 @@ func (s *Mbox) Kind() string { return "mbox" }
 func (s *Mbox) Parallel() int { return maildirReaders }
 
 // Folders implements Source.
-func (s *Mbox) Folders(context.Context) (list []Folder, problems []string, err error) {
+func (s *Mbox) Folders(context.Context) (list []Folder, problems []Failure, err error) {
 	s.files = make(map[string]mboxFile)
 	for _, path := range s.Paths {
 		info, err := os.Stat(path)
@@ -74,7 +75,7 @@ func (s *Mbox) Folders(context.Context) (list []Folder, problems []string, err e
 	return list, problems, nil
 }
 
-func (s *Mbox) folder(path string, list *[]Folder, problems *[]string) error {
+func (s *Mbox) folder(path string, list *[]Folder, problems *[]Failure) error {
 	dir, err := files.Open(path)
 	if err != nil {
 		return unreadable(err)
@@ -106,7 +107,7 @@ func (s *Mbox) add(file mboxFile, levels []string, list *[]Folder) error {
 		return mail.Errorf(mail.Invalid, "%s and %s are both called %s; take them one by one, each with --mailbox",
 			s.files[origin].path(), file.path(), strings.Join(levels, mail.MailboxSeparator))
 	}
-	if len(s.files) >= maxMboxFiles {
+	if s.full = len(s.files) >= maxMboxFiles; s.full {
 		return mail.Errorf(mail.TooLarge, "at most %d files are taken at once", maxMboxFiles)
 	}
 	s.files[origin] = file
@@ -119,13 +120,21 @@ var notMail = []string{".msf", ".dat", ".json", ".lock", ".index", ".tmp"}
 
 // walk takes the files of a folder. Quirk: Thunderbird's folders of folders end
 // in .sbd; Apple Mail's mailboxes are folders with a file mbox.
-func (s *Mbox) walk(dir *files.Folder, at string, above []string, list *[]Folder, problems *[]string) error {
+func (s *Mbox) walk(dir *files.Folder, at string, above []string, list *[]Folder, problems *[]Failure) error {
+	tell := func(path string, err error) {
+		*problems = append(*problems, Failure{Folder: dir.Path(path), Reason: err.Error()})
+	}
 	if len(above) > mail.MaxMailboxDepth {
-		return mail.Errorf(mail.TooLarge, "%s is too deep", dir.Path(at))
+		tell(at, mail.Errorf(mail.TooLarge, "folders may be %d deep", mail.MaxMailboxDepth))
+		return nil
 	}
 	entries, err := dir.List(at)
-	if err != nil {
+	if err != nil && at == "." {
 		return unreadable(err)
+	}
+	if err != nil {
+		tell(at, unreadable(err))
+		return nil
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
@@ -138,14 +147,17 @@ func (s *Mbox) walk(dir *files.Folder, at string, above []string, list *[]Folder
 		case e.Type().IsRegular():
 			err = s.add(mboxFile{dir.Path(""), path}, append(above[:len(above):len(above)], mboxName(name)), list)
 		case !e.IsDir():
-			*problems = append(*problems, dir.Path(path)+", which is no regular file,")
+			err = mail.Errorf(mail.Forbidden, "it is no regular file")
 		case isFile(dir, path+"/mbox"):
 			err = s.add(mboxFile{dir.Path(""), path + "/mbox"}, append(above[:len(above):len(above)], mboxName(name)), list)
 		default:
 			err = s.walk(dir, path, append(above[:len(above):len(above)], strings.TrimSuffix(name, ".sbd")), list, problems)
 		}
 		if err != nil {
-			return err
+			tell(path, err)
+		}
+		if s.full {
+			return nil
 		}
 	}
 	return nil
@@ -197,6 +209,8 @@ type mboxBox struct {
 func (b *mboxBox) Numbering() (mail.UIDValidity, mail.UID) {
 	return b.index.UIDValidity, b.index.UIDNext
 }
+
+func (b *mboxBox) Problems() []Failure { return nil }
 
 func (b *mboxBox) Messages(context.Context) ([]Message, error) {
 	list := make([]Message, len(b.index.Messages))

@@ -59,7 +59,7 @@ func TestImportOfStrangeFiles(t *testing.T) {
 		if r.Taken != 1 || r.Failed != failed || strings.Contains(fmt.Sprint(h.show(1, "INBOX")), "secret") {
 			t.Errorf("%d taken, %d failed of %d:\n%s", r.Taken, r.Failed, failed, told(r))
 		}
-		for _, want := range []string{"2.link:2, cur/2.link:2, is a link", "3.fifo:2, cur/3.fifo:2, is no regular file", ".Stolen is a link"} {
+		for _, want := range []string{"2.link:2, cur/2.link:2, is a link", "3.fifo:2, cur/3.fifo:2, is no regular file", ".Stolen  it is a link"} {
 			if !strings.Contains(told(r), want) {
 				t.Errorf("no %q in\n%s", want, told(r))
 			}

@@ -59,7 +59,7 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	for _, p := range problems {
-		r.report.fail(p, "", "it cannot be read")
+		r.report.fail(p.Folder, p.Message, p.Reason)
 	}
 	assignRoles(folders)
 	folders = slices.DeleteFunc(folders, func(f Folder) bool { return slices.Contains(r.plan.Skip, f.Source) })
@@ -95,6 +95,9 @@ func (r *run) folder(ctx context.Context, f Folder) error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, p := range from.Problems() {
+		r.report.fail(p.Folder, p.Message, p.Reason)
 	}
 	o, err := r.target(ctx, f)
 	if skippable(err) {

@@ -141,7 +141,13 @@ func TestFolders(t *testing.T) {
 			{`LIST "" "INBOX" RETURN (SUBSCRIBED SPECIAL-USE)`, "* LIST (\\Subscribed) \".\" INBOX\r\nTAG OK\r\n"},
 			{`LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE)`, "* LIST (\\HasChildren \\Noselect) \".\" Work\r\n* LIST () \".\" Work.&ZeVnLIqe-\r\n" +
 				"* LIST (\\Sent) \".\" Gesendet\r\n* LIST () \".\" {5}\r\na\\\"b \r\n* LIST () \".\" INBOX\r\n* LIST () \".\" bad&name\r\nTAG OK\r\n"},
-		}, "[INBOX:inbox+ Gesendet:sent Work/日本語: a\\\"b :] [bad&name]"},
+		}, "[INBOX:inbox+ Gesendet:sent Work/日本語: a\\\"b :] [{bad&name  its name is no modified UTF-7 (RFC 3501 §5.1.3)}]"},
+		"names without a level, listed twice": {"", []step{
+			{`LIST "" "INBOX"`, "* LIST () \"/\" INBOX\r\n* LIST () \"/\" /abs\r\n* LIST () \"/\" &\r\nTAG OK\r\n"},
+			{`LIST "" "*"`, "* LIST () \"/\" /abs\r\n* LIST () \"/\" a//b\r\n* LIST () \"/\" a/\r\n* LIST () \"/\" &\r\nTAG OK\r\n"},
+			{`LSUB "" "*"`, "TAG NO\r\n"},
+		}, `[INBOX:] [{/abs  its name has nothing before, between or behind "/", which parts levels} {&  its name is no modified UTF-7 (RFC 3501 §5.1.3)} ` +
+			`{a//b  its name has nothing before, between or behind "/", which parts levels} {a/  its name has nothing before, between or behind "/", which parts levels}]`},
 		"Cyrus, without extensions": {"NAMESPACE", []step{
 			{"NAMESPACE", "* NAMESPACE ((\"INBOX.\" \".\")) NIL NIL\r\nTAG OK\r\n"},
 			{`LIST "" "INBOX"`, "* LIST () \".\" INBOX\r\nTAG OK\r\n"},

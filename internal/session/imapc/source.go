@@ -43,7 +43,7 @@ type listed struct {
 func (l listed) has(attribute string) bool { return slices.Contains(l.attributes, attribute) }
 
 // Folders implements transfer.Source.
-func (s *Source) Folders(ctx context.Context) (list []transfer.Folder, problems []string, err error) {
+func (s *Source) Folders(ctx context.Context) (list []transfer.Folder, problems []transfer.Failure, err error) {
 	defer s.Client.watch(ctx)()
 	prefix, err := s.Client.namespace()
 	if err != nil {
@@ -54,13 +54,17 @@ func (s *Source) Folders(ctx context.Context) (list []transfer.Folder, problems 
 		return nil, nil, err
 	}
 	s.raw = make(map[string]string)
+	told := make(map[string]bool) // names that are listed by both patterns
 	for _, l := range found {
 		if l.has(`\noselect`) || l.has(`\nonexistent`) || !s.Views && (l.has(`\all`) || l.has(`\flagged`) || l.has(`\important`)) {
 			continue
 		}
-		f, ok := s.folder(l, prefix)
-		if !ok {
-			problems = append(problems, printable(l.name))
+		f, err := s.folder(l, prefix)
+		if err != nil && !told[l.name] {
+			told[l.name] = true
+			problems = append(problems, transfer.Failure{Folder: printable(l.name), Reason: err.Error()})
+		}
+		if err != nil {
 			continue
 		}
 		if _, twice := s.raw[f.Origin]; !twice {
@@ -74,7 +78,7 @@ func (s *Source) Folders(ctx context.Context) (list []transfer.Folder, problems 
 
 // folder reads a name. The prefix of the personal namespace ("INBOX." of Cyrus
 // and Courier) is no level of it.
-func (s *Source) folder(l listed, prefix string) (f transfer.Folder, ok bool) {
+func (s *Source) folder(l listed, prefix string) (f transfer.Folder, err error) {
 	raw := l.name
 	if rest, below := strings.CutPrefix(raw, prefix); below && rest != "" {
 		raw = rest
@@ -83,9 +87,13 @@ func (s *Source) folder(l listed, prefix string) (f transfer.Folder, ok bool) {
 	if l.separator != "" {
 		levels = strings.Split(raw, l.separator)
 	}
-	for i := range levels {
-		if levels[i], ok = decodeName(levels[i]); !ok || levels[i] == "" {
-			return f, false
+	for i, level := range levels {
+		var ok bool
+		if levels[i], ok = decodeName(level); !ok {
+			return f, mail.Errorf(mail.Invalid, "its name is no modified UTF-7 (RFC 3501 §5.1.3)")
+		}
+		if levels[i] == "" {
+			return f, mail.Errorf(mail.Invalid, "its name has nothing before, between or behind %q, which parts levels", l.separator)
 		}
 	}
 	f = transfer.Folder{Levels: levels, Source: strings.Join(levels, mail.MailboxSeparator), Origin: s.Name + "/" + l.name,
@@ -95,7 +103,7 @@ func (s *Source) folder(l listed, prefix string) (f transfer.Folder, ok bool) {
 			f.Role = role
 		}
 	}
-	return f, true
+	return f, nil
 }
 
 // namespace is the prefix of the user's own mailboxes.
@@ -245,6 +253,9 @@ func (b *mailbox) code(r *response) {
 }
 
 func (b *mailbox) Numbering() (mail.UIDValidity, mail.UID) { return b.validity, b.next }
+
+// Problems implements transfer.Mailbox.
+func (b *mailbox) Problems() []transfer.Failure { return nil }
 
 func (b *mailbox) Close() error { return nil }
 

@@ -23,6 +23,7 @@ const (
 	MaxFolders     = 10_000   // of one Maildir
 	MaxDepth       = 32       // of folders in folders
 	MaxListLine    = 16 << 10 // octets of a line of dovecot-uidlist and other lists
+	MaxListFile    = 16 << 20 // octets of such a list; of dovecot-uidlist there is no bound but its folder's
 	MaxKeywordName = 1 << 10  // octets
 	MaxKeywords    = 26       // a file name has a letter for each
 )
@@ -35,6 +36,9 @@ const (
 	folderMark       = "maildirfolder"
 	exportMark       = ".yubin-export" // of a Maildir that a Writer made
 )
+
+// Problem is what could not be read, and why. It stopped nothing else.
+type Problem struct{ Path, Reason string }
 
 // Codec reads and writes the names of folders.
 type Codec struct {

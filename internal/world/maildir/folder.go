@@ -3,6 +3,7 @@ package maildir
 import (
 	"bufio"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -30,7 +31,8 @@ type File struct {
 // then the others, oldest first.
 type Listing struct {
 	UIDList
-	Files []File
+	Files    []File
+	Problems []Problem // dovecot-keywords, if it cannot be read: keywords are missing then
 }
 
 // List reads a folder.
@@ -40,7 +42,7 @@ func List(dir *files.Folder) (l Listing, err error) {
 	}
 	keywords, err := readKeywords(dir, ".")
 	if err != nil {
-		return l, err
+		l.Problems = append(l.Problems, problemOf(dir.Path(keywordsFile), err))
 	}
 	seen := make(map[string]int)
 	for _, sub := range [...]string{"new", "cur"} { // In this order, as messages move.
@@ -122,7 +124,17 @@ func readKeywords(dir *files.Folder, at string) (names []string, err error) {
 	return names, err
 }
 
-// eachLine calls fn for each line of a file; a file that is not there has none.
+// problemOf tells err without a path, which is told already.
+func problemOf(path string, err error) Problem {
+	if of := (*fs.PathError)(nil); errors.As(err, &of) {
+		return Problem{path, "it cannot be read: " + of.Err.Error()}
+	}
+	return Problem{path, err.Error()}
+}
+
+// eachLine calls fn for each line of a file; a file that is not there has none. If
+// a line is too long, or the file, the rest is read all the same, and the error is
+// of kind TooLarge.
 func eachLine(dir *files.Folder, name string, fn func(string)) error {
 	f, err := dir.OpenOwned(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,12 +144,32 @@ func eachLine(dir *files.Folder, name string, fn func(string)) error {
 		return err
 	}
 	defer f.Close()
-	in := bufio.NewScanner(f)
-	in.Buffer(nil, MaxListLine)
-	for in.Scan() {
-		fn(in.Text())
+	limited := &io.LimitedReader{R: f, N: MaxListFile}
+	in := bufio.NewReaderSize(limited, MaxListLine)
+	var tooLong error
+	for {
+		line, err := listLine(in)
+		switch {
+		case errors.Is(err, errLongLine):
+			tooLong = mail.Errorf(mail.TooLarge, "a line has over %d octets", MaxListLine)
+			for err = bufio.ErrBufferFull; errors.Is(err, bufio.ErrBufferFull); {
+				_, err = in.ReadSlice('\n')
+			}
+			if err == nil {
+				continue
+			}
+		case err == nil:
+			fn(line)
+			continue
+		}
+		if err == io.EOF && limited.N <= 0 {
+			return mail.Errorf(mail.TooLarge, "it has over %d octets", MaxListFile)
+		}
+		if err == io.EOF {
+			return tooLong
+		}
+		return err
 	}
-	return in.Err()
 }
 
 // Open opens a message of the folder, under the name that it has by now.

@@ -24,7 +24,7 @@ type Folder struct {
 // Tree is the folders of a Maildir, the INBOX first.
 type Tree struct {
 	Folders  []Folder
-	Problems []string // folders that cannot be read
+	Problems []Problem // folders and lists that cannot be read
 }
 
 // Read finds the folders of the Maildir at root, of either layout. NotFound if
@@ -40,7 +40,7 @@ func Read(root string, c Codec) (t Tree, err error) {
 	defer dir.Close()
 	subscribed, err := readSubscriptions(dir, c)
 	if err != nil {
-		return t, err
+		t.Problems = append(t.Problems, problemOf(dir.Path(subscriptionFile), err))
 	}
 	w := walker{dir: dir, codec: c, tree: &t, subscribed: subscribed}
 	switch {
@@ -49,9 +49,11 @@ func Read(root string, c Codec) (t Tree, err error) {
 	case w.isMaildir("Maildir"): // A home folder.
 		return t, notMaildir(root)
 	}
-	if err := w.walk(".", nil); err != nil {
-		return t, err
+	entries, err := dir.List(".")
+	if err != nil {
+		return t, notMaildir(root)
 	}
+	w.walk(".", entries, nil)
 	if len(t.Folders) == 0 {
 		return t, notMaildir(root)
 	}
@@ -91,6 +93,7 @@ type walker struct {
 	codec      Codec
 	tree       *Tree
 	subscribed map[string]bool
+	full       bool // there are more than MaxFolders, which was told
 }
 
 func (w *walker) isMaildir(name string) bool {
@@ -108,59 +111,63 @@ func (w *walker) take(levels []string, at string) {
 // own are folders below a folder that are not folders of mail.
 var own = []string{"cur", "new", "tmp"}
 
-func (w *walker) walk(dir string, above []string) error {
-	entries, err := w.dir.List(dir)
-	if err != nil && len(above) > 0 {
-		w.problem("%s cannot be read: %v", w.dir.Path(dir), err)
-		return nil
-	}
-	if err != nil {
-		return notMaildir(w.dir.Path(dir))
-	}
+// lists are files whose faults are told when they are read.
+var lists = []string{uidListFile, keywordsFile, subscriptionFile}
+
+func (w *walker) walk(dir string, entries []fs.DirEntry, above []string) {
 	for _, e := range entries {
 		at := path.Join(dir, e.Name())
-		if e.Type()&fs.ModeSymlink != 0 {
-			w.problem("%s is a link, which is not followed", w.dir.Path(at))
+		if e.Type()&fs.ModeSymlink != 0 && !slices.Contains(lists, e.Name()) {
+			w.problem(at, "it is a link, which is not followed")
 		}
-		if !e.IsDir() || slices.Contains(own, e.Name()) {
-			continue
+		if e.IsDir() && !slices.Contains(own, e.Name()) {
+			w.entry(e.Name(), at, above)
 		}
-		if err := w.entry(e.Name(), at, above); err != nil {
-			return err
+		if w.full {
+			return
 		}
 	}
-	return nil
 }
 
 // entry takes a folder in a folder: ".Work.Plans" of the root has all levels in
 // its name, any other is one level.
-func (w *walker) entry(name, at string, above []string) error {
-	if len(above) >= MaxDepth || len(w.tree.Folders) >= MaxFolders {
-		return mail.Errorf(mail.TooLarge, "a Maildir has at most %d folders, %d deep", MaxFolders, MaxDepth)
+func (w *walker) entry(name, at string, above []string) {
+	if w.full = len(w.tree.Folders) >= MaxFolders; w.full {
+		w.problem(at, fmt.Sprintf("a Maildir has at most %d folders; this one and what follows is left", MaxFolders))
+		return
 	}
 	if dotted, ok := strings.CutPrefix(name, "."); ok {
 		if len(above) > 0 || !w.isMaildir(at) {
-			return nil // Not mail: .cache and the like.
+			return // Not mail: .cache and the like.
 		}
 		if levels, ok := w.decode(strings.Split(dotted, ".")); ok {
 			w.take(levels, at)
-			return nil
+			return
 		}
-		w.problem("%s has a name that cannot be read", w.dir.Path(at))
-		return nil
+		w.problem(at, "its name cannot be read")
+		return
 	}
 	level, ok := w.decode([]string{name})
 	if !ok {
 		if w.isMaildir(at) {
-			w.problem("%s has a name that cannot be read", w.dir.Path(at))
+			w.problem(at, "its name cannot be read")
 		}
-		return nil
+		return
+	}
+	if len(above) >= MaxDepth {
+		w.problem(at, fmt.Sprintf("folders may be %d deep", MaxDepth))
+		return
 	}
 	levels := append(slices.Clone(above), level...)
 	if w.isMaildir(at) {
 		w.take(levels, at)
 	}
-	return w.walk(at, levels)
+	entries, err := w.dir.List(at)
+	if err != nil {
+		w.tree.Problems = append(w.tree.Problems, problemOf(w.dir.Path(at), err))
+		return
+	}
+	w.walk(at, entries, levels)
 }
 
 func (w *walker) decode(levels []string) (names []string, ok bool) {
@@ -174,8 +181,8 @@ func (w *walker) decode(levels []string) (names []string, ok bool) {
 	return names, true
 }
 
-func (w *walker) problem(format string, args ...any) {
-	w.tree.Problems = append(w.tree.Problems, fmt.Sprintf(format, args...))
+func (w *walker) problem(at, reason string) {
+	w.tree.Problems = append(w.tree.Problems, Problem{w.dir.Path(at), reason})
 }
 
 // readSubscriptions reads the names of subscribed folders, levels joined by NUL:

@@ -51,11 +51,13 @@ func ParseUIDList(r io.Reader) (l UIDList, err error) {
 	}
 }
 
+var errLongLine = errors.New("a line is too long")
+
 // listLine reads a line; the last one needs no end.
 func listLine(in *bufio.Reader) (string, error) {
 	b, err := in.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return "", errors.New("a line is too long")
+		return "", errLongLine
 	}
 	if err == io.EOF && len(b) > 0 {
 		err = nil

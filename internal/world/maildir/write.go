@@ -70,10 +70,15 @@ func (w *Writer) claim(root string) error {
 // Close ends the work.
 func (w *Writer) Close() error { return w.dir.Close() }
 
-// failure is an error of kind Exists if it is of one name only, else Unavailable.
+// failure is an error of kind Exists if it is of one name only, of the kind that
+// it has, else Unavailable.
 func failure(text string, err error) error {
 	kind := mail.Unavailable
-	if files.InTheWay(err) {
+	var known *mail.Error
+	switch {
+	case errors.As(err, &known):
+		kind = known.Kind
+	case files.InTheWay(err):
 		kind = mail.Exists
 	}
 	return &mail.Error{Kind: kind, Text: text + ": " + err.Error(), Err: err}
