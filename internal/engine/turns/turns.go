@@ -43,12 +43,13 @@ type account struct {
 	waiting []chan struct{} // closed when the turn is given
 }
 
-// New returns a table of all turns at a time, and each for one account.
+// New returns a table of all turns at a time, and each for one account while
+// others have or want some.
 func New(all, each int) *Table {
 	return &Table{all: all, each: each, accounts: make(map[mail.AccountID]*account)}
 }
 
-// Each is how many turns an account can have at a time.
+// Each is how many turns an account can have beside others.
 func (t *Table) Each() int { return t.each }
 
 // Taken returns how many turns an account has now.
@@ -121,7 +122,7 @@ func (t *Table) ask(id mail.AccountID) chan struct{} {
 func (t *Table) give() {
 	for i := 0; i < len(t.waiting) && t.taken < t.all; {
 		a := t.waiting[i]
-		if a.taken == t.each {
+		if a.taken >= t.each && len(t.accounts) > 1 {
 			i++ // No more than all of them are like this.
 			continue
 		}
@@ -150,6 +151,7 @@ func (t *Table) leave(id mail.AccountID, given chan struct{}) {
 		t.waiting = slices.DeleteFunc(t.waiting, func(o *account) bool { return o == a })
 	}
 	t.forget(a)
+	t.give() // The other may be alone now.
 }
 
 func (t *Table) end(a *account) {

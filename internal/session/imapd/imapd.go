@@ -151,7 +151,7 @@ type Server struct {
 	cfg     Config
 	push    pusher
 	search  *search.Source
-	turns   *turns.Table // half of the processors for one account at most
+	turns   *turns.Table // half of the processors for one account while others want some
 	decoded decodedBodies
 	gather  sync.Pool     // of *[gatherSize]byte, for FETCH
 	ahead   chan struct{} // has an element for each FETCH that reads ahead
