@@ -44,7 +44,7 @@ func (c *backupMakeCmd) Run(e *env) error {
 // tellFaults fails if the store lacked something: the snapshot lacks it too.
 func tellFaults(e *env, s backup.Snapshot) error {
 	for _, f := range s.Faults {
-		fmt.Fprintln(e.stderr, "yubin:", f)
+		e.tell("%s", f)
 	}
 	if len(s.Faults) > 0 {
 		return fmt.Errorf("the snapshot was made, but %d files are not as they should be; see yubin check", len(s.Faults))
@@ -89,7 +89,7 @@ func (c *backupListCmd) Run(e *env) error {
 		t.write(w)
 	})
 	for _, text := range damaged {
-		fmt.Fprintln(e.stderr, "yubin:", text)
+		e.tell("%s", text)
 	}
 	if err == nil && len(damaged) > 0 {
 		return errSilent

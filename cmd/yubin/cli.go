@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
+	"yubin/internal/world/config"
 	"yubin/internal/world/obs"
 )
 
@@ -95,12 +97,28 @@ func (e *env) report(err error) int {
 		return exitOK
 	case errors.Is(err, errSilent):
 		return exitFailure
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(e.stderr, "yubin:", err)
+	}
+	e.tellError(err)
+	if errors.Is(err, errUsage) {
 		return exitUsage
 	}
-	fmt.Fprintln(e.stderr, "yubin:", err)
 	return exitFailure
+}
+
+// tellError tells each of errors that were joined, and each fault of a
+// configuration, in a line of its own.
+func (e *env) tellError(err error) {
+	if faults, ok := err.(*config.Faults); ok {
+		fmt.Fprintln(e.stderr, "yubin:", faults)
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") {
+		for _, one := range joined.Unwrap() {
+			e.tellError(one)
+		}
+		return
+	}
+	e.tell("%v", err)
 }
 
 // errSilent is a failure that has been told already.

@@ -77,7 +77,7 @@ func (e *env) adminMaking(p place, do func(context.Context, *admin.Client) error
 		made := !datadir.Is(folder)
 		store, err := server.MakeStore(ctx, folder, d)
 		if err == nil && made {
-			fmt.Fprintf(e.stderr, "yubin: made a new data folder at %s\n", folder)
+			e.tell("made a new data folder at %s", folder)
 		}
 		return store, err
 	}, do)

@@ -182,7 +182,7 @@ func (e *env) count(out admin.Imported, sum *admin.Imported, p *progress) {
 	sum.Failed += out.Failed
 	for _, f := range out.Failures {
 		p.clear()
-		fmt.Fprintf(e.stderr, "yubin: line %d: %s\n", f.Line, f.Text)
+		e.tell("line %d: %s", f.Line, f.Text)
 	}
 	p.show(sum.Added + sum.Skipped + sum.Failed)
 }

@@ -280,21 +280,21 @@ func (e *env) tellTransfer(account, did string, r transfer.Report, err error, no
 	}
 	_ = e.show(t, func(w io.Writer) {
 		if err == nil {
-			fmt.Fprintf(w, "%s: %s\n", account, summary(did, r))
+			writeLine(w, "%s: %s", account, summary(did, r))
 		}
 	})
 	if !e.json {
 		for _, n := range r.Notes {
-			fmt.Fprintf(e.stderr, "yubin: %s: note: %s\n", account, n)
+			e.tell("%s: note: %s", account, n)
 		}
 		for _, f := range r.Failures {
-			fmt.Fprintf(e.stderr, "yubin: %s: %s\n", account, failureText(f))
+			e.tell("%s: %s", account, failureText(f))
 		}
 		if more := r.Failed - len(r.Failures); more > 0 {
-			fmt.Fprintf(e.stderr, "yubin: %s: and %d more\n", account, more)
+			e.tell("%s: and %d more", account, more)
 		}
 		if err != nil {
-			fmt.Fprintf(e.stderr, "yubin: %s: %v\n", account, err)
+			e.tell("%s: %v", account, err)
 		}
 	}
 	return r.Failed > 0 || err != nil && !none

@@ -21,7 +21,15 @@ func (e *env) show(v any, text func(io.Writer)) error {
 
 // did says in a line what was done, or writes v as JSON.
 func (e *env) did(v any, format string, args ...any) error {
-	return e.show(v, func(w io.Writer) { fmt.Fprintf(w, format+"\n", args...) })
+	return e.show(v, func(w io.Writer) { writeLine(w, format, args...) })
+}
+
+// tell says something in a line of the standard error output.
+func (e *env) tell(format string, args ...any) { writeLine(e.stderr, "yubin: "+format, args...) }
+
+// writeLine writes one line, whatever line ends are in names that others gave.
+func writeLine(w io.Writer, format string, args ...any) {
+	fmt.Fprintln(w, obs.Printable(fmt.Sprintf(format, args...)))
 }
 
 // table is rows of cells, written with aligned columns. The first row is the head.

@@ -185,7 +185,7 @@ func (l *queueList) end(all bool, limit int) error {
 	case l.shown == 0:
 		fmt.Fprintln(l.e.stdout, "nothing in the queue is like that")
 	case l.shown == limit:
-		fmt.Fprintf(l.e.stderr, "yubin: these are the first %d; --limit 0 shows all\n", limit)
+		l.e.tell("these are the first %d; --limit 0 shows all", limit)
 	}
 	return nil
 }

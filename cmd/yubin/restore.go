@@ -72,7 +72,7 @@ func (c *restoreCmd) told(e *env, r backup.Restored) error {
 		}
 	})
 	for _, problem := range r.Problems {
-		fmt.Fprintln(e.stderr, "yubin:", problem)
+		e.tell("%s", problem)
 	}
 	if err == nil && len(r.Problems) > 0 {
 		return fmt.Errorf("what was restored has %d problems, which it had when the snapshot was made", len(r.Problems))
@@ -100,17 +100,17 @@ func tellReturned(e *env, out admin.Returned) error {
 	failed := 0
 	err := e.show(out, func(w io.Writer) {
 		for _, m := range out.Mailboxes {
-			fmt.Fprintf(w, "%s: %d messages put into %s", m.From, m.Restored, m.Into)
+			there := ""
 			if m.There > 0 {
-				fmt.Fprintf(w, ", %d were there", m.There)
+				there = fmt.Sprintf(", %d were there", m.There)
 			}
-			fmt.Fprintln(w)
+			writeLine(w, "%s: %d messages put into %s%s", m.From, m.Restored, m.Into, there)
 		}
 	})
 	for _, m := range out.Mailboxes {
 		failed += m.Failed
 		for _, problem := range m.Problems {
-			fmt.Fprintf(e.stderr, "yubin: %s: %s\n", m.From, problem)
+			e.tell("%s: %s", m.From, problem)
 		}
 	}
 	if failed > 0 {

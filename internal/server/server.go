@@ -47,6 +47,7 @@ type Deps struct {
 // of its head.
 const (
 	adminTimeout = 10 * time.Second
+	adminGrace   = time.Second // for answers to say that the server stops
 	webTimeout   = time.Minute
 	maxWebHeader = 16 << 10
 )
@@ -269,6 +270,9 @@ func (s *Server) runBackground(ctx context.Context) error {
 		}
 	})
 	<-ctx.Done()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminGrace)
+	_ = web.Shutdown(last) // Who waits for an answer hears that the server stops.
+	cancel()
 	_ = web.Close()
 	g.Wait()
 	return err

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bufio"
+	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,6 +78,57 @@ func TestImportLeavesTheDataFolder(t *testing.T) {
 	}
 	if now := locks(); now < before {
 		t.Errorf("%d of %d locks are left", now, before)
+	}
+}
+
+// TestServerStopsDuringImport: who imports from another server, and whose own server
+// is stopped meanwhile, is told that, and not that the other one broke off.
+func TestServerStopsDuringImport(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	asked := make(chan bool)
+	go func() {
+		c, err := other.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		fmt.Fprint(c, "* OK ready\r\n")
+		for in := bufio.NewScanner(c); in.Scan(); {
+			tag, command, _ := strings.Cut(in.Text(), " ")
+			if strings.HasPrefix(command, "LIST") {
+				close(asked) // It waits for an answer that does not come.
+				continue
+			}
+			if command == "CAPABILITY" {
+				fmt.Fprint(c, "* CAPABILITY IMAP4rev1\r\n")
+			}
+			fmt.Fprintf(c, "%s OK done\r\n", tag)
+		}
+	}()
+	c := local(t)
+	_, stop := start(t, c)
+	client, err := admin.Dial(t.Context(), c.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	done := make(chan error)
+	go func() {
+		_, err := client.ImportMail(t.Context(), admin.ImportMail{Account: "bob@yubin.test", Kind: "imap", IMAP: &admin.RemoteIMAP{
+			Host: "127.0.0.1", Port: uint16(other.Addr().(*net.TCPAddr).Port), Security: "none", User: "bob", Password: "secret",
+		}}, func(transfer.Progress) {})
+		done <- err
+	}()
+	<-asked
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err == nil || err.Error() != "this server was stopped; run it again to go on" {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -94,6 +94,7 @@ func (l *lines) fail(err error, line func(*Failure) any) {
 		fail(l.w, l.r, l.h.Log, err)
 		return
 	}
+	err = interrupted(l.r, err)
 	f := failureOf(err)
 	l.h.Log.Error("administration failed", "request", l.r.Method+" "+l.r.URL.Path, "err", err)
 	l.tell(line(&f))

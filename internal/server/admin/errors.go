@@ -54,7 +54,22 @@ func failureOf(err error) Failure {
 	return Failure{known.Kind.String(), known.Text}
 }
 
+// interrupted says so of an error that came of the end of r's context: who still
+// hears it was cut off by a server that stops. What broke on the way, as a
+// connection to another server, is not to blame.
+func interrupted(r *http.Request, err error) error {
+	if r.Context().Err() == nil {
+		return err
+	}
+	switch mail.KindOf(err) {
+	case mail.Internal, mail.Unavailable:
+		return &mail.Error{Kind: mail.Unavailable, Text: "this server was stopped; run it again to go on", Err: err}
+	}
+	return err
+}
+
 func fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	err = interrupted(r, err)
 	kind := mail.KindOf(err)
 	if kind == mail.Internal {
 		log.Error("administration failed", "request", r.Method+" "+r.URL.Path, obs.Err(err))

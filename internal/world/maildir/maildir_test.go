@@ -107,7 +107,7 @@ func FuzzUIDList(f *testing.F) {
 
 func TestTrees(t *testing.T) {
 	root := t.TempDir()
-	for _, dir := range []string{"cur", ".Work/cur", ".Work.Plans/cur", "Nested/cur", "Nested/Deep/new", "Nested/Empty", ".cache/x"} {
+	for _, dir := range []string{"cur", ".Work/cur", ".Work.Plans/cur", "Nested/cur", "Nested/Deep/new", "Nested/Empty", ".cache/x", ".a..b/cur"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -123,6 +123,9 @@ func TestTrees(t *testing.T) {
 	}
 	if want := " true;Nested false;Nested/Deep false;Work true;Work/Plans true;"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+	if want := "[{" + root + "/.a..b its name has nothing before, between or behind the dots that part levels}]"; fmt.Sprint(tree.Problems) != want {
+		t.Errorf("%v, want %s", tree.Problems, want)
 	}
 	if _, err := Read(filepath.Join(root, "nowhere"), plain); mail.KindOf(err) != mail.NotFound {
 		t.Error(err)

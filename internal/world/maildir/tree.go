@@ -140,17 +140,18 @@ func (w *walker) entry(name, at string, above []string) {
 		if len(above) > 0 || !w.isMaildir(at) {
 			return // Not mail: .cache and the like.
 		}
-		if levels, ok := w.decode(strings.Split(dotted, ".")); ok {
-			w.take(levels, at)
+		levels, fault := w.decode(strings.Split(dotted, "."))
+		if fault != "" {
+			w.problem(at, fault)
 			return
 		}
-		w.problem(at, "its name cannot be read")
+		w.take(levels, at)
 		return
 	}
-	level, ok := w.decode([]string{name})
-	if !ok {
+	level, fault := w.decode([]string{name})
+	if fault != "" {
 		if w.isMaildir(at) {
-			w.problem(at, "its name cannot be read")
+			w.problem(at, fault)
 		}
 		return
 	}
@@ -170,15 +171,19 @@ func (w *walker) entry(name, at string, above []string) {
 	w.walk(at, entries, levels)
 }
 
-func (w *walker) decode(levels []string) (names []string, ok bool) {
+// decode reads the levels of a name, or says what is wrong with it.
+func (w *walker) decode(levels []string) (names []string, fault string) {
 	for _, l := range levels {
 		name, ok := w.codec.Decode([]byte(l))
-		if !ok || name == "" {
-			return nil, false
+		if !ok {
+			return nil, "its name is neither modified UTF-7 nor UTF-8"
+		}
+		if name == "" {
+			return nil, "its name has nothing before, between or behind the dots that part levels"
 		}
 		names = append(names, name)
 	}
-	return names, true
+	return names, ""
 }
 
 func (w *walker) problem(at, reason string) {
