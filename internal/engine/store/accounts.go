@@ -25,6 +25,9 @@ func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
 	if err != nil {
 		return err
 	}
+	if _, err := tx.Exec(`INSERT INTO naming (account, changed, mailboxes, subscribed, retired) VALUES ($1, 0, 0, 0, 0)`, id); err != nil {
+		return err
+	}
 	l, err := s.openLedger(tx, id)
 	if err != nil {
 		return err
@@ -33,7 +36,7 @@ func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
 		if _, err := l.insertMailbox(0, string(m.Name), m.Role); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`INSERT INTO subscription (account, name) VALUES ($1, $2)`, id, m.Name); err != nil {
+		if _, err := l.subscribe(m.Name); err != nil {
 			return err
 		}
 	}
@@ -55,6 +58,7 @@ func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 		`DELETE FROM tally WHERE account = $1`,
 		`DELETE FROM subscription WHERE account = $1`,
 		`DELETE FROM retired WHERE account = $1`,
+		`DELETE FROM naming WHERE account = $1`,
 		`DELETE FROM warning WHERE account = $1`,
 	} {
 		if _, err := tx.Exec(q, id); err != nil {

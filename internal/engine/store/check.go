@@ -115,6 +115,11 @@ func accountRules() []rule {
 			AND EXISTS (SELECT 1 FROM (SELECT coalesce(sum(messages), 0) AS m, coalesce(sum(unseen), 0) AS u,
 				coalesce(sum(deleted), 0) AS d, coalesce(sum(size), 0) AS s FROM tally WHERE account = $1 AND mailbox > 0)
 				WHERE m <> a.messages OR u <> a.unseen OR d <> a.deleted OR s <> a.size)`},
+		{"names of an account differ from their count", `SELECT 'account ' || a.account FROM tally a
+			LEFT JOIN naming n ON n.account = a.account WHERE a.account = $1 AND a.mailbox = 0 AND (n.account IS NULL OR n.changed > a.modseq
+			OR n.mailboxes <> (SELECT count(*) FROM mailbox WHERE account = $1)
+			OR n.subscribed <> (SELECT count(*) FROM subscription WHERE account = $1)
+			OR n.retired <> (SELECT count(*) FROM retired WHERE account = $1))`},
 		{"mailbox is newer than its account", `SELECT 'mailbox ' || t.mailbox FROM tally t
 			JOIN tally a ON a.account = t.account AND a.mailbox = 0
 			WHERE t.account = $1 AND (t.modseq > a.modseq OR t.uidvalidity > a.uidvalidity)`},

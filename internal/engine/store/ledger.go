@@ -17,39 +17,39 @@ type tally struct {
 	unseen      int64
 	deleted     int64
 	size        int64
-	full        int64       // of the account: since when it refuses mail, in seconds; 0 if it has room
-	warned      int64       // of the account: percent of the quota that its owner was last warned at
-	named       mail.ModSeq // of the account: the last change of a name or a UIDVALIDITY
-	names       *names      // nil: not read yet; what it is now
+	full        int64  // of the account: since when it refuses mail, in seconds; 0 if it has room
+	warned      int64  // of the account: percent of the quota that its owner was last warned at
+	names       *names // nil: not read yet; what it is now
 	changes     []change
 	arrivals    []member // to be filed, ascending
 }
 
-const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size, t.full, t.warned, t.named`
+const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size, t.full, t.warned`
 
 func (t *tally) targets() []any {
 	return []any{&t.id, &t.modseq, &t.uidvalidity, &t.uidnext, &t.recent, &t.messages, &t.unseen, &t.deleted, &t.size,
-		&t.full, &t.warned, &t.named}
+		&t.full, &t.warned}
 }
 
 // ledger gathers what a transaction changes in one account: it reads each
 // counter once, writes it once, and makes views and subscribers follow after
 // the commit.
 type ledger struct {
-	s         *Store
-	tx        *sqldb.Tx
-	account   mail.AccountID
-	total     tally // the account's row
-	had       tally // the same before the change
-	boxes     []*tally
-	modseq    mail.ModSeq // of this change
-	listed    bool        // the list of mailboxes changed
-	named     bool        // a mailbox has another name or UIDVALIDITY
-	retired   bool        // a mailbox left its name
-	mailboxes int         // of the account; 0: not counted yet
-	ours      bool        // what comes is from this server: no quota holds it back
-	weighed   bool        // what the account holds changed, and it has a quota if it is limited
-	limited   bool
+	s       *Store
+	tx      *sqldb.Tx
+	account mail.AccountID
+	total   tally // the account's row
+	had     tally // the same before the change
+	boxes   []*tally
+	modseq  mail.ModSeq // of this change
+	listed  bool        // the list of mailboxes changed
+	named   bool        // a mailbox has another name or UIDVALIDITY
+	retired bool        // a mailbox left its name
+	counted *naming     // nil: not read
+	before  *naming     // the same before the change
+	ours    bool        // what comes is from this server: no quota holds it back
+	weighed bool        // what the account holds changed, and it has a quota if it is limited
+	limited bool
 }
 
 // openLedger starts a change of an account. NotFound if there is no such account.
@@ -72,7 +72,7 @@ func (l *ledger) begin() { l.modseq, l.had = l.total.modseq+1, l.total }
 func (s *Store) openLedgerAt(tx *sqldb.Tx, account mail.AccountID, role mail.Role) (*ledger, error) {
 	l, box := &ledger{s: s, tx: tx, account: account}, &tally{role: role}
 	err := tx.QueryRow(`SELECT `+tallyColumns+`, b.mailbox, b.modseq, b.uidvalidity, b.uidnext, b.recent, b.messages, b.unseen,
-		b.deleted, b.size, b.full, b.warned, b.named FROM tally t LEFT JOIN mailbox m ON m.account = t.account AND m.role = $2 AND m.role <> ''
+		b.deleted, b.size, b.full, b.warned FROM tally t LEFT JOIN mailbox m ON m.account = t.account AND m.role = $2 AND m.role <> ''
 		LEFT JOIN tally b ON b.account = t.account AND b.mailbox = m.id
 		WHERE t.account = $1 AND t.mailbox = 0`, account, role).Scan(append(l.total.targets(), box.targets()...)...)
 	if err == sqldb.ErrNoRows {
@@ -226,10 +226,10 @@ func (l *ledger) close() error {
 			return err
 		}
 	}
-	l.total.modseq = l.modseq
-	if l.named {
-		l.total.named = l.modseq
+	if err := l.writeNaming(); err != nil {
+		return err
 	}
+	l.total.modseq = l.modseq
 	if err := l.weigh(); err != nil {
 		return err
 	}
@@ -254,10 +254,10 @@ func (l *ledger) file(b *tally) error {
 
 func (l *ledger) write(b *tally) error {
 	_, err := l.tx.Exec(`UPDATE tally SET modseq = $1, uidvalidity = $2, uidnext = $3, recent = $4,
-		messages = $5, unseen = $6, deleted = $7, size = $8, full = $9, warned = $10, named = $11
-		WHERE account = $12 AND mailbox = $13`,
+		messages = $5, unseen = $6, deleted = $7, size = $8, full = $9, warned = $10
+		WHERE account = $11 AND mailbox = $12`,
 		int64(b.modseq), int64(b.uidvalidity), int64(b.uidnext), int64(b.recent),
-		b.messages, b.unseen, b.deleted, b.size, b.full, b.warned, int64(b.named), int64(l.account), int64(b.id))
+		b.messages, b.unseen, b.deleted, b.size, b.full, b.warned, int64(l.account), int64(b.id))
 	return err
 }
 

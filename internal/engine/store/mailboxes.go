@@ -215,7 +215,7 @@ func (s *Store) Subscribe(ctx context.Context, account mail.AccountID, name mail
 		if on {
 			n, err = l.subscribe(name)
 		} else {
-			n, err = tx.Exec(`DELETE FROM subscription WHERE account = $1 AND name = $2`, account, name)
+			n, err = l.unsubscribe(name)
 		}
 		if err != nil {
 			return err
@@ -237,14 +237,25 @@ func (l *ledger) subscribe(names ...mail.MailboxName) (added int64, err error) {
 	if added == 0 {
 		return 0, nil
 	}
-	var all int
-	if err := l.tx.QueryRow(`SELECT count(*) FROM subscription WHERE account = $1`, l.account).Scan(&all); err != nil {
+	all, err := l.naming()
+	if err != nil {
 		return 0, err
 	}
-	if all > MaxSubscribed {
+	if all.subscribed += added; all.subscribed > MaxSubscribed {
 		return 0, errSubscribed()
 	}
 	return added, nil
+}
+
+// unsubscribe takes a name out of the subscriptions and returns how many had it.
+func (l *ledger) unsubscribe(name mail.MailboxName) (int64, error) {
+	all, err := l.naming()
+	if err != nil {
+		return 0, err
+	}
+	n, err := l.tx.Exec(`DELETE FROM subscription WHERE account = $1 AND name = $2`, l.account, name)
+	all.subscribed -= n
+	return n, err
 }
 
 func errSubscribed() error {

@@ -93,12 +93,11 @@ func (l *ledger) makeParents(name mail.MailboxName) (parent mail.MailboxID, err 
 }
 
 func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Role) (mail.MailboxID, error) {
-	if l.mailboxes == 0 { // Not counted yet, or none.
-		if err := l.tx.QueryRow(`SELECT count(*) FROM mailbox WHERE account = $1`, l.account).Scan(&l.mailboxes); err != nil {
-			return 0, err
-		}
+	names, err := l.naming()
+	if err != nil {
+		return 0, err
 	}
-	if l.mailboxes >= MaxMailboxes {
+	if names.mailboxes >= MaxMailboxes {
 		return 0, mail.Errorf(mail.TooLarge, "an account has at most %d mailboxes", MaxMailboxes)
 	}
 	id, err := l.tx.Insert(`INSERT INTO mailbox (account, parent, label, role) VALUES ($1, $2, $3, $4)`,
@@ -106,11 +105,52 @@ func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Ro
 	if err != nil {
 		return 0, err
 	}
-	l.mailboxes++
+	names.mailboxes++
 	l.listed = true
 	_, err = l.tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
 		VALUES ($1, $2, $3, $4, 1, 1, 0, 0, 0, 0)`, l.account, id, l.modseq, l.newValidity())
 	return mail.MailboxID(id), err
+}
+
+// naming is a row of that table: what is known of the names of an account.
+type naming struct {
+	changed    mail.ModSeq
+	mailboxes  int64
+	subscribed int64
+	retired    int64
+}
+
+// naming reads the row, once.
+func (l *ledger) naming() (*naming, error) {
+	if l.counted != nil {
+		return l.counted, nil
+	}
+	n := new(naming)
+	err := l.tx.QueryRow(`SELECT changed, mailboxes, subscribed, retired FROM naming WHERE account = $1`, l.account).
+		Scan(&n.changed, &n.mailboxes, &n.subscribed, &n.retired)
+	if err != nil {
+		return nil, err
+	}
+	had := *n
+	l.counted, l.before = n, &had
+	return n, nil
+}
+
+// writeNaming writes the row if it changed.
+func (l *ledger) writeNaming() error {
+	if l.named {
+		n, err := l.naming()
+		if err != nil {
+			return err
+		}
+		n.changed = l.modseq
+	}
+	if l.counted == nil || *l.counted == *l.before {
+		return nil
+	}
+	_, err := l.tx.Exec(`UPDATE naming SET changed = $1, mailboxes = $2, subscribed = $3, retired = $4 WHERE account = $5`,
+		l.counted.changed, l.counted.mailboxes, l.counted.subscribed, l.counted.retired, l.account)
+	return err
 }
 
 // newValidity gives a UIDVALIDITY greater than every one the account gave before.
@@ -169,6 +209,11 @@ func (l *ledger) delete(m Mailbox) error {
 	if err := l.retire(m.Name, m.UIDValidity, false); err != nil {
 		return err
 	}
+	names, err := l.naming()
+	if err != nil {
+		return err
+	}
+	names.mailboxes--
 	for _, q := range []string{
 		`INSERT INTO doomed (account, mailbox, purge) VALUES ($1, $2, 0)`,
 		`DELETE FROM tally WHERE account = $1 AND mailbox = $2`,

@@ -316,7 +316,10 @@ func TestAccountBounds(t *testing.T) {
 				return err
 			}
 		}
-		_, err := tx.Exec(`DELETE FROM subscription WHERE account = 1 AND name NOT LIKE 'm%'`)
+		if _, err := tx.Exec(`DELETE FROM subscription WHERE account = 1 AND name NOT LIKE 'm%'`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE naming SET mailboxes = $1, subscribed = $2 WHERE account = 1`, store.MaxMailboxes, store.MaxSubscribed)
 		return err
 	}))
 	_, err := h.CreateMailbox(ctx, 1, "one-more", "")

@@ -88,7 +88,11 @@ func (s *Store) renameSlice(ctx context.Context, op *sqldb.Slices, account mail.
 		if err != nil {
 			return err
 		}
-		if next.stale = l.total.named != next.named; next.stale {
+		names, err := l.naming()
+		if err != nil {
+			return err
+		}
+		if next.stale = names.changed != next.changed; next.stale {
 			return nil
 		}
 		if err := l.rename(&next); err != nil {
@@ -97,7 +101,7 @@ func (s *Store) renameSlice(ctx context.Context, op *sqldb.Slices, account mail.
 		if err := l.close(); err != nil {
 			return err
 		}
-		next.named = l.total.named
+		next.changed = names.changed
 		return nil
 	})
 	*r = next
@@ -107,7 +111,7 @@ func (s *Store) renameSlice(ctx context.Context, op *sqldb.Slices, account mail.
 // renaming is what is left to do of a RENAME.
 type renaming struct {
 	from, to  mail.MailboxName
-	named     mail.ModSeq // of the account as it was planned
+	changed   mail.ModSeq // of the account as it was planned
 	id        mail.MailboxID
 	below     bool             // others follow
 	last      mail.UIDValidity // the highest that a name had which will be left
@@ -121,7 +125,7 @@ type renaming struct {
 // for single mailboxes.
 func planRenaming(tx *sqldb.Tx, account mail.AccountID, from, to mail.MailboxName) (renaming, error) {
 	r := renaming{from: from, to: to}
-	err := tx.QueryRow(`SELECT named FROM tally WHERE account = $1 AND mailbox = 0`, account).Scan(&r.named)
+	err := tx.QueryRow(`SELECT changed FROM naming WHERE account = $1`, account).Scan(&r.changed)
 	if err == sqldb.ErrNoRows {
 		return r, mail.Errorf(mail.NotFound, "no such account")
 	}

@@ -32,6 +32,9 @@ func (h *house) tree(top mail.MailboxName, n int) store.Mailbox {
 				return err
 			}
 		}
+		if _, err := tx.Exec(`UPDATE naming SET mailboxes = mailboxes + $1, subscribed = subscribed + $1 WHERE account = 1`, n); err != nil {
+			return err
+		}
 		_, err := tx.Exec(`UPDATE tally SET uidvalidity = $1 WHERE account = 1 AND mailbox = 0`, int64(root.UIDValidity)+int64(n))
 		return err
 	}))
@@ -51,7 +54,10 @@ func TestRenameOfATreeWritesAFewRows(t *testing.T) {
 	h.account(1)
 	h.tree("tr", store.MaxMailboxes-100)
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`DELETE FROM subscription WHERE account = 1`)
+		if _, err := tx.Exec(`DELETE FROM subscription WHERE account = 1`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE naming SET subscribed = 0 WHERE account = 1`)
 		return err
 	}))
 	before, had := h.written(), h.box(1, "tr/m7")

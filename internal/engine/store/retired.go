@@ -20,12 +20,22 @@ func (l *ledger) retire(name mail.MailboxName, v mail.UIDValidity, below bool) e
 	if below {
 		deep = 1
 	}
-	_, err := l.tx.Exec(`INSERT INTO retired (account, name, uidvalidity, below) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (account, name) DO UPDATE SET
-		uidvalidity = CASE WHEN excluded.uidvalidity > retired.uidvalidity THEN excluded.uidvalidity ELSE retired.uidvalidity END,
-		below = CASE WHEN excluded.below > retired.below THEN excluded.below ELSE retired.below END`,
+	names, err := l.naming()
+	if err != nil {
+		return err
+	}
+	added, err := l.tx.Exec(`INSERT INTO retired (account, name, uidvalidity, below) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
 		l.account, name, v, deep)
+	if err != nil {
+		return err
+	}
 	l.retired = true
+	names.retired += added
+	if added > 0 {
+		return nil
+	}
+	_, err = l.tx.Exec(`UPDATE retired SET uidvalidity = CASE WHEN uidvalidity < $3 THEN $3 ELSE uidvalidity END,
+		below = CASE WHEN below < $4 THEN $4 ELSE below END WHERE account = $1 AND name = $2`, l.account, name, v, deep)
 	return err
 }
 
@@ -69,14 +79,17 @@ func (r retirements) last(name mail.MailboxName) mail.UIDValidity {
 // more than MaxRetired: from then on every name may have had what the highest of
 // them had.
 func (l *ledger) foldRetired() error {
-	var names int
+	names, err := l.naming()
+	if err != nil || names.retired <= MaxRetired {
+		return err
+	}
 	var last mail.UIDValidity
-	err := l.tx.QueryRow(`SELECT count(*), max(uidvalidity) FROM retired WHERE account = $1`, l.account).Scan(&names, &last)
-	if err != nil || names <= MaxRetired {
+	if err := l.tx.QueryRow(`SELECT max(uidvalidity) FROM retired WHERE account = $1`, l.account).Scan(&last); err != nil {
 		return err
 	}
 	if _, err := l.tx.Exec(`DELETE FROM retired WHERE account = $1`, l.account); err != nil {
 		return err
 	}
+	names.retired = 0
 	return l.retire("", last, true)
 }

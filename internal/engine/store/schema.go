@@ -28,7 +28,6 @@ CREATE TABLE tally (
 	size {int} NOT NULL,
 	full {int} NOT NULL DEFAULT 0, -- of the account: since when mail is refused, in seconds; 0 if it has room
 	warned {int} NOT NULL DEFAULT 0, -- of the account: percent of the quota that was last warned of
-	named {int} NOT NULL DEFAULT 0, -- of the account: ModSeq of the last change of a name or a UIDVALIDITY
 	PRIMARY KEY (account, mailbox)
 ) {clustered};
 
@@ -57,6 +56,15 @@ CREATE TABLE retired (
 	below {int} NOT NULL, -- 1: of names below it as well
 	PRIMARY KEY (account, name)
 ) {clustered};
+
+-- What is known of the names of an account, so that nothing looks at all of them.
+CREATE TABLE naming (
+	account {int} NOT NULL PRIMARY KEY,
+	changed {int} NOT NULL, -- ModSeq of the last change of a mailbox's name or UIDVALIDITY
+	mailboxes {int} NOT NULL, -- rows of that table
+	subscribed {int} NOT NULL, -- rows of subscription
+	retired {int} NOT NULL -- rows of that table
+);
 
 CREATE TABLE subscription (
 	account {int} NOT NULL,

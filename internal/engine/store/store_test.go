@@ -348,6 +348,11 @@ func TestCheckFinds(t *testing.T) {
 		`UPDATE tally SET modseq = 1 WHERE mailbox = 0`,
 		`UPDATE tally SET modseq = 1 WHERE mailbox = 1`,
 		`UPDATE tally SET uidvalidity = 1 WHERE mailbox > 0`,
+		`UPDATE naming SET mailboxes = mailboxes + 1`,
+		`UPDATE naming SET subscribed = subscribed - 1`,
+		`UPDATE naming SET retired = retired + 1`,
+		`UPDATE naming SET changed = 1 << 40`,
+		`DELETE FROM naming`,
 		`UPDATE mailbox SET parent = 77 WHERE label = 'Sent'`,
 		`UPDATE mailbox SET label = 'x' WHERE label = 'INBOX'`,
 		`DELETE FROM mailbox WHERE label = 'Sent'`,
@@ -376,7 +381,7 @@ func TestCheckFinds(t *testing.T) {
 
 // damage runs a statement, checks that a check notices, and undoes it.
 func (h *house) damage(a mail.AccountID, statement string) {
-	tables := []string{"tally", "mailbox", "email", "copies", "expunged", "blob", "content", "tombstone", "membership"}
+	tables := []string{"tally", "mailbox", "naming", "email", "copies", "expunged", "blob", "content", "tombstone", "membership"}
 	none := strings.Contains(statement, "= -1")
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
 		for _, table := range tables {
