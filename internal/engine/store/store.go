@@ -168,7 +168,7 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o.setDefaults()
 	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, aside: sqldb.Aside{Log: o.Log}, views: newViews(o.ViewMemory),
-		renames: turns.New(math.MaxInt, 1)}
+		renames: turns.New(math.MaxInt, 1, 1)}
 	s.SetQuotaGrace(DefaultQuotaGrace)
 	if err := s.db.Migrate(ctx, "store", schema()); err != nil {
 		return nil, err

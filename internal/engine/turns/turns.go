@@ -28,7 +28,7 @@ const lookEvery = time.Second
 // Table is who has a turn and who waits for one; safe for use by several
 // goroutines.
 type Table struct {
-	all, each int
+	all, each, alone int
 
 	mu       sync.Mutex
 	taken    int
@@ -43,10 +43,10 @@ type account struct {
 	waiting []chan struct{} // closed when the turn is given
 }
 
-// New returns a table of all turns at a time, and each for one account while
-// others have or want some.
-func New(all, each int) *Table {
-	return &Table{all: all, each: each, accounts: make(map[mail.AccountID]*account)}
+// New returns a table of all turns at a time: each for one account while others
+// have or want some, and alone for one of which that is not so.
+func New(all, each, alone int) *Table {
+	return &Table{all: all, each: each, alone: alone, accounts: make(map[mail.AccountID]*account)}
 }
 
 // Each is how many turns an account can have beside others.
@@ -122,7 +122,7 @@ func (t *Table) ask(id mail.AccountID) chan struct{} {
 func (t *Table) give() {
 	for i := 0; i < len(t.waiting) && t.taken < t.all; {
 		a := t.waiting[i]
-		if a.taken >= t.each && len(t.accounts) > 1 {
+		if a.taken >= t.most() {
 			i++ // No more than all of them are like this.
 			continue
 		}
@@ -135,6 +135,14 @@ func (t *Table) give() {
 			t.waiting = append(t.waiting, a)
 		}
 	}
+}
+
+// most is how many turns an account can have now.
+func (t *Table) most() int {
+	if len(t.accounts) > 1 {
+		return t.each
+	}
+	return t.alone
 }
 
 // leave ends the wait for a turn, or the turn if it was given by now.

@@ -41,7 +41,7 @@ func counts(t *Table) (taken, known, wait int) {
 // keep another account waiting.
 func TestAccountsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := New(2, 1)
+		table := New(2, 1, 2)
 		begun := time.Now()
 		for range 50 {
 			go work(t, table, 1, time.Second, func() {})
@@ -73,7 +73,7 @@ func TestAccountsTakeTurns(t *testing.T) {
 // Within an account all go on, each for a slice.
 func TestSlices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := New(1, 1)
+		table := New(1, 1, 1)
 		var mu sync.Mutex
 		var ends []time.Duration
 		begun := time.Now()
@@ -113,7 +113,7 @@ func (l *lazy) Err() error {
 // Who gives up leaves no trace, whether the turn was given or not.
 func TestWhoGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := New(1, 1)
+		table := New(1, 1, 1)
 		first, err := table.Take(t.Context(), 1)
 		if err != nil {
 			t.Fatal(err)

@@ -173,7 +173,7 @@ func New(cfg Config) *Server {
 		cfg:    cfg,
 		search: cfg.Search,
 		gather: sync.Pool{New: func() any { return new([gatherSize]byte) }},
-		turns:  turns.New(processors, max(1, processors/2)),
+		turns:  turns.New(processors, max(1, processors/2), processors),
 		ahead:  make(chan struct{}, maxAhead),
 	}
 }
