@@ -685,7 +685,7 @@ func TestEvents(t *testing.T) {
 // TestManyAtOnce delivers from 64 goroutines while others load views, change
 // flags and expunge.
 func TestManyAtOnce(t *testing.T) {
-	h := newHouse(t, func(o *store.Options) { o.ViewMemory = 40 << 10 })
+	h := newHouse(t, func(o *store.Options) { o.ViewMemory = 96 << 10 })
 	const accounts, each = 5, 20
 	boxes := map[mail.AccountID]mail.MailboxID{}
 	for i := range mail.AccountID(accounts) {
