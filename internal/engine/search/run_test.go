@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -222,6 +223,7 @@ func TestAgainstTheModel(t *testing.T) {
 // reads counts what a program asks the store for.
 type reads struct {
 	*office
+	mu            sync.Mutex // two batches are read side by side
 	rows, content int
 	fail          error
 }
@@ -231,6 +233,8 @@ func (r *reads) RowsSince(ctx context.Context, id mail.MailboxID, since mail.Mod
 		return nil, 0, r.fail
 	}
 	rows, more, err := r.office.RowsSince(ctx, id, since, uids, need, most)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.rows += len(rows); need&store.NeedContent != 0 {
 		r.content += len(rows)
 	}
