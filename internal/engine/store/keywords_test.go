@@ -135,8 +135,8 @@ func TestKeywordBound(t *testing.T) {
 	}
 	v := h.view(inbox)
 	wantKind(t, flag(9, "more"), mail.TooLarge)
-	if v.KeywordRoom() || len(v.Keywords()) != store.MaxBoxKeywords || h.view(inbox) != v {
-		t.Errorf("%d keywords, room for more: %v", len(v.Keywords()), v.KeywordRoom())
+	if v.KeywordRoom() || len(v.KeywordNames().List()) != store.MaxBoxKeywords || h.view(inbox) != v {
+		t.Errorf("%d keywords, room for more: %v", len(v.KeywordNames().List()), v.KeywordRoom())
 	}
 	in := h.NewIncoming()
 	defer in.Close()
@@ -153,7 +153,7 @@ func TestKeywordBound(t *testing.T) {
 		t.Error("no room though a keyword is on no message")
 	}
 	h.must(flag(9, "more"))
-	if got := h.view(inbox); got.At(8).Keywords != "more" || !slices.Contains(got.Keywords(), "more") || v.At(2).Keywords != keywordSet(t, longKeywords(each, each)...) {
+	if got := h.view(inbox); got.At(8).Keywords != "more" || !slices.Contains(got.KeywordNames().List(), "more") || v.At(2).Keywords != keywordSet(t, longKeywords(each, each)...) {
 		t.Errorf("the view has %q, an older one %q", got.At(8).Keywords, v.At(2).Keywords)
 	}
 	h.check()

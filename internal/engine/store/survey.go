@@ -28,17 +28,17 @@ func (v *View) firstUnseen() int {
 	return 0
 }
 
-// Keywords lists the keywords that messages have, or had not long ago.
-func (v *View) Keywords() []string {
-	return slices.DeleteFunc(slices.Clone(v.names.list), func(name string) bool { return name == "" })
-}
-
-// KeywordNames are the names that Keywords lists, without the messages of the view.
+// KeywordNames are the keywords that messages of a view have, or had not long ago.
 // Those of two views of a mailbox are equal if nothing was added between them.
 type KeywordNames struct{ names *names }
 
 // KeywordNames returns the names of v.
 func (v *View) KeywordNames() KeywordNames { return KeywordNames{v.names} }
+
+// List lists them, in no particular order.
+func (n KeywordNames) List() []string {
+	return slices.DeleteFunc(slices.Clone(n.names.list), func(name string) bool { return name == "" })
+}
 
 // Has says whether all of k are among n.
 func (n KeywordNames) Has(k mail.Keywords) bool {
@@ -50,7 +50,7 @@ func (n KeywordNames) Has(k mail.Keywords) bool {
 	return true
 }
 
-// KeywordRoom says whether a message can have a keyword that Keywords lacks.
+// KeywordRoom says whether a message can have a keyword that KeywordNames lacks.
 func (v *View) KeywordRoom() bool { return v.names.free() >= 0 || v.used().count() < MaxBoxKeywords }
 
 // used are the keywords that messages have.

@@ -13,8 +13,8 @@ func TestSurveyOfView(t *testing.T) {
 	h := newHouse(t)
 	f := h.inbox(h.account(1))
 	id := h.box(1, mail.Inbox).ID
-	if v := h.view(id); v.FirstUnseen() != 0 || len(v.Keywords()) != 0 {
-		t.Errorf("an empty mailbox: %d, %q", v.FirstUnseen(), v.Keywords())
+	if v := h.view(id); v.FirstUnseen() != 0 || len(v.KeywordNames().List()) != 0 {
+		t.Errorf("an empty mailbox: %d, %q", v.FirstUnseen(), v.KeywordNames().List())
 	}
 	for i := range 3 {
 		h.deliver(fmt.Sprint(i), slices.Repeat([]store.Filing{f}, 700)...)
@@ -30,7 +30,7 @@ func TestSurveyOfView(t *testing.T) {
 		_, err := h.SetFlags(ctx, id, mail.UIDs(7), store.FlagChange{Keywords: k})
 		h.must(err)
 	}
-	if got := h.view(id).Keywords(); !slices.Equal(got, []string{"a", "b"}) {
+	if got := h.view(id).KeywordNames().List(); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("keywords %q", got)
 	}
 }

@@ -18,8 +18,10 @@ type selected struct {
 	view     *store.View        // what the client has been told; its positions are the sequence numbers
 	keep     store.Keep         // of view
 	since    mail.ModSeq        // the client was told of all that vanished up to here
-	named    store.KeywordNames // those that the client was told of,
-	namedToo mail.Keywords      // and these
+	named    store.KeywordNames // the last FLAGS response told these
+	namedToo mail.Keywords      // and these, which a response after it has
+	covered  mail.Keywords      // some of them: what the last FETCH response had
+	wordRoom bool               // the client was told that it can make more
 	recent   mail.UIDSet        // messages that are \Recent in this session; empty in rev2
 	saved    mail.UIDSet        // "$"; names of messages long gone do no harm (RFC 5182)
 	// told are the versions of messages that the client knows already though
@@ -180,8 +182,27 @@ func (s *session) announce(now *store.View) {
 
 // tellFlags writes an unsolicited FETCH, which has the UID (RFC 9051 §7.5.2).
 func (s *session) tellFlags(seq int, e store.Entry) {
-	f := s.out.Fetch(uint32(seq))
+	f := s.fetchWith(seq, e.Keywords)
 	f.UID(e.UID)
-	f.Flags(e.Flags, e.Keywords, s.box.recent.Contains(e.UID))
+	s.flags(&f, e)
 	f.End()
+}
+
+// fetchWith begins the FETCH response of a message whose flags will be told. The
+// keywords come out of a view or a row of any moment, and so may be newer than
+// what was named or older, freed since: those that the last FLAGS response lacks
+// are named before (RFC 9051 §7.3.5).
+func (s *session) fetchWith(seq int, k mail.Keywords) imap.Fetched {
+	if b := s.box; k != "" && k != b.covered {
+		if !b.named.Has(k) && !b.named.Has(k.Without(b.namedToo.Names()...)) {
+			s.nameMore(k)
+		}
+		b.covered = k
+	}
+	return s.out.Fetch(uint32(seq))
+}
+
+// flags writes the flags of e into a response that fetchWith began.
+func (s *session) flags(w *imap.Fetched, e store.Entry) {
+	w.Flags(e.Flags, e.Keywords, s.box.recent.Contains(e.UID))
 }

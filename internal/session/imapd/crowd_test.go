@@ -37,6 +37,7 @@ type member struct {
 	r        *rand.Rand
 	keywords map[string]bool // of the last untagged FLAGS
 	named    int             // keywords it used
+	heard    map[string]bool // flags and keywords that messages have
 }
 
 // outside is a testing.TB for goroutines that are not the test's own.
@@ -77,6 +78,10 @@ func (m *member) check(l string) {
 			if name != `\Recent` && !m.keywords[name] {
 				m.fatal("a keyword that no FLAGS response named: " + name)
 			}
+			if m.heard == nil {
+				m.heard = map[string]bool{}
+			}
+			m.heard[name] = true
 		}
 	}
 	var seq int

@@ -113,12 +113,12 @@ func (f *fetcher) fromView(ps spans) {
 		if f.s.out.Err() != nil {
 			return
 		}
-		w := f.s.out.Fetch(uint32(seq))
+		w := f.begin(seq, e, false)
 		for _, it := range f.items {
 			if it.Kind == imap.FetchUID {
 				w.UID(e.UID)
 			} else {
-				w.Flags(e.Flags, e.Keywords, b.recent.Contains(e.UID))
+				f.s.flags(&w, e)
 			}
 		}
 		w.End()
@@ -169,9 +169,6 @@ func (f *fetcher) rows(ctx context.Context, rows []store.Row, uids []mail.UID) e
 		some := rows[:f.atOnce(rows)]
 		rows = rows[len(some):]
 		changed, err := f.markSeen(ctx, some)
-		if err == nil {
-			err = f.nameKeywords(ctx, some)
-		}
 		if err != nil {
 			return err
 		}
@@ -223,27 +220,6 @@ func (f *fetcher) atOnce(rows []store.Row) int {
 	return n
 }
 
-// nameKeywords names those of rows that are newer than what the client knows; a
-// row can be newer than any view.
-func (f *fetcher) nameKeywords(ctx context.Context, rows []store.Row) error {
-	b := f.s.box
-	var last mail.Keywords
-	for i := range rows {
-		k := rows[i].Keywords
-		if !f.flags || k == last || k == b.namedToo || b.named.Has(k) {
-			last = k
-			continue
-		}
-		now, err := f.s.srv.cfg.Messages.View(ctx, b.id)
-		if err != nil {
-			return goneAsBye(err)
-		}
-		f.s.tellNames(now, k)
-		last = k
-	}
-	return nil
-}
-
 // lost answers for a message that is not kept any more: its octets are NIL (RFC
 // 2180 §4.1.3).
 func (f *fetcher) lost(uid mail.UID) {
@@ -253,14 +229,14 @@ func (f *fetcher) lost(uid mail.UID) {
 		return
 	}
 	f.gone = true
-	w := f.s.out.Fetch(uint32(seq))
+	e := b.view.At(seq)
+	w := f.begin(seq, e, false)
 	for _, it := range f.items {
 		switch it.Kind {
 		case imap.FetchUID:
 			w.UID(uid)
 		case imap.FetchFlags:
-			e := b.view.At(seq)
-			w.Flags(e.Flags, e.Keywords, b.recent.Contains(uid))
+			f.s.flags(&w, e)
 		case imap.FetchBody, imap.FetchBinary, imap.FetchRFC822, imap.FetchRFC822Header, imap.FetchRFC822Text:
 			w.Nil(it)
 		}
@@ -328,7 +304,7 @@ func (f *fetcher) row(row *store.Row, marked bool) error {
 	} else if ready, err := m.ready(); !ready {
 		return err
 	}
-	w := f.s.out.Fetch(uint32(seq))
+	w := f.begin(seq, row.Entry, marked)
 	m.w = &w
 	for i := range f.items {
 		if err := m.item(i); err != nil {
@@ -336,7 +312,7 @@ func (f *fetcher) row(row *store.Row, marked bool) error {
 		}
 	}
 	if marked && !f.flags {
-		w.Flags(row.Flags, row.Keywords, b.recent.Contains(row.UID))
+		f.s.flags(&w, row.Entry)
 	}
 	w.End()
 	f.s.fetched++
@@ -344,6 +320,15 @@ func (f *fetcher) row(row *store.Row, marked bool) error {
 		b.tell(row.Entry)
 	}
 	return nil
+}
+
+// begin begins the response of a message. marked says that its flags are told
+// whether they were asked for or not.
+func (f *fetcher) begin(seq int, e store.Entry, marked bool) imap.Fetched {
+	if f.flags || marked {
+		return f.s.fetchWith(seq, e.Keywords)
+	}
+	return f.s.out.Fetch(uint32(seq))
 }
 
 // status ends the command.

@@ -26,7 +26,7 @@ func (m *fetchedMessage) item(i int) error {
 	case imap.FetchUID:
 		w.UID(row.UID)
 	case imap.FetchFlags:
-		w.Flags(row.Flags, row.Keywords, m.f.s.box.recent.Contains(row.UID))
+		m.f.s.flags(w, row.Entry)
 	case imap.FetchInternalDate:
 		w.InternalDate(row.Received)
 	case imap.FetchSize:

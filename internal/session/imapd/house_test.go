@@ -63,6 +63,8 @@ type faults struct {
 	*store.Store
 	deliver error // what Deliver says
 	rows    error // what Rows says where content is asked for
+
+	before, after func() // what others do once before rows are read, and before they are told
 }
 
 func (f *faults) Deliver(ctx context.Context, in *store.Incoming, to []store.Filing) ([]store.Filed, error) {
@@ -75,6 +77,14 @@ func (f *faults) Deliver(ctx context.Context, in *store.Incoming, to []store.Fil
 func (f *faults) RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
 	if f.rows != nil && need&store.NeedContent != 0 {
 		return nil, 0, f.rows
+	}
+	before, after := f.before, f.after
+	f.before, f.after = nil, nil
+	if before != nil {
+		before()
+	}
+	if after != nil {
+		defer after()
 	}
 	return f.Store.RowsSince(ctx, id, since, uids, need, most)
 }

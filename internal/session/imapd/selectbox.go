@@ -95,33 +95,49 @@ func (s *session) describe(b *selected, row *store.Mailbox) {
 // nameKeywords tells the client which flags and keywords apply, if now has others
 // than it knows: a keyword is named before any message has it (RFC 9051 §7.3.5).
 func (s *session) nameKeywords(now *store.View) {
-	if b := s.box; b.named != now.KeywordNames() {
-		s.tellNames(now, "")
+	b := s.box
+	if b.named == now.KeywordNames() {
+		return
 	}
+	b.named, b.namedToo, b.covered = now.KeywordNames(), "", ""
+	b.wordRoom = now.KeywordRoom()
+	s.tellNames()
 }
 
-// tellNames writes the flags and keywords of now, and some that are newer.
-func (s *session) tellNames(now *store.View, more mail.Keywords) {
+// nameMore tells the client what it knows and k. When the keywords beyond those
+// of a view become too many, only k stays of them.
+func (s *session) nameMore(k mail.Keywords) {
 	b := s.box
-	b.named, b.namedToo = now.KeywordNames(), more
-	names := flagNames(now, more)
+	more, err := b.namedToo.With(k.Names()...)
+	if err != nil {
+		more = k
+	}
+	b.namedToo = more
+	s.tellNames()
+}
+
+// tellNames writes the flags and keywords that are named.
+func (s *session) tellNames() {
+	b := s.box
+	names := flagNames(append(b.named.List(), b.namedToo.Names()...))
 	s.out.Flags(names...)
 	permanent := slices.Clone(names)
 	switch {
 	case b.readOnly:
 		permanent = nil
-	case now.KeywordRoom():
+	case b.wordRoom:
 		permanent = append(permanent, `\*`)
 	}
 	s.out.Status("", imap.OK, imap.CodePermanentFlags(permanent...), "what can be changed")
 }
 
-// flagNames returns the names of the flags that apply in a mailbox.
-func flagNames(v *store.View, more mail.Keywords) []string {
+// flagNames returns the names of the flags that apply in a mailbox of which
+// messages have keywords.
+func flagNames(keywords []string) []string {
 	names := (mail.Seen | mail.Answered | mail.Flagged | mail.Deleted | mail.Draft).AppendNames(nil)
 	system := len(names)
 	names = append(names, knownKeywords()...)
-	for _, n := range append(v.Keywords(), more.Names()...) {
+	for _, n := range keywords {
 		if !slices.ContainsFunc(names, func(o string) bool { return strings.EqualFold(o, n) }) {
 			names = append(names, n)
 		}

@@ -350,7 +350,7 @@ func TestKeywordLimit(t *testing.T) {
 	}
 	view, err := h.store.View(h.ctx, h.boxID(mail.Inbox))
 	h.must(err)
-	if names := flagNames(view, ""); len(names) < store.MaxBoxKeywords || view.KeywordRoom() {
+	if names := flagNames(view.KeywordNames().List()); len(names) < store.MaxBoxKeywords || view.KeywordRoom() {
 		t.Errorf("%d flags are told, room for more: %v", len(names), view.KeywordRoom())
 	}
 }

@@ -70,11 +70,11 @@ func flagChange(args *imap.Store) (store.FlagChange, error) {
 func (s *session) tellStored(set mail.UIDSet, now *store.View, uid bool) {
 	s.box.told = slices.Grow(s.box.told, set.Len())
 	for seq, e := range s.box.view.Seqs(set, now) {
-		w := s.out.Fetch(uint32(seq))
+		w := s.fetchWith(seq, e.Keywords)
 		if uid || s.rev2 {
 			w.UID(e.UID)
 		}
-		w.Flags(e.Flags, e.Keywords, s.box.recent.Contains(e.UID))
+		s.flags(&w, e)
 		w.End()
 		s.box.tell(e)
 	}
