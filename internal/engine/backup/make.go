@@ -89,7 +89,7 @@ type namedFile struct {
 }
 
 func (m *maker) run() error {
-	if err := m.source.DB.Snapshot(m.ctx, m.database); err != nil {
+	if err := m.source.DB.PageSnapshot(m.ctx, m.database); err != nil {
 		return err
 	}
 	m.at.Phase = "messages"

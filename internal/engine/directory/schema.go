@@ -8,6 +8,9 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
+// Schema is the tables of this engine, for who carries them elsewhere.
+func Schema() sqldb.Schema { return sqldb.Schema{Engine: "directory", Steps: schema()} }
+
 // schema returns the steps of the tables; see the package comment.
 func schema() []string {
 	return []string{`

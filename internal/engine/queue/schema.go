@@ -1,5 +1,10 @@
 package queue
 
+import "yubin/internal/world/sqldb"
+
+// Schema is the tables of this engine, for who carries them elsewhere.
+func Schema() sqldb.Schema { return sqldb.Schema{Engine: "queue", Steps: schema()} }
+
 // schema are the steps of sqldb.Migrate. Times are milliseconds since 1970, 0
 // for none.
 //

@@ -93,6 +93,9 @@ func Open(ctx context.Context, o Options) (*Spool, error) {
 	return &Spool{o}, nil
 }
 
+// Schema is the tables of this engine, for who carries them elsewhere.
+func Schema() sqldb.Schema { return sqldb.Schema{Engine: "spool", Steps: schema()} }
+
 // schema are the steps of sqldb.Migrate. Times are milliseconds since 1970, 0
 // for none.
 func schema() []string {

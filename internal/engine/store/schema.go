@@ -1,5 +1,10 @@
 package store
 
+import "yubin/internal/world/sqldb"
+
+// Schema is the tables of this engine, for who carries them elsewhere.
+func Schema() sqldb.Schema { return sqldb.Schema{Engine: "store", Steps: schema()} }
+
 // schema are the steps of sqldb.Migrate.
 //
 // Beyond design: the parsed caches stand in blob and not in email, because they

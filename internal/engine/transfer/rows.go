@@ -8,6 +8,9 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
+// Schema is the tables of this engine, for who carries them elsewhere.
+func Schema() sqldb.Schema { return sqldb.Schema{Engine: "transfer", Steps: schema()} }
+
 func schema() []string {
 	return []string{`
 CREATE TABLE transfer_origin (

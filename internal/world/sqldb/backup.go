@@ -6,10 +6,6 @@ import (
 	"yubin/internal/mail"
 )
 
-// maxSnapshotWAL is how many pages may be written while a Snapshot is read: 8
-// GiB. The WAL cannot begin anew before the snapshot is done with.
-const maxSnapshotWAL = 2 << 20
-
 // Snapshot is one moment of the whole database, as pages of its file. It is
 // valid inside the closure of DB.Snapshot.
 type Snapshot struct {
@@ -25,9 +21,9 @@ type Snapshot struct {
 // PageSize is how many octets a page has.
 const PageSize = pageSize
 
-// Snapshot runs fn on one moment of the database. Writers go on meanwhile, and
+// PageSnapshot runs fn on one moment of the database. Writers go on meanwhile, and
 // do not wait for it; what they write stays in the WAL, which grows.
-func (db *DB) Snapshot(ctx context.Context, fn func(*Snapshot) error) error {
+func (db *DB) PageSnapshot(ctx context.Context, fn func(*Snapshot) error) error {
 	db.snapshots.Add(1)
 	defer db.endSnapshot()
 	return db.Read(ctx, func(tx *Tx) error {
@@ -40,16 +36,6 @@ func (db *DB) Snapshot(ctx context.Context, fn func(*Snapshot) error) error {
 		}
 		return fn(s)
 	})
-}
-
-// endSnapshot lets the WAL be emptied again, in the background.
-func (db *DB) endSnapshot() {
-	if db.snapshots.Add(-1) == 0 && db.walPages.Load() >= db.walSoft {
-		select {
-		case db.walFull <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // Read appends the octets of the next n pages to dst; the first call begins

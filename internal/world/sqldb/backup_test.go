@@ -65,7 +65,7 @@ func TestSnapshotDoesNotStopWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	var image []byte
-	err = db.Snapshot(ctx, func(s *sqldb.Snapshot) error {
+	err = db.PageSnapshot(ctx, func(s *sqldb.Snapshot) error {
 		for range 400 {
 			if err := write(); err != nil {
 				return err
@@ -129,7 +129,7 @@ func TestSnapshotEndsWithTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed := make(chan error)
-	err = db.Snapshot(ctx, func(s *sqldb.Snapshot) error {
+	err = db.PageSnapshot(ctx, func(s *sqldb.Snapshot) error {
 		go func() { closed <- db.Close() }()
 		for {
 			if _, err := s.Read(nil, 0); err != nil {

@@ -27,6 +27,9 @@ func assign(dest any, v cell) error {
 		return assignBytes(d, v)
 	case *Borrowed:
 		return assignBorrowed(d, v)
+	case *Value:
+		*d = v.value()
+		return nil
 	case *bool:
 		var n int64
 		err := assignInt(&n, v)

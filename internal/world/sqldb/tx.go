@@ -18,6 +18,7 @@ type Tx struct {
 	failed bool  // a statement did
 	spoilt error // the transaction cannot be committed any more
 	until  time.Time
+	lasts  func() error // of a Snapshot; nil for none
 }
 
 // Exec runs a statement and returns how many rows it changed.
