@@ -170,9 +170,9 @@ func (c *conn) makeRoom() {
 }
 
 // release ends the use of s.
-func (c *conn) release(query string, s *stmt) {
+func (c *conn) release(s *stmt) {
 	s.busy = false
-	if c.stmts[query] != s {
+	if c.stmts[s.query] != s {
 		s.close()
 	}
 }
@@ -184,7 +184,7 @@ func (c *conn) do(query string) error {
 		return err
 	}
 	err = s.run()
-	c.release(query, s)
+	c.release(s)
 	return translate(err)
 }
 
@@ -194,7 +194,7 @@ func (c *conn) one(query string) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.release(query, s)
+	defer c.release(s)
 	defer s.reset()
 	more, err := s.step()
 	if err != nil {
@@ -205,7 +205,7 @@ func (c *conn) one(query string) ([]any, error) {
 	}
 	row := make([]any, s.columns)
 	for i := range row {
-		row[i] = s.cell(i).any()
+		row[i] = s.value(i).any()
 	}
 	return row, nil
 }

@@ -21,7 +21,7 @@ func (db *DB) Read(ctx context.Context, fn func(*Tx) error) error {
 	}
 	defer func() { _ = c.do("ROLLBACK") }()
 	tx := &Tx{conn: c, until: time.Now().Add(db.slice)}
-	defer tx.finish()
+	defer tx.finish(false)
 	return fn(tx)
 }
 

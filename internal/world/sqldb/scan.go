@@ -3,8 +3,6 @@ package sqldb
 import (
 	"fmt"
 	"reflect"
-
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Borrowed is a target of Rows.Scan for octets that are not copied: they are the
@@ -12,7 +10,7 @@ import (
 type Borrowed []byte
 
 // assign puts a column's value into *dest.
-func assign(dest any, v cell) error {
+func assign(dest any, v value) error {
 	switch d := dest.(type) {
 	case *int64:
 		return assignInt(d, v)
@@ -44,7 +42,7 @@ func assign(dest any, v cell) error {
 }
 
 // assignTo is assign for types made from the basic ones.
-func assignTo(d reflect.Value, v cell) error {
+func assignTo(d reflect.Value, v value) error {
 	switch d.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		var n int64
@@ -68,7 +66,7 @@ func assignTo(d reflect.Value, v cell) error {
 		d.SetString(s)
 		return err
 	case reflect.Float64:
-		if v.kind != sqlite3.SQLITE_FLOAT {
+		if v.kind != float {
 			return mismatch(v, "a float")
 		}
 		d.SetFloat(v.f)
@@ -77,42 +75,42 @@ func assignTo(d reflect.Value, v cell) error {
 	return fmt.Errorf("target type %s cannot be scanned into", d.Type())
 }
 
-func assignInt(d *int64, v cell) error {
+func assignInt(d *int64, v value) error {
 	switch v.kind {
-	case sqlite3.SQLITE_INTEGER, sqlite3.SQLITE_NULL:
+	case integer, null:
 		*d = v.n
 		return nil
 	}
 	return mismatch(v, "an integer")
 }
 
-func assignString(d *string, v cell) error {
+func assignString(d *string, v value) error {
 	switch v.kind {
-	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB, sqlite3.SQLITE_NULL:
+	case text, octets, null:
 		*d = string(v.octets)
 		return nil
 	}
 	return mismatch(v, "text")
 }
 
-func assignBytes(d *[]byte, v cell) error {
+func assignBytes(d *[]byte, v value) error {
 	switch v.kind {
-	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB, sqlite3.SQLITE_NULL:
+	case text, octets, null:
 		*d = append([]byte(nil), v.octets...)
 		return nil
 	}
 	return mismatch(v, "octets")
 }
 
-func assignBorrowed(d *Borrowed, v cell) error {
+func assignBorrowed(d *Borrowed, v value) error {
 	switch v.kind {
-	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB, sqlite3.SQLITE_NULL:
+	case text, octets, null:
 		*d = v.octets
 		return nil
 	}
 	return mismatch(v, "octets")
 }
 
-func mismatch(v cell, want string) error {
-	return fmt.Errorf("value is %T, not %s", v.any(), want)
+func mismatch(v value, want string) error {
+	return fmt.Errorf("value is %v, not %s", v.kind, want)
 }

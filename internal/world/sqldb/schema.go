@@ -8,23 +8,14 @@ import (
 	"yubin/internal/mail"
 )
 
-// dialect has what a schema must say differently in each database. Schema texts
-// use the words on the left.
-var dialect = strings.NewReplacer(
-	"{id}", "INTEGER PRIMARY KEY AUTOINCREMENT", // given by the database, never used twice
-	"{int}", "INTEGER", // 64 bits
-	"{blob}", "BLOB",
-	"{clustered}", "WITHOUT ROWID", // after the closing parenthesis: rows are kept in the primary key's order
-)
-
 // Migrate brings the tables of one engine up to date: steps[n] leads from
 // version n to n+1 and never changes once released. Each step is one or more
 // statements separated by semicolons. All run in one transaction. A database
 // with more steps than given was made by a newer program: kind Conflict.
 func (db *DB) Migrate(ctx context.Context, engine string, steps []string) error {
 	return db.Write(ctx, func(tx *Tx) error {
-		if _, err := tx.Exec(dialect.Replace(`CREATE TABLE IF NOT EXISTS schema_version (
-			engine TEXT NOT NULL PRIMARY KEY, version {int} NOT NULL)`)); err != nil {
+		if _, err := tx.Exec(`CREATE TABLE IF NOT EXISTS schema_version (
+			engine {text} NOT NULL PRIMARY KEY, version {int} NOT NULL)`); err != nil {
 			return err
 		}
 		var version int
@@ -59,7 +50,7 @@ func migrateFrom(tx *Tx, engine string, version int, steps []string) error {
 // statements cuts a step into its statements.
 func statements(step string) []string {
 	var code strings.Builder
-	for line := range strings.Lines(dialect.Replace(step)) {
+	for line := range strings.Lines(step) {
 		line, _, _ = strings.Cut(line, "--")
 		code.WriteString(line + "\n")
 	}

@@ -13,7 +13,7 @@ import (
 
 func openSlices(t *testing.T, slice time.Duration) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "s.db"), Slice: slice})
+	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "s.db"), Slice: slice, CheckLocks: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 // Package sqldb is the database as the engines see it: transactions over SQL,
 // one writer with group commit, many snapshot readers. The dialect lives here
-// and nowhere else; engines write plain SQL with $1 placeholders.
+// and nowhere else; engines write plain SQL with $1 placeholders and a few words
+// between braces.
 //
 //	db, err := sqldb.Open(ctx, sqldb.Options{Path: "data/yubin.db"})
 //	defer db.Close()
@@ -25,6 +26,40 @@
 // Read. Write returns after the commit is on disk. Named integer and string
 // types of package mail can be arguments and scan targets; a time is stored as
 // the integer its owner chooses.
+//
+// # Words
+//
+// The text of a schema or a statement has these where the databases differ:
+//
+//	{id}         a key that the database gives, called id, never used twice
+//	{int}        64 bits; a boolean is 1 or 0
+//	{text}       UTF-8 without NUL, compared by its octets
+//	{blob}       octets
+//	{clustered}  after the closing parenthesis of a table: rows lie in the
+//	             order of the primary key
+//	{lock WORD}  at the end of a SELECT: the rows that it finds are locked until
+//	             the transaction ends; $1 is the key of what WORD says they are
+//
+// Several statements travel together where nobody waits for each: Tx.Do changes
+// and asks nothing, Tx.Ask asks for what is used later, Tx.NewIDs gives ids
+// before the rows are there. Write a transaction as: ask for all that can be
+// asked, use the answers, change, return. On PostgreSQL each use of an answer
+// that is not there yet is one round trip, and so are Exec, Query, QueryRow,
+// Insert and InsertNew.
+//
+// # Locks
+//
+// On SQLite one transaction writes at a time. On PostgreSQL transactions write
+// side by side, and each statement sees what was committed when it began: so who
+// reads what it then changes, or what must stay as it is until the commit,
+// locks it first. Rows that are there are locked by the SELECT that reads them
+// ({lock account} for an account's counters, {lock item} for an item of the
+// spool); Tx.Lock locks what has no row. Locks are taken in the order of
+// LockWord: the directory, domains, accounts by id, items by id, names. A
+// transaction that comes back to an earlier one could wait for somebody who waits
+// for it; with Options.CheckLocks, as tests have it, that is an error on both
+// databases. What one UPDATE or DELETE computes from the row itself (n = n + 1)
+// needs no lock, and ON CONFLICT decides between two who insert.
 //
 // # Group commit
 //
@@ -113,6 +148,7 @@ const (
 // Options say where the database is.
 type Options struct {
 	Path    string       // the database file; -wal, -shm and .lock stand beside it
+	URL     string       // instead of Path: of a PostgreSQL server
 	Readers int          // snapshot readers at a time; 0 means DefaultReaders
 	Log     *slog.Logger // nil drops
 	MaxSize int64        // octets the file may grow to, 0 for no bound: writes beyond it are Unavailable
@@ -123,6 +159,8 @@ type Options struct {
 	Slice time.Duration // how long a slice holds the writer, about; 0 means DefaultSlice
 
 	Observe func(Commit) // hears of every batch; must be quick; nil for none
+
+	CheckLocks bool // for tests: locks taken out of order are errors
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -162,6 +200,7 @@ type DB struct {
 	room  time.Duration // leader only: of it, without the commit
 
 	observe func(Commit) // nil for none
+	order   bool         // Options.CheckLocks
 	syncing time.Time    // leader only: the last COMMIT began, if anybody observes
 	undone  bool         // leader only: something was rolled back in this transaction, or may have been
 }
@@ -171,6 +210,9 @@ type DB struct {
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.URL != "" {
+		return nil, mail.Errorf(mail.Invalid, "PostgreSQL is not supported yet")
 	}
 	if o.Readers <= 0 {
 		o.Readers = DefaultReaders
@@ -189,7 +231,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{}),
-		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, slice: o.Slice, room: o.Slice, observe: o.Observe,
+		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, slice: o.Slice, room: o.Slice, observe: o.Observe, order: o.CheckLocks,
 		readerCache: o.CacheSize / 4 / int64(o.Readers)}
 	db.idle.L = &db.mu
 	db.reading = make(chan struct{}, o.Readers)

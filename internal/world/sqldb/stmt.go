@@ -2,13 +2,13 @@ package sqldb
 
 import (
 	"fmt"
-	"reflect"
 	"strconv"
-	"time"
 	"unsafe"
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"yubin/internal/mail"
 )
 
 // stmt is a prepared statement. While a result is being read it is busy and
@@ -16,7 +16,9 @@ import (
 type stmt struct {
 	conn    *conn
 	engine  uintptr
-	order   []int // which argument each parameter takes
+	query   string
+	lock    LockWord // on the rows that a SELECT finds
+	order   []int    // which argument each parameter takes
 	columns int
 	busy    bool
 	writes  bool
@@ -24,7 +26,11 @@ type stmt struct {
 }
 
 func (c *conn) newStmt(query string) (*stmt, error) {
-	text, err := libc.CString(query)
+	sql, lock, err := sqliteWords.expand(query, "")
+	if err != nil {
+		return nil, err
+	}
+	text, err := libc.CString(sql)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +42,7 @@ func (c *conn) newStmt(query string) (*stmt, error) {
 	if rc != sqlite3.SQLITE_OK {
 		return nil, c.failed(rc)
 	}
-	s := &stmt{conn: c, engine: *at[uintptr](out), writes: !isSelect(query)}
+	s := &stmt{conn: c, engine: *at[uintptr](out), query: query, lock: lock, writes: !isSelect(query)}
 	s.columns = int(sqlite3.Xsqlite3_column_count(c.tls, s.engine))
 	for i := range sqlite3.Xsqlite3_bind_parameter_count(c.tls, s.engine) {
 		name := libc.GoString(sqlite3.Xsqlite3_bind_parameter_name(c.tls, s.engine, i+1))
@@ -97,120 +103,74 @@ func (s *stmt) bind(args []any) error {
 	s.args.clear(s.conn.tls)
 	for i, n := range s.order {
 		if n >= len(args) {
-			return fmt.Errorf("argument $%d is missing", n+1)
+			return mail.Errorf(mail.Internal, "argument $%d is missing", n+1)
 		}
-		if err := s.bindOne(int32(i+1), args[n]); err != nil {
-			return fmt.Errorf("argument $%d: %w", n+1, err)
+		v, err := valueOf(args[n])
+		if err != nil {
+			return argument(n+1, err)
+		}
+		if err := s.bindOne(int32(i+1), v); err != nil {
+			return mail.Errorf(mail.Internal, "argument $%d: %w", n+1, err)
 		}
 	}
 	return nil
 }
 
-func (s *stmt) bindOne(i int32, a any) error {
-	switch a := a.(type) {
-	case nil:
-		return s.conn.failed(sqlite3.Xsqlite3_bind_null(s.conn.tls, s.engine, i))
-	case int64:
-		return s.bindInt(i, a)
-	case int:
-		return s.bindInt(i, int64(a))
-	case bool:
-		if a {
-			return s.bindInt(i, 1)
+func (s *stmt) bindOne(i int32, v value) error {
+	tls, rc := s.conn.tls, int32(0)
+	switch v.kind {
+	case null:
+		rc = sqlite3.Xsqlite3_bind_null(tls, s.engine, i)
+	case integer:
+		rc = sqlite3.Xsqlite3_bind_int64(tls, s.engine, i, sqlite3.Tsqlite_int64(v.n))
+	case float:
+		rc = sqlite3.Xsqlite3_bind_double(tls, s.engine, i, v.f)
+	default:
+		p, err := s.args.keep(tls, v.octets)
+		if err != nil {
+			return err
 		}
-		return s.bindInt(i, 0)
-	case string:
-		return s.bindString(i, a)
-	case []byte:
-		return s.bindOctets(i, a)
-	case float64:
-		return s.conn.failed(sqlite3.Xsqlite3_bind_double(s.conn.tls, s.engine, i, a))
-	case time.Time:
-		return fmt.Errorf("a time must be stored as an integer")
-	}
-	return s.bindValue(i, reflect.ValueOf(a))
-}
-
-// bindValue is bindOne for types made from the basic ones.
-func (s *stmt) bindValue(i int32, v reflect.Value) error {
-	switch v.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return s.bindInt(i, v.Int())
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return s.bindInt(i, int64(v.Uint()))
-	case reflect.String:
-		return s.bindString(i, v.String())
-	case reflect.Bool:
-		return s.bindOne(i, v.Bool())
-	case reflect.Float32, reflect.Float64:
-		return s.bindOne(i, v.Float())
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return s.bindOctets(i, v.Bytes())
+		if v.kind == text {
+			rc = sqlite3.Xsqlite3_bind_text(tls, s.engine, i, p, int32(len(v.octets)), 0)
+		} else {
+			rc = sqlite3.Xsqlite3_bind_blob(tls, s.engine, i, p, int32(len(v.octets)), 0)
 		}
 	}
-	return fmt.Errorf("type %s cannot be stored", v.Type())
+	return s.conn.failed(rc)
 }
 
-func (s *stmt) bindInt(i int32, n int64) error {
-	return s.conn.failed(sqlite3.Xsqlite3_bind_int64(s.conn.tls, s.engine, i, sqlite3.Tsqlite_int64(n)))
-}
-
-func (s *stmt) bindString(i int32, text string) error {
-	p, err := s.args.keep(s.conn.tls, unsafe.Slice(unsafe.StringData(text), len(text)))
-	if err != nil {
-		return err
-	}
-	return s.conn.failed(sqlite3.Xsqlite3_bind_text(s.conn.tls, s.engine, i, p, int32(len(text)), 0))
-}
-
-func (s *stmt) bindOctets(i int32, b []byte) error {
-	if b == nil {
-		return s.bindOne(i, nil)
-	}
-	p, err := s.args.keep(s.conn.tls, b)
-	if err != nil {
-		return err
-	}
-	return s.conn.failed(sqlite3.Xsqlite3_bind_blob(s.conn.tls, s.engine, i, p, int32(len(b)), 0))
-}
-
-// cell is one column of the row that a statement stands on.
-type cell struct {
-	kind   int32
-	n      int64
-	f      float64
-	octets []byte // of text and octets; the engine's until the next step
-}
-
-func (s *stmt) cell(i int) cell {
+// value is a column of the row that the statement stands on; its octets are the
+// engine's until the next step.
+func (s *stmt) value(i int) value {
 	tls, col := s.conn.tls, int32(i)
-	c := cell{kind: sqlite3.Xsqlite3_column_type(tls, s.engine, col)}
-	switch c.kind {
+	var v value
+	switch sqlite3.Xsqlite3_column_type(tls, s.engine, col) {
 	case sqlite3.SQLITE_INTEGER:
-		c.n = int64(sqlite3.Xsqlite3_column_int64(tls, s.engine, col))
+		v.kind, v.n = integer, int64(sqlite3.Xsqlite3_column_int64(tls, s.engine, col))
 	case sqlite3.SQLITE_FLOAT:
-		c.f = sqlite3.Xsqlite3_column_double(tls, s.engine, col)
-	case sqlite3.SQLITE_TEXT, sqlite3.SQLITE_BLOB:
-		p := sqlite3.Xsqlite3_column_blob(tls, s.engine, col)
-		if n := sqlite3.Xsqlite3_column_bytes(tls, s.engine, col); n > 0 {
-			c.octets = octetsAt(p, int64(n))
-		}
+		v.kind, v.f = float, sqlite3.Xsqlite3_column_double(tls, s.engine, col)
+	case sqlite3.SQLITE_TEXT:
+		v.kind, v.octets = text, s.octets(col)
+	case sqlite3.SQLITE_BLOB:
+		v.kind, v.octets = octets, s.octets(col)
 	}
-	return c
+	return v
 }
 
-// any is the cell as a value of Go.
-func (c cell) any() any {
-	switch c.kind {
-	case sqlite3.SQLITE_INTEGER:
-		return c.n
-	case sqlite3.SQLITE_FLOAT:
-		return c.f
-	case sqlite3.SQLITE_TEXT:
-		return string(c.octets)
-	case sqlite3.SQLITE_BLOB:
-		return append([]byte(nil), c.octets...)
+func (s *stmt) octets(col int32) []byte {
+	p := sqlite3.Xsqlite3_column_blob(s.conn.tls, s.engine, col)
+	n := sqlite3.Xsqlite3_column_bytes(s.conn.tls, s.engine, col)
+	if n == 0 {
+		return nil
 	}
-	return nil
+	return octetsAt(p, int64(n))
+}
+
+// width is how many columns a row has.
+func (s *stmt) width() int { return s.columns }
+
+// end is the end of a result.
+func (s *stmt) end() {
+	s.reset()
+	s.conn.release(s)
 }

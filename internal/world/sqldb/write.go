@@ -226,10 +226,13 @@ func (db *DB) step(w *write, guarded bool) error {
 			return err
 		}
 	}
-	db.tx.wrote, db.tx.failed, db.tx.spoilt, db.tx.hooks = false, false, nil, nil
+	db.tx.begin(db.order)
 	w.err = db.call(w.fn)
-	db.tx.finish()
-	db.undone = db.undone || db.tx.failed
+	db.tx.finish(w.err == nil)
+	if w.err == nil {
+		w.err = db.tx.broken
+	}
+	db.undone = db.undone || db.tx.broken != nil
 	w.hooks = db.tx.hooks
 	switch {
 	case db.tx.spoilt != nil:
