@@ -22,7 +22,7 @@ import (
 //
 // A caller that needs a part declares its own interface with just that part.
 type Resolver interface {
-	// MX returns the mail exchangers of d, in no order: see Rank.
+	// MX returns the mail exchangers of d, in no order.
 	MX(ctx context.Context, d mail.Domain) (Answer[MX], error)
 	// A and AAAA return the addresses of one family, in the order of the server.
 	A(ctx context.Context, host Name) (Answer[netip.Addr], error)

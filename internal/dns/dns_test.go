@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -190,54 +189,6 @@ func TestIsNullMX(t *testing.T) {
 	} {
 		if got := IsNullMX(c.records); got != c.want {
 			t.Errorf("IsNullMX(%v) = %v", c.records, got)
-		}
-	}
-}
-
-func TestRank(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	records := []MX{{20, "d"}, {10, "a"}, {0, ""}, {10, "b"}, {30, "a"}, {10, "c"}, {5, `not\032a host`}}
-	before := slices.Clone(records)
-	first := map[Name]int{}
-	const rounds = 600
-	for range rounds {
-		ranked := Rank(records, random.Shuffle)
-		if len(ranked) != 4 || ranked[3] != (MX{20, "d"}) {
-			t.Fatalf("ranked %v", ranked)
-		}
-		first[ranked[0].Host]++
-	}
-	for _, host := range []Name{"a", "b", "c"} {
-		if n := first[host]; n < rounds/5 || n > rounds/2 {
-			t.Errorf("%s came first %d times of %d: %v", host, n, rounds, first)
-		}
-	}
-	if !slices.Equal(records, before) {
-		t.Error("the records given were changed")
-	}
-}
-
-func TestBeforeUs(t *testing.T) {
-	us := func(n Name) bool { return n == "us" || n == "us2" }
-	cases := []struct {
-		records, rest []MX
-		found         bool
-	}{
-		{[]MX{{10, "a"}, {20, "b"}}, []MX{{10, "a"}, {20, "b"}}, false},
-		{[]MX{{10, "a"}, {20, "us"}, {20, "b"}, {30, "c"}}, []MX{{10, "a"}}, true},
-		{[]MX{{10, "us"}, {20, "b"}}, nil, true},
-		{[]MX{{30, "us"}, {5, "a"}, {20, "us2"}, {20, "b"}, {10, "c"}}, []MX{{5, "a"}, {10, "c"}}, true},
-		{[]MX{{0, "us"}}, nil, true},
-		{nil, nil, false},
-	}
-	for _, c := range cases {
-		before := slices.Clone(c.records)
-		rest, found := BeforeUs(c.records, us)
-		if !slices.Equal(rest, c.rest) || found != c.found {
-			t.Errorf("BeforeUs(%v) = %v, %v", before, rest, found)
-		}
-		if !slices.Equal(c.records, before) {
-			t.Errorf("the records given were changed: %v", c.records)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -36,41 +35,6 @@ func WithImplicitMX(d mail.Domain, a Answer[MX], err error) (Answer[MX], error) 
 // no host is no host with any other.
 func IsNullMX(records []MX) bool {
 	return len(records) == 1 && records[0].Host.IsRoot()
-}
-
-// Rank returns records in the order in which they are to be tried: by
-// preference, equal ones shuffled to spread the load (RFC 5321 §5.1). A host
-// that is listed twice keeps its best place; what cannot be a host is left out.
-// The signature of shuffle is that of math/rand's Shuffle.
-func Rank(records []MX, shuffle func(n int, swap func(i, j int))) []MX {
-	ranked := slices.Clone(records)
-	shuffle(len(ranked), func(i, j int) { ranked[i], ranked[j] = ranked[j], ranked[i] })
-	slices.SortStableFunc(ranked, func(a, b MX) int { return cmp.Compare(a.Preference, b.Preference) })
-	seen := map[Name]bool{}
-	return slices.DeleteFunc(ranked, func(m MX) bool {
-		_, host := m.Host.Domain()
-		twice := seen[m.Host]
-		seen[m.Host] = true
-		return twice || !host
-	})
-}
-
-// BeforeUs keeps the exchangers that are preferred to ourselves (RFC 5321
-// §5.1): if isUs knows one of the hosts, it and all of the same or a higher
-// preference are dropped, else mail would go round in circles. With found and
-// nothing left, mail for the domain is meant for us though we do not take it:
-// an error to return to the sender.
-func BeforeUs(records []MX, isUs func(Name) bool) (rest []MX, found bool) {
-	var own uint16
-	for _, m := range records {
-		if (!found || m.Preference < own) && isUs(m.Host) {
-			own, found = m.Preference, true
-		}
-	}
-	if !found {
-		return slices.Clone(records), false
-	}
-	return slices.DeleteFunc(slices.Clone(records), func(m MX) bool { return m.Preference >= own }), true
 }
 
 // MergeAddresses makes one outcome of the lookups of both families, IPv6 first.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"yubin/internal/engine/hosts"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/report"
 	"yubin/internal/engine/route"
@@ -95,14 +96,12 @@ func (s *Store) outward(cfg config.Config, d Deps) queue.Courier {
 	}
 	talk := smtpc.Config{TLS: &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions)}, Now: d.Now}
 	s.outgoing.courier = courier.New(courier.Config{
-		Name:      cfg.Hostname,
-		Resolver:  s.outgoing.resolver,
-		Dialer:    netx.Dialer{},
-		Converse:  func(c *netx.Conn) courier.Conversation { return smtpc.New(c, talk) },
-		Ourselves: s.outgoing.self,
-		Shuffle:   randv2.Shuffle,
-		Now:       d.Now,
-		Log:       d.Log,
+		Name:     cfg.Hostname,
+		Finder:   &hosts.Finder{Resolver: s.outgoing.resolver, Ourselves: s.outgoing.self, Shuffle: randv2.Shuffle},
+		Dialer:   netx.Dialer{},
+		Converse: func(c *netx.Conn) courier.Conversation { return smtpc.New(c, talk) },
+		Now:      d.Now,
+		Log:      d.Log,
 	})
 	return s.outgoing.courier
 }

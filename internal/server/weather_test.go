@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"yubin/internal/engine/hosts"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
@@ -148,7 +149,8 @@ func quickFolder(t *testing.T) string {
 func (o *postOffice) courier(cfg config.Config) *courier.Courier {
 	talk := smtpc.Config{TLS: &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions)}, Now: time.Now}
 	return courier.New(courier.Config{
-		Name: cfg.Hostname, Resolver: o.world.dns, Dialer: o.world, Ourselves: o.world, Shuffle: o.world.shuffle, Now: time.Now,
+		Name: cfg.Hostname, Finder: &hosts.Finder{Resolver: o.world.dns, Ourselves: o.world, Shuffle: o.world.shuffle},
+		Dialer: o.world, Now: time.Now,
 		Converse: func(c *netx.Conn) courier.Conversation { return smtpc.New(c, talk) },
 	})
 }

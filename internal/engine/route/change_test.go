@@ -36,10 +36,10 @@ func TestKept(t *testing.T) {
 	h := reopen(t, path)
 	wanted := []Route{
 		{Name: "a", To: patterns("x@a.example a.example .a.example *"), From: patterns(`"q(w"@b.example b.example`), Action: SMTP,
-			Hosts: hosts("mx.example mx.example:587 [192.0.2.1]:25 [2001:db8::1]:26 [2001:db8::2]"), TLS: mail.TLSVerified, ImplicitTLS: true,
+			Hosts: parseHosts("mx.example mx.example:587 [192.0.2.1]:25 [2001:db8::1]:26 [2001:db8::2]"), TLS: mail.TLSVerified, ImplicitTLS: true,
 			Auth: &mail.Credentials{User: "me", Password: "秘密 x"}, SourceIPv4: netip.MustParseAddr("192.0.2.7"), SourceIPv6: netip.MustParseAddr("2001:db8::7")},
 		{Name: "b", To: patterns("bücher.example jörg@b.example"), Relay: true, Unknown: true, Action: MX, Port: 26, TLS: mail.TLSNone},
-		{Name: "c", Action: LMTP, Hosts: hosts("127.0.0.1:24")},
+		{Name: "c", Action: LMTP, Hosts: parseHosts("127.0.0.1:24")},
 		{Name: "d", Action: Reject, Text: "go away", Enhanced: "5.1.2"},
 		{Name: "e", Action: Discard},
 	}
@@ -93,7 +93,7 @@ func TestPatternsBelongToOneRoute(t *testing.T) {
 func TestPasswordIsKeptWithItsUser(t *testing.T) {
 	h := open(t)
 	login := func(user, password string) Route {
-		return Route{Name: "smart", Action: SMTP, Hosts: hosts("smart.example"), Auth: &mail.Credentials{User: user, Password: password}}
+		return Route{Name: "smart", Action: SMTP, Hosts: parseHosts("smart.example"), Auth: &mail.Credentials{User: user, Password: password}}
 	}
 	_, err := h.SetRoute(t.Context(), login("u", ""))
 	wantKind(t, err, mail.Invalid)
@@ -112,7 +112,7 @@ func TestPasswordIsKeptWithItsUser(t *testing.T) {
 
 func TestRefusedRoutes(t *testing.T) {
 	h := open(t)
-	smtp := Route{Name: "a", Action: SMTP, Hosts: hosts("mx.example")}
+	smtp := Route{Name: "a", Action: SMTP, Hosts: parseHosts("mx.example")}
 	for name, change := range map[string]func(*Route){
 		"no name":             func(r *Route) { r.Name = "" },
 		"odd name":            func(r *Route) { r.Name = "a b" },
@@ -152,7 +152,7 @@ func TestRefusedRoutes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	smtp.Hosts = hosts(strings.Repeat("mx.example ", MaxHosts+1))
+	smtp.Hosts = parseHosts(strings.Repeat("mx.example ", MaxHosts+1))
 	_, err := h.SetRoute(t.Context(), smtp)
 	wantKind(t, err, mail.TooLarge)
 	if got := names(h.Routes()); got != "" {

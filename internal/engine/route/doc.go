@@ -64,8 +64,8 @@
 // when it commits. They are right for one process; it is not told of changes
 // made by another.
 //
-// It deliberately looks up no host (the courier does; Explain only tells what
-// it would find) and sends nothing. What a sender is refused for, beside the
+// It deliberately looks up no host (engine/hosts does, for the courier and for
+// Explain, which tells what it finds) and sends nothing. What a sender is refused for, beside the
 // way of the mail, is no business of routes: a sender's route carries what he
 // sends and never keeps it from local people.
 package route

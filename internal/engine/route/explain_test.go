@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/dnstest"
 )
@@ -77,20 +78,20 @@ func world(t *testing.T) (*house, *dnstest.Fake) {
 // routes are set after the aliases.
 func (h *house) explained() {
 	h.set("smart", "", "bob@yubin.test", func(r *Route) {
-		r.Hosts = hosts("smart.example:587 [2001:db8:1::9] gone.example")
+		r.Hosts = parseHosts("smart.example:587 [2001:db8:1::9] gone.example")
 		r.Auth = &mail.Credentials{User: "yubin", Password: "secret"}
 	})
 	h.set("backup", "backup.example", "", byMX, relay)
-	h.set("below", ".corp.example", "", func(r *Route) { r.Action, r.Hosts, r.TLS = LMTP, hosts("inbox.example"), mail.TLSRequired })
+	h.set("below", ".corp.example", "", func(r *Route) { r.Action, r.Hosts, r.TLS = LMTP, parseHosts("inbox.example"), mail.TLSRequired })
 	h.set("boss", "boss@single.example", "", func(r *Route) {
-		r.ImplicitTLS, r.Hosts, r.TLS = true, hosts("smart.example"), mail.TLSVerified
+		r.ImplicitTLS, r.Hosts, r.TLS = true, parseHosts("smart.example"), mail.TLSVerified
 		r.SourceIPv4 = mustNetwork("192.0.2.26").Addr()
 	})
-	h.set("broken", "broken.example", "", func(r *Route) { r.Hosts = hosts("gone.example") })
+	h.set("broken", "broken.example", "", func(r *Route) { r.Hosts = parseHosts("gone.example") })
 	h.set("no", "no.example", "", reject)
 	h.set("hole", "hole.example", "", discard)
-	h.set("moved", "moved@yubin.test", "", func(r *Route) { r.Hosts = hosts("192.0.2.99:25") })
-	h.set("rest", "catch.test yubin.test", "", unknown, func(r *Route) { r.Hosts = hosts("smart.example") })
+	h.set("moved", "moved@yubin.test", "", func(r *Route) { r.Hosts = parseHosts("192.0.2.99:25") })
+	h.set("rest", "catch.test yubin.test", "", unknown, func(r *Route) { r.Hosts = parseHosts("smart.example") })
 	h.must(h.Trust(h.t.Context(), mustNetwork("192.0.2.0/24")))
 }
 
@@ -207,7 +208,7 @@ func TestExplainIsBounded(t *testing.T) {
 			t.Errorf("%s: %d steps, %v", q.Recipient, len(steps), err)
 		}
 	}
-	if n := len(fake.Lookups()); n > maxExplained+1+2*maxLookup {
+	if n := len(fake.Lookups()); n > maxExplained+1+2*hosts.MaxHosts {
 		t.Errorf("%d lookups", n)
 	}
 }

@@ -106,7 +106,7 @@ func patterns(s string) (list []Pattern) {
 	return list
 }
 
-func hosts(s string) (list []mail.HostPort) {
+func parseHosts(s string) (list []mail.HostPort) {
 	for _, f := range strings.Fields(s) {
 		h, err := ParseHost(f)
 		if err != nil {
@@ -120,7 +120,7 @@ func hosts(s string) (list []mail.HostPort) {
 // set makes a route by SMTP to the host of its name, changed by change.
 func (h *house) set(name, to, from string, change ...func(*Route)) {
 	h.t.Helper()
-	r := Route{Name: name, To: patterns(to), From: patterns(from), Action: SMTP, Hosts: hosts(name + ".example:26")}
+	r := Route{Name: name, To: patterns(to), From: patterns(from), Action: SMTP, Hosts: parseHosts(name + ".example:26")}
 	for _, c := range change {
 		c(&r)
 	}

@@ -3,12 +3,11 @@ package route
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
-	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -22,14 +21,8 @@ type Directory interface {
 	MayUse(ctx context.Context, p mail.Principal, a mail.Address) (bool, error)
 }
 
-// Ourselves knows by which names and addresses mail would come back to us (RFC
-// 5321 §5.1).
-type Ourselves interface {
-	IsOurName(host dns.Name) bool
-	IsOurAddress(addr netip.AddrPort) bool
-}
-
-// Options are what a Router needs. DB, Directory and Hostname must be given.
+// Options are what a Router needs. DB, Directory, Hostname and Ourselves must be
+// given.
 type Options struct {
 	DB        *sqldb.DB
 	Directory Directory
@@ -38,7 +31,7 @@ type Options struct {
 	Log       *slog.Logger     // nil drops
 
 	// What Explain says of what couriers do.
-	Ourselves Ourselves    // nil knows nothing of us
+	Ourselves hosts.Ourselves
 	Port      uint16       // of SMTP hosts for which no route names one; 0 is 25
 	Captured  mail.Address // who gets all mail that would leave; zero if it leaves
 }

@@ -8,14 +8,15 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 )
 
 // Limits of the tables.
 const (
 	MaxRoutes   = 10000
-	MaxPatterns = 20000 // of all routes
-	MaxHosts    = 20    // of one route
+	MaxPatterns = 20000          // of all routes
+	MaxHosts    = hosts.MaxHosts // of one route
 	MaxNetworks = 256
 	MaxName     = 64  // octets of the name of a route
 	MaxText     = 300 // octets of what a reject route says

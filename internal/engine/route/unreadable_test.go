@@ -89,7 +89,7 @@ func TestUnreadableRouteIsSetAnew(t *testing.T) {
 	h.damaged(`UPDATE route_route SET hosts = '' WHERE name = 'bad'`)
 	bad, err := h.Lookup("bad")
 	h.must(err)
-	bad.Hosts = hosts("bad.example:26")
+	bad.Hosts = parseHosts("bad.example:26")
 	made, err := h.SetRoute(t.Context(), bad)
 	if err != nil || made.Unreadable != "" {
 		t.Fatalf("%+v, %v", made, err)

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"yubin/internal/dns"
 	"yubin/internal/mail"
 )
 
@@ -119,66 +118,6 @@ func mayBeInClear(a mail.Answer, policy mail.TLSPolicy) bool {
 // ended meanwhile. Nothing was given to it.
 func isStale(a mail.Answer) bool {
 	return a.Phase == mail.PhaseMail && (a.Trouble == mail.Closed || a.Code == 421)
-}
-
-// routeFault is why no host can be tried, or one host less.
-type routeFault struct {
-	outcome  mail.Outcome
-	code     int
-	enhanced string
-	text     string
-	host     string
-}
-
-// mxFault says what follows from a lookup of exchangers that failed (RFC 5321
-// §5.1): only what the DNS says for certain is final.
-func mxFault(d mail.Domain, f dns.Failure) *routeFault {
-	switch {
-	case f == dns.NXDomain:
-		return &routeFault{mail.Failed, 0, "5.1.2", "the domain " + d.String() + " does not exist", ""}
-	case !f.Temporary():
-		return &routeFault{mail.Failed, 0, "5.4.4", "there is no way to " + d.String() + ": " + f.String(), ""}
-	}
-	return &routeFault{mail.Deferred, 0, "4.4.3", "the mail servers of " + d.String() + " could not be looked up: " + f.String(), ""}
-}
-
-// hostFault says what follows from a lookup of addresses that failed. A host
-// that the operator named is a mistake to repair; one that a domain names is
-// what the domain says.
-func hostFault(host string, f dns.Failure, named bool) *routeFault {
-	text := "the address of " + host + " could not be looked up: " + f.String()
-	if f.Temporary() {
-		return &routeFault{mail.Deferred, 0, "4.4.3", text, host}
-	}
-	if named {
-		return &routeFault{mail.Deferred, 0, "4.4.4", text, host}
-	}
-	return &routeFault{mail.Failed, 0, "5.4.4", text, host}
-}
-
-// Routes that end before any host.
-func nullMX(d mail.Domain) *routeFault { // RFC 7505 §4
-	return &routeFault{mail.Failed, 556, "5.1.10", "the domain " + d.String() + " takes no mail", ""}
-}
-
-func noExchanger(d mail.Domain) *routeFault {
-	return &routeFault{mail.Failed, 0, "5.4.4", "none of the mail servers that " + d.String() + " names can be used", ""}
-}
-
-func backToUs(d mail.Domain) *routeFault { // RFC 5321 §5.1
-	return &routeFault{mail.Failed, 0, "5.4.6", "mail for " + d.String() + " leads back to this server, which does not take it", ""}
-}
-
-func noProof(d mail.Domain) *routeFault { // RFC 8689 §4.2.1
-	return &routeFault{mail.Failed, 0, "5.7.10", "the message demands TLS, and nothing proves the mail servers of " + d.String(), ""}
-}
-
-func notTried() *routeFault {
-	return &routeFault{mail.Deferred, 0, "4.4.1", "not all hosts could be tried this time", ""}
-}
-
-func noHosts() *routeFault {
-	return &routeFault{mail.Deferred, 0, "4.3.5", "the route names no host", ""}
 }
 
 // withClass gives an enhanced status code the class that the outcome has.

@@ -3,7 +3,6 @@ package courier
 import (
 	"testing"
 
-	"yubin/internal/dns"
 	"yubin/internal/mail"
 )
 
@@ -119,30 +118,6 @@ func TestClassify(t *testing.T) {
 	} {
 		if got := classify(tt.answer, tt.demands); got != tt.want {
 			t.Errorf("%+v (demands TLS: %v): %+v, want %+v", tt.answer, tt.demands, got, tt.want)
-		}
-	}
-}
-
-// TestRouteFaults: only what the DNS says for certain is final.
-func TestRouteFaults(t *testing.T) {
-	for f := dns.NXDomain; f <= dns.Canceled; f++ {
-		mx, host, named := mxFault("example.org", f), hostFault("mx.example.org", f, false), hostFault("mx.example.org", f, true)
-		want := mail.Failed
-		if f.Temporary() {
-			want = mail.Deferred
-		}
-		if mx.outcome != want || host.outcome != want || named.outcome != mail.Deferred {
-			t.Errorf("%v: %v, %v, %v", f, mx.outcome, host.outcome, named.outcome)
-		}
-		for _, fault := range []*routeFault{mx, host, named} {
-			if fault.enhanced != withClass(fault.enhanced, fault.outcome) || fault.text == "" {
-				t.Errorf("%v: %+v", f, fault)
-			}
-		}
-	}
-	for _, fault := range []*routeFault{nullMX("x"), noExchanger("x"), backToUs("x"), noProof("x"), noHosts(), notTried()} {
-		if fault.enhanced != withClass(fault.enhanced, fault.outcome) {
-			t.Errorf("%+v", fault)
 		}
 	}
 }

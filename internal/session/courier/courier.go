@@ -1,6 +1,6 @@
 // Package courier makes one attempt to carry one message to recipients of one
-// next hop: it finds the hosts (RFC 5321 §5.1), connects, and tries them in
-// order until every recipient has an outcome or no host is left.
+// next hop: it connects to the hosts that engine/hosts finds (RFC 5321 §5.1), in
+// their order, until every recipient has an outcome or no host is left.
 //
 // Invariants:
 //   - A definite answer is never asked for twice: whoever was taken or refused
@@ -24,34 +24,15 @@ import (
 	"net/netip"
 	"time"
 
-	"yubin/internal/dns"
+	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
 )
 
-// Limits of one attempt.
-const (
-	// MaxHosts is how many hosts of one next hop are looked up.
-	MaxHosts = 20
-	// MaxAddresses is how many addresses are connected to.
-	MaxAddresses = 10
-	// MaxSessions is how many sessions are begun: a host that can be reached and
-	// then fails costs minutes.
-	MaxSessions = 5
-)
-
-// Ports that are used when the next hop names none.
-const (
-	PortSMTP = 25
-	PortLMTP = 24 // RFC 2033 §5 forbids 25
-)
-
-// Resolver is the part of dns.Resolver that is asked.
-type Resolver interface {
-	MX(ctx context.Context, d mail.Domain) (dns.Answer[dns.MX], error)
-	Addresses(ctx context.Context, host dns.Name) (dns.Answer[netip.Addr], error)
-}
+// MaxSessions is how many sessions one attempt begins: a host that can be reached
+// and then fails costs minutes. See hosts for the limits of hosts and addresses.
+const MaxSessions = 5
 
 // Dialer makes connections: netx.Dialer does. From may be invalid.
 type Dialer interface {
@@ -67,25 +48,23 @@ type Conversation interface {
 	Quit(ctx context.Context)
 }
 
-// Ourselves knows by which names and addresses mail would come back to us (RFC
-// 5321 §5.1). Whoever lets strangers send mail should count loopback addresses
-// in: their domains may have an MX there.
-type Ourselves interface {
-	IsOurName(host dns.Name) bool
-	IsOurAddress(addr netip.AddrPort) bool
+// source is our own address for a connection to addr; it may be invalid.
+func source(hop mail.NextHop, addr netip.Addr) netip.Addr {
+	if addr.Is4() {
+		return hop.SourceIPv4
+	}
+	return hop.SourceIPv6
 }
 
 // Config is what a Courier is made of. All fields must be set but Log and Idle.
 type Config struct {
-	Name      mail.Domain // what we call ourselves
-	Resolver  Resolver
-	Dialer    Dialer
-	Converse  func(*netx.Conn) Conversation
-	Ourselves Ourselves
-	Shuffle   func(n int, swap func(i, j int)) // of math/rand
-	Now       func() time.Time
-	Log       *slog.Logger
-	Idle      IdleLimits // zero fields are the defaults
+	Name     mail.Domain // what we call ourselves
+	Finder   *hosts.Finder
+	Dialer   Dialer
+	Converse func(*netx.Conn) Conversation
+	Now      func() time.Time
+	Log      *slog.Logger
+	Idle     IdleLimits // zero fields are the defaults
 }
 
 // Courier carries. Safe for concurrent use.

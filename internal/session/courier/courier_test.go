@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 )
 
@@ -409,7 +410,7 @@ func TestAttemptIsBounded(t *testing.T) {
 		}
 		w.dialed, w.hosts = nil, map[string][]string{}
 		r = w.courier(IdleLimits{}).Carry(t.Context(), mx("many.example"), post("b"))[0]
-		if r.Outcome != mail.Deferred || len(w.dialed) != MaxAddresses {
+		if r.Outcome != mail.Deferred || len(w.dialed) != hosts.MaxAddresses {
 			t.Errorf("%d dialed, %s", len(w.dialed), tell(r))
 		}
 	})
@@ -419,13 +420,13 @@ func TestAttemptIsBounded(t *testing.T) {
 func TestHostsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		for i := range MaxHosts + 1 {
+		for i := range hosts.MaxHosts + 1 {
 			if err := w.dns.Add(fmt.Sprintf("void.example. MX %d void%d.example.", i, i)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		r := w.courier(IdleLimits{}).Carry(t.Context(), mx("void.example"), post("b"))[0]
-		if lookups := len(w.dns.Lookups()); r.Outcome != mail.Deferred || lookups != 1+2*MaxHosts {
+		if lookups := len(w.dns.Lookups()); r.Outcome != mail.Deferred || lookups != 1+2*hosts.MaxHosts {
 			t.Errorf("%d lookups, %s", lookups, tell(r))
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 	"yubin/internal/session/smtpc"
 	"yubin/internal/testkit/dnstest"
@@ -151,7 +152,7 @@ func (w *world) IsOurAddress(a netip.AddrPort) bool {
 func (w *world) courier(limits IdleLimits) *Courier {
 	random := rand.New(rand.NewPCG(1, 2))
 	return New(Config{
-		Name: "client.example", Resolver: w.dns, Dialer: w, Ourselves: w, Shuffle: random.Shuffle, Now: time.Now, Idle: limits,
+		Name: "client.example", Finder: &hosts.Finder{Resolver: w.dns, Ourselves: w, Shuffle: random.Shuffle}, Dialer: w, Now: time.Now, Idle: limits,
 		Converse: func(c *netx.Conn) Conversation {
 			return smtpc.New(c, smtpc.Config{TLS: &tls.Config{RootCAs: cert.Client("", 0).RootCAs}, Now: time.Now})
 		},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 	"yubin/internal/world/netx"
 )
@@ -16,7 +17,6 @@ type run struct {
 	c          *Courier
 	hop        mail.NextHop
 	t          mail.Transaction // its body type and UTF8 as they must be, see lighten
-	policy     mail.TLSPolicy
 	demandsTLS bool
 
 	results              []mail.Result
@@ -33,7 +33,7 @@ type run struct {
 
 func newRun(c *Courier, hop mail.NextHop, t mail.Transaction) *run {
 	r := &run{
-		c: c, hop: hop, t: t, policy: hop.TLS,
+		c: c, hop: hop, t: t,
 		// A report is not lost for the sake of TLS (RFC 8689 §5).
 		demandsTLS: t.RequireTLS && !t.ReversePath.IsNull(),
 		results:    make([]mail.Result, len(t.Recipients)),
@@ -42,21 +42,15 @@ func newRun(c *Courier, hop mail.NextHop, t mail.Transaction) *run {
 	for i := range t.Recipients {
 		r.pending = append(r.pending, i)
 	}
-	if r.demandsTLS || hop.Auth != nil && hop.TLS == mail.TLSOpportunistic {
-		r.policy = mail.TLSVerified
-	}
 	return r
 }
 
 // carry tries the hosts until nobody is left to carry for.
 func (r *run) carry(ctx context.Context) {
-	tiers, fault := r.c.tiers(ctx, r.hop, r.demandsTLS)
-	if fault != nil {
-		r.route(ctx, fault)
-	}
-	for _, t := range tiers {
-		if r.cut = t.over || !r.goesOn(ctx); r.cut || !r.tier(ctx, t) {
-			break
+	search := r.c.cfg.Finder.Find(ctx, r.hop, r.demandsTLS)
+	for !r.cut && !search.Done() {
+		if r.cut = !r.goesOn(ctx); !r.cut {
+			r.tier(ctx, search.Next(ctx))
 		}
 	}
 	r.conclude(ctx)
@@ -64,43 +58,35 @@ func (r *run) carry(ctx context.Context) {
 
 // goesOn reports whether there is anything left to do, and may be done.
 func (r *run) goesOn(ctx context.Context) bool {
-	return len(r.pending) > 0 && !r.stopped && ctx.Err() == nil && r.dials < MaxAddresses && r.faults < MaxSessions
+	return len(r.pending) > 0 && !r.stopped && ctx.Err() == nil && r.dials < hosts.MaxAddresses && r.faults < MaxSessions
 }
 
-// tier tries all addresses of one tier. It returns false if no further one may
-// be tried, as we are in this one.
-func (r *run) tier(ctx context.Context, t tier) bool {
-	candidates, faults, us := r.c.addresses(ctx, t)
-	if us {
-		if len(r.results[r.pending[0]].Attempts) == 0 {
-			r.route(ctx, backToUs(r.hop.Domain))
-		}
-		return false
-	}
-	for _, f := range faults {
+// tier tries all addresses of one tier.
+func (r *run) tier(ctx context.Context, t hosts.Tier) {
+	for _, f := range t.Faults() {
 		r.route(ctx, f)
 	}
+	candidates := t.Candidates()
 	// A session that is there already is the quickest way, and was the best
 	// that could be had moments ago.
-	slices.SortStableFunc(candidates, func(a, b candidate) int { return r.cost(a) - r.cost(b) })
+	slices.SortStableFunc(candidates, func(a, b hosts.Candidate) int { return r.cost(a) - r.cost(b) })
 	for _, to := range candidates {
 		if r.cut = !r.goesOn(ctx); r.cut {
-			return false
+			return
 		}
 		r.host(ctx, to)
 	}
-	return true
 }
 
-func (r *run) cost(to candidate) int {
+func (r *run) cost(to hosts.Candidate) int {
 	if r.c.idle.has(r.key(to)) {
 		return 0
 	}
 	return 1
 }
 
-func (r *run) key(to candidate) key {
-	k := key{addr: to.addr, from: source(r.hop, to.addr.Addr()), host: to.host, policy: r.policy,
+func (r *run) key(to hosts.Candidate) key {
+	k := key{addr: to.Addr, from: source(r.hop, to.Addr.Addr()), host: to.Host, policy: to.TLS,
 		implicit: r.hop.ImplicitTLS, lmtp: r.hop.Kind == mail.HopLMTP}
 	if r.hop.Auth != nil {
 		k.auth = *r.hop.Auth
@@ -110,7 +96,7 @@ func (r *run) key(to candidate) key {
 
 // host tries one address for all who are pending, by as many sessions as its
 // limits ask for. Who is not settled is pending for the next.
-func (r *run) host(ctx context.Context, to candidate) {
+func (r *run) host(ctx context.Context, to hosts.Candidate) {
 	for len(r.pending) > 0 && !r.stopped && ctx.Err() == nil {
 		s := r.session(ctx, to)
 		if s == nil {
@@ -128,12 +114,12 @@ func (r *run) host(ctx context.Context, to candidate) {
 
 // session returns an idle session or a new one; nil if there can be none, which
 // is then recorded.
-func (r *run) session(ctx context.Context, to candidate) *session {
+func (r *run) session(ctx context.Context, to hosts.Candidate) *session {
 	if s := r.c.idle.take(r.key(to)); s != nil {
 		return s
 	}
-	s, fault := r.open(ctx, to, r.policy)
-	if s == nil && mayBeInClear(fault, r.policy) && !r.hop.ImplicitTLS {
+	s, fault := r.open(ctx, to, to.TLS)
+	if s == nil && mayBeInClear(fault, to.TLS) {
 		s, fault = r.open(ctx, to, mail.TLSNone)
 	}
 	if s == nil && fault.Phase != mail.PhaseConnect {
@@ -143,26 +129,26 @@ func (r *run) session(ctx context.Context, to candidate) *session {
 }
 
 // open makes a new session.
-func (r *run) open(ctx context.Context, to candidate, policy mail.TLSPolicy) (*session, mail.Answer) {
+func (r *run) open(ctx context.Context, to hosts.Candidate, policy mail.TLSPolicy) (*session, mail.Answer) {
 	at := r.c.cfg.Now()
 	r.dials++
-	conn, err := r.c.cfg.Dialer.Dial(ctx, to.addr, source(r.hop, to.addr.Addr()))
+	conn, err := r.c.cfg.Dialer.Dial(ctx, to.Addr, source(r.hop, to.Addr.Addr()))
 	if err != nil {
 		fault := connectFault(ctx, err)
-		r.recordAll(fault, r.attempt(to.host, to.addr, at, mail.Connection{}))
+		r.recordAll(fault, r.attempt(to.Host, to.Addr, at, mail.Connection{}))
 		return nil, fault
 	}
 	s := &session{Conversation: r.c.cfg.Converse(conn), key: r.key(to), began: at}
 	fault, ok := s.Open(ctx, mail.Opening{
-		Name: r.c.cfg.Name, Host: to.host, LMTP: r.hop.Kind == mail.HopLMTP,
+		Name: r.c.cfg.Name, Host: to.Host, LMTP: r.hop.Kind == mail.HopLMTP,
 		TLS: policy, ImplicitTLS: r.hop.ImplicitTLS, Auth: r.hop.Auth,
 	})
 	if ok {
 		return s, mail.Answer{}
 	}
-	a := r.attempt(to.host, to.addr, at, s.Connection())
+	a := r.attempt(to.Host, to.Addr, at, s.Connection())
 	s.Quit(ctx)
-	if mayBeInClear(fault, policy) && !r.hop.ImplicitTLS {
+	if mayBeInClear(fault, policy) {
 		r.note(fault, a)
 	} else {
 		r.recordAll(fault, a)
@@ -304,16 +290,16 @@ func (r *run) note(ans mail.Answer, a mail.Attempt) {
 }
 
 // route records that a host, or all of them, could not be found.
-func (r *run) route(ctx context.Context, f *routeFault) {
+func (r *run) route(ctx context.Context, f *hosts.Fault) {
 	if ctx.Err() != nil {
-		f = &routeFault{mail.Deferred, 0, "4.3.2", "given up", f.host}
+		f = hosts.GivenUp(f.Host)
 	}
 	for _, i := range r.pending {
 		r.add(i, mail.Attempt{
-			At: r.c.cfg.Now(), Host: f.host, Phase: mail.PhaseRoute, Code: f.code, Enhanced: f.enhanced, Text: f.text,
-			Ours: true, Outcome: f.outcome,
+			At: r.c.cfg.Now(), Host: f.Host, Phase: mail.PhaseRoute, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text,
+			Ours: true, Outcome: f.Outcome,
 		})
-		r.hope[i] = r.hope[i] || f.outcome == mail.Deferred
+		r.hope[i] = r.hope[i] || f.Outcome == mail.Deferred
 	}
 }
 
@@ -321,7 +307,7 @@ func (r *run) route(ctx context.Context, f *routeFault) {
 func (r *run) conclude(ctx context.Context) {
 	r.pending = slices.DeleteFunc(r.pending, func(i int) bool { return r.results[i].Outcome != 0 })
 	if r.cut || r.stopped {
-		r.route(ctx, notTried())
+		r.route(ctx, hosts.NotTried())
 	}
 	for _, i := range r.pending {
 		r.results[i].Outcome = mail.Failed

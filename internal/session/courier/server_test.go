@@ -17,6 +17,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/hosts"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
@@ -140,9 +141,10 @@ func (nobody) IsOurAddress(netip.AddrPort) bool { return false }
 // realCourier is a courier on the real network, with a zone on loopback.
 func realCourier(t *testing.T) *Courier {
 	c := New(Config{
-		Name:     "client.example",
-		Resolver: dnstest.NewFake("example.net. MX 10 mx1.example.net.\nmx1.example.net. A 127.0.0.1\n"),
-		Dialer:   netx.Dialer{}, Ourselves: nobody{}, Shuffle: rand.Shuffle, Now: time.Now,
+		Name: "client.example",
+		Finder: &hosts.Finder{Resolver: dnstest.NewFake("example.net. MX 10 mx1.example.net.\nmx1.example.net. A 127.0.0.1\n"),
+			Ourselves: nobody{}, Shuffle: rand.Shuffle},
+		Dialer: netx.Dialer{}, Now: time.Now,
 		Converse: func(c *netx.Conn) Conversation {
 			return smtpc.New(c, smtpc.Config{TLS: &tls.Config{RootCAs: cert.Client("", 0).RootCAs}, Now: time.Now})
 		},
