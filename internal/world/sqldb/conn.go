@@ -205,7 +205,7 @@ func (c *conn) one(query string) ([]any, error) {
 	}
 	row := make([]any, s.columns)
 	for i := range row {
-		row[i] = s.value(i).any()
+		row[i] = s.value(i).Arg()
 	}
 	return row, nil
 }

@@ -88,10 +88,10 @@ func (k lockKey) compare(l lockKey) int {
 func plain(part any) any {
 	v, err := valueOf(part)
 	switch {
-	case err != nil || v.kind == float:
+	case err != nil || v.Kind == Real:
 		return fmt.Sprint(part)
-	case v.kind == integer:
-		return v.n
+	case v.Kind == Int:
+		return v.Int
 	}
-	return string(v.octets)
+	return string(v.Octets)
 }

@@ -42,7 +42,7 @@ type Rows struct {
 type result interface {
 	step() (bool, error) // to the next row, if there is one
 	width() int
-	value(column int) value
+	value(column int) Value
 	end()
 }
 
@@ -167,7 +167,7 @@ func (t *Tx) answer() error {
 // kept are the rows of a result that was read to its end.
 type kept struct {
 	columns int
-	values  []value // of all rows, one after another
+	values  []Value // of all rows, one after another
 	row     int     // the current one, counted from 1
 }
 
@@ -177,7 +177,7 @@ func keep(r *Rows) (*kept, error) {
 	for r.Next() {
 		for i := range k.columns {
 			v := r.from.value(i)
-			v.octets = append([]byte(nil), v.octets...)
+			v.Octets = append([]byte(nil), v.Octets...)
 			k.values = append(k.values, v)
 		}
 	}
@@ -192,6 +192,6 @@ func (k *kept) step() (bool, error) {
 
 func (k *kept) width() int { return k.columns }
 
-func (k *kept) value(column int) value { return k.values[(k.row-1)*k.columns+column] }
+func (k *kept) value(column int) Value { return k.values[(k.row-1)*k.columns+column] }
 
 func (k *kept) end() {}

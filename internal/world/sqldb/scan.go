@@ -10,7 +10,7 @@ import (
 type Borrowed []byte
 
 // assign puts a column's value into *dest.
-func assign(dest any, v value) error {
+func assign(dest any, v Value) error {
 	switch d := dest.(type) {
 	case *int64:
 		return assignInt(d, v)
@@ -26,7 +26,7 @@ func assign(dest any, v value) error {
 	case *Borrowed:
 		return assignBorrowed(d, v)
 	case *Value:
-		*d = v.value()
+		*d = v
 		return nil
 	case *bool:
 		var n int64
@@ -42,7 +42,7 @@ func assign(dest any, v value) error {
 }
 
 // assignTo is assign for types made from the basic ones.
-func assignTo(d reflect.Value, v value) error {
+func assignTo(d reflect.Value, v Value) error {
 	switch d.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		var n int64
@@ -66,51 +66,51 @@ func assignTo(d reflect.Value, v value) error {
 		d.SetString(s)
 		return err
 	case reflect.Float64:
-		if v.kind != float {
+		if v.Kind != Real {
 			return mismatch(v, "a float")
 		}
-		d.SetFloat(v.f)
+		d.SetFloat(v.Real)
 		return nil
 	}
 	return fmt.Errorf("target type %s cannot be scanned into", d.Type())
 }
 
-func assignInt(d *int64, v value) error {
-	switch v.kind {
-	case integer, null:
-		*d = v.n
+func assignInt(d *int64, v Value) error {
+	switch v.Kind {
+	case Int, Null:
+		*d = v.Int
 		return nil
 	}
 	return mismatch(v, "an integer")
 }
 
-func assignString(d *string, v value) error {
-	switch v.kind {
-	case text, octets, null:
-		*d = string(v.octets)
+func assignString(d *string, v Value) error {
+	switch v.Kind {
+	case Text, Octets, Null:
+		*d = string(v.Octets)
 		return nil
 	}
 	return mismatch(v, "text")
 }
 
-func assignBytes(d *[]byte, v value) error {
-	switch v.kind {
-	case text, octets, null:
-		*d = append([]byte(nil), v.octets...)
+func assignBytes(d *[]byte, v Value) error {
+	switch v.Kind {
+	case Text, Octets, Null:
+		*d = append([]byte(nil), v.Octets...)
 		return nil
 	}
 	return mismatch(v, "octets")
 }
 
-func assignBorrowed(d *Borrowed, v value) error {
-	switch v.kind {
-	case text, octets, null:
-		*d = v.octets
+func assignBorrowed(d *Borrowed, v Value) error {
+	switch v.Kind {
+	case Text, Octets, Null:
+		*d = v.Octets
 		return nil
 	}
 	return mismatch(v, "octets")
 }
 
-func mismatch(v value, want string) error {
-	return fmt.Errorf("value is %v, not %s", v.kind, want)
+func mismatch(v Value, want string) error {
+	return fmt.Errorf("value is %v, not %s", v.Kind, want)
 }

@@ -116,24 +116,24 @@ func (s *stmt) bind(args []any) error {
 	return nil
 }
 
-func (s *stmt) bindOne(i int32, v value) error {
+func (s *stmt) bindOne(i int32, v Value) error {
 	tls, rc := s.conn.tls, int32(0)
-	switch v.kind {
-	case null:
+	switch v.Kind {
+	case Null:
 		rc = sqlite3.Xsqlite3_bind_null(tls, s.engine, i)
-	case integer:
-		rc = sqlite3.Xsqlite3_bind_int64(tls, s.engine, i, sqlite3.Tsqlite_int64(v.n))
-	case float:
-		rc = sqlite3.Xsqlite3_bind_double(tls, s.engine, i, v.f)
+	case Int:
+		rc = sqlite3.Xsqlite3_bind_int64(tls, s.engine, i, sqlite3.Tsqlite_int64(v.Int))
+	case Real:
+		rc = sqlite3.Xsqlite3_bind_double(tls, s.engine, i, v.Real)
 	default:
-		p, err := s.args.keep(tls, v.octets)
+		p, err := s.args.keep(tls, v.Octets)
 		if err != nil {
 			return err
 		}
-		if v.kind == text {
-			rc = sqlite3.Xsqlite3_bind_text(tls, s.engine, i, p, int32(len(v.octets)), 0)
+		if v.Kind == Text {
+			rc = sqlite3.Xsqlite3_bind_text(tls, s.engine, i, p, int32(len(v.Octets)), 0)
 		} else {
-			rc = sqlite3.Xsqlite3_bind_blob(tls, s.engine, i, p, int32(len(v.octets)), 0)
+			rc = sqlite3.Xsqlite3_bind_blob(tls, s.engine, i, p, int32(len(v.Octets)), 0)
 		}
 	}
 	return s.conn.failed(rc)
@@ -141,18 +141,18 @@ func (s *stmt) bindOne(i int32, v value) error {
 
 // value is a column of the row that the statement stands on; its octets are the
 // engine's until the next step.
-func (s *stmt) value(i int) value {
+func (s *stmt) value(i int) Value {
 	tls, col := s.conn.tls, int32(i)
-	var v value
+	var v Value
 	switch sqlite3.Xsqlite3_column_type(tls, s.engine, col) {
 	case sqlite3.SQLITE_INTEGER:
-		v.kind, v.n = integer, int64(sqlite3.Xsqlite3_column_int64(tls, s.engine, col))
+		v.Kind, v.Int = Int, int64(sqlite3.Xsqlite3_column_int64(tls, s.engine, col))
 	case sqlite3.SQLITE_FLOAT:
-		v.kind, v.f = float, sqlite3.Xsqlite3_column_double(tls, s.engine, col)
+		v.Kind, v.Real = Real, sqlite3.Xsqlite3_column_double(tls, s.engine, col)
 	case sqlite3.SQLITE_TEXT:
-		v.kind, v.octets = text, s.octets(col)
+		v.Kind, v.Octets = Text, s.octets(col)
 	case sqlite3.SQLITE_BLOB:
-		v.kind, v.octets = octets, s.octets(col)
+		v.Kind, v.Octets = Octets, s.octets(col)
 	}
 	return v
 }

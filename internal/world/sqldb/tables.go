@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"yubin/internal/mail"
-
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Kind is what a value of the database is.
@@ -27,8 +25,9 @@ func (k Kind) String() string {
 	return [...]string{"nothing", "int", "text", "blob", "real"}[min(k, Real)]
 }
 
-// Value is a target of Rows.Scan for a column of any kind: the value as it stands
-// there. Its octets, of text too, are the database's, and gone with the next row.
+// Value is an argument as the databases take it, or a column as they give it. It is
+// a target of Rows.Scan for a column of any kind; its octets, of text too, are then
+// the database's, not to be changed, and gone with the next row.
 type Value struct {
 	Kind   Kind
 	Int    int64
@@ -52,20 +51,6 @@ func (v Value) Arg() any {
 		return v.Octets
 	}
 	return nil
-}
-
-func (c cell) value() Value {
-	switch c.kind {
-	case sqlite3.SQLITE_INTEGER:
-		return Value{Kind: Int, Int: c.n}
-	case sqlite3.SQLITE_FLOAT:
-		return Value{Kind: Real, Real: c.f}
-	case sqlite3.SQLITE_TEXT:
-		return Value{Kind: Text, Octets: c.octets}
-	case sqlite3.SQLITE_BLOB:
-		return Value{Kind: Octets, Octets: c.octets}
-	}
-	return Value{}
 }
 
 // Schema is the tables of one engine: the steps that Migrate takes.
