@@ -37,10 +37,12 @@ type warner struct {
 	now   func() time.Time
 	log   *slog.Logger
 	poked chan struct{}
+	aside sqldb.Aside // rows that cannot be read
 }
 
 func newWarner(s *Store, cfg config.Config, d Deps) *warner {
-	return &warner{s: s, host: cfg.Hostname, now: d.Now, log: d.Log, poked: make(chan struct{}, 1)}
+	return &warner{s: s, host: cfg.Hostname, now: d.Now, log: d.Log, poked: make(chan struct{}, 1),
+		aside: sqldb.Aside{Log: d.Log}}
 }
 
 // poke says that somebody is owed a warning.
@@ -68,17 +70,19 @@ func (w *warner) run(ctx context.Context) {
 	}
 }
 
-// pay writes all that are owed.
+// pay writes all that are owed. What an account has that cannot be read keeps no
+// other from its own.
 func (w *warner) pay(ctx context.Context) error {
-	for {
-		owed, err := w.s.mail.Warnings(ctx)
+	for after := mail.AccountID(0); ; {
+		owed, err := w.s.mail.Warnings(ctx, after)
 		if err != nil || len(owed) == 0 {
 			return err
 		}
 		for _, o := range owed {
-			if err := w.write(ctx, o); err != nil {
+			if err := w.write(ctx, o); err != nil && !w.aside.Takes(err) {
 				return err
 			}
+			after = o.Account
 		}
 	}
 }

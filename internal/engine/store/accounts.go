@@ -47,7 +47,7 @@ func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
 // that removes the account. Run removes the rows and octets; nothing of it can
 // be restored.
 func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
-	boxes, err := loadMailboxRows(tx, id, nil)
+	boxes, _, err := loadMailboxRows(tx, id) // Those that cannot be read go too.
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"yubin/internal/mail"
@@ -28,10 +29,11 @@ type checker struct {
 	ctx    context.Context
 	deep   bool
 	report func(string)
+	told   map[string]bool // of rows that cannot be read
 }
 
 func (s *Store) check(ctx context.Context, report func(string), deep bool) error {
-	c := &checker{s, ctx, deep, report}
+	c := &checker{s: s, ctx: ctx, deep: deep, report: report, told: map[string]bool{}}
 	for _, step := range []func() error{c.tables, c.accounts, c.threads, c.strays, c.emails, c.blobs, c.views} {
 		if err := step(); err != nil {
 			return err
@@ -88,6 +90,9 @@ func (c *checker) accounts() error {
 		if err := c.run(accountRules(), account); err != nil {
 			return err
 		}
+		if err := c.names(account); err != nil {
+			return err
+		}
 		for box := mail.MailboxID(0); ; {
 			err := c.one(&box, `SELECT min(mailbox) FROM tally WHERE account = $1 AND mailbox > $2`, account, box)
 			if err != nil {
@@ -96,11 +101,51 @@ func (c *checker) accounts() error {
 			if box == 0 {
 				break
 			}
-			if err := c.mailbox(account, box); err != nil {
+			err = sqldb.Named(boxRow(account, box), c.mailbox(account, box))
+			if err != nil && !c.unreadable(err) {
 				return err
 			}
 		}
 	}
+}
+
+// names checks that the mailboxes of an account and what it is subscribed to can be
+// read and have names.
+func (c *checker) names(account mail.AccountID) error {
+	return c.s.db.Read(c.ctx, func(tx *sqldb.Tx) error {
+		list, bad, err := loadMailboxRows(tx, account)
+		if err != nil {
+			return err
+		}
+		for _, m := range list {
+			c.unreadable(bad[m.ID])
+		}
+		for _, table := range []string{"subscription", "retired"} {
+			err := eachName(tx, account, table, func(name mail.MailboxName, bad error) {
+				if name != "" || table != "retired" { // See foldRetired.
+					c.unreadable(bad)
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// unreadable says whether err is about a row that cannot be read, and reports that,
+// once.
+func (c *checker) unreadable(err error) bool {
+	var u *sqldb.Unreadable
+	if !errors.As(err, &u) {
+		return false
+	}
+	if !c.told[u.Row] {
+		c.told[u.Row] = true
+		c.problem("%v", u)
+	}
+	return true
 }
 
 // one reads one value.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -71,25 +72,33 @@ func (s *Store) freeKeywords(ctx context.Context, id mail.MailboxID) (freed bool
 }
 
 // eachExpunged calls fn with all that can be restored, in slices; only the
-// mailbox and the words are read.
+// mailbox and the words are read. Where the words cannot be, they may be any.
 func (s *Store) eachExpunged(ctx context.Context, fn func(expunged)) error {
 	var last expunged
 	for more := true; more; {
+		from := last
 		err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
 			rows, err := tx.Query(`SELECT at, email, mailbox, keywords FROM expunged WHERE (at, email) > ($1, $2)
-				ORDER BY at, email LIMIT $3`, last.at, int64(last.email), maxSlice)
+				ORDER BY at, email LIMIT $3`, from.at, int64(from.email), maxSlice)
 			if err != nil {
 				return err
 			}
 			defer rows.Close()
 			n := 0
 			for ; rows.Next(); n++ {
-				if err := rows.Scan(&last.at, &last.email, &last.mailbox, &last.words); err != nil {
+				var x expunged
+				err := rows.Scan(&x.at, &x.email, &x.mailbox, &x.words)
+				if s.aside.Takes(sqldb.Named(fmt.Sprintf("expunged email %d", x.email), err)) {
+					x.words = allWords()
+				} else if err != nil {
 					return err
 				}
-				fn(last)
+				if x.email != 0 {
+					last = x
+				}
+				fn(x)
 			}
-			more = n == maxSlice
+			more = n == maxSlice && last != from
 			return rows.Err()
 		})
 		if err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -83,6 +84,9 @@ func wordsOf(numbers ...int) words {
 	}
 	return words(b)
 }
+
+// allWords are all numbers.
+func allWords() words { return words(bytes.Repeat([]byte{0xff}, MaxBoxKeywords/8)) }
 
 // names are the keywords of a mailbox at one moment, by number: "" is free. They
 // never change.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,13 +73,21 @@ func loadMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID) (Mailb
 	if err == sqldb.ErrNoRows {
 		return Mailbox{}, errNoMailbox()
 	}
-	for above := m.Parent; err == nil && above != 0; {
+	for above, levels := m.Parent, 1; err == nil && above != 0 && levels <= mail.MaxMailboxDepth; levels++ {
 		var label mail.MailboxName
 		err = tx.QueryRow(`SELECT parent, label FROM mailbox WHERE id = $1`, above).Scan(&above, &label)
 		m.Name = label + mail.MailboxSeparator + m.Name
 	}
-	if err != nil {
+	if err != nil && err != sqldb.ErrNoRows {
 		return Mailbox{}, err
+	}
+	if err == nil {
+		err = checkName(m.Name)
+	} else {
+		err = errors.New("what it is below is not there")
+	}
+	if err != nil {
+		return Mailbox{}, unreadableBox(account, id, err)
 	}
 	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM subscription WHERE account = $1 AND name = $2)`, account, m.Name).
 		Scan(&m.Subscribed)
@@ -86,18 +95,18 @@ func loadMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID) (Mailb
 }
 
 func loadMailboxes(tx *sqldb.Tx, account mail.AccountID, aside *sqldb.Aside) ([]Mailbox, error) {
-	subscribed, err := loadSubscriptions(tx, account)
+	subscribed, err := loadSubscriptions(tx, account, aside)
 	if err != nil {
 		return nil, err
 	}
-	list, err := loadMailboxRows(tx, account, aside)
+	list, bad, err := loadMailboxRows(tx, account)
 	if err != nil {
 		return nil, err
 	}
 	if len(list) == 0 {
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
-	nameMailboxes(list)
+	list = slices.DeleteFunc(list, func(m Mailbox) bool { return aside.Takes(bad[m.ID]) })
 	for i := range list {
 		_, list[i].Subscribed = slices.BinarySearch(subscribed, list[i].Name)
 	}
@@ -105,53 +114,88 @@ func loadMailboxes(tx *sqldb.Tx, account mail.AccountID, aside *sqldb.Aside) ([]
 	return list, nil
 }
 
-// loadMailboxRows reads the rows; Name is only the label yet. Those that cannot be
-// read go to aside; if that is nil, they are an error.
-func loadMailboxRows(tx *sqldb.Tx, account mail.AccountID, aside *sqldb.Aside) ([]Mailbox, error) {
+// loadMailboxRows reads the mailboxes of an account, without what is subscribed. bad
+// has an Unreadable for each that has a value that it cannot have, or has no name:
+// of those the list has what could be read, in the order of the columns.
+func loadMailboxRows(tx *sqldb.Tx, account mail.AccountID) (list []Mailbox, bad map[mail.MailboxID]error, err error) {
 	rows, err := tx.Query(`SELECT m.id, m.parent, m.label, m.role, t.uidvalidity, t.uidnext, t.recent, t.modseq,
 		t.messages, t.unseen, t.deleted, t.size
 		FROM tally t JOIN mailbox m ON m.id = t.mailbox WHERE t.account = $1 AND t.mailbox > 0`, account)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
-	var list []Mailbox
+	bad = make(map[mail.MailboxID]error)
 	for rows.Next() {
 		m := Mailbox{Account: account}
 		err := rows.Scan(&m.ID, &m.Parent, &m.Name, &m.Role, &m.UIDValidity, &m.UIDNext, &m.Recent, &m.ModSeq,
 			&m.Exists, &m.Unseen, &m.Deleted, &m.Size)
-		if aside != nil && aside.Takes(sqldb.Named(fmt.Sprintf("mailbox %d of account %d", m.ID, account), err)) {
-			continue
-		}
 		if err != nil {
-			return nil, err
+			bad[m.ID] = unreadableBox(account, m.ID, sqldb.Why(err))
 		}
 		list = append(list, m)
 	}
-	return list, rows.Err()
+	nameMailboxes(list, bad)
+	return list, bad, rows.Err()
 }
 
-// nameMailboxes makes full names of labels and finds who has children.
-func nameMailboxes(list []Mailbox) {
+// nameMailboxes makes full names of labels and finds who has children. Those that
+// get no name that a mailbox can have are noted in bad.
+func nameMailboxes(list []Mailbox, bad map[mail.MailboxID]error) {
 	at := make(map[mail.MailboxID]*Mailbox, len(list))
 	for i := range list {
 		at[list[i].ID] = &list[i]
 	}
-	named := make(map[mail.MailboxID]bool, len(list))
+	named := make(map[mail.MailboxID]bool, len(list)) // false while it is being done
 	var name func(m *Mailbox)
 	name = func(m *Mailbox) {
-		p := at[m.Parent]
-		if p == nil || named[m.ID] {
+		if _, begun := named[m.ID]; begun {
 			return
 		}
+		named[m.ID] = false
+		p := at[m.Parent]
+		if p != nil {
+			name(p)
+			p.HasChildren = true
+			m.Name = p.Name + mail.MailboxSeparator + m.Name
+		}
+		err := checkName(m.Name)
+		if m.Parent != 0 && (p == nil || !named[p.ID]) {
+			err, m.Name = errors.New("what it is below is not there, or below itself"), ""
+		}
+		if err != nil && bad[m.ID] == nil {
+			bad[m.ID] = unreadableBox(m.Account, m.ID, err)
+		}
 		named[m.ID] = true
-		name(p)
-		p.HasChildren = true
-		m.Name = p.Name + mail.MailboxSeparator + m.Name
 	}
 	for i := range list {
 		name(&list[i])
 	}
+}
+
+// checkName says what is wrong with a name out of the database.
+func checkName(name mail.MailboxName) error {
+	parsed, err := mail.ParseMailboxName(string(name))
+	if err == nil && parsed != name {
+		err = fmt.Errorf("its name %q is written otherwise", name)
+	}
+	return err
+}
+
+// unreadableBox is the error about a mailbox that cannot be read.
+func unreadableBox(account mail.AccountID, id mail.MailboxID, err error) error {
+	return unreadable(boxRow(account, id), err)
+}
+
+// unreadable is an error of our own about a row, whatever kind it has to who reads
+// such a value elsewhere.
+func unreadable(row string, err error) error {
+	return &mail.Error{Kind: mail.Internal, Text: "a row of the database cannot be read", Err: &sqldb.Unreadable{Row: row, Err: err}}
+}
+
+// boxRow is what an Unreadable calls a mailbox.
+func boxRow(account mail.AccountID, id mail.MailboxID) string {
+	return fmt.Sprintf("mailbox %d of account %d", id, account)
 }
 
 // compareNames sorts INBOX and what is below it first, then a parent before its
@@ -180,27 +224,40 @@ func sortKey(n mail.MailboxName) string {
 // outlive its mailbox (RFC 9051 §6.3.7).
 func (s *Store) Subscriptions(ctx context.Context, account mail.AccountID) (names []mail.MailboxName, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		names, err = loadSubscriptions(tx, account)
+		names, err = loadSubscriptions(tx, account, &s.aside)
 		return err
 	})
 	return names, err
 }
 
-func loadSubscriptions(tx *sqldb.Tx, account mail.AccountID) ([]mail.MailboxName, error) {
-	rows, err := tx.Query(`SELECT name FROM subscription WHERE account = $1 ORDER BY name`, account)
+func loadSubscriptions(tx *sqldb.Tx, account mail.AccountID, aside *sqldb.Aside) (names []mail.MailboxName, err error) {
+	return names, eachName(tx, account, "subscription", func(name mail.MailboxName, bad error) {
+		if !aside.Takes(bad) {
+			names = append(names, name)
+		}
+	})
+}
+
+// eachName calls fn with the names that a table has of an account, sorted; bad is an
+// Unreadable about those that are none.
+func eachName(tx *sqldb.Tx, account mail.AccountID, table string, fn func(name mail.MailboxName, bad error)) error {
+	rows, err := tx.Query(`SELECT name FROM `+table+` WHERE account = $1 ORDER BY name`, account)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var names []mail.MailboxName
 	for rows.Next() {
-		var n mail.MailboxName
-		if err := rows.Scan(&n); err != nil {
-			return nil, err
+		var name mail.MailboxName
+		err := sqldb.Why(rows.Scan(&name))
+		if err == nil {
+			err = checkName(name)
 		}
-		names = append(names, n)
+		if err != nil {
+			err = unreadable(fmt.Sprintf("%s %q of account %d", table, name, account), err)
+		}
+		fn(name, err)
 	}
-	return names, rows.Err()
+	return rows.Err()
 }
 
 // Subscribe adds name to the subscriptions, or takes it out. TooLarge if there

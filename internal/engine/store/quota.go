@@ -295,36 +295,37 @@ type Warning struct {
 	Usage   Usage
 }
 
-// Warnings lists those owed, at most MaxWarnings.
-func (s *Store) Warnings(ctx context.Context) (list []Warning, err error) {
-	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		if list, err = selectWarnings(tx); err != nil {
-			return err
-		}
-		for i := range list {
-			if list[i].Usage, err = s.usageIn(tx, list[i].Account); err != nil {
+// Warnings lists those owed to accounts behind one, by account, at most MaxWarnings.
+// Those of which something cannot be read are left out.
+func (s *Store) Warnings(ctx context.Context, after mail.AccountID) (list []Warning, err error) {
+	for more := true; more && len(list) == 0 && err == nil; {
+		err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
+			rows, err := tx.Query(`SELECT account, percent FROM warning WHERE account > $1 ORDER BY account LIMIT $2`, int64(after), MaxWarnings)
+			if err != nil {
 				return err
 			}
-		}
-		return nil
-	})
+			defer rows.Close()
+			read, from := 0, after
+			for ; rows.Next(); read++ {
+				var w Warning
+				err := rows.Scan(&w.Account, &w.Percent)
+				if err == nil {
+					w.Usage, err = s.usageIn(tx, w.Account)
+				}
+				after = max(after, w.Account)
+				if s.aside.Takes(sqldb.Named(fmt.Sprintf("warning or counters of account %d", w.Account), err)) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				list = append(list, w)
+			}
+			more = read == MaxWarnings && after > from
+			return rows.Err()
+		})
+	}
 	return list, err
-}
-
-func selectWarnings(tx *sqldb.Tx) (list []Warning, err error) {
-	rows, err := tx.Query(`SELECT account, percent FROM warning ORDER BY account LIMIT $1`, MaxWarnings)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var w Warning
-		if err := rows.Scan(&w.Account, &w.Percent); err != nil {
-			return nil, err
-		}
-		list = append(list, w)
-	}
-	return list, rows.Err()
 }
 
 // DropWarning forgets the warning that is owed to an account.

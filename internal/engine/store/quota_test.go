@@ -227,7 +227,7 @@ func TestQuotaWarnings(t *testing.T) {
 	at := func(messages int, warned int64) {
 		t.Helper()
 		fill(messages)
-		list, err := h.Warnings(ctx)
+		list, err := h.Warnings(ctx, 0)
 		h.must(err)
 		got := int64(0)
 		for _, w := range list {
@@ -278,7 +278,7 @@ func TestQuotaWarnings(t *testing.T) {
 		_, err := h.try(10, report)
 		h.must(err)
 	}
-	if list, err := h.Warnings(ctx); err != nil || len(list) != 0 {
+	if list, err := h.Warnings(ctx, 0); err != nil || len(list) != 0 {
 		t.Errorf("reports are warned of: %+v, %v", list, err)
 	}
 }
@@ -289,7 +289,7 @@ func TestQuotaGoesWithTheAccount(t *testing.T) {
 	_, err := h.try(100, h.inbox(1))
 	h.must(err)
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { return h.DeleteAccount(tx, 1) }))
-	if list, err := h.Warnings(ctx); err != nil || len(list) != 0 {
+	if list, err := h.Warnings(ctx, 0); err != nil || len(list) != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	wantKind(t, h.Room(ctx, 1, 0), mail.NotFound)

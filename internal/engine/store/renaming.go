@@ -39,7 +39,7 @@ func (s *Store) RenameMailbox(ctx context.Context, account mail.AccountID, from,
 	for range renamePlans {
 		var r renaming
 		err := s.db.Read(ctx, func(tx *sqldb.Tx) (err error) {
-			r, err = planRenaming(tx, account, from, to)
+			r, err = planRenaming(tx, account, from, to, &s.aside)
 			return err
 		})
 		if err != nil {
@@ -80,7 +80,7 @@ func (s *Store) renameSlice(ctx context.Context, op *sqldb.Slices, account mail.
 	err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
 		next = *r
 		if replan {
-			if next, err = planRenaming(tx, account, r.from, r.to); err != nil {
+			if next, err = planRenaming(tx, account, r.from, r.to, &s.aside); err != nil {
 				return err
 			}
 		}
@@ -122,8 +122,9 @@ type renaming struct {
 }
 
 // planRenaming checks that the names can be given, and finds what must be written
-// for single mailboxes.
-func planRenaming(tx *sqldb.Tx, account mail.AccountID, from, to mail.MailboxName) (renaming, error) {
+// for single mailboxes. One that cannot be read follows like the others, unless what
+// its names must be told apart by cannot be read.
+func planRenaming(tx *sqldb.Tx, account mail.AccountID, from, to mail.MailboxName, aside *sqldb.Aside) (renaming, error) {
 	r := renaming{from: from, to: to}
 	err := tx.QueryRow(`SELECT changed FROM naming WHERE account = $1`, account).Scan(&r.changed)
 	if err == sqldb.ErrNoRows {
@@ -144,21 +145,23 @@ func planRenaming(tx *sqldb.Tx, account mail.AccountID, from, to mail.MailboxNam
 	if err != nil {
 		return r, err
 	}
-	subscribed, err := loadSubscriptions(tx, account)
+	subscribed, err := loadSubscriptions(tx, account, aside)
 	if err != nil {
 		return r, err
 	}
-	boxes, err := loadMailboxRows(tx, account, nil)
+	boxes, bad, err := loadMailboxRows(tx, account)
 	if err != nil {
 		return r, err
 	}
-	nameMailboxes(boxes)
 	for _, m := range boxes {
 		if m.ID != r.id && !strings.HasPrefix(string(m.Name), string(from)+mail.MailboxSeparator) {
 			continue
 		}
+		if m.UIDValidity == 0 && bad[m.ID] != nil {
+			return r, bad[m.ID]
+		}
 		name := to + m.Name[len(from):]
-		if _, err := mail.ParseMailboxName(string(name)); err != nil {
+		if _, err := mail.ParseMailboxName(string(name)); err != nil && bad[m.ID] == nil {
 			return r, err
 		}
 		r.below = r.below || m.ID != r.id

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"math"
+
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -39,7 +41,8 @@ func (l *ledger) retire(name mail.MailboxName, v mail.UIDValidity, below bool) e
 	return err
 }
 
-// loadRetired reads what last needs of a name and of those below it.
+// loadRetired reads what last needs of a name and of those below it. A row that cannot
+// be read may have had any UIDVALIDITY.
 func loadRetired(tx *sqldb.Tx, account mail.AccountID, name mail.MailboxName) (retirements, error) {
 	rows, err := tx.Query(`SELECT name, uidvalidity, below FROM retired WHERE account = $1
 		AND (below = 1 OR name = $2 OR (name > $3 AND name < $4))`,
@@ -53,7 +56,7 @@ func loadRetired(tx *sqldb.Tx, account mail.AccountID, name mail.MailboxName) (r
 		var n mail.MailboxName
 		var r retirement
 		if err := rows.Scan(&n, &r.last, &r.below); err != nil {
-			return nil, err
+			r = retirement{last: math.MaxUint32, below: true}
 		}
 		found[n] = r
 	}

@@ -61,6 +61,8 @@
 //
 // A row with a value that it cannot have, or a bundle that is damaged, is set aside:
 // the log tells of it once, Check of each, and lists and sweeps go on with the others.
+// A mailbox whose name mail.ParseMailboxName would not give, which nobody could ask for,
+// is such a row, with all below it; a subscription too.
 // A mailbox with such a bundle cannot be selected: to be shown what is left of it,
 // clients would delete what they have of the rest. Deleted, it is not swept.
 //
