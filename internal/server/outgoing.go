@@ -73,7 +73,7 @@ func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
 	return queue.Options{
 		DB: s.db, Store: s.mail, Spool: out.spool,
 		Courier: s.carrier(cfg, d),
-		Router:  hops{out.router, cfg.DeliverPort},
+		Router:  hops{out.router},
 		Reporter: report.New(report.Config{
 			Hostname: cfg.Hostname, Postmaster: mail.Address{Local: postmaster, Domain: cfg.Hostname},
 			Router: out.router, Languages: s.directory, Now: d.Now, NewID: rand.Text,
@@ -97,7 +97,7 @@ func (s *Store) outward(cfg config.Config, d Deps) queue.Courier {
 	talk := smtpc.Config{TLS: &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions)}, Now: d.Now}
 	s.outgoing.courier = courier.New(courier.Config{
 		Name:     cfg.Hostname,
-		Finder:   &hosts.Finder{Resolver: s.outgoing.resolver, Ourselves: s.outgoing.self, Shuffle: randv2.Shuffle},
+		Finder:   &hosts.Finder{Resolver: s.outgoing.resolver, Ourselves: s.outgoing.self, Shuffle: randv2.Shuffle, Port: cfg.DeliverPort},
 		Dialer:   netx.Dialer{},
 		Converse: func(c *netx.Conn) courier.Conversation { return smtpc.New(c, talk) },
 		Now:      d.Now,
@@ -175,25 +175,14 @@ func (t timing) schedule() queue.Schedule {
 }
 
 // hops is the router as the queue asks it.
-type hops struct {
-	router *route.Router
-	port   uint16 // of hosts for which a route names none; 0 is the usual one
-}
+type hops struct{ router *route.Router }
 
 // NextHop says where a recipient's mail goes as the tables stand now.
 func (h hops) NextHop(ctx context.Context, q queue.Question) (queue.Hop, error) {
 	hop, name, err := h.router.NextHop(ctx, route.Question{
 		Recipient: q.Recipient, Sender: q.Sender, Account: q.Account, Via: q.Via,
 	})
-	return queue.Hop{NextHop: h.at(hop), Route: name}, err
-}
-
-// at gives a hop without a port ours.
-func (h hops) at(hop mail.NextHop) mail.NextHop {
-	if hop.Port == 0 && !hop.Kind.Final() {
-		hop.Port = h.port
-	}
-	return hop
+	return queue.Hop{NextHop: hop, Route: name}, err
 }
 
 // addressMemory is how long the addresses of this host are remembered.

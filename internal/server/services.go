@@ -104,7 +104,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Auth:               s.login,
 		AllowPlainLoopback: true,
 		ChannelBinding:     c.TLS.ChannelBinding,
-		Router:             router{hops{s.store.outgoing.router, c.DeliverPort}},
+		Router:             router{s.store.outgoing.router},
 		Room:               s.store.mail,
 		Identities:         s.store.directory,
 		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.outgoing.queue.Accept),
@@ -129,7 +129,7 @@ func smtpLimits(c config.Config) smtpd.Limits {
 }
 
 // router is the Router that the SMTP sessions want.
-type router struct{ hops hops }
+type router struct{ tables *route.Router }
 
 // Route says where mail for to goes. Only servers are trusted for their network:
 // people log in, and LMTP is for mail that ends here.
@@ -138,11 +138,7 @@ func (r router) Route(ctx context.Context, c *smtpd.Client, to mail.Address) (ro
 	if c.Profile == smtpd.MX {
 		q.Remote = c.Remote.Addr()
 	}
-	routed, err := r.hops.router.Route(ctx, q)
-	for i, o := range routed.Onward {
-		routed.Onward[i].Hop = r.hops.at(o.Hop)
-	}
-	return routed, err
+	return r.tables.Route(ctx, q)
 }
 
 func (s *Server) imapConfig(c config.Config) imapd.Config {

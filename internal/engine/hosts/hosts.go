@@ -78,13 +78,14 @@ type Ourselves interface {
 	IsOurAddress(addr netip.AddrPort) bool
 }
 
-// Finder finds. All fields must be set. Safe for concurrent use if they are.
+// Finder finds. All fields must be set but Port. Safe for concurrent use if they are.
 type Finder struct {
 	Resolver  Resolver
 	Ourselves Ourselves
 	// Shuffle puts exchangers of equal preference, which come sorted by name, into
 	// the order in which they are tried: rand.Shuffle, or InOrder.
 	Shuffle func(n int, swap func(i, j int))
+	Port    uint16 // of SMTP hosts where the next hop names none; 0 is PortSMTP
 }
 
 // InOrder is a Finder's Shuffle that leaves the order as it is.

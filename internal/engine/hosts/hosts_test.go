@@ -71,7 +71,9 @@ func world() *dnstest.Fake {
 	return fake
 }
 
-func finder(fake *dnstest.Fake) *Finder { return &Finder{fake, ourselves{}, InOrder} }
+func finder(fake *dnstest.Fake) *Finder {
+	return &Finder{Resolver: fake, Ourselves: ourselves{}, Shuffle: InOrder}
+}
 
 // tell searches to the end and writes, a line for each tier, the candidates, the
 // faults and the hosts that are left out.
@@ -167,6 +169,28 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestPort: the port that a host names, then that of the hop, of the finder, of the
+// protocol. LMTP has no other than those of the first two and the last.
+func TestPort(t *testing.T) {
+	f := finder(world())
+	f.Port = 2525
+	for _, c := range []struct {
+		hop  mail.NextHop
+		want string
+	}{
+		{mail.NextHop{Domain: "implicit.example"}, "198.51.100.4:2525"},
+		{mail.NextHop{Domain: "implicit.example", Port: 26}, "198.51.100.4:26"},
+		{mail.NextHop{Domain: "[198.51.100.4]"}, "198.51.100.4:2525"},
+		{mail.NextHop{Kind: mail.HopHosts, Hosts: []mail.HostPort{{Host: "implicit.example"}}}, "198.51.100.4:2525"},
+		{mail.NextHop{Kind: mail.HopHosts, Port: 26, Hosts: []mail.HostPort{{Host: "implicit.example", Port: 27}}}, "198.51.100.4:27"},
+		{mail.NextHop{Kind: mail.HopLMTP, Hosts: []mail.HostPort{{Host: "implicit.example"}}}, "198.51.100.4:24"},
+	} {
+		if got := f.Find(t.Context(), c.hop, false).Next(t.Context()).Candidates()[0].Addr.String(); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.hop, got, c.want)
+		}
+	}
+}
+
 // TestOnlyWhatIsAskedFor is looked up: the second tier when it is its turn.
 func TestOnlyWhatIsAskedFor(t *testing.T) {
 	fake := world()
@@ -206,7 +230,7 @@ func TestMany(t *testing.T) {
 // TestEqualsAreShuffled, each as often first as the others, and nothing else is.
 func TestEqualsAreShuffled(t *testing.T) {
 	fake := world()
-	f := &Finder{fake, ourselves{}, rand.New(rand.NewPCG(1, 2)).Shuffle}
+	f := &Finder{Resolver: fake, Ourselves: ourselves{}, Shuffle: rand.New(rand.NewPCG(1, 2)).Shuffle}
 	if err := fake.Add("equal.example. MX 10 a.example.\nequal.example. MX 10 b.example.\nequal.example. MX 10 c.example.\nequal.example. MX 20 d.example.\n"); err != nil {
 		t.Fatal(err)
 	}

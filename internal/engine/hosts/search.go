@@ -37,7 +37,7 @@ type tier struct {
 // Find begins a search: it looks up the exchangers if the hop has them, and ranks
 // them. With demandsTLS it is for a message that demands TLS (RFC 8689).
 func (f *Finder) Find(ctx context.Context, hop mail.NextHop, demandsTLS bool) *Search {
-	s := &Search{finder: f, hop: hop, port: portOf(hop), tls: TLS(hop, demandsTLS)}
+	s := &Search{finder: f, hop: hop, port: f.port(hop), tls: TLS(hop, demandsTLS)}
 	switch {
 	case hop.Kind == mail.HopMX && hop.Domain.IsLiteral(): // RFC 5321 §4.1.3
 		s.tiers = []tier{{hosts: []mail.HostPort{{Host: hop.Domain, Port: s.port}}}}
@@ -55,14 +55,12 @@ func (f *Finder) Find(ctx context.Context, hop mail.NextHop, demandsTLS bool) *S
 	return s
 }
 
-func portOf(hop mail.NextHop) uint16 {
-	switch {
-	case hop.Port != 0:
-		return hop.Port
-	case hop.Kind == mail.HopLMTP:
-		return PortLMTP
+// port is that of hosts of hop for which none is named.
+func (f *Finder) port(hop mail.NextHop) uint16 {
+	if hop.Kind == mail.HopLMTP {
+		return cmp.Or(hop.Port, PortLMTP)
 	}
-	return PortSMTP
+	return cmp.Or(hop.Port, f.Port, PortSMTP)
 }
 
 // exchangers asks the DNS who takes mail for the domain.

@@ -290,9 +290,6 @@ func (x *explainer) carry(ctx context.Context, to mail.Address) error {
 		x.say("result", "returned to the sender: %s%s", statusOf(err), err)
 		return nil
 	}
-	if hop.Port == 0 && !hop.Kind.Final() {
-		hop.Port = x.r.o.Port
-	}
 	x.hop(ctx, hop)
 	return nil
 }

@@ -51,7 +51,7 @@ func hostList(hosts []mail.HostPort) string {
 
 // find asks the courier's finder for the hosts, and tells what it decides.
 func (x *explainer) find(ctx context.Context, h mail.NextHop) {
-	finder := hosts.Finder{Resolver: x.dns, Ourselves: x.r.o.Ourselves, Shuffle: hosts.InOrder}
+	finder := hosts.Finder{Resolver: x.dns, Ourselves: x.r.o.Ourselves, Shuffle: hosts.InOrder, Port: x.r.o.Port}
 	search := finder.Find(ctx, h, false)
 	x.exchangers(h, search)
 	var faults []*hosts.Fault
