@@ -73,7 +73,7 @@ func textValue(s string) (Value, error) {
 }
 
 // argument says which argument an error is about.
-func argument(n int, err error) error {
+func argument(n int, err error) *mail.Error {
 	e := err.(*mail.Error)
 	return mail.Errorf(e.Kind, "argument $%d: %s", n, e.Text)
 }

@@ -12,10 +12,7 @@ type Snapshot struct {
 	Tx    *Tx   // reads the same moment
 	Pages int64 // in the file
 
-	db    *DB
-	ctx   context.Context
-	first int64 // page written when it began
-	rows  *Rows // the pages that are not read yet; nil before the first
+	rows *Rows // the pages that are not read yet; nil before the first
 }
 
 // PageSize is how many octets a page has.
@@ -24,10 +21,8 @@ const PageSize = pageSize
 // PageSnapshot runs fn on one moment of the database. Writers go on meanwhile, and
 // do not wait for it; what they write stays in the WAL, which grows.
 func (db *DB) PageSnapshot(ctx context.Context, fn func(*Snapshot) error) error {
-	db.snapshots.Add(1)
-	defer db.endSnapshot()
-	return db.Read(ctx, func(tx *Tx) error {
-		s := &Snapshot{Tx: tx, db: db, ctx: ctx, first: db.walPages.Load()}
+	return db.on.read(ctx, func(tx *Tx) error {
+		s := &Snapshot{Tx: tx}
 		if err := tx.QueryRow(`SELECT count(*) FROM schema_version`).Scan(new(int)); err != nil {
 			return err // The first read fixes the moment.
 		}
@@ -35,14 +30,14 @@ func (db *DB) PageSnapshot(ctx context.Context, fn func(*Snapshot) error) error 
 			return err
 		}
 		return fn(s)
-	})
+	}, true)
 }
 
 // Read appends the octets of the next n pages to dst; the first call begins
 // with the first page. The error is of kind Unavailable if the database closes,
 // or if more was written meanwhile than the WAL should hold.
 func (s *Snapshot) Read(dst []byte, n int64) ([]byte, error) {
-	if err := s.alive(); err != nil {
+	if err := s.Tx.Lasts(); err != nil {
 		return dst, err
 	}
 	if s.rows == nil {
@@ -65,16 +60,4 @@ func (s *Snapshot) Read(dst []byte, n int64) ([]byte, error) {
 		dst = append(dst, page...)
 	}
 	return dst, nil
-}
-
-func (s *Snapshot) alive() error {
-	select {
-	case <-s.db.done:
-		return errClosed
-	default:
-	}
-	if s.db.walPages.Load()-s.first > maxSnapshotWAL {
-		return mail.Errorf(mail.Unavailable, "more was written than a snapshot can wait for; try again when there is less to do")
-	}
-	return s.ctx.Err()
 }

@@ -13,18 +13,18 @@ import (
 // commit, until again is called. Nothing may be under way.
 func FailSync(db *DB, wal bool) (again func()) {
 	if wal { // The layer's methods are the file's own.
-		f := fileOf(db.writer, sqlite3.SQLITE_FCNTL_JOURNAL_POINTER)
+		f := fileOf(db.lite.writer, sqlite3.SQLITE_FCNTL_JOURNAL_POINTER)
 		own := at[sqlite3.Tsqlite3_io_methods](f.FpMethods)
 		was := own.FxSync
 		own.FxSync = pointer(failSync)
 		return func() { own.FxSync = was }
 	}
-	return failDatabase(db.checkpointer, pointer(failSync))
+	return failDatabase(db.lite.checkpointer, pointer(failSync))
 }
 
 // FailTruncate makes the next sync of the database file by the writer fail, but
 // none after it.
-func FailTruncate(db *DB) { failDatabase(db.writer, pointer(failSyncOnce)) }
+func FailTruncate(db *DB) { failDatabase(db.lite.writer, pointer(failSyncOnce)) }
 
 // failDatabase puts sync before the methods of the database file of c.
 func failDatabase(c *conn, sync uintptr) (again func()) {
@@ -60,33 +60,33 @@ func failSyncOnce(_ *libc.TLS, file uintptr, _ int32) int32 {
 
 // Checkpoint checkpoints as Run does.
 func Checkpoint(db *DB) {
-	_ = db.exclusive(context.Background(), func() { db.backgroundCheckpoint() })
+	_ = db.lite.exclusive(context.Background(), func() { db.lite.backgroundCheckpoint() })
 }
 
 // Waiting counts the writes in the queue.
 func Waiting(db *DB) int {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	return len(db.queue)
+	db.lite.mu.Lock()
+	defer db.lite.mu.Unlock()
+	return len(db.lite.queue)
 }
 
 // WaitingLong counts the slices in the queue that run alone.
 func WaitingLong(db *DB) int {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	return len(db.later)
+	db.lite.mu.Lock()
+	defer db.lite.mu.Unlock()
+	return len(db.lite.later)
 }
 
 // Room is how long the next slice may work.
-func Room(db *DB) time.Duration { return db.room }
+func Room(db *DB) time.Duration { return db.lite.room }
 
 // Adapt tells that a slice took so long.
-func Adapt(db *DB, took time.Duration) { db.adapt(took) }
+func Adapt(db *DB, took time.Duration) { db.lite.adapt(took) }
 
 // PlannedAnew counts how often the writer's statements were planned again. No
 // write may be under way.
 func PlannedAnew(db *DB) (n int32) {
-	for _, s := range db.writer.stmts {
+	for _, s := range db.lite.writer.stmts {
 		n += sqlite3.Xsqlite3_stmt_status(s.conn.tls, s.engine, sqlite3.SQLITE_STMTSTATUS_REPREPARE, 0)
 	}
 	return n
@@ -95,7 +95,7 @@ func PlannedAnew(db *DB) (n int32) {
 // Detour reports whether the writer's next COMMIT would look through its cache,
 // and the numbers of the pages in the cache that are behind the end of the file.
 func Detour(db *DB) (detoured bool, behind []uint32) {
-	cache, end := db.writer.pageCache()
+	cache, end := db.lite.writer.pageCache()
 	for h := range uintptr(cache.FnHash) {
 		for p := *at[uintptr](cache.FapHash + h*8); p != 0; p = at[sqlite3.TPgHdr1](p).FpNext {
 			if key := at[sqlite3.TPgHdr1](p).FiKey; key > end {

@@ -7,6 +7,15 @@ import (
 	"time"
 )
 
+// Traffic is what went between this process and a server; all zero on SQLite.
+type Traffic struct {
+	RoundTrips int64 // questions that were waited for
+	Again      int64 // closures that were run again
+}
+
+// Traffic counts since Open.
+func (db *DB) Traffic() Traffic { return db.on.traffic() }
+
 // Commit is the end of one batch, for metrics.
 type Commit struct {
 	Writes int           // closures in it
@@ -17,7 +26,7 @@ type Commit struct {
 }
 
 // stopwatch is the time if anybody observes.
-func (db *DB) stopwatch() (t time.Time) {
+func (db *sqlite) stopwatch() (t time.Time) {
 	if db.observe != nil {
 		t = time.Now()
 	}
@@ -25,7 +34,7 @@ func (db *DB) stopwatch() (t time.Time) {
 }
 
 // tell observes a batch that began at begun.
-func (db *DB) tell(begun time.Time, batch []*write, err error) {
+func (db *sqlite) tell(begun time.Time, batch []*write, err error) {
 	if db.observe == nil {
 		return
 	}
@@ -42,8 +51,10 @@ type Sizes struct {
 	Database, WAL int64
 }
 
-// Sizes asks the file system how large the files are.
-func (db *DB) Sizes() (s Sizes, err error) {
+// Sizes asks how large the database is; a server knows no WAL of its own for it.
+func (db *DB) Sizes() (Sizes, error) { return db.on.sizes() }
+
+func (db *sqlite) sizes() (s Sizes, err error) {
 	if s.Database, err = fileSize(db.path); err != nil {
 		return Sizes{}, err
 	}

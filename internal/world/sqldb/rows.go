@@ -60,7 +60,7 @@ func (r *Rows) Next() bool {
 			return true
 		}
 		if err != nil {
-			r.err = r.tx.fail(r.query, err)
+			r.err = r.tx.on.fail(r.query, err)
 		}
 	}
 	r.Close()
@@ -106,30 +106,24 @@ type Answer struct {
 	tx    *Tx
 	query string
 	args  []any
-	rows  *Rows // nil until it is used, or until something is changed
+	kept  *kept // the result, if it is there
+	used  bool
 	err   error
-}
-
-// Ask is Query for a result that is used later: statements that are asked one
-// after another travel to the database together when the first of them is used.
-// Each sees what the transaction did before it and nothing of what it does after
-// it. The arguments must not be changed until then.
-func (t *Tx) Ask(query string, args ...any) *Answer {
-	a := &Answer{tx: t, query: query, args: args}
-	t.asked = append(t.asked, a)
-	if !isSelect(query) {
-		_ = t.answer() // Each of them has its error.
-	}
-	return a
 }
 
 // Rows is the result. It can be asked for once.
 func (a *Answer) Rows() (*Rows, error) {
-	if a.rows == nil && a.err == nil {
-		a.rows, a.err = a.tx.Query(a.query, a.args...)
-		a.forget()
+	if a.used {
+		return nil, mail.Errorf(mail.Internal, "the answer to %q was used", a.query)
 	}
-	return a.rows, a.err
+	a.used = true
+	if a.err == nil && a.kept == nil {
+		a.err = a.tx.broken
+	}
+	if a.err != nil {
+		return nil, a.err
+	}
+	return a.tx.on.use(a)
 }
 
 // Scan copies the first row into dest, or returns ErrNoRows. It can be asked for
@@ -137,31 +131,6 @@ func (a *Answer) Rows() (*Rows, error) {
 func (a *Answer) Scan(dest ...any) error {
 	rows, err := a.Rows()
 	return Row{rows, err}.Scan(dest...)
-}
-
-func (a *Answer) forget() {
-	for i, b := range a.tx.asked {
-		if a == b {
-			a.tx.asked = append(a.tx.asked[:i], a.tx.asked[i+1:]...)
-			return
-		}
-	}
-}
-
-// answer keeps the results of what was asked, as they are now.
-func (t *Tx) answer() error {
-	for len(t.asked) > 0 {
-		a := t.asked[0]
-		t.asked = t.asked[1:]
-		if a.rows, a.err = t.Query(a.query, a.args...); a.err != nil {
-			return a.err
-		}
-		if a.rows.from, a.err = keep(a.rows); a.err != nil {
-			return a.err
-		}
-		a.rows.ahead, a.rows.ended = false, false
-	}
-	return nil
 }
 
 // kept are the rows of a result that was read to its end.
@@ -175,14 +144,18 @@ type kept struct {
 func keep(r *Rows) (*kept, error) {
 	k := &kept{columns: r.from.width()}
 	for r.Next() {
-		for i := range k.columns {
-			v := r.from.value(i)
-			v.Octets = append([]byte(nil), v.Octets...)
-			k.values = append(k.values, v)
-		}
+		k.add(r.from)
 	}
-	r.closed = false
 	return k, r.err
+}
+
+// add keeps the row that r stands on.
+func (k *kept) add(r result) {
+	for i := range k.columns {
+		v := r.value(i)
+		v.Octets = append([]byte(nil), v.Octets...)
+		k.values = append(k.values, v)
+	}
 }
 
 func (k *kept) step() (bool, error) {

@@ -26,7 +26,7 @@ func (db *DB) Migrate(ctx context.Context, engine string, steps []string) error 
 		switch {
 		case version > len(steps):
 			return mail.Errorf(mail.Conflict, "%s was made by a newer yubin: its %s tables have version %d, this program knows %d",
-				db.path, engine, version, len(steps))
+				db.Path(), engine, version, len(steps))
 		case version == len(steps):
 			return nil
 		}

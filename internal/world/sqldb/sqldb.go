@@ -121,16 +121,10 @@ package sqldb
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"yubin/internal/mail"
-	"yubin/internal/world/files"
 )
 
 // Limits and sizes.
@@ -165,162 +159,80 @@ type Options struct {
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	path string
-	log  *slog.Logger
-	lock *os.File
-	free func() // lets this process open the files again, see files.Hold; nil before they are open
-
-	writer *conn // touched only by the leader
-	tx     Tx    // the writer's, reused
-
-	mu      sync.Mutex
-	idle    sync.Cond // signalled when leading becomes false
-	queue   []*write
-	later   []*write // further slices of long operations
-	leading bool
-	slicing bool // the next batch is one of later
-	closed  bool
-	done    chan struct{} // closed by Close
-
-	reading chan struct{} // as full as readers are at work
-	readers []*conn       // not at work, used last at the end; under mu
-
-	checkpointer *conn
-	checkpointMu sync.Mutex    // one checkpoint at a time
-	failed       chan struct{} // closed by fail
-	failedErr    atomic.Pointer[mail.Error]
-	walFull      chan struct{}
-	walPages     atomic.Int64 // pages written since the WAL was last empty, about
-	walRetry     int64        // leader only: pages at which to make room next
-	walSoft      int64        // Options.WALPages
-	readerCache  int64        // octets of page cache of each reader
-	snapshots    atomic.Int32 // being read, see Snapshot
-
-	slice time.Duration // Options.Slice
-	room  time.Duration // leader only: of it, without the commit
-
-	observe func(Commit) // nil for none
-	order   bool         // Options.CheckLocks
-	syncing time.Time    // leader only: the last COMMIT began, if anybody observes
-	undone  bool         // leader only: something was rolled back in this transaction, or may have been
+	on   database
+	lite *sqlite // on, or nil
 }
 
-// Open opens or creates the database. It fails with kind Conflict if another
-// process has it open, with Internal if the file is damaged or not ours.
+// database is what each of the two does in its own way.
+type database interface {
+	write(ctx context.Context, fn func(*Tx) error, later bool) error // later: it is a slice that runs after what waits
+	read(ctx context.Context, fn func(*Tx) error, long bool) error   // long: it is a Snapshot
+	run(ctx context.Context) error
+	integrity(ctx context.Context, report func(problem string)) error
+	sizes() (Sizes, error)
+	traffic() Traffic
+	close() error
+	name() string // for people
+}
+
+// Open opens or creates the database. Of a file, it fails with kind Conflict if
+// another process has it open, with Internal if it is damaged or not ours. Of a
+// server, it fails with Unavailable if that cannot be reached, and with Invalid
+// if it would not keep what it is given; the text says what to do.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.URL != "" {
-		return nil, mail.Errorf(mail.Invalid, "PostgreSQL is not supported yet")
-	}
-	if o.Readers <= 0 {
-		o.Readers = DefaultReaders
-	}
-	if o.WALPages <= 0 {
-		o.WALPages = DefaultWALPages
-	}
-	if o.CacheSize <= 0 {
-		o.CacheSize = DefaultCache
-	}
 	if o.Slice <= 0 {
 		o.Slice = DefaultSlice
 	}
-	lock, err := lockFile(o.Path + ".lock")
+	if o.URL != "" {
+		p, err := openPostgres(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return &DB{on: p}, nil
+	}
+	lite, err := openSQLite(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{path: o.Path, log: o.Log, lock: lock, walFull: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{}),
-		walSoft: o.WALPages, walRetry: o.WALPages * walFactor, slice: o.Slice, room: o.Slice, observe: o.Observe, order: o.CheckLocks,
-		readerCache: o.CacheSize / 4 / int64(o.Readers)}
-	db.idle.L = &db.mu
-	db.reading = make(chan struct{}, o.Readers)
-	if err := db.open(ctx, o); err != nil {
-		db.shut()
-		return nil, err
-	}
-	return db, nil
+	return &DB{on: lite, lite: lite}, nil
 }
 
-func (db *DB) open(ctx context.Context, o Options) (err error) {
-	if err := checkHeader(o.Path); err != nil {
-		return err
-	}
-	if err := rewrite(o.Path + "-wal"); err != nil {
-		return err
-	}
-	if db.writer, err = openWriter(o.Path, o.MaxSize, o.WALPages, o.CacheSize/4*3); err != nil {
-		return damaged(o.Path, err)
-	}
-	db.tx.conn = db.writer
-	if err := db.findWAL(); err != nil {
-		return err
-	}
-	if err := db.checkEngine(); err != nil {
-		return err
-	}
-	if err := db.checkContent(); err != nil {
-		return err
-	}
-	if db.checkpointer, err = openCheckpointer(o.Path); err != nil {
-		return damaged(o.Path, err)
-	}
-	db.free = files.Hold(o.Path, o.Path+"-wal", o.Path+"-shm")
-	if err := syncFolder(filepath.Dir(o.Path)); err != nil { // SQLite passes over it if that fails.
-		return err
-	}
-	return ctx.Err()
+// Write runs fn in a transaction and returns after it is durable, or with fn's
+// error after all that fn changed is undone. If ctx ends before fn's turn, fn
+// does not run; later, ctx is not looked at. See the package comment for what
+// fn must obey.
+func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
+	return db.on.write(ctx, fn, false)
 }
 
-// Close waits for writes and reads under way, empties the WAL, unless the disk
-// failed (see Run), and closes the files. Later calls get kind Unavailable. Cancel Run first.
-func (db *DB) Close() error {
-	db.mu.Lock()
-	if db.closed {
-		db.mu.Unlock()
-		return nil
-	}
-	db.closed = true
-	close(db.done)
-	for db.leading {
-		db.idle.Wait()
-	}
-	db.mu.Unlock()
-	return db.shut()
+// Read runs fn on a snapshot: what is committed when fn reads first. fn may
+// take long only at the price of a growing WAL, so what may be long ends when
+// Tx.Enough says so and goes on in another; it must not write, and must not call
+// Write or Read. It waits for a free reader; if ctx ends meanwhile, fn does
+// not run. Before fn has its first answer it may be begun again.
+func (db *DB) Read(ctx context.Context, fn func(*Tx) error) error { return db.on.read(ctx, fn, false) }
+
+// Run does what is to be done in the background, until ctx ends: on SQLite it
+// checkpoints, so that no commit has to. It ends with an error, which says what to
+// do, when the disk failed to keep the database file: nothing is written any more
+// then, and the process should begin anew.
+func (db *DB) Run(ctx context.Context) error { return db.on.run(ctx) }
+
+// Integrity reads the whole database and reports what is damaged, one table at a
+// time, each on its own snapshot.
+func (db *DB) Integrity(ctx context.Context, report func(problem string)) error {
+	return db.on.integrity(ctx, report)
 }
 
-// shut closes whatever is open.
-func (db *DB) shut() error {
-	db.closeReaders()
-	db.checkpointMu.Lock()
-	if db.checkpointer != nil {
-		db.checkpointer.close()
-	}
-	db.checkpointMu.Unlock()
-	var err error
-	if db.writer != nil {
-		err = db.shutWriter()
-	}
-	if db.free != nil {
-		db.free()
-	}
-	db.lock.Close()
-	return err
-}
+// Close waits for writes and reads under way and closes the database. Later calls
+// get kind Unavailable. Cancel Run first.
+func (db *DB) Close() error { return db.on.close() }
 
-// shutWriter empties the WAL unless a sync of the database file failed, which
-// is an error only if it happens here: else Run told.
-func (db *DB) shutWriter() (err error) {
-	if db.failure() == nil {
-		_, err = db.checkpoint(db.writer, "TRUNCATE")
-	}
-	if db.failure() != nil {
-		err = errors.Join(err, db.writer.keepWAL())
-	}
-	return errors.Join(err, db.writer.close())
-}
-
-// Path returns where the database file is.
-func (db *DB) Path() string { return db.path }
+// Path returns where the database is, for people: its file, or the server's host,
+// database and schema.
+func (db *DB) Path() string { return db.on.name() }
 
 var errClosed = mail.Errorf(mail.Unavailable, "the store is shutting down")

@@ -191,7 +191,8 @@ func (l *Loader) Add(row []Value) error {
 	for i, v := range row {
 		l.args[i] = v.Arg()
 	}
-	return l.tx.exec(l.query, l.args)
+	_, err := l.tx.Exec(l.query, l.args...)
+	return err
 }
 
 // End adds what Add has not yet.
@@ -200,51 +201,23 @@ func (l *Loader) End() error { return nil }
 // Quoted is the name of a table or column as it stands in a statement.
 func Quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// maxSnapshotWAL is how many pages may be written while a Snapshot is read: 8
-// GiB. The WAL cannot begin anew before the snapshot is done with.
-const maxSnapshotWAL = 2 << 20
-
 // Snapshot is Read for who reads everything and needs long for it: a backup.
-// Writers go on meanwhile and do not wait for it; what they write stays in the
-// WAL, which grows. fn asks Tx.Lasts from time to time.
+// Writers go on meanwhile and do not wait for it; on SQLite, what they write stays
+// in the WAL, which grows. fn asks Tx.Lasts from time to time.
 func (db *DB) Snapshot(ctx context.Context, fn func(*Tx) error) error {
-	db.snapshots.Add(1)
-	defer db.endSnapshot()
-	return db.Read(ctx, func(tx *Tx) error {
-		first := db.walPages.Load() // page written when it began
-		tx.lasts = func() error {
-			select {
-			case <-db.done:
-				return errClosed
-			default:
-			}
-			if db.walPages.Load()-first > maxSnapshotWAL {
-				return mail.Errorf(mail.Unavailable, "more was written than a snapshot can wait for; try again when there is less to do")
-			}
-			return ctx.Err()
-		}
+	return db.on.read(ctx, func(tx *Tx) error {
 		if err := tx.QueryRow(`SELECT count(*) FROM schema_version`).Scan(new(int)); err != nil {
 			return err // The first read fixes the moment.
 		}
 		return fn(tx)
-	})
+	}, true)
 }
 
 // Lasts says that a Snapshot can still be read: of kind Unavailable if the database
-// closes, or if more was written meanwhile than the WAL should hold.
+// closes, or if more was written meanwhile than SQLite's WAL should hold.
 func (t *Tx) Lasts() error {
 	if t.lasts == nil {
 		return nil
 	}
 	return t.lasts()
-}
-
-// endSnapshot lets the WAL be emptied again, in the background.
-func (db *DB) endSnapshot() {
-	if db.snapshots.Add(-1) == 0 && db.walPages.Load() >= db.walSoft {
-		select {
-		case db.walFull <- struct{}{}:
-		default:
-		}
-	}
 }

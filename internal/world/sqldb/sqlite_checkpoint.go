@@ -12,7 +12,7 @@ import (
 
 // watchWAL counts what was written and calls for a checkpoint. It is the
 // leader's; no transaction is open.
-func (db *DB) watchWAL() {
+func (db *sqlite) watchWAL() {
 	pages := db.walPages.Add(db.writer.pagesWritten())
 	switch {
 	case db.snapshots.Load() > 0: // The WAL cannot begin anew; whoever tries waits in vain.
@@ -32,7 +32,7 @@ func (db *DB) watchWAL() {
 // findWAL counts what a crash left in the WAL, which may be much, and calls for
 // a checkpoint if it is: otherwise a process that crashes again and again would
 // leave ever more.
-func (db *DB) findWAL() error {
+func (db *sqlite) findWAL() error {
 	size, err := fileSize(db.path + "-wal")
 	if err != nil {
 		return diskFailure(db.path+"-wal", err)
@@ -50,7 +50,7 @@ const frameHeader = 24
 // restartWAL makes the WAL start anew although readers or the lack of Run kept
 // the background from it. It waits for readers up to the busy timeout; if they
 // stay, it tries again when the WAL has grown by as much again.
-func (db *DB) restartWAL(pages int64) {
+func (db *sqlite) restartWAL(pages int64) {
 	empty, err := db.checkpoint(db.writer, "RESTART")
 	if err == nil && empty {
 		db.walPages.Store(0)
@@ -63,12 +63,9 @@ func (db *DB) restartWAL(pages int64) {
 	db.log.Warn("the WAL keeps growing: readers do not end", "pages", pages, "err", err)
 }
 
-// Run checkpoints in the background until ctx ends, so that no commit has to:
-// the bulk without stopping the writer, then the rest, small by then, between
-// two transactions, so that the next one starts the WAL anew. It ends with an
-// error, which says what to do, when the disk failed to keep the database file:
-// nothing is written any more then, and the process should begin anew.
-func (db *DB) Run(ctx context.Context) error {
+// run checkpoints: the bulk without stopping the writer, then the rest, small by
+// then, between two transactions, so that the next one starts the WAL anew.
+func (db *sqlite) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,7 +87,7 @@ func (db *DB) Run(ctx context.Context) error {
 
 // backgroundCheckpoint copies what it can without waiting for anybody. It
 // reports whether all of the WAL is in the database file.
-func (db *DB) backgroundCheckpoint() bool {
+func (db *sqlite) backgroundCheckpoint() bool {
 	all, err := db.checkpoint(db.checkpointer, "PASSIVE")
 	if err != nil && db.failure() == nil {
 		db.log.Warn("checkpoint failed", "err", err, "cause", cause(err))
@@ -102,7 +99,7 @@ func (db *DB) backgroundCheckpoint() bool {
 // once. The failed sync is the last: what the pages were that the system then
 // dropped, and whose frames the index of the WAL already counts as copied,
 // nobody knows.
-func (db *DB) checkpoint(c *conn, mode string) (all bool, err error) {
+func (db *sqlite) checkpoint(c *conn, mode string) (all bool, err error) {
 	db.checkpointMu.Lock()
 	defer db.checkpointMu.Unlock()
 	if err := db.failure(); err != nil {
@@ -123,7 +120,7 @@ func syncFailed(err error) bool {
 }
 
 // fail ends all writing because a sync of the database file failed.
-func (db *DB) fail(err error) {
+func (db *sqlite) fail(err error) {
 	lost := &mail.Error{Kind: mail.Unavailable, Text: "the disk failed", Err: fmt.Errorf(
 		"the disk failed to keep what was written to %s: %w. Nothing more is written. What was acknowledged is in %s-wal; "+
 			"the next start writes it again. Keep both files, look at the disk (dmesg, smartctl), and start again", db.path, cause(err), db.path)}
@@ -135,7 +132,7 @@ func (db *DB) fail(err error) {
 
 // failure is why nothing is written any more, or nil: for strangers in short,
 // with the whole as its cause.
-func (db *DB) failure() error {
+func (db *sqlite) failure() error {
 	if err := db.failedErr.Load(); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func checkLength(path string, f *os.File, want int64) error {
 }
 
 // checkEngine refuses a SQLite that could damage the file.
-func (db *DB) checkEngine() error {
+func (db *sqlite) checkEngine() error {
 	row, err := db.writer.one("SELECT sqlite_version()")
 	if err != nil {
 		return damaged(db.path, err)
@@ -111,7 +111,7 @@ func olderThan(v, than string) bool {
 
 // checkContent is bounded: every page of a small file, else the schema and both
 // edges of every table. DB.Integrity checks all.
-func (db *DB) checkContent() error {
+func (db *sqlite) checkContent() error {
 	row, err := db.writer.one("SELECT page_count FROM pragma_page_count")
 	if err != nil {
 		return damaged(db.path, err)
@@ -134,8 +134,8 @@ func (db *DB) checkContent() error {
 	return nil
 }
 
-func (db *DB) checkEdges() error {
-	tables, err := tables(&db.tx)
+func (db *sqlite) checkEdges() error {
+	tables, err := tables(&db.tx.Tx)
 	if err != nil {
 		return err
 	}
@@ -177,19 +177,17 @@ func tables(tx *Tx) ([]table, error) {
 	return found, rows.Err()
 }
 
-// Integrity reads the whole file and reports what is damaged, one table at a
-// time, each on its own snapshot.
-func (db *DB) Integrity(ctx context.Context, report func(problem string)) error {
+func (db *sqlite) integrity(ctx context.Context, report func(problem string)) error {
 	var found []table
-	err := db.Read(ctx, func(tx *Tx) (err error) {
+	err := db.read(ctx, func(tx *Tx) (err error) {
 		found, err = tables(tx)
 		return err
-	})
+	}, false)
 	for _, t := range found {
 		if err != nil {
 			return err
 		}
-		err = db.Read(ctx, func(tx *Tx) error { return checkTable(tx, t, report) })
+		err = db.read(ctx, func(tx *Tx) error { return checkTable(tx, t, report) }, false)
 	}
 	return err
 }

@@ -23,20 +23,16 @@ type write struct {
 	wake  chan bool // true: lead; false: done
 }
 
-// Write runs fn in a transaction and returns after it is durable, or with fn's
-// error after all that fn changed is undone. If ctx ends before fn's turn, fn
-// does not run; later, ctx is not looked at. See the package comment for what
-// fn must obey.
-func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
-	return db.submit(&write{ctx: ctx, fn: fn, wake: make(chan bool, 1)})
+func (db *sqlite) write(ctx context.Context, fn func(*Tx) error, later bool) error {
+	return db.submit(&write{ctx: ctx, fn: fn, later: later, wake: make(chan bool, 1)})
 }
 
 // exclusive runs fn while no transaction is open on the writer.
-func (db *DB) exclusive(ctx context.Context, fn func()) error {
+func (db *sqlite) exclusive(ctx context.Context, fn func()) error {
 	return db.submit(&write{ctx: ctx, alone: fn, wake: make(chan bool, 1)})
 }
 
-func (db *DB) submit(w *write) error {
+func (db *sqlite) submit(w *write) error {
 	db.mu.Lock()
 	if db.closed {
 		db.mu.Unlock()
@@ -57,7 +53,7 @@ func (db *DB) submit(w *write) error {
 }
 
 // await waits for w to be done or told to lead.
-func (db *DB) await(w *write) error {
+func (db *sqlite) await(w *write) error {
 	select {
 	case lead := <-w.wake:
 		if lead {
@@ -77,7 +73,7 @@ func (db *DB) await(w *write) error {
 }
 
 // line is what waits: further slices, or all else.
-func (db *DB) line(later bool) *[]*write {
+func (db *sqlite) line(later bool) *[]*write {
 	if later {
 		return &db.later
 	}
@@ -85,7 +81,7 @@ func (db *DB) line(later bool) *[]*write {
 }
 
 // withdraw takes w out of the queue, unless it is being run already.
-func (db *DB) withdraw(w *write) (gone, leads bool) {
+func (db *sqlite) withdraw(w *write) (gone, leads bool) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	q := db.line(w.later)
@@ -98,7 +94,7 @@ func (db *DB) withdraw(w *write) (gone, leads bool) {
 }
 
 // leadBatch runs what waits, once, and hands the lead on.
-func (db *DB) leadBatch() {
+func (db *sqlite) leadBatch() {
 	batch := db.nextBatch()
 	defer func() { // Even if a hook panics, nobody waits forever.
 		for _, w := range batch {
@@ -114,13 +110,13 @@ func (db *DB) leadBatch() {
 	case batch[0].alone != nil:
 		batch[0].alone()
 	default:
-		db.run(batch)
+		db.runBatch(batch)
 	}
 }
 
 // nextBatch takes the head of the queue: up to MaxBatch closures, or one that
 // must run alone, or one slice.
-func (db *DB) nextBatch() []*write {
+func (db *sqlite) nextBatch() []*write {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	q, n := db.line(db.slicing), 0
@@ -137,7 +133,7 @@ func (db *DB) nextBatch() []*write {
 
 // handOn gives the lead to who waits: after a slice to others, if there are
 // any; after others to a slice.
-func (db *DB) handOn() {
+func (db *sqlite) handOn() {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.slicing = len(db.later) > 0 && (!db.slicing || len(db.queue) == 0)
@@ -152,8 +148,8 @@ func (db *DB) handOn() {
 	next.wake <- true
 }
 
-// run brings a batch to its end: each has its error, and what succeeded is durable.
-func (db *DB) run(batch []*write) {
+// runBatch brings a batch to its end: each has its error, and what succeeded is durable.
+func (db *sqlite) runBatch(batch []*write) {
 	begun := time.Now()
 	if err := db.failure(); err != nil {
 		refuse(batch, err)
@@ -189,7 +185,7 @@ func refuse(batch []*write, err error) {
 // attempt runs the closures in one transaction. again means that one failed
 // after it wrote and took the others with it; guarded keeps that from happening
 // with a savepoint around each.
-func (db *DB) attempt(batch []*write, guarded bool) (again bool, err error) {
+func (db *sqlite) attempt(batch []*write, guarded bool) (again bool, err error) {
 	guarded = guarded && len(batch) > 1
 	db.undone = guarded
 	if err := db.writer.do("BEGIN IMMEDIATE"); err != nil {
@@ -220,7 +216,7 @@ func (db *DB) attempt(batch []*write, guarded bool) (again bool, err error) {
 
 // step runs one closure. Its own failure is in w.err; the error returned ends
 // the whole transaction.
-func (db *DB) step(w *write, guarded bool) error {
+func (db *sqlite) step(w *write, guarded bool) error {
 	if guarded {
 		if err := db.writer.do("SAVEPOINT one"); err != nil {
 			return err
@@ -248,7 +244,7 @@ func (db *DB) step(w *write, guarded bool) error {
 }
 
 // call runs fn and makes an error of a panic.
-func (db *DB) call(fn func(*Tx) error) (err error) {
+func (db *sqlite) call(fn func(*Tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			db.tx.wrote = true
@@ -256,14 +252,14 @@ func (db *DB) call(fn func(*Tx) error) (err error) {
 			err = &mail.Error{Kind: mail.Internal, Text: "internal failure", Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	return fn(&db.tx)
+	return fn(&db.tx.Tx)
 }
 
 // rollback leaves the writer without a transaction. SQLite may have rolled back
 // already, and says so with an error that means nothing here.
-func (db *DB) rollback() { _ = db.writer.do("ROLLBACK") }
+func (db *sqlite) rollback() { _ = db.writer.do("ROLLBACK") }
 
-func (db *DB) afterCommit(batch []*write) {
+func (db *sqlite) afterCommit(batch []*write) {
 	for _, w := range batch {
 		if w.err == nil {
 			for _, hook := range w.hooks {
@@ -272,4 +268,17 @@ func (db *DB) afterCommit(batch []*write) {
 		}
 	}
 	db.watchWAL()
+}
+
+// leastRoom is what a slice has on the slowest disk, as a part of Options.Slice.
+const leastRoom = 20
+
+// adapt gives the next slice less if one took too long with its commit, and
+// slowly more if it did not. It is the leader's.
+func (db *sqlite) adapt(took time.Duration) {
+	if took > db.slice {
+		db.room = max(db.room/2, db.slice/leastRoom)
+	} else {
+		db.room = min(db.room+db.slice/leastRoom, db.slice)
+	}
 }

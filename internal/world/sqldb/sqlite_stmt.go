@@ -99,7 +99,7 @@ func (s *stmt) step() (bool, error) {
 func (s *stmt) reset() { sqlite3.Xsqlite3_reset(s.conn.tls, s.engine) }
 
 // bind sets the parameters.
-func (s *stmt) bind(args []any) error {
+func (s *stmt) bind(args []any) *mail.Error {
 	s.args.clear(s.conn.tls)
 	for i, n := range s.order {
 		if n >= len(args) {
