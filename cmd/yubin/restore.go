@@ -113,8 +113,14 @@ func tellReturned(e *env, out admin.Returned) error {
 			e.tell("%s: %s", m.From, problem)
 		}
 	}
+	for _, row := range out.LeftOut {
+		e.tell("the snapshot has a row that %s", row)
+	}
 	if failed > 0 {
 		err = errors.Join(err, fmt.Errorf("%d messages could not be put back", failed))
+	}
+	if n := len(out.LeftOut); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d rows of the snapshot could not be read; what they say of was not put back", n))
 	}
 	return err
 }

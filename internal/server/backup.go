@@ -66,7 +66,7 @@ func (b backups) PutBack(ctx context.Context, folder, snapshot string, w backup.
 	s, err := backup.Find(d, snapshot)
 	if err == nil {
 		out.Snapshot = s.ID
-		out.Mailboxes, err = backup.Return(ctx, d, s, b.s.mail, account.ID, w, b.options(progress))
+		out.Returned, err = backup.Return(ctx, d, s, b.s.mail, account.ID, w, b.options(progress))
 	}
 	return out, errors.Join(err, d.Close())
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
@@ -20,6 +21,41 @@ type image struct {
 	d       *depot.Depot
 	scratch string
 	files   map[string]entry // by the name of the blob
+	left    leftOut
+}
+
+// leftOut is the log of engines that are only read, as far as it is about rows that
+// cannot be and are left out (sqldb.Aside).
+type leftOut struct {
+	mu   sync.Mutex
+	rows []string
+}
+
+func (l *leftOut) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+func (l *leftOut) WithAttrs([]slog.Attr) slog.Handler               { return l }
+func (l *leftOut) WithGroup(string) slog.Handler                    { return l }
+
+func (l *leftOut) Handle(_ context.Context, r slog.Record) error {
+	var row, why string
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "row":
+			row = a.Value.String()
+		case "err":
+			why = a.Value.String()
+		}
+		return true
+	})
+	if row != "" {
+		l.add(row, why)
+	}
+	return nil
+}
+
+func (l *leftOut) add(row, why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rows = append(l.rows, row+" cannot be read: "+why)
 }
 
 // openImage rebuilds the database. lost hears what is damaged; if it is nil,
@@ -66,7 +102,7 @@ func (im *image) open(ctx context.Context, s Snapshot, o Options, lost func(int6
 		return err
 	}
 	var err error
-	im.engines, err = openEngines(ctx, path, blob.Elsewhere(im.scratch, im.fetch), o.Now, slog.New(slog.DiscardHandler))
+	im.engines, err = openEngines(ctx, path, blob.Elsewhere(im.scratch, im.fetch), o.Now, slog.New(&im.left))
 	return err
 }
 

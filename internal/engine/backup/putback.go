@@ -36,6 +36,12 @@ type PutBack struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
+// Returned is what became of a Return.
+type Returned struct {
+	Mailboxes []PutBack `json:"mailboxes"`
+	LeftOut   []string  `json:"left_out,omitempty"` // rows of the snapshot that cannot be read, and why; what they say of is not put back
+}
+
 // Mailboxes is where messages are put back.
 type Mailboxes interface {
 	Mailbox(context.Context, mail.AccountID, mail.MailboxName) (store.Mailbox, error)
@@ -49,19 +55,23 @@ type Mailboxes interface {
 // Return puts messages of a snapshot back into an account that lives, with
 // their flags, keywords and dates, under new UIDs and without \Deleted. A
 // message that the mailbox has already is left out, so doing it again doubles
-// nothing. What cannot be read is told and left out. NotFound if nothing is as
-// wanted.
-func Return(ctx context.Context, d *depot.Depot, s Snapshot, to Mailboxes, account mail.AccountID, w Wanted, o Options) ([]PutBack, error) {
+// nothing. What cannot be read is told and left out: messages, mailboxes, rows.
+// NotFound if nothing is as wanted, and nothing was left out.
+func Return(ctx context.Context, d *depot.Depot, s Snapshot, to Mailboxes, account mail.AccountID, w Wanted, o Options) (r Returned, err error) {
 	if err := w.check(); err != nil {
-		return nil, err
+		return r, err
 	}
 	im, err := openImage(ctx, d, s, w.Scratch, o, nil)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	p := &putter{ctx: ctx, im: im, to: to, account: account, w: w, o: o, day: s.Time.UTC()}
-	list, err := p.all()
-	return list, errors.Join(err, im.close())
+	r.Mailboxes, err = p.all()
+	r.LeftOut = im.left.rows
+	if err == nil && len(r.Mailboxes) == 0 && len(r.LeftOut) == 0 {
+		err = mail.Errorf(mail.NotFound, "the snapshot has no such message")
+	}
+	return r, errors.Join(err, im.close())
 }
 
 func (w Wanted) check() error {
@@ -95,19 +105,14 @@ func (p *putter) all() (list []PutBack, err error) {
 	for _, b := range boxes {
 		p.at.Total += b.Size
 	}
-	found := 0
 	for _, b := range boxes {
 		one, err := p.mailbox(b)
-		if n := one.Restored + one.There + one.Failed; n > 0 {
+		if one.Restored+one.There+one.Failed+len(one.Problems) > 0 {
 			list = append(list, one)
-			found += n
 		}
 		if err != nil {
 			return list, err
 		}
-	}
-	if found == 0 {
-		return nil, mail.Errorf(mail.NotFound, "the snapshot has no such message")
 	}
 	return list, nil
 }
@@ -120,6 +125,9 @@ func (p *putter) boxes() ([]store.Mailbox, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if a.Unreadable != "" {
+		p.im.left.add("account "+p.w.Address.String(), a.Unreadable)
 	}
 	if p.w.Mailbox == "" {
 		return p.im.store.Mailboxes(p.ctx, a.ID)
@@ -184,14 +192,19 @@ func (p *putter) mailbox(b store.Mailbox) (done PutBack, err error) {
 	done.From = string(b.Name)
 	name, err := p.into(b.Name)
 	if err != nil {
-		return done, err
+		done.failAll(b, "its mailbox cannot be made: "+err.Error())
+		return done, nil
 	}
 	done.Into = string(name)
 	view, err := p.im.store.View(p.ctx, b.ID)
-	if err != nil {
-		return done, err
+	ids := map[mail.UID]mail.BlobID{}
+	if err == nil {
+		ids, err = p.im.store.BlobIDs(p.ctx, b.ID)
 	}
-	ids, err := p.im.store.BlobIDs(p.ctx, b.ID)
+	if err != nil && mail.KindOf(err) == mail.Internal && p.ctx.Err() == nil {
+		done.failAll(b, fmt.Sprintf("it cannot be read: %v", err))
+		return done, nil
+	}
 	if err != nil {
 		return done, err
 	}
@@ -256,6 +269,12 @@ func (d *PutBack) fail(uid mail.UID, err error) {
 	if len(d.Problems) < MaxFaults {
 		d.Problems = append(d.Problems, fmt.Sprintf("UID %d cannot be read: %v", uid, err))
 	}
+}
+
+// failAll tells that nothing of a mailbox is put back.
+func (d *PutBack) failAll(b store.Mailbox, why string) {
+	d.Failed += int(b.Exists)
+	d.Problems = append(d.Problems, why)
 }
 
 func (p *putter) deliver(row store.Row, dest *destination, done *PutBack) error {

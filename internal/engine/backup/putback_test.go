@@ -11,6 +11,7 @@ import (
 	"yubin/internal/engine/backup"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
 )
 
 // returned puts mail back and says what became of it.
@@ -23,7 +24,11 @@ func (h *house) returned(path string, a mail.AccountID, w backup.Wanted) ([]back
 	if w.Address.IsZero() {
 		w.Address = address("alice")
 	}
-	return backup.Return(ctx, d, s, h.store, a, w, h.options(nil))
+	r, err := backup.Return(ctx, d, s, h.store, a, w, h.options(nil))
+	if err == nil && len(r.LeftOut) > 0 {
+		h.t.Errorf("left out: %q", r.LeftOut)
+	}
+	return r.Mailboxes, err
 }
 
 // messages are those of a mailbox in order, without UIDs and \Deleted.
@@ -145,5 +150,65 @@ func TestPutBackOne(t *testing.T) {
 	} {
 		_, err := h.returned(path, a, c.w)
 		wantKind(t, err, c.kind, c.text)
+	}
+}
+
+// TestPutBackRest: what the snapshot has of an account and cannot be read is told,
+// row by row, and the rest is put back: damaged mailboxes, names that are none,
+// messages whose octets are gone, an account that has lost its own row's sense.
+func TestPutBackRest(t *testing.T) {
+	h := newHouse(t)
+	a := h.account("alice")
+	box := map[mail.MailboxName]mail.MailboxID{}
+	for _, name := range []mail.MailboxName{"Good", "Torn", "Uncounted", "Unnamed"} {
+		m, err := h.store.CreateMailbox(ctx, a, name, "")
+		must(t, err)
+		box[name] = m.ID
+		for i := range 3 {
+			h.deliver(text(fmt.Sprint(name, i), 500), store.Filing{Account: a, Mailbox: m.ID, Received: h.now()})
+		}
+	}
+	must(t, h.store.Subscribe(ctx, a, "Odd", true))
+	h.damaged = true
+	must(t, h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		for _, q := range []string{
+			`UPDATE membership SET entries = x'00ff' WHERE place >> 32 = ` + fmt.Sprint(int64(box["Torn"])),
+			`UPDATE tally SET unseen = 'many' WHERE mailbox = ` + fmt.Sprint(int64(box["Uncounted"])),
+			`UPDATE mailbox SET label = 'a' || char(1) WHERE id = ` + fmt.Sprint(int64(box["Unnamed"])),
+			`UPDATE subscription SET name = 'Odd//' WHERE name = 'Odd'`,
+			`DELETE FROM blob WHERE id = (SELECT max(blob) FROM email WHERE id <= 3)`,
+			`UPDATE directory_account SET created = 'once'`,
+		} {
+			if _, err := tx.Exec(q); err != nil {
+				return fmt.Errorf("%s: %w", q, err)
+			}
+		}
+		return nil
+	}))
+	path := filepath.Join(t.TempDir(), "backup")
+	h.backup(path, nil)
+	d := openDepot(t, path, nil)
+	defer d.Close()
+	s, err := backup.Find(d, "")
+	must(t, err)
+	to := newHouse(t)
+	r, err := backup.Return(ctx, d, s, to.store, to.account("bob"), backup.Wanted{Address: address("alice"), Into: "Back"}, h.options(nil))
+	must(t, err)
+	var told []string
+	for _, m := range r.Mailboxes {
+		told = append(told, fmt.Sprintf("%s %d %d %d", m.From, m.Restored, m.Failed, len(m.Problems)))
+	}
+	if got := strings.Join(told, ", "); got != "Good 2 1 1, Torn 0 3 1" {
+		t.Errorf("put back %s: %+v", got, r)
+	}
+	all := strings.Join(r.LeftOut, "\n")
+	for _, row := range []string{"account alice@example.org", fmt.Sprintf("mailbox %d of account %d", box["Uncounted"], a),
+		fmt.Sprintf("mailbox %d of account %d", box["Unnamed"], a), fmt.Sprintf("subscription %q of account %d", "Odd//", a)} {
+		if !strings.Contains(all, row+" cannot be read: ") {
+			t.Errorf("nothing was told of %s:\n%s", row, all)
+		}
+	}
+	if len(r.LeftOut) != 4 {
+		t.Errorf("told:\n%s", all)
 	}
 }

@@ -188,6 +188,9 @@ func (v *verifier) deep(s Snapshot, sound bool) error {
 		err = im.check(v.ctx, true, func(p string) { v.problem("snapshot %s: %s", s.ID, p) })
 	} else {
 		err = v.unreadable(s, im)
+		for _, row := range im.left.rows {
+			v.problem("snapshot %s: %s", s.ID, row)
+		}
 	}
 	return errors.Join(err, im.close())
 }

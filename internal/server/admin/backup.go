@@ -45,8 +45,8 @@ type PutBack struct {
 
 // Returned says what was put back.
 type Returned struct {
-	Snapshot  string           `json:"snapshot"`
-	Mailboxes []backup.PutBack `json:"mailboxes"`
+	Snapshot string `json:"snapshot"`
+	backup.Returned
 }
 
 // PutBackLine is a line of the answer: how far it is, or at the end what was
