@@ -91,13 +91,3 @@ func BenchmarkDecoder(b *testing.B) {
 		})
 	}
 }
-
-func BenchmarkStructure(b *testing.B) {
-	enc := AppendStructure(nil, Parse(attachment(1000)).Root)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := DecodeStructure(enc); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

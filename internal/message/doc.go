@@ -25,6 +25,9 @@
 //   - Memory and time per octet are bounded by the Max constants. Beyond a limit
 //     on parts the rest of the message is the body of the leaf that is open.
 //
+// AppendForm writes what is kept beside a message to be shown again and again,
+// and ParseForm reads it.
+//
 // It does not write messages, verify signatures, decode bodies while parsing
 // (NewDecoder and NewCharsetReader do, for who asks), nor judge a message: a
 // malformed one is read in the way RFC 7103 thinks most likely to be meant.
@@ -50,4 +53,5 @@ const (
 	MaxRefs        = 32        // message-ids of Message.Refs
 	MaxMessageID   = 512       // octets of one message-id; longer ones do not count as references
 	MaxPreview     = 256       // octets of a preview (RFC 8621 §4.1.4)
+	MaxForm        = 8 << 20   // octets of a Form: an octet of MaxHeaders and one MaxHeader becomes at most six
 )

@@ -61,17 +61,6 @@ func (p *Parser) addressField(list *[]MailAddress, value []byte) {
 	p.addresses += len(*list) - n
 }
 
-// defaults fills Sender and ReplyTo where they are missing or empty (RFC 9051
-// §7.5.2).
-func (e *Envelope) defaults() {
-	if len(e.Sender) == 0 {
-		e.Sender = e.From
-	}
-	if len(e.ReplyTo) == 0 {
-		e.ReplyTo = e.From
-	}
-}
-
 // describe fills what Message says beyond the envelope. Raw octets in the
 // subject are taken to be of charset, that of the body.
 func (m *Message) describe(env *Envelope, refs *references, charset string) {

@@ -22,7 +22,7 @@ type Message struct {
 type Envelope struct {
 	Date, Subject        []byte // unfolded; nil if there is no such field
 	From                 []MailAddress
-	Sender, ReplyTo      []MailAddress // those of From where the message has none
+	Sender, ReplyTo      []MailAddress // nil where the message has none: From stands for them
 	To, Cc, Bcc          []MailAddress
 	InReplyTo, MessageID []byte // unfolded; nil if there is no such field
 }

@@ -20,7 +20,6 @@ func (p *Parser) readFields(f *frame) {
 		return
 	}
 	p.head.kept = nil // the envelope keeps slices of it
-	env.defaults()
 	if len(p.stack) == 1 {
 		p.msg.Envelope = env
 		p.msg.describe(env, &refs, f.part.Param("charset"))

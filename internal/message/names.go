@@ -1,7 +1,7 @@
 package message
 
-// names are the words that most structures are made of. Their order is part of
-// the format of AppendStructure: new ones go to the end, none ever moves.
+// names are the words that most structures are made of, all plain. Their order is part of
+// the format of AppendForm: new ones go to the end, none ever moves.
 var names = [...]string{
 	"text", "plain", "html", "multipart", "mixed", "alternative", "related", "signed", "report", "digest",
 	"message", "rfc822", "global", "delivery-status", "image", "png", "jpeg", "gif", "application", "octet-stream",
@@ -21,6 +21,14 @@ var nameIndex = func() map[string]int {
 		m[n] = i
 	}
 	return m
+}()
+
+// nameOctets are names as octets, and longestName is how many the longest has.
+var nameOctets, longestName = func() (octets [len(names)][]byte, longest int) {
+	for i, n := range names {
+		octets[i], longest = []byte(n), max(longest, len(n))
+	}
+	return octets, longest
 }()
 
 // intern returns b as a string, without allocating for a word of names.

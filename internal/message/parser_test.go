@@ -299,7 +299,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: stops early with %d parts, %d levels", name, count, depth)
 		}
 		checkTiling(t, []byte(msg), m)
-		if _, err := DecodeStructure(AppendStructure(nil, m.Root)); err != nil {
+		if _, err := ParseForm(AppendForm(nil, m)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -7,8 +7,9 @@ import "strings"
 type Param struct{ Name, Value string }
 
 // given are the parameters of a field as they stand in it, but for quotes and
-// that continuations are joined (RFC 2231 §3); nil if that is what the decoded
-// ones are.
+// that continuations are joined (RFC 2231 §3): octets, charsets and languages are
+// those of the sender, and names can end in "*" (§4). It is nil if that is what
+// the decoded ones are.
 type given []Param
 
 // Part is a node of the MIME tree of a message.
@@ -31,23 +32,7 @@ type Part struct {
 	delimiter []byte // the boundary as raw octets, while parsing
 	encoded   bool   // there was a Content-Transfer-Encoding
 
-	params, dispositionParams given // known of a Part that was parsed, not of one that was stored
-}
-
-// GivenParams returns the parameters of the content type as they stand in the
-// field, except that continuations are one: octets, charsets and languages are
-// those of the sender. Names can end in "*" (RFC 2231 §4). A Part that comes from
-// DecodeStructure gives Params.
-func (p *Part) GivenParams() []Param { return p.params.or(p.Params) }
-
-// GivenDispositionParams is GivenParams for the content disposition.
-func (p *Part) GivenDispositionParams() []Param { return p.dispositionParams.or(p.DispositionParams) }
-
-func (g given) or(decoded []Param) []Param {
-	if g != nil {
-		return g
-	}
-	return decoded
+	params, dispositionParams given
 }
 
 // IsMultipart reports whether p has body parts.

@@ -11,8 +11,6 @@ import (
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
-	"yubin/internal/proto/imap"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/session/imapd"
 	"yubin/internal/session/pop3d"
@@ -169,14 +167,6 @@ func (s *Server) pop3Config(c config.Config) pop3d.Config {
 		ChannelBinding:     c.TLS.ChannelBinding,
 		Now:                s.deps.Now,
 		Log:                s.deps.Log,
-	}
-}
-
-// render makes what IMAP sends of a message again and again.
-func render(m *message.Message) store.Rendered {
-	return store.Rendered{
-		Envelope:      imap.AppendEnvelope(nil, m.Envelope),
-		BodyStructure: imap.AppendBodyStructure(nil, m.Root),
 	}
 }
 

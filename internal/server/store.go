@@ -17,7 +17,6 @@ import (
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
-	"yubin/internal/proto/imap"
 	"yubin/internal/server/admin"
 	"yubin/internal/server/metrics"
 	"yubin/internal/world/blob"
@@ -146,11 +145,11 @@ func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err erro
 	s.free = files.Hold(s.folder.Path(blobFolder))
 	s.hub = new(notify.Hub)
 	s.mail, err = store.Open(ctx, store.Options{
-		DB: s.db, Blobs: blobs, Render: render, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
+		DB: s.db, Blobs: blobs, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
 		Holders: []store.Holder{spool.Held}, ViewMemory: d.Memory.Views,
 		Quotas: quotas{s}, Warn: s.warner.poke,
 	})
-	s.search = search.NewSource(s.mail, imap.DecodeEnvelope, cmp.Or(d.Memory.Search, search.DefaultMemory))
+	s.search = search.NewSource(s.mail, cmp.Or(d.Memory.Search, search.DefaultMemory))
 	if d.Memory.Sessions > 0 {
 		s.budget = heap.NewBudget(d.Memory.Sessions)
 	}

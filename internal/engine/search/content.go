@@ -22,13 +22,7 @@ type octets struct {
 	broken  bool   // something could not be read
 }
 
-func openOctets(row *store.Row) *octets {
-	root, err := message.DecodeStructure(row.Parts)
-	if err != nil {
-		return &octets{broken: true}
-	}
-	return &octets{content: row.Content, root: root}
-}
+func openOctets(row *store.Row) *octets { return &octets{content: row.Content, root: row.Form.Root()} }
 
 // block reads the octets from off to end, at most maxHeader of them.
 func (o *octets) block(off, end int64) []byte {
@@ -62,14 +56,6 @@ func (o *octets) matchFields(m *matcher) {
 			return
 		}
 	}
-}
-
-// facts are those of the envelope that the header makes.
-func (o *octets) facts(row *store.Row, f *folder) facts {
-	known := factsOf(row)
-	m := message.Parse(o.headerBlock())
-	known.describe(m.Envelope, m.Repeats, f)
-	return known
 }
 
 // match shows m the texts of the message until it has found all.

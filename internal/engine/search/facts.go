@@ -80,25 +80,26 @@ func (f *facts) part(p part) ([]byte, bool) {
 	return f.text[start:f.ends[p]], f.there&(1<<p) != 0
 }
 
-// describe adds what the envelope says. Repeats is that of message.Message.
-func (f *facts) describe(e *message.Envelope, repeats bool, fold *folder) {
+// describe adds what the envelope says.
+func (f *facts) describe(form message.Form, fold *folder) {
 	f.whole = true
-	if repeats {
+	if form.Repeats() {
 		f.there |= repeated
 	}
+	e := form.Envelope()
 	f.text = make([]byte, 0, usualText)
-	if sent, ok := message.ParseDate(string(e.Date)); ok {
+	if sent, ok := message.ParseDate(e.Date.String()); ok {
 		f.sent = dayOf(sent)
 	}
 	raw := fold.raw[:0]
-	for p, list := range [...][]message.MailAddress{partFrom: e.From, partTo: e.To, partCc: e.Cc, partBcc: e.Bcc} {
+	for p, list := range [...]message.FormAddresses{partFrom: e.From, partTo: e.To, partCc: e.Cc, partBcc: e.Bcc} {
 		raw = appendAddresses(raw[:0], list)
-		f.add(part(p), raw, len(list) > 0, fold)
+		f.add(part(p), raw, !list.Empty(), fold)
 	}
-	raw = appendDecoded(raw[:0], e.Subject)
-	f.add(partSubject, raw, e.Subject != nil, fold)
-	raw = appendDecoded(raw[:0], e.MessageID)
-	f.add(partMessageID, raw, e.MessageID != nil, fold)
+	raw = appendDecoded(raw[:0], e.Subject.Octets())
+	f.add(partSubject, raw, e.Subject.Octets() != nil, fold)
+	raw = appendDecoded(raw[:0], e.MessageID.Octets())
+	f.add(partMessageID, raw, e.MessageID.Octets() != nil, fold)
 	fold.raw = raw
 }
 
@@ -112,24 +113,27 @@ func (f *facts) add(p part, text []byte, there bool, fold *folder) {
 }
 
 // appendAddresses appends a list as "Name <local@domain>, Group: <a@b>;".
-func appendAddresses(dst []byte, list []message.MailAddress) []byte {
-	for i, a := range list {
-		if i > 0 && a.Group != message.GroupEnd && list[i-1].Group != message.GroupStart {
+func appendAddresses(dst []byte, list message.FormAddresses) []byte {
+	comma := false
+	for a, ok := list.Next(); ok; a, ok = list.Next() {
+		group := a.Group()
+		if comma && group != message.GroupEnd {
 			dst = append(dst, ", "...)
 		}
-		switch a.Group {
+		comma = group != message.GroupStart
+		switch group {
 		case message.GroupStart:
-			dst = append(appendDecoded(dst, a.Mailbox), ": "...)
+			dst = append(appendDecoded(dst, a.Mailbox.Octets()), ": "...)
 			continue
 		case message.GroupEnd:
 			dst = append(dst, ';')
 			continue
 		}
-		if len(a.Name) > 0 {
-			dst = append(appendDecoded(dst, a.Name), ' ')
+		if name := a.Name.Octets(); len(name) > 0 {
+			dst = append(appendDecoded(dst, name), ' ')
 		}
-		dst = append(appendDecoded(append(dst, '<'), a.Mailbox), '@')
-		dst = append(appendDecoded(dst, a.Host), '>')
+		dst = append(appendDecoded(append(dst, '<'), a.Mailbox.Octets()), '@')
+		dst = append(appendDecoded(dst, a.Host.Octets()), '>')
 	}
 	return dst
 }

@@ -7,7 +7,6 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
 )
 
 // batch is how many entries are looked at before their rows are asked for.
@@ -27,11 +26,10 @@ type Turn interface {
 
 // Source is where a Program finds messages; safe for use by several goroutines.
 type Source struct {
-	rows   Rows
-	decode func([]byte) (*message.Envelope, error)
-	cache  *cache
-	take   func(context.Context) (Turn, error) // nil: what is dear is done without turns
-	since  mail.ModSeq
+	rows  Rows
+	cache *cache
+	take  func(context.Context) (Turn, error) // nil: what is dear is done without turns
+	since mail.ModSeq
 }
 
 // Since returns the same source for who knows the mailbox as it was: messages
@@ -54,11 +52,10 @@ func (s *Source) InTurns(take func(context.Context) (Turn, error)) *Source {
 // DefaultMemory is a good bound for NewSource, in octets: some 300,000 messages.
 const DefaultMemory = 64 << 20
 
-// NewSource returns a source of what rows reads. decode reads Row.Envelope;
-// where it fails, and if it is nil, envelopes are made from the octets. About
-// memory octets may be taken to remember what envelopes say; 0 remembers nothing.
-func NewSource(rows Rows, decode func([]byte) (*message.Envelope, error), memory int64) *Source {
-	return &Source{rows: rows, decode: decode, cache: newCache(memory)}
+// NewSource returns a source of what rows reads. About memory octets may be taken
+// to remember what envelopes say; 0 remembers nothing.
+func NewSource(rows Rows, memory int64) *Source {
+	return &Source{rows: rows, cache: newCache(memory)}
 }
 
 // Run yields, in order, those of entries, which are of mailbox id, that p
@@ -211,18 +208,14 @@ func (r *run) decide(ctx context.Context) error {
 		}
 	}
 	if r.program.envelopes {
-		if err := r.pass(ctx, store.NeedEnvelope); err != nil {
+		if err := r.pass(ctx, store.NeedForm); err != nil {
 			return err
 		}
 	}
 	if r.program.cost < costEnvelope {
 		return nil
 	}
-	need := store.NeedParts | store.NeedContent
-	if r.program.envelopes {
-		need |= store.NeedEnvelope
-	}
-	return r.pass(ctx, need)
+	return r.pass(ctx, store.NeedForm|store.NeedContent)
 }
 
 // recall evaluates the undecided items of which the facts are remembered.
@@ -300,14 +293,10 @@ func (r *run) judge(rows []store.Row) error {
 // learn returns the facts in a row, and has those of an envelope remembered.
 func (r *run) learn(row *store.Row) facts {
 	known := factsOf(row)
-	if r.src.decode == nil || len(row.Envelope) == 0 {
+	if row.Form.IsZero() || !r.program.envelopes {
 		return known
 	}
-	e, err := r.src.decode(row.Envelope)
-	if err != nil {
-		return known
-	}
-	known.describe(e, row.Repeats, r.headerFolder())
+	known.describe(row.Form, r.headerFolder())
 	if r.src.cache.wants(&known) {
 		r.learnt = append(r.learnt, learnt{row.UID, known})
 	}
@@ -396,7 +385,7 @@ func (n *node) eval(s *subject) verdict {
 		}
 		return verdictOf(n.matchRow(s.facts))
 	case costEnvelope:
-		if !s.described() {
+		if s.facts == nil || !s.facts.whole {
 			return unknown
 		}
 		if n.matchEnvelope(s.facts) {
@@ -410,20 +399,6 @@ func (n *node) eval(s *subject) verdict {
 		return unknown
 	}
 	return verdictOf(n.matchContent(s))
-}
-
-// described reports whether the envelope's facts are known, or can be made.
-func (s *subject) described() bool {
-	switch {
-	case s.facts == nil:
-		return false
-	case !s.facts.whole && s.row != nil && s.row.Content != nil:
-		if o := s.open(); !o.broken {
-			*s.facts = o.facts(s.row, s.run.headerFolder())
-		}
-		return true
-	}
-	return s.facts.whole
 }
 
 // evalAll evaluates until a key has the value that decides: no for And, yes

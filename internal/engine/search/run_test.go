@@ -180,7 +180,7 @@ func (o *office) matches(c Criteria, e store.Entry) bool {
 	return true
 }
 
-func (o *office) source() *Source { return NewSource(o, nil, 0) }
+func (o *office) source() *Source { return NewSource(o, 0) }
 
 func (o *office) search(ctx context.Context, c Criteria) (seqs []int, err error) {
 	v, err := o.View(ctx, o.id)
@@ -261,13 +261,13 @@ func TestReadsNoMoreThanItMust(t *testing.T) {
 		{"size before text", Criteria{Op: And, Keys: []Criteria{text, {Op: Larger, Size: 1 << 20}}}, v.Len(), 0},
 	} {
 		counted := &reads{office: o}
-		must(t, Compile(c.criteria).Run(t.Context(), NewSource(counted, nil, 0), o.id, v.All(), func(int, store.Entry) {}))
+		must(t, Compile(c.criteria).Run(t.Context(), NewSource(counted, 0), o.id, v.All(), func(int, store.Entry) {}))
 		if counted.rows != c.rows || counted.content != c.content {
 			t.Errorf("%s: %d rows, %d with content; want %d, %d", c.name, counted.rows, counted.content, c.rows, c.content)
 		}
 	}
 	broken := &reads{office: o, fail: mail.Errorf(mail.Unavailable, "gone")}
-	if err := Compile(text).Run(t.Context(), NewSource(broken, nil, 0), o.id, v.All(), func(int, store.Entry) {}); mail.KindOf(err) != mail.Unavailable {
+	if err := Compile(text).Run(t.Context(), NewSource(broken, 0), o.id, v.All(), func(int, store.Entry) {}); mail.KindOf(err) != mail.Unavailable {
 		t.Errorf("a store that fails: %v", err)
 	}
 }

@@ -100,7 +100,7 @@ func TestRowsOfOthers(t *testing.T) {
 	_, err := h.Copy(ctx, inbox, mail.UIDs(3, 2), inbox)
 	h.must(err)
 	uids := []mail.UID{2, 3, 4, 9, 24, 25, 26, 99}
-	rows, more, err := h.Rows(ctx, inbox, uids, store.NeedContent|store.NeedThread|store.NeedParts|store.NeedPreview)
+	rows, more, err := h.Rows(ctx, inbox, uids, store.NeedContent|store.NeedThread|store.NeedForm|store.NeedPreview)
 	h.must(err)
 	if len(rows) != 7 || more != 0 {
 		t.Fatalf("%d rows, %d more", len(rows), more)

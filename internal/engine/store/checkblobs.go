@@ -274,7 +274,7 @@ type blobRow struct {
 	key           int64 // 0 without
 	file          string
 	sums          []byte
-	parts         []byte
+	form          []byte
 	length        int64 // of content; -1 without
 	octets        []byte
 }
@@ -332,7 +332,7 @@ func (c *checker) refsWindow(tx *sqldb.Tx, first, end int64) error {
 
 // blobSlice reads the next blobs; their octets only for a deep check.
 func (c *checker) blobSlice(after int64) (slice []blobRow, err error) {
-	const head = `SELECT b.id, b.size, b.crc32c, b.sha256, b.key, b.file, b.sums, b.parts, coalesce(length(c.octets), -1), `
+	const head = `SELECT b.id, b.size, b.crc32c, b.sha256, b.key, b.file, b.sums, b.form, coalesce(length(c.octets), -1), `
 	const rest = ` FROM blob b LEFT JOIN content c ON c.blob = b.id WHERE b.id > $1 ORDER BY b.id LIMIT 64`
 	q := head + "NULL" + rest
 	if c.deep {
@@ -346,7 +346,7 @@ func (c *checker) blobSlice(after int64) (slice []blobRow, err error) {
 		defer rows.Close()
 		for rows.Next() {
 			var b blobRow
-			if err := rows.Scan(&b.id, &b.size, &b.crc, &b.sha, &b.key, &b.file, &b.sums, &b.parts, &b.length, &b.octets); err != nil {
+			if err := rows.Scan(&b.id, &b.size, &b.crc, &b.sha, &b.key, &b.file, &b.sums, &b.form, &b.length, &b.octets); err != nil {
 				return err
 			}
 			slice = append(slice, b)
@@ -357,8 +357,8 @@ func (c *checker) blobSlice(after int64) (slice []blobRow, err error) {
 }
 
 func (c *checker) blob(b blobRow) error {
-	if _, err := message.DecodeStructure(b.parts); err != nil {
-		c.problem("structure is unreadable: blob %d: %v", b.id, err)
+	if _, err := message.ParseForm(b.form); err != nil {
+		c.problem("form is unreadable: blob %d: %v", b.id, err)
 	}
 	if b.key != 0 && (len(b.sha) != sha256.Size || b.key != blobKey(mail.BlobID(b.sha))) {
 		c.problem("key does not belong to the hash: blob %d", b.id)

@@ -55,30 +55,32 @@ func checkFilings(to []Filing) error {
 // delivery is one Deliver. All that can be made ready outside the transaction
 // is made there.
 type delivery struct {
-	s        *Store
-	in       *Incoming
-	to       []Filing
-	order    []int // of to, with an account's filings side by side
-	refs     []int64
-	rendered Rendered
-	parts    []byte
-	preview  string
-	saved    int64
-	also     func(*sqldb.Tx, BlobRef) error // or nil; it holds a reference to the blob
+	s       *Store
+	in      *Incoming
+	to      []Filing
+	order   []int // of to, with an account's filings side by side
+	refs    []int64
+	form    []byte
+	preview string
+	saved   int64
+	also    func(*sqldb.Tx, BlobRef) error // or nil; it holds a reference to the blob
 
 	filed []Filed
 	blob  int64
 	fresh bool // the blob is new: its octets are the ones in in
 }
 
+// usualForm is enough for the forms of most messages, in octets.
+const usualForm = 512
+
 func newDelivery(s *Store, in *Incoming, msg *message.Message, to []Filing) (*delivery, error) {
-	d := &delivery{s: s, in: in, to: traced(in, msg, to), refs: threadRefs(msg), rendered: s.opt.Render(msg),
-		parts: message.AppendStructure(nil, msg.Root), preview: msg.Preview, saved: s.now().Unix()}
+	d := &delivery{s: s, in: in, to: traced(in, msg, to), refs: threadRefs(msg), form: message.AppendForm(make([]byte, 0, usualForm), msg),
+		preview: msg.Preview, saved: s.now().Unix()}
 	for i := range to {
 		d.order = append(d.order, i)
 	}
 	slices.SortStableFunc(d.order, func(a, b int) int { return int(to[a].Account - to[b].Account) })
-	return d, in.held.Grow(cap(in.buf) + in.parsed + len(d.rendered.Envelope) + len(d.rendered.BodyStructure) + len(d.parts))
+	return d, in.held.Grow(cap(in.buf) + in.parsed + cap(d.form))
 }
 
 // traced is to with the traces as they stand before the octets of in.
@@ -242,10 +244,9 @@ func (d *delivery) insertBlob(tx *sqldb.Tx, key any, refs int64) (err error) {
 	if d.in.name != "" {
 		file, sums = d.in.name, d.in.sums
 	}
-	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, file, sums, envelope, bodystructure, parts, preview,
-		lacking, repeats) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
-		d.in.size, int64(d.in.crc), refs, file, sums, d.rendered.Envelope, d.rendered.BodyStructure, d.parts, d.preview,
-		d.in.ends.Lacking(), d.in.msg.Repeats)
+	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
+		d.in.size, int64(d.in.crc), refs, d.in.ends.Lacking(), file, sums, d.form, d.preview)
 	return err
 }
 

@@ -23,20 +23,18 @@ type column struct {
 
 func fillers() [2]filler {
 	return [...]filler{{
-		need: NeedEnvelope | NeedBodyStructure | NeedParts | NeedPreview | NeedContent,
+		need: NeedForm | NeedPreview | NeedContent,
 		from: "blob b LEFT JOIN content c ON c.blob = b.id", id: "b.id",
 		key: func(_ *Row, b *blobPart) int64 { return b.id },
 		weight: func(r *Row, b *blobPart) int64 {
-			n := int64(len(r.Envelope) + len(r.BodyStructure) + len(r.Parts) + len(r.Preview) + len(b.octets))
+			n := int64(len(b.form) + len(r.Preview) + len(b.octets))
 			if b.file != "" {
 				n += InlineMax // Open files are bounded too.
 			}
 			return n
 		},
 		columns: []column{
-			{NeedEnvelope, "b.envelope, b.repeats", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Envelope, &r.Repeats) }},
-			{NeedBodyStructure, "b.bodystructure", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.BodyStructure) }},
-			{NeedParts, "b.parts, b.size", func(t []any, r *Row, b *blobPart) []any { return append(t, &r.Parts, &b.size) }},
+			{NeedForm, "b.form, b.size", func(t []any, _ *Row, b *blobPart) []any { return append(t, &b.form, &b.size) }},
 			{NeedPreview, "b.preview", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Preview) }},
 			{NeedContent, "b.size, b.crc32c, b.file, b.sums, c.octets",
 				func(t []any, _ *Row, b *blobPart) []any {

@@ -72,6 +72,7 @@ type blobPart struct {
 	file    string
 	sums    []byte
 	octets  []byte
+	form    []byte
 	trace   []byte
 	missing bool
 }
@@ -211,28 +212,17 @@ func (r *reader) time(seconds, zone int64) time.Time {
 // complete makes what does not come out of the database as it is.
 func (r *reader) complete(i int) (err error) {
 	row, b := &r.rows[i], &r.blobs[i]
-	if r.need&NeedParts != 0 {
-		if row.Parts, err = shiftParts(row.Parts, row.Size-b.size); err != nil {
-			return r.s.internal("blob %d has an unreadable structure: %w", b.id, err)
+	if r.need&NeedForm != 0 {
+		form, err := message.ParseForm(b.form)
+		if err != nil {
+			return r.s.internal("blob %d has an unreadable form: %w", b.id, err)
 		}
+		row.Form = form.Behind(row.Size - b.size)
 	}
 	if r.need&NeedContent != 0 {
 		row.Content, err = r.content(b, &r.contents[i])
 	}
 	return err
-}
-
-// shiftParts makes the offsets of a structure count from the start of the trace.
-func shiftParts(parts []byte, trace int64) ([]byte, error) {
-	if trace == 0 {
-		return parts, nil
-	}
-	root, err := message.DecodeStructure(parts)
-	if err != nil {
-		return nil, err
-	}
-	root.Shift(trace)
-	return message.AppendStructure(nil, root), nil
 }
 
 // content makes c the content of b.

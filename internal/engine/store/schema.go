@@ -7,7 +7,7 @@ func Schema() sqldb.Schema { return sqldb.Schema{Engine: "store", Steps: schema(
 
 // schema are the steps of sqldb.Migrate.
 //
-// Beyond design: the parsed caches stand in blob and not in email, because they
+// Beyond design: form and preview stand in blob and not in email, because they
 // follow from the octets alone: twenty recipients share one wide row, and email
 // becomes narrow. membership repeats blob, size and received, so that flags,
 // sizes, dates, envelopes and structures are read without visiting email; and
@@ -117,13 +117,10 @@ CREATE TABLE blob (
 	size {int} NOT NULL,
 	crc32c {int} NOT NULL, -- of octets in content
 	lacking {int} NOT NULL, -- octets of CR and LF that its lines lack (RFC 1939 §3)
-	repeats {int} NOT NULL, -- 1: the header has a field twice that the envelope has once
 	refs {int} NOT NULL, -- emails with it, and references held by others
 	file TEXT, -- NULL: the octets are in content
 	sums {blob}, -- CRC-32C of each 64 KiB of the file
-	envelope {blob},
-	bodystructure {blob},
-	parts {blob},
+	form {blob} NOT NULL, -- envelope and structure: message.Form
 	preview TEXT NOT NULL
 );
 CREATE UNIQUE INDEX blob_key ON blob (key) WHERE key IS NOT NULL;

@@ -91,7 +91,6 @@ import (
 
 	"yubin/internal/engine/turns"
 	"yubin/internal/mail"
-	"yubin/internal/message"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -122,8 +121,7 @@ const (
 type Options struct {
 	DB      *sqldb.DB
 	Blobs   *blob.Dir
-	Render  func(*message.Message) Rendered // what Rows gives for NeedEnvelope and NeedBodyStructure
-	Publish func(Event)                     // must not block nor call the store; nil for none
+	Publish func(Event) // must not block nor call the store; nil for none
 	Now     func() time.Time
 	Rand    io.Reader
 	Log     *slog.Logger
@@ -137,10 +135,6 @@ type Options struct {
 	OrphanGrace   time.Duration // how long a file without a row stays
 	ViewMemory    int64         // octets that views may take
 }
-
-// Rendered is a message as the IMAP engine wants to send it again and again.
-// The store keeps both as they are.
-type Rendered struct{ Envelope, BodyStructure []byte }
 
 // Store is the mail store. Safe for concurrent use.
 type Store struct {
@@ -193,9 +187,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.Warn == nil {
 		o.Warn = func() {}
-	}
-	if o.Render == nil {
-		o.Render = func(*message.Message) Rendered { return Rendered{} }
 	}
 	if o.UndeleteGrace == 0 {
 		o.UndeleteGrace = DefaultUndeleteGrace

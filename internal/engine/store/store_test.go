@@ -14,7 +14,6 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
 	"yubin/internal/world/sqldb"
 )
 
@@ -213,30 +212,24 @@ func TestOrphansAreSwept(t *testing.T) {
 }
 
 func TestPartsAreShifted(t *testing.T) {
-	h := newHouse(t, func(o *store.Options) {
-		o.Render = func(m *message.Message) store.Rendered {
-			return store.Rendered{Envelope: []byte("env " + m.Subject), BodyStructure: []byte("bs")}
-		}
-	})
+	h := newHouse(t)
 	a := h.account(1)
 	f := h.inbox(a)
 	f.Trace = []byte("Received: here\r\n")
 	body := text("1", "Hello", "the body")
 	filed := h.deliver(body, f)
-	rows, more, err := h.Rows(ctx, filed[0].Mailbox, []mail.UID{1},
-		store.NeedParts|store.NeedEnvelope|store.NeedBodyStructure|store.NeedPreview|store.NeedThread|store.NeedContent)
+	rows, more, err := h.Rows(ctx, filed[0].Mailbox, []mail.UID{1}, store.NeedForm|store.NeedPreview|store.NeedThread|store.NeedContent)
 	h.must(err)
 	r := rows[0]
 	defer r.Content.Close()
-	root, err := message.DecodeStructure(r.Parts)
-	h.must(err)
+	root := r.Form.Root()
 	got := make([]byte, root.End-root.Body)
 	_, err = r.Content.ReadAt(got, root.Body)
 	h.must(err)
 	if string(got) != "the body\r\n" || root.Offset != 0 || more != 0 {
 		t.Errorf("body is %q at %d", got, root.Body)
 	}
-	if string(r.Envelope) != "env Hello" || string(r.BodyStructure) != "bs" || r.Thread == 0 {
+	if e := r.Form.Envelope(); e.Subject.String() != "Hello" || r.Thread == 0 {
 		t.Errorf("row %+v", r)
 	}
 	head := make([]byte, len(f.Trace)+5)
@@ -364,7 +357,7 @@ func TestCheckFinds(t *testing.T) {
 		`DELETE FROM content WHERE blob = 1`,
 		`UPDATE content SET octets = NULL || 'x' || octets WHERE blob = -1`,
 		`INSERT INTO content (blob, octets) VALUES (99, 'x')`,
-		`UPDATE blob SET parts = 'x'`,
+		`UPDATE blob SET form = 'x'`,
 		`UPDATE blob SET file = 'ab' WHERE id = 2`,
 		`INSERT INTO tombstone (mailbox, modseq, uid, last, at, entries) VALUES (1, 1, 1, 1, 1, x'01')`,
 		`UPDATE membership SET entries = CAST(substr(entries, 1, 2) || x'01' || substr(entries, 4) AS BLOB) WHERE place >> 32 = 1`, // flags

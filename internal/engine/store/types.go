@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 // Mailbox is a mailbox as its row stands at one moment.
@@ -38,12 +39,10 @@ type Need uint8
 
 // What a Row can carry.
 const (
-	NeedEnvelope      Need = 1 << iota // Row.Envelope
-	NeedBodyStructure                  // Row.BodyStructure
-	NeedParts                          // Row.Parts
-	NeedThread                         // Row.Thread
-	NeedPreview                        // Row.Preview
-	NeedContent                        // Row.Content; the caller closes it
+	NeedForm    Need = 1 << iota // Row.Form
+	NeedThread                   // Row.Thread
+	NeedPreview                  // Row.Preview
+	NeedContent                  // Row.Content; the caller closes it
 )
 
 // Row is one message of a mailbox. Byte slices belong to the caller.
@@ -57,13 +56,10 @@ type Row struct {
 	ASCII    int64     // octets that such a protocol sends of what stands for it in ASCII (Content.ASCII); -1 if that is itself
 	Saved    time.Time // SAVEDATE (RFC 8514)
 
-	Thread        mail.ThreadID
-	Envelope      []byte // as Options.Render made it at delivery
-	Repeats       bool   // with NeedEnvelope: the header has a field twice that Envelope has once
-	BodyStructure []byte
-	Parts         []byte // message.DecodeStructure reads it; offsets count from the first octet of Content
-	Preview       string
-	Content       *Content
+	Thread  mail.ThreadID
+	Form    message.Form // offsets count from the first octet of Content
+	Preview string
+	Content *Content
 }
 
 // Filing says where one copy of a message goes.

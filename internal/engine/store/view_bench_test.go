@@ -142,7 +142,7 @@ func BenchmarkExpungeEveryTenth(b *testing.B) {
 // BenchmarkRows reads sizes, dates and flags of 100,000 messages.
 func BenchmarkRows(b *testing.B) {
 	h, id := bigMailbox(b, 100_000)
-	for _, need := range []store.Need{0, store.NeedEnvelope} {
+	for _, need := range []store.Need{0, store.NeedForm} {
 		b.Run(fmt.Sprint("need=", need), func(b *testing.B) {
 			var uids []mail.UID
 			for _, e := range h.view(id).All() {

@@ -8,7 +8,7 @@
 //
 // Reader assembles a command from lines and literals, ParseCommand parses it,
 // Lookup says in which states a verb is allowed, Encoder writes responses.
-// AppendEnvelope and AppendBodyStructure render a parsed message.
+// ENVELOPE, BODYSTRUCTURE and BODY are written straight from a message.Form.
 //
 // It holds no connection and no session state, and it does not judge what a
 // command asks for: mailbox names, flags and sets are only read here.

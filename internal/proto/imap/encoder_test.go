@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 func nums(n ...Num) iter.Seq[Num] { return slices.Values(n) }
@@ -78,11 +79,11 @@ var responses = []struct {
 		f.Flags(1<<5-1, "$Junk a", true)
 		f.End()
 	}},
-	{`* 1 FETCH (INTERNALDATE " 7-Jul-1996 02:44:25 -0730" ENVELOPE (x) BODYSTRUCTURE (y))`, func(e *Encoder) {
+	{`* 1 FETCH (INTERNALDATE " 7-Jul-1996 02:44:25 -0730" ENVELOPE (NIL "x" NIL NIL NIL NIL NIL NIL NIL NIL) BODYSTRUCTURE ("text" "plain" NIL NIL NIL "7bit" 1 1 NIL NIL NIL NIL))`, func(e *Encoder) {
 		f := e.Fetch(1)
 		f.InternalDate(time.Date(1996, 7, 7, 2, 44, 25, 0, time.FixedZone("", -27000)))
-		f.Envelope([]byte("(x)"))
-		f.BodyStructure([]byte("(y)"))
+		f.Envelope(small)
+		f.BodyStructure(small)
 		f.End()
 	}},
 	{"* 1 FETCH (BODY[1.HEADER.FIELDS (Date \"x y\")]<5> {3}\r\nabc UID 1)", func(e *Encoder) {
@@ -108,11 +109,16 @@ var responses = []struct {
 	}},
 	{`* 1 FETCH (BODY ("text" "plain" NIL NIL NIL "7bit" 1 1))`, func(e *Encoder) {
 		f := e.Fetch(1)
-		_ = f.Body([]byte(`("text" "plain" NIL NIL NIL "7bit" 1 1 NIL NIL NIL NIL)`))
+		f.Body(small)
 		f.End()
 	}},
-	{`* 1 FETCH (BODY NIL)`, func(e *Encoder) { f := e.Fetch(1); _ = f.Body([]byte(`(bad`)); f.End() }},
 }
+
+// small is a message that says little of itself.
+var small = func() message.Form {
+	f, _ := message.ParseForm(message.AppendForm(nil, &message.Message{Envelope: &message.Envelope{Subject: []byte("x")}, Root: textPart(1, 1)}))
+	return f
+}()
 
 func TestResponses(t *testing.T) {
 	for _, c := range responses {
@@ -178,16 +184,25 @@ func TestEncoderDropsLargeScratch(t *testing.T) {
 	}
 }
 
+// TestLargeEnvelope: a long answer is not held whole, and comes out whole.
 func TestLargeEnvelope(t *testing.T) {
+	env := &message.Envelope{Subject: bytes.Repeat([]byte("x"), 300_000), To: slices.Repeat([]message.MailAddress{addr("A", "b", "c")}, 4000)}
+	form := formOf(t, &message.Message{Envelope: env, Root: textPart(1, 1)})
 	var b bytes.Buffer
 	e := NewEncoder(&b)
-	raw := "(" + strings.Repeat("x", 2*keepScratch) + ")"
 	f := e.Fetch(1)
 	f.UID(2)
-	f.Envelope([]byte(raw))
+	f.Envelope(form)
+	f.BodyStructure(form)
+	if cap(e.b) > 4*keepScratch {
+		t.Errorf("%d octets are held", cap(e.b))
+	}
 	f.Size(3)
 	f.End()
-	if want := "* 1 FETCH (UID 2 ENVELOPE " + raw + " RFC822.SIZE 3)\r\n"; b.String() != want {
+	_, structure, _ := texts(t, &message.Message{Envelope: env, Root: textPart(1, 1)})
+	want := "* 1 FETCH (UID 2 ENVELOPE (NIL {300000}\r\n" + string(env.Subject) + " NIL NIL NIL (" + strings.Repeat(`("A" NIL "b" "c")`, 4000) +
+		") NIL NIL NIL NIL) BODYSTRUCTURE " + string(structure) + " RFC822.SIZE 3)\r\n"
+	if b.String() != want {
 		t.Errorf("got %.60q", b.String())
 	}
 }
@@ -228,7 +243,7 @@ func TestGather(t *testing.T) {
 			f.UID(mail.UID(i))
 			f.Literal(FetchItem{Kind: FetchBody}, int64(50*i), false)
 			_, _ = e.Write(bytes.Repeat([]byte{'x'}, 50*i))
-			f.Envelope(bytes.Repeat([]byte{'e'}, 40*i))
+			f.Envelope(formOf(t, &message.Message{Envelope: &message.Envelope{Subject: bytes.Repeat([]byte{'e'}, 40*i)}, Root: textPart(1, 1)}))
 			f.End()
 		}
 	}

@@ -82,32 +82,25 @@ func (f *Fetched) Size(octets int64) {
 	f.e.b = strconv.AppendInt(f.e.b, octets, 10)
 }
 
-// Envelope writes ENVELOPE as AppendEnvelope made it.
-func (f *Fetched) Envelope(raw []byte) { f.raw("ENVELOPE ", raw) }
-
-// BodyStructure writes BODYSTRUCTURE as AppendBodyStructure made it.
-func (f *Fetched) BodyStructure(raw []byte) { f.raw("BODYSTRUCTURE ", raw) }
-
-// Body writes BODY without a section, from the same text as BodyStructure; an
-// error is a text that is no body structure, and the item is NIL then.
-func (f *Fetched) Body(bodystructure []byte) error {
-	f.item("BODY ")
-	b, err := AppendBodyFromStructure(f.e.b, bodystructure)
-	if err != nil {
-		b = append(f.e.b, "NIL"...)
-	}
-	f.e.b = b
-	return err
+// Envelope writes ENVELOPE.
+func (f *Fetched) Envelope(form message.Form) {
+	f.item("ENVELOPE ")
+	f.e.envelope(form.Envelope())
+	f.e.spill()
 }
 
-func (f *Fetched) raw(name string, value []byte) {
-	f.item(name)
-	if len(value) > keepScratch {
-		_, _ = f.e.Write(value) // The error sticks.
-		return
-	}
-	f.e.b = append(f.e.b, value...)
-	f.e.spill()
+// BodyStructure writes BODYSTRUCTURE.
+func (f *Fetched) BodyStructure(form message.Form) {
+	f.item("BODYSTRUCTURE ")
+	p := form.Part()
+	f.e.body(&p, true)
+}
+
+// Body writes BODY without a section.
+func (f *Fetched) Body(form message.Form) {
+	f.item("BODY ")
+	p := form.Part()
+	f.e.body(&p, false)
 }
 
 // Literal announces size octets for a BODY[...], BINARY[...] or RFC822 item.

@@ -108,7 +108,7 @@ func (e *Encoder) mailbox(name string) {
 	case !e.utf8:
 		e.b = appendQuoted(e.b, AppendMailbox(nil, name, false))
 	case strings.ContainsFunc(name, unicode.IsControl):
-		e.b = appendText(e.b, name)
+		e.b = AppendString(e.b, []byte(name))
 	default:
 		e.b = appendQuoted(e.b, name)
 	}

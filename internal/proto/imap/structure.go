@@ -6,49 +6,54 @@ import (
 	"yubin/internal/message"
 )
 
-// AppendEnvelope appends e as ENVELOPE shows it (RFC 9051 §7.5.2): header
-// octets as the message has them, encoded-words too. Text beyond US-ASCII goes
-// out as literals, so it suits both revisions. A nil e is an empty header.
-func AppendEnvelope(dst []byte, e *message.Envelope) []byte {
-	if e == nil {
-		e = &message.Envelope{}
+// envelope writes env as ENVELOPE shows it (RFC 9051 §7.5.2): header octets as
+// the message has them, encoded-words too. Text beyond US-ASCII goes out as
+// literals, so it suits both revisions.
+func (e *Encoder) envelope(env message.FormEnvelope) {
+	e.b = append(e.b, '(')
+	e.header(env.Date)
+	e.b = append(e.b, ' ')
+	e.header(env.Subject)
+	if env.Sender.Empty() {
+		env.Sender = env.From
 	}
-	dst = appendHeader(append(dst, '('), e.Date)
-	dst = appendHeader(append(dst, ' '), e.Subject)
-	for _, list := range [...][]message.MailAddress{e.From, e.Sender, e.ReplyTo, e.To, e.Cc, e.Bcc} {
-		dst = appendAddresses(append(dst, ' '), list)
+	if env.ReplyTo.Empty() {
+		env.ReplyTo = env.From
 	}
-	dst = appendHeader(append(dst, ' '), e.InReplyTo)
-	dst = appendHeader(append(dst, ' '), e.MessageID)
-	return append(dst, ')')
+	for _, list := range [...]message.FormAddresses{env.From, env.Sender, env.ReplyTo, env.To, env.Cc, env.Bcc} {
+		e.addresses(list)
+	}
+	e.b = append(e.b, ' ')
+	e.header(env.InReplyTo)
+	e.b = append(e.b, ' ')
+	e.header(env.MessageID)
+	e.b = append(e.b, ')')
 }
 
-// appendHeader appends a field's value: NIL for one that is not there, which
-// an empty one is not.
-func appendHeader(dst, value []byte) []byte {
-	if value == nil {
-		return append(dst, "NIL"...)
+// addresses writes a space and a list.
+func (e *Encoder) addresses(list message.FormAddresses) {
+	if list.Empty() {
+		e.b = append(e.b, " NIL"...)
+		return
 	}
-	return AppendString(dst, value)
+	e.b = append(e.b, " ("...)
+	for a, ok := list.Next(); ok; a, ok = list.Next() {
+		e.b = append(e.b, '(')
+		e.nstring(a.Name)
+		e.b = append(e.b, ' ')
+		e.nstring(a.Route)
+		e.b = append(e.b, ' ')
+		e.header(a.Mailbox)
+		e.b = append(e.b, ' ')
+		e.header(a.Host)
+		e.b = append(e.b, ')')
+		e.spill()
+	}
+	e.b = append(e.b, ')')
 }
 
-func appendAddresses(dst []byte, list []message.MailAddress) []byte {
-	if len(list) == 0 {
-		return append(dst, "NIL"...)
-	}
-	dst = append(dst, '(')
-	for _, a := range list {
-		dst = appendNString(append(dst, '('), a.Name)
-		dst = appendNString(append(dst, ' '), a.Route)
-		dst = appendHeader(append(dst, ' '), a.Mailbox)
-		dst = appendHeader(append(dst, ' '), a.Host)
-		dst = append(dst, ')')
-	}
-	return append(dst, ')')
-}
-
-// AppendBodyStructure appends root as BODYSTRUCTURE shows it (RFC 9051 §7.5.2),
-// with all extension data.
+// body writes p as BODYSTRUCTURE shows it (RFC 9051 §7.5.2), or without extension
+// data as BODY does.
 //
 // Deviation: parameters stand as the sender gave them, but for continuations,
 // which are joined (RFC 2231 §6). RFC 9051 would have charsets made UTF-8, which
@@ -57,106 +62,149 @@ func appendAddresses(dst []byte, list []message.MailAddress) []byte {
 //
 // Deviation: message/global is shown with the envelope and structure of what it
 // holds to RFC 3501 clients too, as RFC 9755 §6 allows for UTF8=ACCEPT.
-func AppendBodyStructure(dst []byte, root *message.Part) []byte { return appendBody(dst, root, true) }
-
-// emptyPart stands in where a multipart or message has nothing in it, since the
-// grammar asks for a body.
-var emptyPart = message.Part{Type: "text", Subtype: "plain"}
-
-// appendBody appends p, with extension data or without.
-func appendBody(dst []byte, p *message.Part, ext bool) []byte {
-	if p.Type == "multipart" {
-		return appendMultipart(dst, p, ext)
+func (e *Encoder) body(p *message.FormPart, extended bool) {
+	if p.IsMultipart() {
+		e.multipart(p, extended)
+		return
 	}
-	dst = appendText(append(dst, '('), p.Type)
-	dst = appendText(append(dst, ' '), p.Subtype)
-	dst = appendFields(append(dst, ' '), p)
-	switch {
-	case p.Type == "text":
-		dst = strconv.AppendInt(append(dst, ' '), p.Lines, 10)
-	case p.Type == "message" && (p.Subtype == "rfc822" || p.Subtype == "global"):
-		dst = AppendEnvelope(append(dst, ' '), p.Envelope)
-		dst = appendBody(append(dst, ' '), childOf(p), ext)
-		dst = strconv.AppendInt(append(dst, ' '), p.Lines, 10)
+	e.b = append(e.b, '(')
+	e.text(p.Type)
+	e.b = append(e.b, ' ')
+	e.text(p.Subtype)
+	e.b = append(e.b, ' ')
+	e.fields(p)
+	if p.IsMessage() {
+		e.b = append(e.b, ' ')
+		e.envelope(p.Envelope())
+		e.b = append(e.b, ' ')
+		var child message.FormPart
+		p.Parts.Next(&child)
+		e.body(&child, extended)
 	}
-	if ext {
-		dst = appendNText(append(dst, ' '), p.MD5)
-		dst = appendExtension(dst, p)
+	if p.IsMessage() || string(p.Type.Octets()) == "text" {
+		e.b = strconv.AppendInt(append(e.b, ' '), p.Lines, 10)
 	}
-	return append(dst, ')')
+	if extended {
+		e.b = append(e.b, ' ')
+		e.nstring(p.MD5)
+		e.extension(p)
+	}
+	e.b = append(e.b, ')')
+	e.spill()
 }
 
-func childOf(p *message.Part) *message.Part {
-	if len(p.Children) == 0 {
-		return &emptyPart
+func (e *Encoder) multipart(p *message.FormPart, extended bool) {
+	e.b = append(e.b, '(')
+	var child message.FormPart
+	for children := p.Parts; children.Next(&child); {
+		e.body(&child, extended)
 	}
-	return p.Children[0]
+	e.b = append(e.b, ' ')
+	e.text(p.Subtype)
+	if extended {
+		e.b = append(e.b, ' ')
+		e.params(p.GivenParams)
+		e.extension(p)
+	}
+	e.b = append(e.b, ')')
+	e.spill()
 }
 
-func appendMultipart(dst []byte, p *message.Part, ext bool) []byte {
-	dst = append(dst, '(')
-	if len(p.Children) == 0 {
-		dst = appendBody(dst, &emptyPart, ext)
-	}
-	for _, c := range p.Children {
-		dst = appendBody(dst, c, ext)
-	}
-	dst = appendText(append(dst, ' '), p.Subtype)
-	if ext {
-		dst = appendParams(append(dst, ' '), p.GivenParams())
-		dst = appendExtension(dst, p)
-	}
-	return append(dst, ')')
-}
-
-// appendFields appends body-fields. The size is that of the body as it is stored.
-func appendFields(dst []byte, p *message.Part) []byte {
-	dst = appendParams(dst, p.GivenParams())
-	dst = appendNText(append(dst, ' '), p.ID)
-	dst = appendNText(append(dst, ' '), p.Description)
-	encoding := p.Encoding
-	if encoding == "" {
-		encoding = "7bit"
-	}
-	dst = appendText(append(dst, ' '), encoding)
-	return strconv.AppendInt(append(dst, ' '), p.End-p.Body, 10)
-}
-
-// appendExtension appends SP body-fld-dsp SP body-fld-lang SP body-fld-loc.
-func appendExtension(dst []byte, p *message.Part) []byte {
-	if p.Disposition == "" {
-		dst = append(dst, " NIL"...)
+// fields writes body-fields. The size is that of the body as it is stored.
+func (e *Encoder) fields(p *message.FormPart) {
+	e.params(p.GivenParams)
+	e.b = append(e.b, ' ')
+	e.nstring(p.ID)
+	e.b = append(e.b, ' ')
+	e.nstring(p.Description)
+	if len(p.Encoding.Octets()) == 0 {
+		e.b = append(e.b, ` "7bit"`...)
 	} else {
-		dst = appendText(append(dst, " ("...), p.Disposition)
-		dst = appendParams(append(dst, ' '), p.GivenDispositionParams())
-		dst = append(dst, ')')
+		e.b = append(e.b, ' ')
+		e.text(p.Encoding)
 	}
-	dst = appendLanguages(append(dst, ' '), p.Languages)
-	return appendNText(append(dst, ' '), p.Location)
+	e.b = strconv.AppendInt(append(e.b, ' '), p.Size, 10)
 }
 
-func appendLanguages(dst []byte, languages []string) []byte {
-	if len(languages) == 0 {
-		return append(dst, "NIL"...)
+// extension writes SP body-fld-dsp SP body-fld-lang SP body-fld-loc.
+func (e *Encoder) extension(p *message.FormPart) {
+	if len(p.Disposition.Octets()) == 0 {
+		e.b = append(e.b, " NIL"...)
+	} else {
+		e.b = append(e.b, " ("...)
+		e.text(p.Disposition)
+		e.b = append(e.b, ' ')
+		e.params(p.GivenDispositionParams)
+		e.b = append(e.b, ')')
 	}
-	for i, l := range languages {
-		dst = appendText(append(dst, "( "[b2i(i > 0)]), l)
-	}
-	return append(dst, ')')
+	e.b = append(e.b, ' ')
+	e.languages(p.Languages)
+	e.b = append(e.b, ' ')
+	e.nstring(p.Location)
 }
 
-// appendParams appends body-fld-param.
-func appendParams(dst []byte, params []message.Param) []byte {
-	if len(params) == 0 {
-		return append(dst, "NIL"...)
+func (e *Encoder) languages(list message.FormTexts) {
+	if list.Empty() {
+		e.b = append(e.b, "NIL"...)
+		return
 	}
-	for i, p := range params {
-		dst = appendText(append(dst, "( "[b2i(i > 0)]), p.Name)
-		dst = appendText(append(dst, ' '), p.Value)
+	before := byte('(')
+	for l, ok := list.Next(); ok; l, ok = list.Next() {
+		e.b = append(e.b, before)
+		e.text(l)
+		before = ' '
 	}
-	return append(dst, ')')
+	e.b = append(e.b, ')')
 }
 
-func appendText(dst []byte, s string) []byte { return AppendString(dst, []byte(s)) }
+// params writes body-fld-param.
+func (e *Encoder) params(list message.FormParams) {
+	if list.Empty() {
+		e.b = append(e.b, "NIL"...)
+		return
+	}
+	before := byte('(')
+	for name, value, ok := list.Next(); ok; name, value, ok = list.Next() {
+		e.b = append(e.b, before)
+		e.text(name)
+		e.b = append(e.b, ' ')
+		e.text(value)
+		e.spill()
+		before = ' '
+	}
+	e.b = append(e.b, ')')
+}
 
-func appendNText(dst []byte, s string) []byte { return appendNString(dst, []byte(s)) }
+// header writes a field's value: NIL for one that is not there, which an empty
+// one is not.
+func (e *Encoder) header(t message.Text) {
+	if t.Octets() == nil {
+		e.b = append(e.b, "NIL"...)
+		return
+	}
+	e.text(t)
+}
+
+// nstring writes t as nstring: NIL if it is empty.
+func (e *Encoder) nstring(t message.Text) {
+	if len(t.Octets()) == 0 {
+		e.b = append(e.b, "NIL"...)
+		return
+	}
+	e.text(t)
+}
+
+// text writes t as a string, as AppendString does. What is long is not gathered.
+func (e *Encoder) text(t message.Text) {
+	b := t.Octets()
+	switch {
+	case t.Plain() && len(b) <= maxQuoted:
+		e.b = append(append(append(e.b, '"'), b...), '"')
+	case len(b) <= keepScratch:
+		e.b = AppendString(e.b, b)
+	default:
+		e.b = strconv.AppendInt(append(e.b, '{'), int64(len(b)), 10)
+		e.b = append(e.b, "}\r\n"...)
+		_, _ = message.WithoutNUL(e).Write(b) // The error sticks.
+	}
+}

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -16,15 +17,29 @@ import (
 
 var golden = flag.Bool("golden", false, "write testdata/texts.golden anew")
 
-// texts is what IMAP shows of a message: ENVELOPE, BODYSTRUCTURE and BODY.
-func texts(t testing.TB, octets []byte) (envelope, structure, body []byte) {
-	m := message.Parse(octets)
-	structure = AppendBodyStructure(nil, m.Root)
-	body, err := AppendBodyFromStructure(nil, structure)
+// formOf is how a message is kept.
+func formOf(t testing.TB, m *message.Message) message.Form {
+	form, err := message.ParseForm(message.AppendForm(nil, m))
 	if err != nil {
-		t.Fatalf("%.300q: %v", octets, err)
+		t.Fatalf("%+v: %v", m, err)
 	}
-	return AppendEnvelope(nil, m.Envelope), structure, body
+	return form
+}
+
+// texts is what IMAP shows of a message: ENVELOPE, BODYSTRUCTURE and BODY.
+func texts(t testing.TB, m *message.Message) (envelope, structure, body []byte) {
+	form := formOf(t, m)
+	shown := func(write func(*Fetched)) []byte {
+		var b bytes.Buffer
+		e := NewEncoder(&b)
+		f := e.Fetch(1)
+		write(&f)
+		f.End()
+		_, text, _ := bytes.Cut(bytes.TrimSuffix(b.Bytes(), []byte(")\r\n")), []byte(" FETCH ("))
+		_, text, _ = bytes.Cut(text, []byte(" "))
+		return text
+	}
+	return shown(func(f *Fetched) { f.Envelope(form) }), shown(func(f *Fetched) { f.BodyStructure(form) }), shown(func(f *Fetched) { f.Body(form) })
 }
 
 // rareShapes are messages that mailgen does not make.
@@ -60,7 +75,7 @@ func TestTexts(t *testing.T) {
 	add := func(kind string, octets []byte) {
 		sum := sha256.New()
 		sum.Write(sums[kind])
-		envelope, structure, body := texts(t, octets)
+		envelope, structure, body := texts(t, message.Parse(octets))
 		fmt.Fprintf(sum, "%s\n%s\n%s\n", envelope, structure, body)
 		sums[kind] = sum.Sum(nil)
 	}

@@ -89,19 +89,17 @@ func newFetcher(s *session, items []imap.FetchItem, byUID bool) *fetcher {
 // needOf says what the store must read for an item.
 func needOf(it imap.FetchItem) store.Need {
 	switch it.Kind {
-	case imap.FetchEnvelope:
-		return store.NeedEnvelope
-	case imap.FetchBodyStructure, imap.FetchBodyStructureBasic:
-		return store.NeedBodyStructure
+	case imap.FetchEnvelope, imap.FetchBodyStructure, imap.FetchBodyStructureBasic:
+		return store.NeedForm
 	case imap.FetchRFC822:
 		return store.NeedContent
 	case imap.FetchBody:
 		if isWhole(it.Section) {
 			return store.NeedContent
 		}
-		return store.NeedParts | store.NeedContent
+		return store.NeedForm | store.NeedContent
 	case imap.FetchBinary, imap.FetchBinarySize, imap.FetchRFC822Header, imap.FetchRFC822Text:
-		return store.NeedParts | store.NeedContent
+		return store.NeedForm | store.NeedContent
 	}
 	return 0
 }

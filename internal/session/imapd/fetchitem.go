@@ -32,13 +32,11 @@ func (m *fetchedMessage) item(i int) error {
 	case imap.FetchSize:
 		w.Size(row.Size)
 	case imap.FetchEnvelope:
-		w.Envelope(row.Envelope)
+		w.Envelope(row.Form)
 	case imap.FetchBodyStructure:
-		w.BodyStructure(row.BodyStructure)
+		w.BodyStructure(row.Form)
 	case imap.FetchBodyStructureBasic:
-		if err := w.Body(row.BodyStructure); err != nil {
-			m.f.s.logFailure("FETCH BODY", err)
-		}
+		w.Body(row.Form)
 	case imap.FetchBinary, imap.FetchBinarySize:
 		return m.binary(it)
 	default:
@@ -70,18 +68,16 @@ func (m *fetchedMessage) ready() (bool, error) {
 	return true, nil
 }
 
-// open reads which parts there are, if an item needs them, and says whether what
-// the store gave can be used.
+// open reads which parts there are, if an item needs their octets, and says whether
+// what the store gave can be used.
 func (m *fetchedMessage) open() bool {
-	if m.f.need&store.NeedContent != 0 && m.row.Content == nil {
-		return false
-	}
-	if m.f.need&store.NeedParts == 0 {
+	if m.f.need&store.NeedContent == 0 {
 		return true
 	}
-	root, err := message.DecodeStructure(m.row.Parts)
-	m.root = root
-	return err == nil
+	if m.f.need&store.NeedForm != 0 {
+		m.root = m.row.Form.Root()
+	}
+	return m.row.Content != nil
 }
 
 // readable says whether the octets that the item at i needs are undamaged.

@@ -23,8 +23,6 @@ import (
 	"yubin/internal/engine/notify"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
-	"yubin/internal/proto/imap"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/testkit/transcript"
 	"yubin/internal/world/blob"
@@ -107,13 +105,6 @@ func (l login) Scram(ctx context.Context, user string) (sasl.StoredKeys, sasl.Fi
 	return sasl.StoredKeys(s.Keys), s.Finish, nil
 }
 
-func render(m *message.Message) store.Rendered {
-	return store.Rendered{
-		Envelope:      imap.AppendEnvelope(nil, m.Envelope),
-		BodyStructure: imap.AppendBodyStructure(nil, m.Root),
-	}
-}
-
 // lockedLog collects log lines of several goroutines.
 type lockedLog struct {
 	mu sync.Mutex
@@ -157,7 +148,7 @@ func (h *house) openStore() {
 	}
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	h.must(err)
-	h.store, err = store.Open(h.ctx, store.Options{DB: h.db, Blobs: blobs, Now: h.now, Render: render, Publish: h.hub.Publish,
+	h.store, err = store.Open(h.ctx, store.Options{DB: h.db, Blobs: blobs, Now: h.now, Publish: h.hub.Publish,
 		Quotas: quotas{h}})
 	h.must(err)
 	h.fail = &faults{Store: h.store}

@@ -57,7 +57,6 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/engine/turns"
 	"yubin/internal/mail"
-	"yubin/internal/proto/imap"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/world/netx"
 )
@@ -163,7 +162,7 @@ func New(cfg Config) *Server {
 		cfg.MaxMessage = DefaultMaxMessage
 	}
 	if cfg.Search == nil {
-		cfg.Search = search.NewSource(cfg.Messages, imap.DecodeEnvelope, search.DefaultMemory)
+		cfg.Search = search.NewSource(cfg.Messages, search.DefaultMemory)
 	}
 	if cfg.MaxWork == 0 {
 		cfg.MaxWork = DefaultMaxWork

@@ -9,7 +9,6 @@ import (
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/proto/imap"
 )
 
 // benchRead is how many messages the mailbox of BenchmarkRead has.
@@ -56,7 +55,7 @@ func BenchmarkRead(b *testing.B) {
 	for _, cmd := range []string{"FETCH 1:* BODY.PEEK[]", "FETCH 1:* (ENVELOPE RFC822.SIZE INTERNALDATE)", "FETCH 1:* (UID BODY.PEEK[HEADER])", "SEARCH FROM person7@"} {
 		b.Run(strings.ReplaceAll(cmd, " ", "_"), func(b *testing.B) {
 			for b.Loop() {
-				h.srv.search = search.NewSource(h.srv.cfg.Messages, imap.DecodeEnvelope, search.DefaultMemory)
+				h.srv.search = search.NewSource(h.srv.cfg.Messages, search.DefaultMemory)
 				c.run(cmd)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRead/1000, "µs/msg")

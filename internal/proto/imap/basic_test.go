@@ -11,20 +11,15 @@ import (
 // part within another takes two.
 const maxStructureDepth = 256
 
-// AppendBodyFromStructure appends the BODY form of a BODYSTRUCTURE text: the
-// same without extension data, at all levels (RFC 9051 §7.5.2). So only
-// BODYSTRUCTURE has to be kept. The error is a *scan.Error: the text is not a
-// body; dst is returned as it was then.
-func AppendBodyFromStructure(dst, bodystructure []byte) ([]byte, error) {
+// basicOf is the BODY form of a BODYSTRUCTURE text: the same without extension
+// data, at all levels (RFC 9051 §7.5.2). The error says that the text is not a body
+// as the grammar has it.
+func basicOf(bodystructure []byte) ([]byte, error) {
 	var c basicCopier
 	c.Reset(bodystructure)
-	c.dst = dst
 	c.body()
 	c.End()
-	if err := c.Err(); err != nil {
-		return dst, err
-	}
-	return c.dst, nil
+	return c.dst, c.Err()
 }
 
 // basicCopier reads a body and copies what BODY keeps of it.

@@ -1,0 +1,243 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// keptAs returns m as it is read of its form.
+func keptAs(t testing.TB, m *Message) *Message {
+	t.Helper()
+	form, err := ParseForm(AppendForm([]byte("x"), m)[1:])
+	if err != nil {
+		t.Fatalf("%+v: %v", m, err)
+	}
+	return messageOf(form)
+}
+
+// messageOf is all that a form says.
+func messageOf(f Form) *Message {
+	root, part := f.Root(), f.Part()
+	addEnvelopes(root, &part)
+	return &Message{Envelope: envelopeOf(f.Envelope()), Root: root, Repeats: f.Repeats()}
+}
+
+// addEnvelopes adds to p and what is below it what from has.
+func addEnvelopes(p *Part, from *FormPart) {
+	if p.IsMessage() {
+		p.Envelope = envelopeOf(from.Envelope())
+	}
+	var child FormPart
+	for i := 0; from.Parts.Next(&child); i++ {
+		addEnvelopes(p.Children[i], &child)
+	}
+}
+
+func envelopeOf(e FormEnvelope) *Envelope {
+	lists := [6][]MailAddress{}
+	for i, list := range [...]FormAddresses{e.From, e.Sender, e.ReplyTo, e.To, e.Cc, e.Bcc} {
+		for a, ok := list.Next(); ok; a, ok = list.Next() {
+			lists[i] = append(lists[i], MailAddress{a.Name.Octets(), a.Route.Octets(), a.Mailbox.Octets(), a.Host.Octets(), a.Group()})
+		}
+	}
+	return &Envelope{e.Date.Octets(), e.Subject.Octets(), lists[0], lists[1], lists[2], lists[3], lists[4], lists[5], e.InReplyTo.Octets(), e.MessageID.Octets()}
+}
+
+// sameForm compares all that a form has of two messages. Nothing and empty differ
+// where they do to clients.
+func sameForm(t testing.TB, want, got *Message) {
+	t.Helper()
+	if want.Repeats != got.Repeats {
+		t.Fatalf("Repeats is %v", got.Repeats)
+	}
+	if d := cmp.Diff(want.Envelope, got.Envelope, cmp.FilterPath(isList, cmpopts.EquateEmpty())); d != "" {
+		t.Fatalf("envelope changed:\n%s", d)
+	}
+	if d := cmp.Diff(want.Root, got.Root, cmp.AllowUnexported(Part{}), cmpopts.IgnoreFields(Part{}, "delimiter", "encoded"),
+		cmp.FilterPath(isList, cmpopts.EquateEmpty())); d != "" {
+		t.Fatalf("structure changed:\n%s", d)
+	}
+}
+
+// isList reports whether a field is a list, of which none is as good as an empty one.
+func isList(p cmp.Path) bool {
+	f, ok := p.Last().(cmp.StructField)
+	return ok && strings.Contains(" From Sender ReplyTo To Cc Bcc Params DispositionParams Languages Children ", " "+f.Name()+" ")
+}
+
+func TestFormRoundTrip(t *testing.T) {
+	for _, b := range append(seedMessages(), []byte("Subject: a\nSubject: b\n"), []byte("Content-Type: a/b; x*=utf-8''%C3%A9\nContent-Disposition: c; n*0=a; n*1=b\nContent-Language: de, x\n"+
+		"Content-ID: i\nContent-MD5: m\nContent-Location: l\nContent-Description: \"\nSubject:\nSender: s@s\n")) {
+		m := Parse(b)
+		sameForm(t, m, keptAs(t, m))
+	}
+}
+
+// TestFormBehind: with a trace block before the message its parts are where they
+// are then.
+func TestFormBehind(t *testing.T) {
+	for _, b := range seedMessages() {
+		m := Parse(b)
+		form, err := ParseForm(AppendForm(nil, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := messageOf(form.Behind(300).Behind(21))
+		m.Root.Shift(321)
+		sameForm(t, m, got)
+	}
+}
+
+// TestFormGolden: what is stored is read for ever.
+func TestFormGolden(t *testing.T) {
+	m := Parse([]byte(crlf("From: J \"Q\" <j@x.example>, g: a@b;\nSubject: =?utf-8?q?x?=\nSubject: \nMessage-ID: <1@x>\nContent-Type: multipart/mixed; boundary=b\n\n--b\n" +
+		"Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: base64\nContent-Disposition: attachment; filename*=utf-8''%C3%A9\n\n--b\nContent-Type: message/rfc822\n\nTo: \xfc\n\nx\n--b--\n")))
+	const want = "\x01\x01<\x006=?utf-8?q?x?=\x00\x16<1@x>" + // flags, envelope: Date, Subject, In-Reply-To, Message-ID
+		" \x0eJ Q\x00\x06j&x.example" + "\x00\x00\x06g\x00" + "\x00\x00\x06a\x06b" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00" + // From, and no other lists
+		"^\x01\a\t\x00\x87\x01\xc4\x01\f\x03A\x06b" + // multipart/mixed; boundary=b
+		"+/\x01\x05\x05\x87\x01\x00\x00\x0279_c\x04E\bé\x18&filename*6utf-8''%C3%A9" + // text/html, an attachment
+		"$\x80\x10\x15\x17\x91\x01 \n\x03\x0f\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x04\xfc\x02\x00\x00" + "\n\x01\x01\x03\x00\t\x01\x01\x027;" // message/rfc822, its To, its text
+	if got := string(AppendForm(nil, m)); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestFormSize(t *testing.T) {
+	for name, b := range map[string][]byte{"text": textMessage(4096), "attachment": attachment(4096)} {
+		m := Parse(b)
+		held := len(m.Envelope.Date) + len(m.Envelope.Subject) + len(m.Envelope.MessageID) + len(m.Envelope.InReplyTo)
+		for _, list := range [][]MailAddress{m.Envelope.From, m.Envelope.To, m.Envelope.Cc} {
+			for _, a := range list {
+				held += len(a.Name) + len(a.Mailbox) + len(a.Host) + 4
+			}
+		}
+		parts := 15 + 17*len(m.Root.Children)
+		if n := len(AppendForm(nil, m)); n > held+parts+25 {
+			t.Errorf("%s: %d octets for %d of the envelope", name, n, held)
+		}
+	}
+}
+
+// TestFormLimit: no message has a form beyond the bound.
+func TestFormLimit(t *testing.T) {
+	grows := "Content-Type: a/b; name=\"" + strings.Repeat("\xff", 1000) + "\"\n\n"
+	twice := "Content-Type: a/b; n*0*=a; n*1=\"" + strings.Repeat("\xff", 3*MaxValue/4) + "\"\n\n" // decoded, and in %FF
+	short := "Content-Type: a/b; " + strings.Repeat("a*=''b;", MaxParams) + "\n\n"
+	for _, head := range []string{grows, twice, short, "a:b\n\n"} {
+		m := Parse([]byte("Content-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\n"+head, MaxParts+1)))
+		b := AppendForm(nil, m)
+		if len(b) > MaxForm {
+			t.Errorf("%.30q: %d octets", head, len(b))
+		}
+		sameForm(t, m, keptAs(t, m))
+	}
+	huge := Parse([]byte("x"))
+	huge.Root.Description = strings.Repeat("x", MaxForm)
+	if _, err := ParseForm(AppendForm(nil, huge)); !errors.Is(err, ErrForm) {
+		t.Errorf("of %d octets: %v", MaxForm, err)
+	}
+}
+
+func TestFormRefused(t *testing.T) {
+	good := AppendForm(nil, Parse(seedMessages()[7]))
+	for i := range good {
+		if _, err := ParseForm(good[:i]); !errors.Is(err, ErrForm) {
+			t.Errorf("cut at %d: %v", i, err)
+		}
+	}
+	const envelope = "\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	deep := "\x07\x00\x01\x03\x00\x00\x00\x00" // text/plain
+	for range MaxDepth + 1 {
+		deep = string(closeList([]byte("\x00\x07\x09\x00\x00\x00\x00"+deep), 0))
+	}
+	for name, b := range map[string]string{
+		"version": "\x02" + string(good[1:]), "flags": "\x01\x02" + string(good[2:]), "more": string(good) + "\x00",
+		"a host without mailbox":  "\x01\x00\x0e\x00\x00\x00\x00\x04\x00\x00\x00\x02\x00\x00\x00\x00\x00\x07\x00\x01\x03\x00\x00\x00\x00",
+		"too deep":                "\x01\x00" + envelope + deep,
+		"multipart without parts": "\x01\x00" + envelope + "\x07\x00\x07\x09\x00\x00\x00\x00",
+		"message without one":     "\x01\x00" + envelope + "\x07\x00\x15\x17\x00\x00\x00\x00",
+		"leaf with a part":        "\x01\x00" + envelope + "\x0f\x00\x01\x03\x00\x00\x00\x00\x07\x00\x01\x03\x00\x00\x00\x00",
+		"child outside":           "\x01\x00" + envelope + "\x0f\x00\x07\x09\x00\x00\x05\x00\x07\x00\x01\x03\x06\x00\x00\x00",
+		"overlapping children":    "\x01\x00" + envelope + "\x17\x00\x07\x09\x00\x00\x05\x00\x07\x00\x01\x03\x00\x00\x03\x00\x07\x00\x01\x03\x02\x00\x01\x00",
+		"unknown name":            "\x01\x00" + envelope + "\x08\x00\xff\x01\x03\x00\x00\x00\x00",
+		"unknown field":           "\x01\x00" + envelope + "\x09\x80\x20\x01\x03\x00\x00\x00\x00",
+		"huge":                    "\x01\x00" + envelope + "\x0f\x00\x01\x03\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00\x00",
+	} {
+		if _, err := ParseForm([]byte(b)); !errors.Is(err, ErrForm) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ParseForm([]byte("\x01\x00" + envelope + "\x07\x00\x01\x03\x00\x00\x00\x00")); err != nil {
+		t.Errorf("what the others are made from: %v", err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	if len(nameIndex) != len(names) {
+		t.Error("a word stands twice in names")
+	}
+	for _, n := range names {
+		if !standsAlone(n) {
+			t.Errorf("%q is not plain", n)
+		}
+	}
+	// What is stored depends on these places for ever.
+	for i, want := range map[int]string{0: "text", 3: "multipart", 28: "utf-8", 47: "base64", 79: "euc-kr"} {
+		if names[i] != want {
+			t.Errorf("names[%d] is %q, want %q", i, names[i], want)
+		}
+	}
+}
+
+// FuzzForm: what is taken for a form says the same when it is written again.
+func FuzzForm(f *testing.F) {
+	for _, m := range seedMessages() {
+		f.Add(AppendForm(nil, Parse(m)))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before := bytes.Clone(b)
+		form, err := ParseForm(b)
+		if err != nil {
+			return
+		}
+		m := messageOf(form)
+		sameForm(t, m, keptAs(t, m))
+		if !bytes.Equal(b, before) {
+			t.Fatal("reading changes it")
+		}
+	})
+}
+
+func BenchmarkForm(b *testing.B) {
+	for name, octets := range map[string][]byte{"text": textMessage(4096), "attachment": attachment(4096)} {
+		m := Parse(octets)
+		form := AppendForm(nil, m)
+		b.Run("append/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				AppendForm(nil, m)
+			}
+			b.ReportMetric(float64(len(form)), "octets")
+		})
+		b.Run("parse/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseForm(form); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("root/"+name, func(b *testing.B) {
+			f, _ := ParseForm(form)
+			b.ReportAllocs()
+			for b.Loop() {
+				f.Root()
+			}
+		})
+	}
+}
