@@ -20,8 +20,8 @@ func newMailboxes() []Mailbox {
 // CreateAccount gives the account its mailboxes, within the transaction that
 // makes it. All are subscribed. The id must never have been an account before.
 func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
-	_, err := tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
-		VALUES ($1, 0, 0, 0, 0, 0, 0, 0, 0, 0)`, id)
+	_, err := tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size, changes)
+		VALUES ($1, 0, 0, 0, 0, 0, 0, 0, 0, 0, $2)`, id, new(pending).append(nil))
 	if err != nil {
 		return err
 	}

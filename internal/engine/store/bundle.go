@@ -168,6 +168,12 @@ func (r *memberReader) nextState(e *state) (fixed []byte) {
 	return fixed
 }
 
+// emailOf is the email of a member of which nextState gave fixed.
+func emailOf(fixed []byte) mail.EmailID {
+	id, _ := binary.Uvarint(fixed)
+	return mail.EmailID(id)
+}
+
 // appendState appends a member of which nextState gave fixed.
 func appendState(b []byte, e *state, fixed []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(e.UID))

@@ -24,7 +24,10 @@ func TestBundles(t *testing.T) {
 	third := everyThird(n)
 	// A large ModSeq and keywords with high numbers make a bundle grow as far as it can.
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`UPDATE tally SET modseq = $1 WHERE mailbox = 0`, int64(1)<<60)
+		if _, err := tx.Exec(`DELETE FROM change`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE tally SET modseq = $1, changes = $2 WHERE mailbox = 0`, int64(1)<<60, store.NoChanges(1<<60))
 		return err
 	}))
 	var words mail.Keywords

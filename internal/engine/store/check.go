@@ -93,6 +93,9 @@ func (c *checker) accounts() error {
 		if err := c.names(account); err != nil {
 			return err
 		}
+		if err := c.changes(account); err != nil {
+			return err
+		}
 		for box := mail.MailboxID(0); ; {
 			err := c.one(&box, `SELECT min(mailbox) FROM tally WHERE account = $1 AND mailbox > $2`, account, box)
 			if err != nil {

@@ -96,7 +96,7 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 		c.Source = append(c.Source, m.UID)
 		m.UID, m.ModSeq, m.saved = first+mail.UID(i), l.modseq, saved
 		c.Dest = append(c.Dest, m.UID)
-		l.added(dest, m)
+		l.added(dest, m, EmailAdded)
 	}
 	if t.number == 0 {
 		err = l.bury(t.from, found)
@@ -119,14 +119,14 @@ func (t *transfer) collect(l *ledger, source *tally, set mail.UIDSet) (found []m
 			return nil
 		}
 		counted = len(found)
-		return addCopies(l.tx, slices.Clone(list))
+		return addCopies(l.tx, list)
 	}
 	next, err = revise(l.tx, source.id, set, func(m *member) (verdict, error) {
 		found = append(found, *m)
 		if t.number != 0 {
 			return same, nil
 		}
-		l.removed(source, m)
+		l.removed(source, m, EmailRemoved)
 		return gone, nil
 	}, func() error { return count(settleEvery) })
 	if err == nil {
@@ -205,10 +205,11 @@ type emailRun struct {
 func (r *emailRun) emails() int64 { return int64(r.last-r.first) + 1 }
 
 // emailRuns makes as few runs of a list as there can be. Of an email that the
-// list has several times, the last counts for what is alike. It sorts the list.
+// list has several times, the last counts for what is alike.
 func emailRuns(list []member, alike func(a, b *member) bool) []emailRun {
 	byEmail := func(a, b member) int { return cmp.Compare(a.email, b.email) }
 	if !slices.IsSortedFunc(list, byEmail) {
+		list = slices.Clone(list)
 		slices.SortStableFunc(list, byEmail)
 	}
 	var runs []emailRun
@@ -227,7 +228,7 @@ func emailRuns(list []member, alike func(a, b *member) bool) []emailRun {
 	return runs
 }
 
-// addCopies counts one more membership of each one's email. It sorts the list.
+// addCopies counts one more membership of each one's email.
 func addCopies(tx *sqldb.Tx, list []member) error {
 	for _, r := range emailRuns(list, func(a, b *member) bool { return true }) {
 		_, err := tx.Exec(`INSERT INTO copies (email, members) SELECT id, 1 + $1 FROM email WHERE id BETWEEN $2 AND $3

@@ -269,8 +269,9 @@ func (d *delivery) file(l *ledger, k int) error {
 		return err
 	}
 	var email mail.EmailID
+	kind := EmailCreated
 	if j := d.sameEmail(k); j >= 0 {
-		email = d.filed[j].Email
+		email, kind = d.filed[j].Email, EmailAdded
 		err = addMember(l.tx, email)
 	} else {
 		email, err = d.insertEmail(l, d.to[i])
@@ -295,7 +296,7 @@ func (d *delivery) file(l *ledger, k int) error {
 		return err
 	}
 	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
-	l.added(box, d.member(d.filed[i], d.to[i], w))
+	l.added(box, d.member(d.filed[i], d.to[i], w), kind)
 	return nil
 }
 

@@ -26,6 +26,9 @@ func (s *Store) Tidy(ctx context.Context) error {
 	return errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx), s.sweepThreads(ctx))
 }
 
+// NoChanges is what the account's row has of changes if none after since are known.
+func NoChanges(since mail.ModSeq) []byte { return (&pending{since: since}).append(nil) }
+
 // EmailRuns is how many statements reach members with these emails, and how many
 // members those count.
 func EmailRuns(emails ...mail.EmailID) (runs int, members int64) {

@@ -61,14 +61,13 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 	if err != nil {
 		return nil, 0, err
 	}
-	r := releaser{tx: tx, account: l.account, mailbox: id, at: s.now().Unix(), buries: l}
+	r := releaser{tx: tx, account: l.account, box: box, at: s.now().Unix(), l: l}
 	next, err = revise(tx, id, set, func(m *member) (verdict, error) {
 		if m.Flags&flags != flags {
 			return same, nil
 		}
 		r.list = append(r.list, *m)
 		removed = append(removed, m.UID)
-		l.removed(box, m)
 		return gone, nil
 	}, r.some)
 	if err == nil {
@@ -84,11 +83,11 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 type releaser struct {
 	tx      *sqldb.Tx
 	account mail.AccountID
-	mailbox mail.MailboxID
+	box     *tally
 	at      int64
+	l       *ledger // nil if the account is gone
 	list    []member
-	count   int     // released
-	buries  *ledger // who leaves tombstones; nil for a mailbox that is gone as well
+	count   int // released
 }
 
 // some releases what was found, if it is worth it.
@@ -102,17 +101,29 @@ func (r *releaser) some() error {
 func (r *releaser) rest() error {
 	list := r.list
 	r.list, r.count = r.list[:0], r.count+len(list)
-	if r.buries != nil {
-		if err := r.buries.bury(r.mailbox, list); err != nil {
+	if !r.box.doomed {
+		if err := r.l.bury(r.box.id, list); err != nil {
 			return err
 		}
 	}
-	return releaseEmails(r.tx, r.account, r.mailbox, list, r.at)
+	stay, err := releaseEmails(r.tx, r.account, r.box.id, list, r.at)
+	if err != nil || r.l == nil {
+		return err
+	}
+	for i := range list {
+		kind := EmailDestroyed
+		if stay[list[i].email] {
+			kind = EmailRemoved
+		}
+		r.l.removed(r.box, &list[i], kind)
+	}
+	return nil
 }
 
 // releaseEmails takes memberships that are gone from a mailbox off their emails,
-// which are expunged at a time with their last one. It sorts the list.
-func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) error {
+// which are expunged at a time with their last one, and tells which emails have
+// others and stay.
+func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) (stay map[mail.EmailID]bool, err error) {
 	alike := func(a, b *member) bool { return a.Flags == b.Flags && a.words == b.words }
 	for _, r := range emailRuns(list, alike) {
 		released := int64(0)
@@ -122,7 +133,7 @@ func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list
 				WHERE e.id BETWEEN $6 AND $7 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.email = e.id)`, at, int64(account),
 				int64(id), int64(r.like.Flags), []byte(r.like.words), int64(r.first), int64(r.last))
 			if err != nil {
-				return err
+				return nil, err
 			}
 			released = n
 		}
@@ -130,10 +141,33 @@ func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list
 			continue
 		}
 		if err := releaseCopies(tx, account, id, r, at); err != nil {
-			return err
+			return nil, err
+		}
+		if stay, err = addCopied(tx, stay, r); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return stay, nil
+}
+
+// addCopied adds the emails of a run that have memberships to a set.
+func addCopied(tx *sqldb.Tx, set map[mail.EmailID]bool, r emailRun) (map[mail.EmailID]bool, error) {
+	rows, err := tx.Query(`SELECT email FROM copies WHERE email BETWEEN $1 AND $2`, int64(r.first), int64(r.last))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id mail.EmailID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		if set == nil {
+			set = make(map[mail.EmailID]bool)
+		}
+		set[id] = true
+	}
+	return set, rows.Err()
 }
 
 // releaseCopies is releaseEmails for those of a run that have, or had, several

@@ -41,9 +41,9 @@ func (s *Store) setFlags(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, ch Fl
 	}
 	box.changes = make([]change, 0, min(set.Len(), maxSlice))
 	fc := flagChange{FlagChange: ch, l: l, box: box}
-	next, err = reflag(tx, id, set, func(e *state) (changed bool, err error) {
+	next, err = reflag(tx, id, set, func(e *state, email mail.EmailID) (changed bool, err error) {
 		there.Add(e.UID)
-		return fc.apply(e)
+		return fc.apply(e, email)
 	})
 	if err != nil {
 		return nil, 0, err
@@ -63,7 +63,7 @@ type flagChange struct {
 }
 
 // apply changes e and says whether it differs then.
-func (ch *flagChange) apply(e *state) (bool, error) {
+func (ch *flagChange) apply(e *state, email mail.EmailID) (bool, error) {
 	if err := ch.begin(); err != nil {
 		return false, err
 	}
@@ -85,7 +85,7 @@ func (ch *flagChange) apply(e *state) (bool, error) {
 		return false, nil
 	}
 	e.ModSeq = ch.l.modseq
-	ch.l.reflagged(ch.box, old.Flags, *e)
+	ch.l.reflagged(ch.box, old.Flags, *e, email)
 	return true, nil
 }
 

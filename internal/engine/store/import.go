@@ -116,7 +116,7 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 	}
 	filed := Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
 	im.slice = append(im.slice, filed)
-	l.added(box, d.member(filed, f, w))
+	l.added(box, d.member(filed, f, w), EmailCreated)
 	return nil
 }
 
@@ -175,6 +175,7 @@ func (l *ledger) adopt(box *tally, v mail.UIDValidity) (bool, error) {
 	box.uidvalidity = v
 	l.total.uidvalidity = max(l.total.uidvalidity, v)
 	box.touch(l.modseq)
+	l.mailboxChanged(box.id, MailboxUpdated)
 	l.listed, l.named = true, true
 	return true, nil
 }
@@ -204,6 +205,7 @@ func (l *ledger) freeValidity(box *tally, v mail.UIDValidity) (bool, error) {
 	l.total.uidvalidity = max(l.total.uidvalidity, v)
 	holder.uidvalidity = l.newValidity()
 	holder.touch(l.modseq)
+	l.mailboxChanged(holder.id, MailboxUpdated)
 	return true, nil
 }
 
@@ -218,6 +220,7 @@ func (s *Store) NewNumbering(ctx context.Context, mailbox mail.MailboxID) error 
 		}
 		box.uidvalidity = l.newValidity()
 		box.touch(l.modseq)
+		l.mailboxChanged(box.id, MailboxUpdated)
 		l.listed = true
 		return l.close()
 	})

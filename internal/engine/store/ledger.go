@@ -20,6 +20,7 @@ type tally struct {
 	full        int64  // of the account: since when it refuses mail, in seconds; 0 if it has room
 	warned      int64  // of the account: percent of the quota that its owner was last warned at
 	names       *names // nil: not read yet; what it is now
+	doomed      bool   // the mailbox is gone: its messages are, one after another, and nothing counts them
 	changes     []change
 	arrivals    []member // to be filed, ascending
 }
@@ -35,28 +36,30 @@ func (t *tally) targets() []any {
 // counter once, writes it once, and makes views and subscribers follow after
 // the commit.
 type ledger struct {
-	s       *Store
-	tx      *sqldb.Tx
-	account mail.AccountID
-	total   tally // the account's row
-	had     tally // the same before the change
-	boxes   []*tally
-	modseq  mail.ModSeq // of this change
-	listed  bool        // the list of mailboxes changed
-	named   bool        // a mailbox has another name or UIDVALIDITY
-	retired bool        // a mailbox left its name
-	counted *naming     // nil: not read
-	before  *naming     // the same before the change
-	ours    bool        // what comes is from this server: no quota holds it back
-	weighed bool        // what the account holds changed, and it has a quota if it is limited
-	limited bool
+	s         *Store
+	tx        *sqldb.Tx
+	account   mail.AccountID
+	total     tally // the account's row
+	had       tally // the same before the change
+	boxes     []*tally
+	modseq    mail.ModSeq // of this change
+	changes   []byte      // the account's latest; see changes.go
+	mailboxes []Change    // mailboxes that came, changed otherwise than by their messages, or went
+	listed    bool        // the list of mailboxes changed
+	named     bool        // a mailbox has another name or UIDVALIDITY
+	retired   bool        // a mailbox left its name
+	counted   *naming     // nil: not read
+	before    *naming     // the same before the change
+	ours      bool        // what comes is from this server: no quota holds it back
+	weighed   bool        // what the account holds changed, and it has a quota if it is limited
+	limited   bool
 }
 
 // openLedger starts a change of an account. NotFound if there is no such account.
 func (s *Store) openLedger(tx *sqldb.Tx, account mail.AccountID) (*ledger, error) {
 	l := &ledger{s: s, tx: tx, account: account}
-	err := tx.QueryRow(`SELECT `+tallyColumns+` FROM tally t WHERE t.account = $1 AND t.mailbox = 0`, account).
-		Scan(l.total.targets()...)
+	err := tx.QueryRow(`SELECT `+tallyColumns+`, t.changes FROM tally t WHERE t.account = $1 AND t.mailbox = 0`, account).
+		Scan(append(l.total.targets(), &l.changes)...)
 	if err == sqldb.ErrNoRows {
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
@@ -71,10 +74,10 @@ func (l *ledger) begin() { l.modseq, l.had = l.total.modseq+1, l.total }
 // there is one.
 func (s *Store) openLedgerAt(tx *sqldb.Tx, account mail.AccountID, role mail.Role) (*ledger, error) {
 	l, box := &ledger{s: s, tx: tx, account: account}, &tally{role: role}
-	err := tx.QueryRow(`SELECT `+tallyColumns+`, b.mailbox, b.modseq, b.uidvalidity, b.uidnext, b.recent, b.messages, b.unseen,
+	err := tx.QueryRow(`SELECT `+tallyColumns+`, t.changes, b.mailbox, b.modseq, b.uidvalidity, b.uidnext, b.recent, b.messages, b.unseen,
 		b.deleted, b.size, b.full, b.warned FROM tally t LEFT JOIN mailbox m ON m.account = t.account AND m.role = $2 AND m.role <> ''
 		LEFT JOIN tally b ON b.account = t.account AND b.mailbox = m.id
-		WHERE t.account = $1 AND t.mailbox = 0`, account, role).Scan(append(l.total.targets(), box.targets()...)...)
+		WHERE t.account = $1 AND t.mailbox = 0`, account, role).Scan(append(append(l.total.targets(), &l.changes), box.targets()...)...)
 	if err == sqldb.ErrNoRows {
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
@@ -161,24 +164,27 @@ func (b *tally) takeUIDs(n int) (mail.UID, error) {
 	return mail.UID(first), nil
 }
 
-// added counts a message that b has now; close files it behind all others.
-func (l *ledger) added(b *tally, m member) {
+// added counts a message that b has now, EmailCreated or EmailAdded; close files it
+// behind all others.
+func (l *ledger) added(b *tally, m member, kind ChangeKind) {
 	l.count(b, m.Flags, m.size, 1)
-	b.changes = append(b.changes, change{state: m.state})
+	b.changes = append(b.changes, change{m.state, kind, m.email, m.received})
 	b.arrivals = append(b.arrivals, m)
 }
 
-// removed counts a message that b has no longer.
-func (l *ledger) removed(b *tally, m *member) {
-	l.count(b, m.Flags, m.size, -1)
-	b.changes = append(b.changes, change{state: state{UID: m.UID, ModSeq: l.modseq}, gone: true})
+// removed counts a message that b has no longer: EmailRemoved or EmailDestroyed.
+func (l *ledger) removed(b *tally, m *member, kind ChangeKind) {
+	if !b.doomed {
+		l.count(b, m.Flags, m.size, -1)
+	}
+	b.changes = append(b.changes, change{state{UID: m.UID, ModSeq: l.modseq}, kind, m.email, m.received})
 }
 
 // reflagged counts a message whose flags were old.
-func (l *ledger) reflagged(b *tally, old mail.Flags, e state) {
+func (l *ledger) reflagged(b *tally, old mail.Flags, e state, email mail.EmailID) {
 	l.count(b, old, 0, -1)
 	l.count(b, e.Flags, 0, 1)
-	b.changes = append(b.changes, change{state: e})
+	b.changes = append(b.changes, change{e, EmailFlagged, email, 0})
 }
 
 func (l *ledger) count(b *tally, f mail.Flags, size, sign int64) {
@@ -205,9 +211,11 @@ func (b *tally) touch(modseq mail.ModSeq) { b.modseq = modseq }
 // announces the change when it is committed. OverQuota if the account would
 // hold more than it may.
 func (l *ledger) close() error {
-	changed := l.listed
+	changed := l.listed || len(l.mailboxes) > 0
 	for _, b := range l.boxes {
-		if len(b.changes) > 0 {
+		if len(b.changes) > 0 && b.doomed {
+			changed = true
+		} else if len(b.changes) > 0 {
 			b.touch(l.modseq)
 		}
 		if b.modseq != l.modseq {
@@ -233,7 +241,10 @@ func (l *ledger) close() error {
 	if err := l.weigh(); err != nil {
 		return err
 	}
-	if err := l.write(&l.total); err != nil {
+	if err := l.record(); err != nil {
+		return err
+	}
+	if err := l.writeTotal(); err != nil {
 		return err
 	}
 	l.tx.OnCommit(l.announce)
@@ -252,12 +263,22 @@ func (l *ledger) file(b *tally) error {
 	return l.write(b)
 }
 
+// write writes the counters of a mailbox.
 func (l *ledger) write(b *tally) error {
 	_, err := l.tx.Exec(`UPDATE tally SET modseq = $1, uidvalidity = $2, uidnext = $3, recent = $4,
-		messages = $5, unseen = $6, deleted = $7, size = $8, full = $9, warned = $10
-		WHERE account = $11 AND mailbox = $12`,
+		messages = $5, unseen = $6, deleted = $7, size = $8
+		WHERE account = $9 AND mailbox = $10`,
 		int64(b.modseq), int64(b.uidvalidity), int64(b.uidnext), int64(b.recent),
-		b.messages, b.unseen, b.deleted, b.size, b.full, b.warned, int64(l.account), int64(b.id))
+		b.messages, b.unseen, b.deleted, b.size, int64(l.account), int64(b.id))
+	return err
+}
+
+// writeTotal writes the account's row.
+func (l *ledger) writeTotal() error {
+	b := &l.total
+	_, err := l.tx.Exec(`UPDATE tally SET modseq = $1, uidvalidity = $2, messages = $3, unseen = $4, deleted = $5, size = $6, full = $7,
+		warned = $8, changes = $9 WHERE account = $10 AND mailbox = 0`, int64(b.modseq), int64(b.uidvalidity),
+		b.messages, b.unseen, b.deleted, b.size, b.full, b.warned, l.changes, int64(l.account))
 	return err
 }
 

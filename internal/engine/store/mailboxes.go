@@ -289,7 +289,11 @@ func (l *ledger) subscribe(names ...mail.MailboxName) (added int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		added += n
+		if added += n; n > 0 {
+			if err := l.subscriptionChanged(name); err != nil {
+				return 0, err
+			}
+		}
 	}
 	if added == 0 {
 		return 0, nil
@@ -311,8 +315,22 @@ func (l *ledger) unsubscribe(name mail.MailboxName) (int64, error) {
 		return 0, err
 	}
 	n, err := l.tx.Exec(`DELETE FROM subscription WHERE account = $1 AND name = $2`, l.account, name)
-	all.subscribed -= n
-	return n, err
+	if all.subscribed -= n; err != nil || n == 0 {
+		return n, err
+	}
+	return n, l.subscriptionChanged(name)
+}
+
+// subscriptionChanged notes it of the mailbox called name, if there is one.
+func (l *ledger) subscriptionChanged(name mail.MailboxName) error {
+	id, err := findMailbox(l.tx, l.account, name)
+	if mail.KindOf(err) == mail.NotFound && err != nil {
+		return nil
+	}
+	if err == nil {
+		l.mailboxChanged(id, MailboxUpdated)
+	}
+	return err
 }
 
 func errSubscribed() error {

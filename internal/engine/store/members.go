@@ -107,7 +107,7 @@ func revise(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(m *memb
 
 // reflag is revise for who changes the flags, the keywords and the ModSeq of
 // messages, and nothing else. judge says whether it did.
-func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(e *state) (bool, error)) (next mail.UID, err error) {
+func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(e *state, email mail.EmailID) (bool, error)) (next mail.UID, err error) {
 	r := revision{tx: tx, id: id, left: maxSlice}
 	octets := make([]byte, 0, maxBundleOctets)
 	r.bundle = func(b packed, sp *span, from mail.UID) (last mail.UID, err error) {
@@ -206,7 +206,7 @@ func (r *revision) judge(b *bundle, sp *span, from mail.UID, judge func(*member)
 }
 
 // restamp appends to dst what judge makes of a bundle.
-func (r *revision) restamp(dst []byte, b packed, sp *span, from mail.UID, judge func(*state) (bool, error)) (_ []byte, last mail.UID, dirty bool, err error) {
+func (r *revision) restamp(dst []byte, b packed, sp *span, from mail.UID, judge func(*state, mail.EmailID) (bool, error)) (_ []byte, last mail.UID, dirty bool, err error) {
 	m := readMembers(b.octets)
 	dst = append(dst, bundleFormat)
 	for m.more() {
@@ -219,7 +219,7 @@ func (r *revision) restamp(dst []byte, b packed, sp *span, from mail.UID, judge 
 		last = e.UID
 		changed := false
 		if r.visits(e.UID, sp, from) {
-			if changed, err = judge(&e); err != nil {
+			if changed, err = judge(&e, emailOf(fixed)); err != nil {
 				return dst, last, false, err
 			}
 		}

@@ -38,6 +38,7 @@ type model struct {
 	sessions map[mail.MailboxID][]*store.View
 	used     map[mail.MailboxName]mail.UIDValidity // the highest each name had
 	serial   int
+	states   []modelState // the account now and then
 	log      []string
 }
 
@@ -71,7 +72,11 @@ func (m *model) run(seed uint64, epoch int) {
 	m.adopt()
 	for n := 0; n < modelOps && !m.t.Failed(); n++ {
 		m.step()
+		if n%20 == 0 {
+			m.compareChanges(2)
+		}
 	}
+	m.compareChanges(len(m.states))
 	m.check()
 }
 

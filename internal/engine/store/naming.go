@@ -107,6 +107,7 @@ func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Ro
 	}
 	names.mailboxes++
 	l.listed = true
+	l.mailboxChanged(mail.MailboxID(id), MailboxCreated)
 	_, err = l.tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
 		VALUES ($1, $2, $3, $4, 1, 1, 0, 0, 0, 0)`, l.account, id, l.modseq, l.newValidity())
 	return mail.MailboxID(id), err
@@ -228,6 +229,7 @@ func (l *ledger) delete(m Mailbox) error {
 	l.total.deleted -= int64(m.Deleted)
 	l.total.size -= m.Size
 	l.listed, l.named = true, true
+	l.mailboxChanged(m.ID, MailboxDestroyed)
 	l.tx.OnCommit(func() {
 		l.s.forget(m.ID)
 		l.s.opt.Publish(Event{Account: l.account, Mailbox: m.ID, ModSeq: l.modseq})

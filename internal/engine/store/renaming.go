@@ -199,6 +199,7 @@ func (l *ledger) rename(r *renaming) error {
 				return err
 			}
 			l.listed = true
+			l.mailboxChanged(id, MailboxUpdated)
 		}
 		r.renumber = r.renumber[n:]
 		n = min(renameStep, len(r.subscribe))
@@ -220,6 +221,7 @@ func (l *ledger) rename(r *renaming) error {
 		return err
 	}
 	r.done, l.listed, l.named = true, true, true
+	l.mailboxChanged(r.id, MailboxUpdated)
 	_, err = l.tx.Exec(`UPDATE mailbox SET parent = $1, label = $2 WHERE id = $3`, parent, r.to.Label(), r.id)
 	return err
 }

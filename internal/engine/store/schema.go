@@ -33,6 +33,7 @@ CREATE TABLE tally (
 	size {int} NOT NULL,
 	full {int} NOT NULL DEFAULT 0, -- of the account: since when mail is refused, in seconds; 0 if it has room
 	warned {int} NOT NULL DEFAULT 0, -- of the account: percent of the quota that was last warned of
+	changes {blob}, -- of the account: the latest, see changes.go
 	PRIMARY KEY (account, mailbox)
 ) {clustered};
 
@@ -130,6 +131,18 @@ CREATE TABLE content (
 	blob {int} NOT NULL PRIMARY KEY,
 	octets {blob} NOT NULL
 );
+
+-- What changed in an account, the changes of some commits in each row; see
+-- changes.go.
+CREATE TABLE change (
+	account {int} NOT NULL,
+	modseq {int} NOT NULL, -- of the last
+	since {int} NOT NULL, -- they follow this ModSeq
+	total {int} NOT NULL, -- octets of entries in all rows that the account ever had, this one too
+	at {int} NOT NULL, -- seconds; of the last
+	entries {blob} NOT NULL,
+	PRIMARY KEY (account, modseq)
+) {clustered};
 
 -- What was expunged or moved away, a row for each range of neighbours; see
 -- tombstone.go.

@@ -57,6 +57,13 @@
 // sessions, loaded once and then kept current by each commit before the caller
 // that made it hears of it. Events are hints, published after that.
 //
+// # Memory of changes
+//
+// Every commit that changes an account leaves a record of it: which emails came into
+// which mailbox and left, which were flagged, which mailboxes came, changed and went,
+// at which ModSeq. Changes lists them; a mailbox that is deleted is told at once, its
+// emails as they follow. See changes.go.
+//
 // # Rows that cannot be read
 //
 // A row with a value that it cannot have, or a bundle that is damaged, is set aside:

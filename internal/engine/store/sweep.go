@@ -122,7 +122,7 @@ func (s *Store) sweepDoomedBelow(tx *sqldb.Tx, below int64, mailbox *int64) (mor
 	if *mailbox == 0 {
 		n, err = sweepAccount(tx, account)
 	} else {
-		n, err = sweepMailbox(tx, mail.AccountID(account), mail.MailboxID(*mailbox), at)
+		n, err = s.sweepMailbox(tx, mail.AccountID(account), mail.MailboxID(*mailbox), at)
 	}
 	if err == nil && n == 0 {
 		_, err = tx.Exec(`DELETE FROM forgotten WHERE mailbox = $1`, *mailbox)
@@ -134,14 +134,26 @@ func (s *Store) sweepDoomedBelow(tx *sqldb.Tx, below int64, mailbox *int64) (mor
 }
 
 // sweepMailbox expunges a slice of what was in a mailbox, then its tombstones.
-func sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, at int64) (int64, error) {
-	r := releaser{tx: tx, account: account, mailbox: id, at: at}
-	_, err := revise(tx, id, mail.UIDSet{{First: 1, Last: maxUID}}, func(m *member) (verdict, error) {
+func (s *Store) sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, at int64) (int64, error) {
+	l, err := s.openLedger(tx, account)
+	if mail.KindOf(err) == mail.NotFound && err != nil {
+		l, err = nil, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	r := releaser{tx: tx, account: account, box: &tally{id: id, doomed: true}, at: at, l: l}
+	_, err = revise(tx, id, mail.UIDSet{{First: 1, Last: maxUID}}, func(m *member) (verdict, error) {
 		r.list = append(r.list, *m)
 		return gone, nil
 	}, r.some)
 	if err == nil {
 		err = r.rest()
+	}
+	if err == nil && l != nil && r.count > 0 {
+		l.boxes = append(l.boxes, r.box)
+		l.listed = true
+		err = l.close()
 	}
 	if err != nil || r.count > 0 {
 		return int64(r.count), err
@@ -150,10 +162,15 @@ func sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, at in
 		(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, rowSlice)
 }
 
-// sweepAccount removes a slice of an account's threads, then gives its expunged
+// sweepAccount removes a slice of an account's changes and threads, then gives its expunged
 // emails to purge.
 func sweepAccount(tx *sqldb.Tx, account int64) (int64, error) {
-	n, err := tx.Exec(`DELETE FROM threadref WHERE account = $1 AND ref IN
+	n, err := tx.Exec(`DELETE FROM change WHERE account = $1 AND modseq IN
+		(SELECT modseq FROM change WHERE account = $1 LIMIT $2)`, account, rowSlice)
+	if err != nil || n > 0 {
+		return n, err
+	}
+	n, err = tx.Exec(`DELETE FROM threadref WHERE account = $1 AND ref IN
 		(SELECT ref FROM threadref WHERE account = $1 LIMIT $2)`, account, rowSlice)
 	if err != nil || n > 0 {
 		return n, err

@@ -131,7 +131,7 @@ func (l *restoration) restore(x expunged) error {
 	l.added(box, member{
 		state: state{UID: uid, Flags: x.flags &^ mail.Deleted, ModSeq: l.modseq, words: w},
 		email: x.email, blob: x.blob, size: x.size, lacking: x.lacking, ascii: x.ascii, received: x.received, zone: x.zone, saved: l.s.now().Unix(),
-	})
+	}, EmailCreated)
 	_, err = l.tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email)
 	return err
 }

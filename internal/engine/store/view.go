@@ -211,7 +211,9 @@ func (v *View) pushChunk(c []entry) {
 // change is what a commit did to one message: it is so now, or gone.
 type change struct {
 	state
-	gone bool
+	kind     ChangeKind
+	email    mail.EmailID
+	received int64 // of a kind that is dated
 }
 
 // with returns v after changes, which ascend by UID and have at most one per UID;
@@ -227,7 +229,7 @@ func (v *View) with(modseq mail.ModSeq, changes []change, bits func(state) uint3
 		n.rewrite(v, changes[:known], bits)
 	}
 	for _, c := range changes[known:] {
-		if !c.gone {
+		if !c.kind.gone() {
 			n.push(entry{uint64(c.ModSeq), uint32(c.UID), bits(c.state)})
 		}
 	}
@@ -271,7 +273,7 @@ func rewriteChunk(chunk []entry, changes []change, bits func(state) uint32) []en
 		if len(changes) > 0 && uint32(changes[0].UID) == e.uid {
 			c := changes[0]
 			changes = changes[1:]
-			if c.gone {
+			if c.kind.gone() {
 				continue
 			}
 			e = entry{uint64(c.ModSeq), e.uid, bits(c.state)}

@@ -1,0 +1,230 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+)
+
+// modelState is an account at one ModSeq: its mailboxes' names, and where its emails
+// are, with the ModSeqs of those memberships.
+type modelState struct {
+	modseq    mail.ModSeq
+	mailboxes map[mail.MailboxID]mail.MailboxName
+	emails    map[mail.EmailID]map[string]mail.ModSeq
+}
+
+// state reads the account as it is now, without its memory of changes.
+func (m *model) state() modelState {
+	m.must(m.Sweep(ctx)) // What is left of deleted mailboxes goes.
+	now := modelState{mail.ModSeq(m.count(`SELECT modseq FROM tally WHERE account = $1 AND mailbox = 0`, m.account)),
+		map[mail.MailboxID]mail.MailboxName{}, map[mail.EmailID]map[string]mail.ModSeq{}}
+	list, err := m.Mailboxes(ctx, m.account)
+	m.must(err)
+	for _, box := range list {
+		now.mailboxes[box.ID] = box.Name
+		_, uids := entries(m.view(box.ID))
+		for more := len(uids); more > 0; {
+			var rows []store.Row
+			rows, more, err = m.Rows(ctx, box.ID, uids[len(uids)-more:], 0)
+			m.must(err)
+			for _, row := range rows {
+				if now.emails[row.Email] == nil {
+					now.emails[row.Email] = map[string]mail.ModSeq{}
+				}
+				now.emails[row.Email][fmt.Sprintf("%d/%d", box.ID, row.UID)] = row.ModSeq
+			}
+		}
+	}
+	return now
+}
+
+// allChanges lists changes, limit at a time.
+func (h *house) allChanges(a mail.AccountID, since mail.ModSeq, limit int) (list []store.Change, to mail.ModSeq) {
+	h.t.Helper()
+	for state, more := (store.ChangeState{ModSeq: since}), true; more; {
+		c, err := h.Changes(ctx, a, state, limit)
+		h.must(err)
+		if len(c.List) > limit || c.More && len(c.List) == 0 {
+			h.t.Fatalf("%d changes of at most %d, more: %v", len(c.List), limit, c.More)
+		}
+		list, state, more = append(list, c.List...), c.State, c.More
+		to = state.ModSeq
+	}
+	return list, to
+}
+
+// compareChanges holds the changes since some earlier states against what is
+// different now.
+func (m *model) compareChanges(times int) {
+	m.t.Helper()
+	now := m.state()
+	for range min(times, len(m.states)) {
+		was := m.states[m.rng.IntN(len(m.states))]
+		list, to := m.allChanges(m.account, was.modseq, 1+m.rng.IntN(50))
+		if to != now.modseq {
+			m.t.Errorf("changes since %d lead to %d, want %d", was.modseq, to, now.modseq)
+		}
+		if whole, _ := m.allChanges(m.account, was.modseq, store.MaxChanges); !slices.Equal(list, whole) {
+			m.t.Errorf("%d changes in parts, %d at once", len(list), len(whole))
+		}
+		m.compareFolded(store.Fold(list), was, now)
+		m.replay(list, was, now)
+	}
+	m.states = append(m.states, now)
+}
+
+// compareFolded holds what changes come to against two states.
+func (m *model) compareFolded(f store.Folded, was, now modelState) {
+	m.t.Helper()
+	for id := range now.emails {
+		if _, had := was.emails[id]; !had != slices.Contains(f.Created, id) {
+			m.t.Errorf("since %d email %d was there: %v; created: %v", was.modseq, id, had, f.Created)
+		}
+	}
+	for id, places := range was.emails {
+		is, has := now.emails[id]
+		if !has != slices.Contains(f.Destroyed, id) {
+			m.t.Errorf("since %d email %d is there: %v; destroyed: %v", was.modseq, id, has, f.Destroyed)
+		}
+		if has && fmt.Sprint(is) != fmt.Sprint(places) && !slices.Contains(f.Updated, id) {
+			m.t.Errorf("since %d email %d went from %v to %v; updated: %v", was.modseq, id, places, is, f.Updated)
+		}
+	}
+	for _, id := range f.Updated {
+		if was.emails[id] == nil || now.emails[id] == nil {
+			m.t.Errorf("since %d email %d is updated, and was at %v, is at %v", was.modseq, id, was.emails[id], now.emails[id])
+		}
+	}
+	if len(f.Created)+len(f.Destroyed) > len(now.emails)+len(was.emails) {
+		m.t.Errorf("since %d %d created, %d destroyed", was.modseq, len(f.Created), len(f.Destroyed))
+	}
+	for id := range now.mailboxes {
+		if _, had := was.mailboxes[id]; !had != slices.Contains(f.MailboxesCreated, id) {
+			m.t.Errorf("since %d mailbox %d was there: %v; created: %v", was.modseq, id, had, f.MailboxesCreated)
+		}
+	}
+	for id, name := range was.mailboxes {
+		is, has := now.mailboxes[id]
+		if !has != slices.Contains(f.MailboxesDestroyed, id) {
+			m.t.Errorf("since %d mailbox %d is there: %v; destroyed: %v", was.modseq, id, has, f.MailboxesDestroyed)
+		}
+		if has && name.Label() != is.Label() && !slices.Contains(f.MailboxesUpdated, id) {
+			m.t.Errorf("since %d %s is called %s; updated: %v", was.modseq, name, is, f.MailboxesUpdated)
+		}
+	}
+}
+
+// replay makes of the memberships of one state, by changes, those of another.
+func (m *model) replay(list []store.Change, was, now modelState) {
+	m.t.Helper()
+	at := map[string]string{}
+	for id, places := range was.emails {
+		for p, modseq := range places {
+			at[p] = fmt.Sprintf("email %d at %d", id, modseq)
+		}
+	}
+	for _, c := range list {
+		p := fmt.Sprintf("%d/%d", c.Mailbox, c.UID)
+		switch c.Kind {
+		case store.EmailCreated, store.EmailAdded, store.EmailFlagged:
+			at[p] = fmt.Sprintf("email %d at %d", c.Email, c.ModSeq)
+		case store.EmailRemoved, store.EmailDestroyed:
+			delete(at, p)
+		}
+	}
+	want := map[string]string{}
+	for id, places := range now.emails {
+		for p, modseq := range places {
+			want[p] = fmt.Sprintf("email %d at %d", id, modseq)
+		}
+	}
+	for p := range at {
+		if at[p] != want[p] {
+			m.t.Errorf("changes since %d lead to %s at %s, want %q", was.modseq, at[p], p, want[p])
+		}
+		delete(want, p)
+	}
+	if len(want) > 0 {
+		m.t.Errorf("changes since %d do not lead to %v", was.modseq, want)
+	}
+}
+
+// TestChanges goes through what each kind of commit is remembered as.
+func TestChanges(t *testing.T) {
+	h := newHouse(t)
+	a := h.account(1)
+	inbox, archive := h.box(a, mail.Inbox).ID, h.box(a, "Archive").ID
+	told := h.box(a, mail.Inbox).ModSeq
+	want := func(what string, wanted ...string) {
+		t.Helper()
+		list, to := h.allChanges(a, told, 3)
+		told = to
+		var got []string
+		for _, c := range list {
+			kind := map[store.ChangeKind]string{store.EmailCreated: "created", store.EmailAdded: "added", store.EmailFlagged: "flagged",
+				store.EmailRemoved: "removed", store.EmailDestroyed: "destroyed", store.MailboxCreated: "new", store.MailboxUpdated: "changed",
+				store.MailboxDestroyed: "deleted"}[c.Kind]
+			got = append(got, fmt.Sprintf("%s %d E%d %d", kind, c.Mailbox, c.Email, c.UID))
+		}
+		if !slices.Equal(got, wanted) {
+			t.Errorf("%s: %q, want %q", what, got, wanted)
+		}
+	}
+	two := []store.Filing{h.inbox(a), {Account: a, Mailbox: archive, Received: h.now()}}
+	h.deliver(text("1", "s", "b"), two...)
+	want("delivery", fmt.Sprintf("created %d E1 1", inbox), fmt.Sprintf("added %d E1 1", archive))
+	h.deliver(text("2", "s", "b"), h.inbox(a))
+	want("delivery", fmt.Sprintf("created %d E2 2", inbox))
+	_, err := h.SetFlags(ctx, inbox, mail.UIDs(1, 2), store.FlagChange{Mode: store.FlagsAdd, Flags: mail.Seen})
+	h.must(err)
+	want("flags", fmt.Sprintf("flagged %d E1 1", inbox), fmt.Sprintf("flagged %d E2 2", inbox))
+	_, err = h.Move(ctx, inbox, mail.UIDs(2), archive)
+	h.must(err)
+	want("move", fmt.Sprintf("removed %d E2 2", inbox), fmt.Sprintf("added %d E2 2", archive))
+	_, err = h.Copy(ctx, archive, mail.UIDs(2), inbox)
+	h.must(err)
+	want("copy", fmt.Sprintf("added %d E2 3", inbox))
+	_, err = h.ExpungeAny(ctx, archive, mail.UIDs(1, 2))
+	h.must(err)
+	want("expunge of copies", fmt.Sprintf("removed %d E1 1", archive), fmt.Sprintf("removed %d E2 2", archive))
+	_, err = h.ExpungeAny(ctx, inbox, mail.UIDs(1))
+	h.must(err)
+	want("expunge", fmt.Sprintf("destroyed %d E1 1", inbox))
+	_, err = h.Restore(ctx, a, h.now())
+	h.must(err)
+	want("restore", fmt.Sprintf("created %d E1 4", inbox))
+	box, err := h.CreateMailbox(ctx, a, "work", "")
+	h.must(err)
+	want("create", fmt.Sprintf("new %d E0 0", box.ID))
+	h.must(h.Subscribe(ctx, a, "work", true))
+	h.must(h.Subscribe(ctx, a, "work", true))
+	h.must(h.Subscribe(ctx, a, "nowhere", true))
+	want("subscribe", fmt.Sprintf("changed %d E0 0", box.ID))
+	h.must(h.RenameMailbox(ctx, a, "work", "play"))
+	want("rename", fmt.Sprintf("changed %d E0 0", box.ID))
+	_, err = h.Move(ctx, inbox, mail.UIDs(4), box.ID)
+	h.must(err)
+	want("move", fmt.Sprintf("removed %d E1 4", inbox), fmt.Sprintf("added %d E1 1", box.ID))
+	h.must(h.DeleteMailbox(ctx, a, "play"))
+	want("delete", fmt.Sprintf("deleted %d E0 0", box.ID))
+	h.must(h.Sweep(ctx))
+	want("sweep", fmt.Sprintf("destroyed %d E1 1", box.ID))
+	want("nothing")
+}
+
+// TestChangesUnknown: a state that is not known, or an account.
+func TestChangesUnknown(t *testing.T) {
+	h := newHouse(t)
+	a := h.account(1)
+	_, err := h.Changes(ctx, a, store.ChangeState{ModSeq: 1000}, 0)
+	if !errors.Is(err, store.ErrCannotCalculate) {
+		t.Errorf("a state of the future: %v", err)
+	}
+	_, err = h.Changes(ctx, 2, store.ChangeState{}, 0)
+	wantKind(t, err, mail.NotFound)
+}
