@@ -9,7 +9,6 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/blob"
-	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
 )
 
@@ -22,8 +21,8 @@ type backups struct {
 }
 
 func (b backups) source() backup.Source {
-	return backup.Source{Folder: b.s.folder.Path(""), DB: b.s.db, Blobs: b.blobs, BlobFolder: blobFolder,
-		Skip: append(datadir.Own(), admin.SocketName)}
+	return backup.Source{Folder: b.s.folder.Path(""), DB: b.s.db, Blobs: b.blobs,
+		Skip: []string{admin.SocketName}}
 }
 
 func (b backups) options(progress func(backup.Progress)) backup.Options {

@@ -30,8 +30,8 @@ import (
 
 // What stands in the data folder, beside the marks of datadir.
 const (
-	databaseFile = "yubin.db"
-	blobFolder   = "blobs"
+	databaseFile = datadir.Database
+	blobFolder   = datadir.Blobs
 	tlsFolder    = "tls"
 
 	journalFolder = "journal"

@@ -23,14 +23,11 @@ type engines struct {
 	directory *directory.Directory
 	spool     *spool.Spool
 	queue     *queue.Queue
-	queued    bool // the database had a queue before
 }
 
-func openEngines(ctx context.Context, path string, blobs *blob.Dir, now func() time.Time, log *slog.Logger) (*engines, error) {
-	db, err := sqldb.Open(ctx, sqldb.Options{Path: path, Log: log})
-	if err != nil {
-		return nil, err
-	}
+// openEngines opens them over a database whose tables are there. If it fails, the
+// database is closed.
+func openEngines(ctx context.Context, db *sqldb.DB, blobs *blob.Dir, now func() time.Time, log *slog.Logger) (*engines, error) {
 	e := &engines{db: db}
 	if err := e.open(ctx, blobs, now, log); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -39,10 +36,6 @@ func openEngines(ctx context.Context, path string, blobs *blob.Dir, now func() t
 }
 
 func (e *engines) open(ctx context.Context, blobs *blob.Dir, now func() time.Time, log *slog.Logger) (err error) {
-	e.queued, err = hasQueue(ctx, e.db)
-	if err != nil {
-		return err
-	}
 	e.store, err = store.Open(ctx, store.Options{DB: e.db, Blobs: blobs, Now: now, Rand: rand.Reader, Log: log, Holders: []store.Holder{spool.Held}})
 	if err != nil {
 		return err
@@ -55,13 +48,6 @@ func (e *engines) open(ctx context.Context, blobs *blob.Dir, now func() time.Tim
 	}
 	e.queue, err = queue.Open(ctx, queue.Options{DB: e.db, Store: e.store, Spool: e.spool, Now: now, Log: log, Alone: true})
 	return err
-}
-
-func hasQueue(ctx context.Context, db *sqldb.DB) (is bool, err error) {
-	err = db.Read(ctx, func(tx *sqldb.Tx) error {
-		return tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM schema_version WHERE engine = 'queue')`).Scan(&is)
-	})
-	return is, err
 }
 
 // check verifies every invariant; deep reads all octets too.

@@ -27,8 +27,8 @@ import (
 var ctx = context.Background()
 
 const (
-	dbName     = "yubin.db"
-	blobFolder = "blobs"
+	dbName     = datadir.Database
+	blobFolder = datadir.Blobs
 )
 
 // house is a data folder with its engines and a clock that tests move.
@@ -152,7 +152,7 @@ func (h *house) inbox(a mail.AccountID) store.Filing {
 }
 
 func (h *house) source() backup.Source {
-	return backup.Source{Folder: h.path, DB: h.db, Blobs: h.blobs, BlobFolder: blobFolder, Skip: []string{"yubin-data", "lock"}}
+	return backup.Source{Folder: h.path, DB: h.db, Blobs: h.blobs}
 }
 
 func (h *house) options(p func(backup.Progress)) backup.Options {

@@ -2,10 +2,12 @@ package backup_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +23,32 @@ import (
 type record map[string]any
 
 func (r record) part(name string) record { return record(r[name].(map[string]any)) }
+
+// table is what the record says of a table.
+func (r record) table(name string) record {
+	for _, t := range r["tables"].([]any) {
+		if one := record(t.(map[string]any)); one["name"] == name {
+			return one
+		}
+	}
+	panic("no table " + name)
+}
+
+// first is the first index of the table of emails.
+func (r record) first(t *testing.T) (h depot.Hash) {
+	must(t, h.UnmarshalText([]byte(r.table("email")["indexes"].([]any)[0].(string))))
+	return h
+}
+
+// index makes octets the only index of the table of emails.
+func (r record) index(t *testing.T, d *depot.Depot, octets []byte) {
+	r.table("email")["indexes"] = []any{keep(t, d, octets).String()}
+}
+
+// entry names one piece in an index.
+func entry(h depot.Hash, rows, octets uint32) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(h[:], rows), octets)
+}
 
 // keep puts an object.
 func keep(t *testing.T, d *depot.Depot, octets []byte) depot.Hash {
@@ -47,58 +75,87 @@ func file(t *testing.T, d *depot.Depot, name string) string {
 
 // hostileRecords are what a record may say that must do no harm.
 var hostileRecords = map[string]func(*testing.T, *depot.Depot, record){
-	"base outside":         func(_ *testing.T, _ *depot.Depot, r record) { r["base"] = "../outside" },
-	"base absolute":        func(_ *testing.T, _ *depot.Depot, r record) { r["base"] = "/tmp/yubin-outside.db" },
-	"base of two levels":   func(_ *testing.T, _ *depot.Depot, r record) { r["base"] = "blobs/yubin.db" },
-	"base empty":           func(_ *testing.T, _ *depot.Depot, r record) { r["base"] = "" },
-	"base is the marker":   func(_ *testing.T, _ *depot.Depot, r record) { r["base"] = "yubin-data" },
-	"base is the lock":     func(_ *testing.T, _ *depot.Depot, r record) { r["base"] = "lock" },
-	"blobs outside":        func(_ *testing.T, _ *depot.Depot, r record) { r["blobFolder"] = "../victim" },
-	"blobs are the folder": func(_ *testing.T, _ *depot.Depot, r record) { r["blobFolder"] = "." },
-	"blobs are the base":   func(_ *testing.T, _ *depot.Depot, r record) { r["blobFolder"] = "yubin.db" },
-	"blobs are the WAL":    func(_ *testing.T, _ *depot.Depot, r record) { r["blobFolder"] = "yubin.db-wal" },
-	"blobs with a NUL":     func(_ *testing.T, _ *depot.Depot, r record) { r["blobFolder"] = "b\x00lobs" },
-	"another ID":           func(_ *testing.T, _ *depot.Depot, r record) { r["id"] = "../../victim/file" },
-	"huge database":        func(_ *testing.T, _ *depot.Depot, r record) { r.part("database")["size"] = int64(1) << 62 },
-	"negative database":    func(_ *testing.T, _ *depot.Depot, r record) { r.part("database")["size"] = -5 },
-	"no pieces":            func(_ *testing.T, _ *depot.Depot, r record) { r.part("database")["piece"] = 0 },
-	"negative pieces":      func(_ *testing.T, _ *depot.Depot, r record) { r.part("database")["piece"] = -65536 },
-	"small database":       func(_ *testing.T, _ *depot.Depot, r record) { r.part("database")["size"] = 65536 },
-	"huge count":           func(_ *testing.T, _ *depot.Depot, r record) { r.part("files")["count"] = int64(1) << 60 },
-	"negative octets":      func(_ *testing.T, _ *depot.Depot, r record) { r.part("files")["octets"] = -1 },
+	"another ID":      func(_ *testing.T, _ *depot.Depot, r record) { r["id"] = "../../victim/file" },
+	"another format":  func(_ *testing.T, _ *depot.Depot, r record) { r["format"] = 1 },
+	"huge table":      func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["octets"] = int64(1) << 62 },
+	"negative table":  func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["octets"] = -5 },
+	"small table":     func(_ *testing.T, _ *depot.Depot, r record) { r.table("content")["octets"] = 65536 },
+	"huge rows":       func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["rows"] = int64(1) << 62 },
+	"negative rows":   func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["rows"] = -1 },
+	"a row less":      func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["rows"] = 6 },
+	"a row more":      func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["rows"] = 8 },
+	"another sum":     func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["sum"] = strings.Repeat("0", 64) },
+	"numbered to end": func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["lastID"] = int64(math.MaxInt64) },
+	"a table twice": func(_ *testing.T, _ *depot.Depot, r record) {
+		r["tables"] = append(r["tables"].([]any), map[string]any(r.table("email")))
+	},
+	"a table of others": func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["name"] = "sqlite_schema" },
+	"a table that speaks SQL": func(_ *testing.T, _ *depot.Depot, r record) {
+		r.table("email")["name"] = "email\"; DROP TABLE blob; --"
+	},
+	"the table of versions": func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["name"] = "schema_version" },
+	"no table":              func(_ *testing.T, _ *depot.Depot, r record) { r["tables"] = []any{} },
+	"other columns":         func(_ *testing.T, _ *depot.Depot, r record) { r.table("email")["columns"] = []any{"id int"} },
+	"a newer engine": func(_ *testing.T, _ *depot.Depot, r record) {
+		r["engines"].([]any)[0].(map[string]any)["version"] = 99
+	},
+	"an unknown engine": func(_ *testing.T, _ *depot.Depot, r record) {
+		r["engines"] = append(r["engines"].([]any), map[string]any{"name": "calendar", "version": 1})
+	},
+	"an engine twice": func(_ *testing.T, _ *depot.Depot, r record) {
+		r["engines"] = append(r["engines"].([]any), r["engines"].([]any)[0])
+	},
+	"an engine of no version": func(_ *testing.T, _ *depot.Depot, r record) {
+		r["engines"].([]any)[0].(map[string]any)["version"] = -1
+	},
+	"huge count":      func(_ *testing.T, _ *depot.Depot, r record) { r.part("files")["count"] = int64(1) << 60 },
+	"negative octets": func(_ *testing.T, _ *depot.Depot, r record) { r.part("files")["octets"] = -1 },
 	"an index a million times": func(_ *testing.T, _ *depot.Depot, r record) {
-		db := r.part("database")
-		one := db["indexes"].([]any)[0]
+		r.table("content")["rows"] = 1 << 20
+		one := r.table("content")["indexes"].([]any)[0]
 		all := make([]any, 0, 1<<19)
 		for range 1 << 19 {
 			all = append(all, one)
 		}
-		db["indexes"] = all
+		r.table("content")["indexes"] = all
 	},
 	"an index too long": func(t *testing.T, d *depot.Depot, r record) {
-		piece := keep(t, d, make([]byte, 65536))
-		r.part("database")["indexes"] = []any{keep(t, d, bytes.Repeat(piece[:], 4097)).String()}
+		r.index(t, d, bytes.Repeat(entry(keep(t, d, []byte{1, 2}), 1, 2), 4097))
 	},
-	"an index of halves": func(t *testing.T, d *depot.Depot, r record) {
-		r.part("database")["indexes"] = []any{keep(t, d, make([]byte, 33)).String()}
-	},
+	"an index of halves": func(t *testing.T, d *depot.Depot, r record) { r.index(t, d, make([]byte, 41)) },
+	"an index of none":   func(t *testing.T, d *depot.Depot, r record) { r.index(t, d, nil) },
 	"pieces too long": func(t *testing.T, d *depot.Depot, r record) {
-		piece := keep(t, d, make([]byte, 1<<20))
-		r.part("database")["indexes"] = []any{keep(t, d, piece[:]).String()}
+		r.index(t, d, entry(keep(t, d, make([]byte, 1<<20)), 7, 1<<20))
+	},
+	"pieces of no rows": func(t *testing.T, d *depot.Depot, r record) { r.index(t, d, entry(keep(t, d, nil), 0, 0)) },
+	"a piece twice": func(t *testing.T, d *depot.Depot, r record) {
+		octets, err := d.Get(r.first(t), nil)
+		must(t, err)
+		r.index(t, d, append(bytes.Clone(octets), octets...))
+		r.table("email")["rows"] = 14
+		r.table("email")["octets"] = 1 << 20
+	},
+	"rows of another table": func(t *testing.T, d *depot.Depot, r record) {
+		r.table("email")["indexes"] = r.table("mailbox")["indexes"]
+		r.table("mailbox")["indexes"] = []any{}
+	},
+	"rows that are noise": func(t *testing.T, d *depot.Depot, r record) {
+		r.index(t, d, entry(keep(t, d, []byte("noise")), 7, 5))
 	},
 	"file outside": func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "../victim/file")) },
 	"file absolute": func(t *testing.T, d *depot.Depot, r record) {
 		r.lists(t, d, file(t, d, "/etc/cron.d/owned"))
 	},
-	"file around a corner": func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a/../../victim/file")) },
-	"file without a name":  func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "")) },
-	"file is the base":     func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "yubin.db")) },
-	"file is the WAL":      func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "yubin.db-wal")) },
-	"file is the marker":   func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "yubin-data")) },
-	"file with a line end": func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a\nb")) },
-	"file that speaks":     func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a\u009b2Jb")) },
-	"file twice":           func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a"), file(t, d, "a")) },
-	"file below a file":    func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a"), file(t, d, "a/b")) },
+	"file around a corner":           func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a/../../victim/file")) },
+	"file without a name":            func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "")) },
+	"file is the base":               func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "yubin.db")) },
+	"file is the WAL":                func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "yubin.db-wal")) },
+	"file is the folder of messages": func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "blobs")) },
+	"file is the marker":             func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "yubin-data")) },
+	"file with a line end":           func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a\nb")) },
+	"file that speaks":               func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a\u009b2Jb")) },
+	"file twice":                     func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a"), file(t, d, "a")) },
+	"file below a file":              func(t *testing.T, d *depot.Depot, r record) { r.lists(t, d, file(t, d, "a"), file(t, d, "a/b")) },
 	"more files than said": func(t *testing.T, d *depot.Depot, r record) {
 		r.lists(t, d, file(t, d, "a"), file(t, d, "b"), file(t, d, "c"))
 		r.part("files")["count"] = 1
@@ -288,7 +345,7 @@ func FuzzSnapshot(f *testing.F) {
 	list, err := d.Get(s.Files.Lists[0], nil)
 	must(f, err)
 	f.Add(text, list)
-	f.Add(bytes.ReplaceAll(text, []byte(`"blobs"`), []byte(`"../victim"`)), []byte(`{"path":"../../a","size":-1,"pieces":[]}`))
+	f.Add(bytes.ReplaceAll(text, []byte(`"rows":`), []byte(`"rows":9`)), []byte(`{"path":"../../a","size":-1,"pieces":[]}`))
 	f.Fuzz(func(t *testing.T, text, list []byte) {
 		if len(list) > depot.MaxObject {
 			return
@@ -302,7 +359,7 @@ func FuzzSnapshot(f *testing.F) {
 		if bad := (*depot.Damaged)(nil); err != nil && mail.KindOf(err) != mail.Conflict && !errors.As(err, &bad) {
 			t.Error(err)
 		}
-		if err == nil && (!filepath.IsLocal(found.Base.String()) || !filepath.IsLocal(found.BlobFolder.String()) || found.Octets() < 0) {
+		if err == nil && found.Octets() < 0 {
 			t.Errorf("%+v", found)
 		}
 		_, err = backup.Prune(d, 2)

@@ -11,7 +11,9 @@ import (
 
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
+	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/sqldb"
 )
 
 // image is a snapshot opened to be read: its database in a scratch folder, its
@@ -58,18 +60,18 @@ func (l *leftOut) add(row, why string) {
 	l.rows = append(l.rows, row+" cannot be read: "+why)
 }
 
-// openImage rebuilds the database. lost hears what is damaged; if it is nil,
-// damage is an error.
-func openImage(ctx context.Context, d *depot.Depot, s Snapshot, scratch string, o Options, lost func(offset int64, err error) error) (im *image, err error) {
+// openImage rebuilds the database. lost hears of what is damaged and is left out, of a
+// list of files with an empty Table; if it is nil, damage is an error.
+func openImage(ctx context.Context, d *depot.Depot, s Snapshot, scratch string, o Options, lost func(t Table, first, many int64, err error) error) (im *image, err error) {
 	if lost == nil {
-		lost = func(_ int64, err error) error { return refuse(s, err) }
+		lost = strictly
 	}
 	im = &image{d: d, files: make(map[string]entry)}
 	if im.scratch, err = makeScratch(d, scratch); err != nil {
 		return nil, err
 	}
 	if err := im.open(ctx, s, o, lost); err != nil {
-		return nil, errors.Join(err, im.close())
+		return nil, refuse(s, errors.Join(err, im.close()))
 	}
 	return im, nil
 }
@@ -85,47 +87,39 @@ func makeScratch(d *depot.Depot, folder string) (string, error) {
 	return path, nil
 }
 
-func (im *image) open(ctx context.Context, s Snapshot, o Options, lost func(int64, error) error) error {
+func (im *image) open(ctx context.Context, s Snapshot, o Options, lost func(t Table, first, many int64, err error) error) error {
 	for e, err := range entries(im.d, s.Files) {
 		if err != nil {
-			if err := lost(-1, err); err != nil {
+			if err := lost(Table{}, 0, 0, err); err != nil {
 				return err
 			}
 			continue
 		}
-		if e.Path.In(s.BlobFolder.String()) {
+		if e.Path.In(datadir.Blobs) {
 			im.files[e.Path.Base()] = e
 		}
 	}
-	path := filepath.Join(im.scratch, "snapshot.db")
-	if err := im.database(ctx, s, path, o, lost); err != nil {
+	if err := room(im.scratch, s.rows()); err != nil {
 		return err
 	}
-	var err error
-	im.engines, err = openEngines(ctx, path, blob.Elsewhere(im.scratch, im.fetch), o.Now, slog.New(&im.left))
-	return err
-}
-
-func (im *image) database(ctx context.Context, s Snapshot, path string, o Options, lost func(int64, error) error) error {
-	if err := room(im.scratch, s.Database.Size); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	log := slog.New(&im.left)
+	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(im.scratch, "snapshot.db"), Log: log})
 	if err != nil {
-		return refuse(s, err)
+		return err
 	}
-	defer f.Close()
-	if err := f.Truncate(s.Database.Size); err != nil {
-		return refuse(s, err)
-	}
-	at := Progress{Phase: "rebuild", Total: s.Database.Size}
-	return copyStream(im.d, s.Database, f, func(n int64) error {
+	at := Progress{Phase: "rebuild", Total: s.rows()}
+	l := &loader{ctx: ctx, d: im.d, db: db, lost: lost, wrote: func(n int64) error {
 		at.Done += n
 		if o.Progress != nil {
 			o.Progress(at)
 		}
 		return ctx.Err()
-	}, lost)
+	}}
+	if err := l.load(s); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	im.engines, err = openEngines(ctx, db, blob.Elsewhere(im.scratch, im.fetch), o.Now, log)
+	return err
 }
 
 // fetch writes the octets of a large message.

@@ -10,23 +10,25 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
+	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
 	"yubin/internal/world/files"
+	"yubin/internal/world/rows"
 	"yubin/internal/world/sqldb"
 )
 
 // Source is what is backed up.
 type Source struct {
-	Folder     string // the data folder
-	DB         *sqldb.DB
-	Blobs      *blob.Dir
-	BlobFolder string   // its name in Folder
-	Skip       []string // names in Folder that a new data folder has of its own
+	Folder string // the data folder
+	DB     *sqldb.DB
+	Blobs  *blob.Dir
+	Skip   []string // names in Folder, beside those of datadir, that a new data folder has of its own
 }
 
 // Options say how to work.
@@ -54,15 +56,8 @@ func Make(ctx context.Context, d *depot.Depot, source Source, o Options) (Snapsh
 	m := &maker{ctx: ctx, d: d, source: source, o: o, started: o.Now()}
 	m.list.put = m.put
 	m.snap = Snapshot{Format: format, Version: o.Version}
-	var err error
-	if m.snap.Base, err = depot.ParseName(filepath.Base(source.DB.Path())); err == nil {
-		m.snap.BlobFolder, err = depot.ParseName(source.BlobFolder)
-	}
-	if err != nil {
-		return m.snap, mail.Errorf(mail.Internal, "%w", err)
-	}
 	release := source.Blobs.Hold()
-	err = m.run()
+	err := m.run()
 	if e := release(); err == nil && e != nil {
 		err = e
 	}
@@ -89,7 +84,7 @@ type namedFile struct {
 }
 
 func (m *maker) run() error {
-	if err := m.source.DB.PageSnapshot(m.ctx, m.database); err != nil {
+	if err := m.source.DB.Snapshot(m.ctx, m.database); err != nil {
 		return err
 	}
 	m.at.Phase = "messages"
@@ -120,11 +115,15 @@ func (m *maker) done(n int64) {
 	}
 }
 
-// database copies the pages of one moment.
-func (m *maker) database(s *sqldb.Snapshot) error {
+// database copies the rows of one moment.
+func (m *maker) database(tx *sqldb.Tx) error {
 	m.snap.Time = m.o.Now().UTC()
-	m.at = Progress{Phase: "database", Total: s.Pages * sqldb.PageSize}
-	err := store.Files(s.Tx, func(name string, size int64) error {
+	about, err := m.source.DB.Sizes() // As the database keeps them; as rows they are fewer.
+	if err != nil {
+		return err
+	}
+	m.at = Progress{Phase: "database", Total: about.Database}
+	err = store.Files(tx, func(name string, size int64) error {
 		m.files = append(m.files, namedFile{name, size})
 		m.at.Total += size
 		return nil
@@ -132,19 +131,61 @@ func (m *maker) database(s *sqldb.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	w := &streamWriter{put: m.put, out: Stream{Piece: pieceSize}}
-	for first := int64(0); first < s.Pages; first += pagePiece {
-		n := min(pagePiece, s.Pages-first)
-		if m.buf, err = s.Read(m.buf[:0], n); err != nil {
-			return err
-		}
-		if err := w.add(m.buf); err != nil {
-			return err
-		}
-		m.done(n * sqldb.PageSize)
+	if m.snap.Engines, err = enginesOf(tx); err != nil {
+		return err
 	}
-	err = w.close()
-	m.snap.Database = w.out
+	tables, err := tx.Tables()
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if t.Name == sqldb.VersionTable {
+			continue // Engines says what is in it.
+		}
+		if err := m.table(tx, t); err != nil {
+			return err
+		}
+	}
+	m.at.Total -= about.Database - m.at.Done
+	return nil
+}
+
+// enginesOf tells which engines have tables. All must be known: what nobody can make
+// anew is no backup.
+func enginesOf(tx *sqldb.Tx) (list []Engine, err error) {
+	versions, err := tx.Versions()
+	if err != nil {
+		return nil, err
+	}
+	for name, version := range versions {
+		if !slices.ContainsFunc(Schemas(), func(s sqldb.Schema) bool { return s.Engine == name }) {
+			return nil, mail.Errorf(mail.Internal, "the tables of %s are not known to the backup", name)
+		}
+		list = append(list, Engine{name, version})
+	}
+	slices.SortFunc(list, func(a, b Engine) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// table copies the rows of a table.
+func (m *maker) table(tx *sqldb.Tx, t sqldb.Table) error {
+	out := Table{Name: t.Name, Columns: columnsOf(t)}
+	w := &indexWriter{put: m.put}
+	count := rows.NewCounter(t)
+	err := rows.Pieces(tx, t, func(why string) { m.fault("%s", why) }, func(p rows.Piece) error {
+		count.Add(p.Octets, p.Rows)
+		m.done(int64(len(p.Octets)))
+		return w.add(p.Octets, p.Rows)
+	})
+	if err == nil {
+		err = w.close()
+	}
+	if err == nil && t.Numbered {
+		out.LastID, err = tx.LastID(t.Name)
+	}
+	c := count.Count()
+	out.Rows, out.Octets, out.Sum, out.Indexes = c.Rows, c.Octets, c.Sum, w.out
+	m.snap.Tables = append(m.snap.Tables, out)
 	return err
 }
 
@@ -155,7 +196,7 @@ func (m *maker) messages() error {
 	defer stop()
 	old, more := before()
 	for _, f := range m.files {
-		path, err := depot.ParseName(m.source.BlobFolder + "/" + f.name[:min(2, len(f.name))] + "/" + f.name)
+		path, err := depot.ParseName(datadir.Blobs + "/" + f.name[:min(2, len(f.name))] + "/" + f.name)
 		if err != nil {
 			m.fault("a message has its octets in %q, which is no name of a file", f.name)
 			continue
@@ -186,7 +227,7 @@ func (m *maker) before() iter.Seq[entry] {
 			return
 		}
 		for e, err := range entries(m.d, last.Files) {
-			if err != nil || !e.Path.In(m.source.BlobFolder) || !yield(e) {
+			if err != nil || !e.Path.In(datadir.Blobs) || !yield(e) {
 				return
 			}
 		}
@@ -286,9 +327,7 @@ func (m *maker) others() error {
 
 // skips reports whether a name in the data folder is not copied as a file.
 func (m *maker) skips(name string) bool {
-	base := m.snap.Base.String()
-	return name == m.source.BlobFolder || slices.Contains(m.source.Skip, name) ||
-		name == base || name == base+"-wal" || name == base+"-shm" || name == base+".lock"
+	return name == datadir.Blobs || datadir.IsDatabase(name) || slices.Contains(datadir.Own(), name) || slices.Contains(m.source.Skip, name)
 }
 
 func (m *maker) other(from *files.Folder, name string, f fs.DirEntry) error {

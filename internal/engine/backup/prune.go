@@ -60,17 +60,19 @@ func wantedBy(d *depot.Depot, list []Snapshot) (map[depot.Hash]bool, error) {
 // named calls fn for every object that a snapshot names, some more than once.
 // lost hears of an object that cannot be read and so does not say what it names.
 func named(d *depot.Depot, s Snapshot, fn func(depot.Hash), lost func(error) error) error {
-	for _, h := range s.Database.Indexes {
-		fn(h)
-	}
-	for h, err := range pieces(d, s.Database) {
-		if err != nil {
-			if err := lost(err); err != nil {
-				return err
-			}
-			continue
+	for _, t := range s.Tables {
+		for _, h := range t.Indexes {
+			fn(h)
 		}
-		fn(h)
+		for p, err := range pieces(d, t) {
+			if err != nil {
+				if err := lost(err); err != nil {
+					return err
+				}
+				continue
+			}
+			fn(p.hash)
+		}
 	}
 	for _, h := range s.Files.Lists {
 		fn(h)

@@ -173,11 +173,11 @@ func TestPutBackRest(t *testing.T) {
 	must(t, h.db.Write(ctx, func(tx *sqldb.Tx) error {
 		for _, q := range []string{
 			`UPDATE membership SET entries = x'00ff' WHERE place >> 32 = ` + fmt.Sprint(int64(box["Torn"])),
-			`UPDATE tally SET unseen = 'many' WHERE mailbox = ` + fmt.Sprint(int64(box["Uncounted"])),
+			`UPDATE tally SET uidnext = -1 WHERE mailbox = ` + fmt.Sprint(int64(box["Uncounted"])),
 			`UPDATE mailbox SET label = 'a' || char(1) WHERE id = ` + fmt.Sprint(int64(box["Unnamed"])),
 			`UPDATE subscription SET name = 'Odd//' WHERE name = 'Odd'`,
 			`DELETE FROM blob WHERE id = (SELECT max(blob) FROM email WHERE id <= 3)`,
-			`UPDATE directory_account SET created = 'once'`,
+			`UPDATE directory_account SET local = 'a' || char(1)`,
 		} {
 			if _, err := tx.Exec(q); err != nil {
 				return fmt.Errorf("%s: %w", q, err)

@@ -16,12 +16,13 @@ import (
 	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
 	"yubin/internal/world/files"
+	"yubin/internal/world/sqldb"
 )
 
 // Restored says what became of a Restore.
 type Restored struct {
 	Snapshot string   `json:"snapshot"`
-	Files    int      `json:"files"` // the database included
+	Files    int      `json:"files"` // the database, as one, included
 	Octets   int64    `json:"octets"`
 	Held     int      `json:"held"`               // deliveries put on hold
 	Problems []string `json:"problems,omitempty"` // that the store had already
@@ -48,7 +49,11 @@ func Restore(ctx context.Context, d *depot.Depot, s Snapshot, folder string, sen
 		return r, err
 	}
 	r = Restored{Snapshot: s.ID, Files: s.Files.Count + 1, Octets: s.Octets()}
-	if err := settle(ctx, to, s, sending, o, &r); err != nil {
+	db, err := w.database(s)
+	if err != nil {
+		return r, refuse(s, err)
+	}
+	if err := settle(ctx, db, to, s, sending, o, &r); err != nil {
 		return r, err
 	}
 	return r, to.Done()
@@ -74,7 +79,7 @@ func (w *restorer) wrote(n int64) error {
 
 func (w *restorer) all(s Snapshot) error {
 	for e, err := range entries(w.d, s.Files) {
-		if err == nil && s.taken(e.Path) {
+		if err == nil && taken(e.Path) {
 			err = &depot.Damaged{Why: fmt.Sprintf("it has a file %s, which a data folder has of its own", e.Path)}
 		}
 		if err == nil {
@@ -84,15 +89,31 @@ func (w *restorer) all(s Snapshot) error {
 			return refuse(s, err)
 		}
 	}
-	f, err := w.create(s.Base)
+	return w.syncFolders()
+}
+
+// database makes the database and fills it.
+func (w *restorer) database(s Snapshot) (*sqldb.DB, error) {
+	name, err := depot.ParseName(datadir.Database)
+	if err != nil {
+		return nil, err
+	}
+	f, err := w.create(name) // For its owner only, and with it what SQLite puts beside it.
 	if err == nil {
-		err = copyStream(w.d, s.Database, f, w.wrote, func(_ int64, err error) error { return err })
-		err = errors.Join(err, finish(f))
+		err = finish(f)
 	}
 	if err != nil {
-		return refuse(s, err)
+		return nil, err
 	}
-	return w.syncFolders()
+	db, err := sqldb.Open(w.ctx, sqldb.Options{Path: w.to.Path(datadir.Database)})
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{ctx: w.ctx, d: w.d, db: db, wrote: w.wrote, lost: strictly}
+	if err := l.load(s); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // refuse says what a damaged snapshot means for who restores it.
@@ -151,13 +172,13 @@ func (w *restorer) syncFolders() error {
 }
 
 // settle opens what was restored, verifies it, and sees to it that no mail is
-// sent twice.
-func settle(ctx context.Context, to *datadir.Filling, s Snapshot, sending bool, o Options, r *Restored) error {
-	blobs, err := blob.Open(to.Path(s.BlobFolder.String()), rand.Reader)
+// sent twice. It closes the database.
+func settle(ctx context.Context, db *sqldb.DB, to *datadir.Filling, s Snapshot, sending bool, o Options, r *Restored) error {
+	blobs, err := blob.Open(to.Path(datadir.Blobs), rand.Reader)
 	if err != nil {
-		return err
+		return errors.Join(err, db.Close())
 	}
-	e, err := openEngines(ctx, to.Path(s.Base.String()), blobs, o.Now, slog.New(slog.DiscardHandler))
+	e, err := openEngines(ctx, db, blobs, o.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -166,7 +187,7 @@ func settle(ctx context.Context, to *datadir.Filling, s Snapshot, sending bool, 
 			r.Problems = append(r.Problems, p)
 		}
 	})
-	if err == nil && e.queued && !sending {
+	if err == nil && s.has("queue") && !sending {
 		note := "restored from the backup of " + s.Time.UTC().Format("2006-01-02 15:04:05 UTC")
 		r.Held, err = e.queue.Hold(ctx, queue.Filter{}, note, nil)
 	}

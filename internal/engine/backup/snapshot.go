@@ -16,44 +16,76 @@ import (
 
 // Limits and sizes.
 const (
-	format     = 1                  // of Snapshot
-	pagePiece  = 16                 // pages in one piece of the database
+	format     = 2                  // of Snapshot
 	filePiece  = 1 << 20            // octets in one piece of a file
-	indexLen   = 4096               // pieces named by one index
+	indexLen   = 4096               // pieces named by one index, at most
+	indexEnds  = 256                // of so many pieces one ends an index
 	listOctets = 512 << 10          // of one list of files, about
 	shelfList  = 16 << 10           // octets at which a list may end early, between two folders
 	MaxFile    = 32 << 30           // octets of one file
 	MaxFiles   = 1 << 26            // of one snapshot
-	MaxStream  = 1 << 44            // octets of the database: what SQLite can have in pages of 4 KiB
+	MaxTables  = 1000               // of one snapshot
+	MaxRows    = 1 << 40            // of one table
+	MaxTable   = 1 << 44            // octets of one table
 	MaxOctets  = 1 << 50            // of all files
 	MaxFaults  = 1000               // named in one snapshot
+	maxID      = 1 << 60            // that an {id} may have given
 	idTime     = "20060102T150405Z" // of an ID
-	pieceSize  = pagePiece * sqldb.PageSize
 )
 
 // Snapshot says what one backup consists of.
 type Snapshot struct {
-	Format     int           `json:"format"`
-	ID         string        `json:"id"`
-	Time       time.Time     `json:"time"` // the moment that it shows
-	Version    string        `json:"version"`
-	Database   Stream        `json:"database"`
-	Base       depot.Name    `json:"base"`       // name of the database file
-	BlobFolder depot.Name    `json:"blobFolder"` // name of the folder of large messages
-	Files      Files         `json:"files"`
-	Written    int64         `json:"written"` // octets that it added to the depot
-	Took       time.Duration `json:"took"`
-	Faults     []string      `json:"faults,omitempty"` // what the store lacked already
+	Format  int           `json:"format"`
+	ID      string        `json:"id"`
+	Time    time.Time     `json:"time"` // the moment that it shows
+	Version string        `json:"version"`
+	Engines []Engine      `json:"engines"`
+	Tables  []Table       `json:"tables"`
+	Files   Files         `json:"files"`
+	Written int64         `json:"written"` // octets that it added to the depot
+	Took    time.Duration `json:"took"`
+	Faults  []string      `json:"faults,omitempty"` // what the store lacked already
 }
 
 // Octets returns how large what it shows is.
-func (s Snapshot) Octets() int64 { return s.Database.Size + s.Files.Octets }
+func (s Snapshot) Octets() int64 { return s.rows() + s.Files.Octets }
 
-// Stream is octets in pieces of one size.
-type Stream struct {
-	Size    int64        `json:"size"`
-	Piece   int64        `json:"piece"` // octets of each piece but the last
+// rows is the octets of all tables.
+func (s Snapshot) rows() (n int64) {
+	for _, t := range s.Tables {
+		n += t.Octets
+	}
+	return n
+}
+
+// has reports whether an engine has tables in it.
+func (s Snapshot) has(engine string) bool {
+	return slices.ContainsFunc(s.Engines, func(e Engine) bool { return e.Name == engine })
+}
+
+// Engine says which version the tables of an engine have (sqldb.DB.Migrate).
+type Engine struct {
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+}
+
+// Table is all rows of a table, in pieces (package rows).
+type Table struct {
+	Name    string       `json:"name"`
+	Columns []string     `json:"columns"` // name and kind of each
+	Rows    int64        `json:"rows"`
+	Octets  int64        `json:"octets"`
+	Sum     depot.Hash   `json:"sum"`              // rows.Count
+	LastID  int64        `json:"lastID,omitempty"` // the highest number that was given
 	Indexes []depot.Hash `json:"indexes"`
+}
+
+// columnsOf is Table.Columns of a table.
+func columnsOf(t sqldb.Table) (list []string) {
+	for _, c := range t.Columns {
+		list = append(list, c.Name+" "+c.Kind.String())
+	}
+	return list
 }
 
 // Files are files, in the order of their paths for each of two parts: large
@@ -112,26 +144,45 @@ func load(d *depot.Depot, name string) (s Snapshot, err error) {
 // wrong says why s cannot be a snapshot that Make recorded as name; "" if it
 // can. What it claims to hold fits what it names.
 func (s Snapshot) wrong(name string) string {
-	db := s.Database
 	switch {
+	case s.Format != format:
+		return fmt.Sprintf("it has format %d", s.Format)
 	case s.ID != name:
 		return fmt.Sprintf("it calls itself %q", s.ID)
-	case !s.Base.Single() || !s.BlobFolder.Single() || s.taken(s.BlobFolder) || slices.Contains(datadir.Own(), s.Base.String()):
-		return fmt.Sprintf("a data folder cannot have its database in %q and messages in %q", s.Base, s.BlobFolder)
-	case db.Size < 0 || db.Size > MaxStream || db.Piece < sqldb.PageSize || db.Piece > depot.MaxObject ||
-		int64(len(db.Indexes)) != parts(parts(db.Size, db.Piece), indexLen):
-		return fmt.Sprintf("its database cannot have %d octets in pieces of %d under %d indexes", db.Size, db.Piece, len(db.Indexes))
 	case s.Files.Count < 0 || s.Files.Count > MaxFiles || s.Files.Octets < 0 || s.Files.Octets > MaxOctets || len(s.Files.Lists) > s.Files.Count:
 		return fmt.Sprintf("it cannot have %d files of %d octets in %d lists", s.Files.Count, s.Files.Octets, len(s.Files.Lists))
+	case len(s.Tables) > MaxTables || len(s.Engines) > MaxTables:
+		return fmt.Sprintf("it cannot have %d tables of %d engines", len(s.Tables), len(s.Engines))
+	}
+	names, indexes := map[string]bool{}, map[depot.Hash]bool{}
+	for _, t := range s.Tables {
+		if names[t.Name] {
+			return fmt.Sprintf("it has table %.100q twice", t.Name)
+		}
+		names[t.Name] = true
+		if t.Rows < 0 || t.Rows > MaxRows || t.Octets < 0 || t.Octets > MaxTable || t.LastID < 0 || t.LastID > maxID || int64(len(t.Indexes)) > t.Rows {
+			return fmt.Sprintf("its table %.100q cannot have %d rows of %d octets under %d indexes, numbered to %d", t.Name, t.Rows, t.Octets, len(t.Indexes), t.LastID)
+		}
+		for _, h := range t.Indexes { // Each has rows of its own, so that no index can stand for many.
+			if indexes[h] {
+				return fmt.Sprintf("its table %.100q has an index twice", t.Name)
+			}
+			indexes[h] = true
+		}
+	}
+	for _, e := range s.Engines {
+		if names := names["engine "+e.Name]; names || e.Version < 0 {
+			return fmt.Sprintf("it cannot have the engine %.100q in version %d", e.Name, e.Version)
+		}
+		names["engine "+e.Name] = true
 	}
 	return ""
 }
 
 // taken reports whether a name in the data folder is the database's, with the
-// files beside it, or the folder's own.
-func (s Snapshot) taken(name depot.Name) bool {
-	rest, of := strings.CutPrefix(name.String(), s.Base.String())
-	return of && slices.Contains([]string{"", "-wal", "-shm", "-journal", ".lock"}, rest) || slices.Contains(datadir.Own(), name.String())
+// files beside it, the folder of large messages', or the folder's own.
+func taken(name depot.Name) bool {
+	return datadir.IsDatabase(name.String()) || name.String() == datadir.Blobs || slices.Contains(datadir.Own(), name.String())
 }
 
 // parts is how many parts of at most each make up n.

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,89 +11,79 @@ import (
 	"yubin/internal/world/depot"
 )
 
-// streamWriter names the pieces of a stream as they come.
-type streamWriter struct {
-	put   func([]byte) (depot.Hash, error)
-	index []byte
-	out   Stream
+// piece is what an index says of one piece of a table.
+type piece struct {
+	hash         depot.Hash
+	rows, octets int64
 }
 
-func (w *streamWriter) add(piece []byte) error {
-	h, err := w.put(piece)
+// pieceLen is how many octets of an index name one piece: its hash, how many rows it
+// has, and how many octets, in 4 octets each, big-endian.
+const pieceLen = len(depot.Hash{}) + 4 + 4
+
+// indexWriter names the pieces of a table as they come. An index ends where the name
+// of a piece says so, so that a piece that comes or goes changes one index.
+type indexWriter struct {
+	put   func([]byte) (depot.Hash, error)
+	index []byte
+	out   []depot.Hash
+}
+
+func (w *indexWriter) add(octets []byte, rows int) error {
+	h, err := w.put(octets)
 	if err != nil {
 		return err
 	}
-	w.out.Size += int64(len(piece))
 	w.index = append(w.index, h[:]...)
-	if len(w.index) == indexLen*len(h) {
+	w.index = binary.BigEndian.AppendUint32(w.index, uint32(rows))
+	w.index = binary.BigEndian.AppendUint32(w.index, uint32(len(octets)))
+	if binary.BigEndian.Uint32(h[:])%indexEnds == 0 || len(w.index) >= indexLen*pieceLen {
 		return w.close()
 	}
 	return nil
 }
 
 // close ends an index.
-func (w *streamWriter) close() error {
+func (w *indexWriter) close() error {
 	if len(w.index) == 0 {
 		return nil
 	}
 	h, err := w.put(w.index)
-	w.out.Indexes = append(w.out.Indexes, h)
+	w.out = append(w.out, h)
 	w.index = w.index[:0]
 	return err
 }
 
-// pieces yields the names of the pieces of a stream in order. An error is one
-// of reading an index; what is named by that index is left out.
-func pieces(d *depot.Depot, s Stream) iter.Seq2[depot.Hash, error] {
-	return func(yield func(depot.Hash, error) bool) {
-		for _, index := range s.Indexes {
+// pieces yields the pieces of a table in order. An error is one of reading an index;
+// what is named by that index is left out. Together they are never more than t says.
+func pieces(d *depot.Depot, t Table) iter.Seq2[piece, error] {
+	return func(yield func(piece, error) bool) {
+		rows, octets := int64(0), int64(0)
+		for _, index := range t.Indexes {
 			names, err := d.Get(index, nil)
-			if n := len(names) / len(depot.Hash{}); err == nil && (n > indexLen || n*len(depot.Hash{}) != len(names)) {
+			if n := len(names) / pieceLen; err == nil && (n == 0 || n > indexLen || n*pieceLen != len(names)) {
 				err = &depot.Damaged{Object: index, Why: "it is no index"}
 			}
 			if err != nil {
-				if !yield(depot.Hash{}, err) {
+				if !yield(piece{}, err) {
 					return
 				}
 				continue
 			}
-			for ; len(names) > 0; names = names[len(depot.Hash{}):] {
-				if !yield(depot.Hash(names[:len(depot.Hash{})]), nil) {
+			for ; len(names) > 0; names = names[pieceLen:] {
+				p := piece{depot.Hash(names), int64(binary.BigEndian.Uint32(names[len(depot.Hash{}):])), int64(binary.BigEndian.Uint32(names[pieceLen-4:]))}
+				rows += p.rows
+				octets += p.octets
+				if p.rows == 0 || p.octets > depot.MaxObject || rows > t.Rows || octets > t.Octets {
+					yield(piece{}, &depot.Damaged{Object: index, Why: fmt.Sprintf("table %s has more than %d rows of %d octets", t.Name, t.Rows, t.Octets)})
+					return
+				}
+				if !yield(p, nil) {
 					return
 				}
 			}
 		}
 	}
-}
-
-// copyStream writes a stream to where it belongs in w. lost hears of pieces
-// that are damaged, which are left out, and may return an error to end it.
-func copyStream(d *depot.Depot, s Stream, w io.WriterAt, wrote func(int64) error, lost func(offset int64, err error) error) error {
-	var buf []byte
-	for at, index := range s.Indexes {
-		offset := int64(at) * indexLen * s.Piece
-		for h, err := range pieces(d, Stream{Indexes: []depot.Hash{index}}) {
-			if err == nil {
-				buf, err = d.Get(h, buf)
-			}
-			if err == nil && int64(len(buf)) != min(s.Piece, s.Size-offset) {
-				err = &depot.Damaged{Object: h, Why: fmt.Sprintf("it has %d octets, which is not a piece of the database", len(buf))}
-			}
-			if err != nil {
-				err = lost(offset, err)
-			} else {
-				_, err = w.WriteAt(buf, offset)
-			}
-			if err != nil {
-				return err
-			}
-			offset += s.Piece
-			if err := wrote(min(s.Piece, s.Size)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // listWriter puts entries into lists. A list ends between two folders where

@@ -132,21 +132,23 @@ func (v *verifier) complete(s Snapshot) (sound bool, err error) {
 		v.problem("snapshot %s: when it was made, %s", s.ID, p)
 	}
 	faults := v.sum.Problems
-	n := 0
-	for h, err := range pieces(v.d, s.Database) {
-		if err == nil {
-			err = v.missing(h, min(s.Database.Piece, s.Database.Size-int64(n)*s.Database.Piece))
+	for _, t := range s.Tables {
+		first := int64(0)
+		for p, err := range pieces(v.d, t) {
+			if err == nil {
+				err = v.missing(p.hash, p.octets)
+			}
+			if err != nil {
+				v.problem("snapshot %s: %s: %v", s.ID, missingRows(t, first, p.rows), err)
+			}
+			first += p.rows
 		}
-		if err != nil {
-			v.problem("snapshot %s: octets %d to %d of the database: %v", s.ID, int64(n)*s.Database.Piece, int64(n+1)*s.Database.Piece-1, err)
-		}
-		n++
 	}
 	for e, err := range entries(v.d, s.Files) {
 		if err != nil {
 			v.problem("snapshot %s: a list of files: %v", s.ID, err)
 		}
-		if err == nil && s.taken(e.Path) {
+		if err == nil && taken(e.Path) {
 			v.problem("snapshot %s: it has a file %s, which a data folder has of its own", s.ID, e.Path)
 		}
 		for i, h := range e.Pieces {
@@ -156,6 +158,14 @@ func (v *verifier) complete(s Snapshot) (sound bool, err error) {
 		}
 	}
 	return v.sum.Problems == faults, v.ctx.Err()
+}
+
+// missingRows names many rows of a table from first on, or all of them, for people.
+func missingRows(t Table, first, many int64) string {
+	if many == 0 {
+		return fmt.Sprintf("rows of table %s after the first %d", t.Name, first)
+	}
+	return fmt.Sprintf("rows %d to %d of table %s", first+1, first+many, t.Name)
 }
 
 // missing says why an object of so many octets cannot be had.
@@ -175,7 +185,22 @@ func (v *verifier) missing(h depot.Hash, size int64) error {
 // deep rebuilds the database of a snapshot. A sound one must check clean; of
 // one that is not, the messages that cannot be read are named.
 func (v *verifier) deep(s Snapshot, sound bool) error {
-	im, err := openImage(v.ctx, v.d, s, v.o.Scratch, v.o.Options, func(int64, error) error { return nil })
+	damaged := false
+	im, err := openImage(v.ctx, v.d, s, v.o.Scratch, v.o.Options, func(t Table, first, many int64, err error) error {
+		if sound { // What complete did not see shows when the rows are read.
+			v.problem("snapshot %s: %s: %v", s.ID, missingRows(t, first, many), err)
+			damaged = true
+		}
+		return nil
+	})
+	if bad := (*depot.Damaged)(nil); errors.As(err, &bad) {
+		v.problem("snapshot %s: %v", s.ID, bad)
+		return nil
+	}
+	if err != nil && mail.KindOf(err) == mail.Conflict {
+		v.problem("snapshot %s: %v", s.ID, err)
+		return nil
+	}
 	if err != nil && mail.KindOf(err) == mail.Internal && v.ctx.Err() == nil {
 		v.problem("snapshot %s: its database cannot be opened any more: no message of it can be read", s.ID)
 		return nil
@@ -184,7 +209,7 @@ func (v *verifier) deep(s Snapshot, sound bool) error {
 		return err
 	}
 	v.sum.Opened++
-	if sound {
+	if sound && !damaged {
 		err = im.check(v.ctx, true, func(p string) { v.problem("snapshot %s: %s", s.ID, p) })
 	} else {
 		err = v.unreadable(s, im)

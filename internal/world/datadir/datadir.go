@@ -17,7 +17,13 @@ import (
 	"time"
 )
 
-// What stands in the folder beside the store's own files.
+// What stands in the folder.
+const (
+	Database = "yubin.db" // the database, if it is a file; with -wal, -shm, -journal and .lock beside it
+	Blobs    = "blobs"    // the folder of large messages
+)
+
+// What stands in it beside the store's own files.
 const (
 	markerFile = "yubin-data"
 	lockFile   = "lock"

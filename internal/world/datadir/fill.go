@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"yubin/internal/world/files"
 )
@@ -113,6 +115,12 @@ func (f *Filling) Close() error {
 		err = errors.Join(err, f.dir.Close())
 	}
 	return err
+}
+
+// IsDatabase reports whether a name in a data folder is one of the database's files.
+func IsDatabase(name string) bool {
+	rest, of := strings.CutPrefix(name, Database)
+	return of && slices.Contains([]string{"", "-wal", "-shm", "-journal", ".lock"}, rest)
 }
 
 // Own lists the names in a data folder that are this package's: a copy of the

@@ -90,7 +90,7 @@ func TestFailedSyncOfTheWAL(t *testing.T) {
 	failed := read(t, path+"-wal")
 	write(t, db, "c")
 	after := read(t, path+"-wal")
-	if begun := difference(before, failed); begun < 0 || difference(failed, after) >= begun+sqldb.PageSize {
+	if begun := difference(before, failed); begun < 0 || difference(failed, after) >= begun+4096 {
 		t.Error("the next commit does not begin where the failed one did")
 	}
 	for at := len(after) - 1; after[at] == failed[at]; at-- { // The disk has nothing of the failed one that is behind the next.

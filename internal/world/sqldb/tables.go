@@ -75,6 +75,29 @@ type Table struct {
 	Numbered bool  // the key is an {id}
 }
 
+// VersionTable is the table of Migrate itself, which says which version the tables of
+// each engine have.
+const VersionTable = "schema_version"
+
+// Versions returns the version of the tables of each engine.
+func (t *Tx) Versions() (map[string]int, error) {
+	rows, err := t.Query(`SELECT engine, version FROM schema_version`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string]int{}
+	for rows.Next() {
+		var engine string
+		var version int
+		if err := rows.Scan(&engine, &version); err != nil {
+			return nil, err
+		}
+		all[engine] = version
+	}
+	return all, rows.Err()
+}
+
 // Tables describes all tables, by name. It is of kind Internal if one has no primary
 // key, or a column that is neither {int}, TEXT nor {blob}: such rows cannot be
 // carried to another database.

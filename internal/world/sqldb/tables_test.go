@@ -1,0 +1,186 @@
+package sqldb_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// lockedLog keeps what is logged.
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestSnapshotDoesNotStopWriters: while a snapshot is read, over four times the
+// pages that make the writer itself empty the WAL are written, and no write
+// waits; what was written does not show in the snapshot.
+func TestSnapshotDoesNotStopWriters(t *testing.T) {
+	ctx := context.Background()
+	var log lockedLog
+	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "a.db"), WALPages: 64, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = db.Run(running) })
+	t.Cleanup(func() {
+		stop()
+		wg.Wait()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(ctx, "t", []string{`CREATE TABLE t (id {id}, b {blob})`}); err != nil {
+		t.Fatal(err)
+	}
+	write := func() error {
+		return db.Write(ctx, func(tx *sqldb.Tx) error {
+			_, err := tx.Insert(`INSERT INTO t (b) VALUES ($1)`, make([]byte, 20_000))
+			return err
+		})
+	}
+	if err := write(); err != nil {
+		t.Fatal(err)
+	}
+	seen, last := 0, int64(0)
+	err = db.Snapshot(ctx, func(tx *sqldb.Tx) error {
+		for range 400 {
+			if err := write(); err != nil {
+				return err
+			}
+		}
+		if text := log.String(); text != "" { // Whoever waits for readers in vain says so.
+			t.Errorf("a write waited: %s", text)
+		}
+		if err := tx.QueryRow(`SELECT count(*) FROM t`).Scan(&seen); err != nil {
+			return err
+		}
+		last, err = tx.LastID("t")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, db); n != 401 || seen != 1 || last != 1 {
+		t.Errorf("%d rows in the database, %d in the snapshot, numbered to %d", n, seen, last)
+	}
+}
+
+func count(t *testing.T, db *sqldb.DB) (n int) {
+	t.Helper()
+	err := db.Read(context.Background(), func(tx *sqldb.Tx) error { return tx.QueryRow(`SELECT count(*) FROM t`).Scan(&n) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestSnapshotEndsWithTheDatabase: closing waits for a snapshot and ends it.
+func TestSnapshotEndsWithTheDatabase(t *testing.T) {
+	ctx := context.Background()
+	db := openTables(t, "")
+	closed := make(chan error)
+	err := db.Snapshot(ctx, func(tx *sqldb.Tx) error {
+		go func() { closed <- db.Close() }()
+		for {
+			if err := tx.Lasts(); err != nil {
+				return err
+			}
+		}
+	})
+	if err == nil || mail.KindOf(err) != mail.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// openTables opens a database with some tables.
+func openTables(t *testing.T, tables string) *sqldb.DB {
+	t.Helper()
+	ctx := context.Background()
+	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "a.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Migrate(ctx, "t", []string{tables}); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// TestTables: a table is described as its schema says; one that could not be carried
+// is told, with what it needs.
+func TestTables(t *testing.T) {
+	ctx := context.Background()
+	describe := func(tables string) (list []sqldb.Table, err error) {
+		err = openTables(t, tables).Read(ctx, func(tx *sqldb.Tx) error {
+			list, err = tx.Tables()
+			return err
+		})
+		return list, err
+	}
+	list, err := describe(`CREATE TABLE a (id {id}, n {int}, s TEXT NOT NULL);
+		CREATE TABLE b (x TEXT NOT NULL, y {int} NOT NULL, z {blob}, PRIMARY KEY (y, x)) {clustered}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "[{a [{id int false} {n int true} {s text false}] [0] true} {b [{x text false} {y int false} {z blob true}] [1 0] false}"
+	if got := fmt.Sprint(list); !strings.HasPrefix(got, want) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for tables, want := range map[string]string{
+		`CREATE TABLE a (n {int})`:                              "table a has no primary key; give it one",
+		`CREATE TABLE a (n {int} NOT NULL PRIMARY KEY, r REAL)`: "column r of table a is of type REAL; use {int}, TEXT or {blob}",
+	} {
+		if _, err := describe(tables); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestSetLastID: numbers go on behind the one that is set, in a table that never gave
+// one too.
+func TestSetLastID(t *testing.T) {
+	ctx := context.Background()
+	db := openTables(t, `CREATE TABLE t (id {id}, n {int})`)
+	for _, last := range []int64{0, 41, 99} {
+		var id, told int64
+		err := db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+			if err := tx.SetLastID("t", last); err != nil {
+				return err
+			}
+			if told, err = tx.LastID("t"); err != nil {
+				return err
+			}
+			id, err = tx.Insert(`INSERT INTO t (n) VALUES (1)`)
+			return err
+		})
+		if err != nil || told != last || id != last+1 {
+			t.Errorf("after %d came %d, told %d: %v", last, id, told, err)
+		}
+	}
+}
