@@ -56,9 +56,9 @@ func (p *parser) enable() any {
 func (p *parser) id() any {
 	p.sp()
 	if p.TryFold("NIL") {
-		return &ID{}
+		return &IDParams{}
 	}
-	id := &ID{Fields: map[string]string{}}
+	id := &IDParams{Fields: map[string]string{}}
 	p.optList(MaxIDFields, func() {
 		name := strings.ToLower(string(p.str()))
 		p.sp()

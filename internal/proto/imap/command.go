@@ -7,11 +7,11 @@ import (
 )
 
 // Command is one parsed command: Args holds a pointer to the type that belongs
-// to Name, or nil for a verb without arguments.
+// to Verb, or nil for a verb without arguments.
 type Command struct {
 	Tag  string
-	Name string // upper-case, as in the command table: "FETCH", "UID FETCH", "LOGIN"
-	UID  bool   // the command had the UID prefix
+	Verb Verb
+	UID  bool // the command had the UID prefix
 	Args any
 }
 
@@ -31,8 +31,8 @@ type (
 	}
 	// Enable is ENABLE.
 	Enable struct{ Capabilities []string } // upper-case
-	// ID is ID (RFC 2971). Nil fields for ID NIL.
-	ID struct{ Fields map[string]string } // names in lower case; NIL values are ""
+	// IDParams is ID (RFC 2971). Nil fields for ID NIL.
+	IDParams struct{ Fields map[string]string } // names in lower case; NIL values are ""
 	// Select is SELECT and EXAMINE.
 	Select struct {
 		Mailbox  string

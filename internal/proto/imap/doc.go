@@ -7,7 +7,7 @@
 // STATUS=SIZE (RFC 8438) and UTF8=ACCEPT (RFC 9755).
 //
 // Reader assembles a command from lines and literals, ParseCommand parses it,
-// Lookup says in which states a verb is allowed, Encoder writes responses.
+// VerbOf says with which command a line begins, Encoder writes responses.
 // ENVELOPE, BODYSTRUCTURE and BODY are written straight from a message.Form.
 //
 // It holds no connection and no session state, and it does not judge what a

@@ -64,7 +64,7 @@ func FuzzParseCommand(f *testing.F) {
 
 // rewritten writes the command anew; nil for those that have no writer.
 func rewritten(cmd Command, utf8Mode bool) []byte {
-	b := []byte("t " + cmd.Name + " ")
+	b := []byte("t " + cmd.Verb.String() + " ")
 	switch a := cmd.Args.(type) {
 	case *Fetch:
 		b = append(a.Set.Append(b), " ("...)

@@ -80,11 +80,11 @@ func (p *parser) failure(cmd Command) error {
 		errors.As(p.Err(), &at)
 		p.fault = &Error{Kind: BadSyntax, Column: at.Column, Want: at.Want}
 	}
-	p.fault.Tag, p.fault.Name = cmd.Tag, cmd.Name
+	p.fault.Tag, p.fault.Name = cmd.Tag, cmd.Verb.String()
 	return p.fault
 }
 
-// command = tag SP verb arguments. What was read of Tag and Name is returned
+// command = tag SP verb arguments. What was read of Tag and Verb is returned
 // on failure too.
 func (p *parser) command() Command {
 	tag := p.tag()
@@ -93,13 +93,13 @@ func (p *parser) command() Command {
 	}
 	cmd := Command{Tag: string(tag)}
 	p.sp()
-	verb, ok := p.verb()
-	if !ok {
+	verb := p.verb()
+	if p.Failed() {
 		return cmd
 	}
-	cmd.Name, cmd.UID = verb.Name, strings.HasPrefix(verb.Name, "UID ")
-	if verb.parse != nil {
-		cmd.Args = verb.parse(p)
+	cmd.Verb, cmd.UID = verb, strings.HasPrefix(verbs[verb].name, "UID ")
+	if parse := verbs[verb].parse; parse != nil {
+		cmd.Args = parse(p)
 	}
 	p.end()
 	return cmd
@@ -120,20 +120,21 @@ func (p *parser) tag() []byte {
 	return tag
 }
 
-func (p *parser) verb() (Verb, bool) {
+// verb reads the name of a command; Unknown is refused.
+func (p *parser) verb() Verb {
 	name := p.verbName(nil)
 	if string(name) == "UID" {
 		p.sp()
 		name = p.verbName(append(name, ' '))
 	}
 	if p.Failed() {
-		return Verb{}, false
+		return Unknown
 	}
-	verb, ok := Lookup(string(name))
-	if !ok {
+	verb := lookup(name)
+	if verb == Unknown {
 		p.refuse(UnknownCommand)
 	}
-	return verb, ok
+	return verb
 }
 
 // verbName appends the next atom in upper case to dst.

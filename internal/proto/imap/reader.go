@@ -152,7 +152,7 @@ func (r *Reader) FinishAppend(a *Append) error {
 		p.Expect(')')
 	}
 	p.end()
-	fault := p.failure(Command{Name: "APPEND"})
+	fault := p.failure(Command{Verb: APPEND})
 	if fault == nil {
 		return nil
 	}
@@ -164,7 +164,7 @@ func (r *Reader) FinishAppend(a *Append) error {
 // if it is on its way already. It returns nil if the next command can be read,
 // else an error as of ReadCommand, of kind TooBig.
 func (r *Reader) RefuseAppend(a *Append) error {
-	fault := &Error{Kind: TooBig, Name: "APPEND"}
+	fault := &Error{Kind: TooBig, Name: APPEND.String()}
 	if err := r.drop(a.Literal, fault); err != error(fault) || fault.Close {
 		return err
 	}

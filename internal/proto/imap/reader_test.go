@@ -51,7 +51,7 @@ func TestReadCommand(t *testing.T) {
 	if w.prompts != 1 {
 		t.Errorf("%d prompts for one synchronizing literal", w.prompts)
 	}
-	if cmd, err = r.ReadCommand(Mode{}); err != nil || cmd.Name != "SELECT" {
+	if cmd, err = r.ReadCommand(Mode{}); err != nil || cmd.Verb != SELECT {
 		t.Errorf("got %+v, %v", cmd, err)
 	}
 	if _, err = r.ReadCommand(Mode{}); kindOf(err) != BadSyntax {

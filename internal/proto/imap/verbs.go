@@ -1,82 +1,112 @@
 package imap
 
-// State is a set of the states of a session (RFC 9051 §3).
-type State uint8
+// Verb is a command. The forms with UID are verbs of their own.
+type Verb uint8
 
-// The states. Logout has none: nothing is read there.
+// The verbs, the frequent ones first.
 const (
-	NotAuthenticated State = 1 << iota
-	Authenticated
-	Selected
+	Unknown Verb = iota
+	FETCH
+	UIDFETCH
+	NOOP
+	IDLE
+	STATUS
+	SELECT
+	EXAMINE
+	STORE
+	UIDSTORE
+	SEARCH
+	UIDSEARCH
+	LIST
+	LSUB
+	APPEND
+	CAPABILITY
+	LOGOUT
+	ID
+	ENABLE
+	NAMESPACE
+	CREATE
+	DELETE
+	RENAME
+	SUBSCRIBE
+	UNSUBSCRIBE
+	COPY
+	UIDCOPY
+	MOVE
+	UIDMOVE
+	EXPUNGE
+	UIDEXPUNGE
+	CLOSE
+	UNSELECT
+	CHECK
+	STARTTLS
+	LOGIN
+	AUTHENTICATE
+
+	Verbs // how many there are, with Unknown
 )
 
-const (
-	anyState = NotAuthenticated | Authenticated | Selected
-	authOnly = Authenticated | Selected
-)
-
-// Verb is what there is to know of a command before it runs.
-type Verb struct {
-	Name   string
-	States State // in which it is allowed
-	// UsesSeq: message sequence numbers stand in its arguments, so a command
-	// that may announce expunges must have ended before (RFC 9051 §5.5).
-	UsesSeq bool
-	// MayExpunge: untagged EXPUNGE responses may be sent before its end (RFC 9051 §7.5.1).
-	MayExpunge bool
-
+// verbs is the table of their names and grammar; nothing changes it.
+var verbs = [Verbs]struct {
+	name  string
 	parse func(*parser) any // nil if it has no arguments
+}{
+	FETCH:        {"FETCH", (*parser).fetch},
+	UIDFETCH:     {"UID FETCH", (*parser).fetch},
+	NOOP:         {"NOOP", nil},
+	IDLE:         {"IDLE", nil},
+	STATUS:       {"STATUS", (*parser).status},
+	SELECT:       {"SELECT", (*parser).selectMailbox},
+	EXAMINE:      {"EXAMINE", (*parser).examine},
+	STORE:        {"STORE", (*parser).store},
+	UIDSTORE:     {"UID STORE", (*parser).store},
+	SEARCH:       {"SEARCH", (*parser).search},
+	UIDSEARCH:    {"UID SEARCH", (*parser).search},
+	LIST:         {"LIST", (*parser).listCommand},
+	LSUB:         {"LSUB", (*parser).lsub},
+	APPEND:       {"APPEND", (*parser).appendCommand},
+	CAPABILITY:   {"CAPABILITY", nil},
+	LOGOUT:       {"LOGOUT", nil},
+	ID:           {"ID", (*parser).id},
+	ENABLE:       {"ENABLE", (*parser).enable},
+	NAMESPACE:    {"NAMESPACE", nil},
+	CREATE:       {"CREATE", (*parser).create},
+	DELETE:       {"DELETE", (*parser).deleteMailbox},
+	RENAME:       {"RENAME", (*parser).rename},
+	SUBSCRIBE:    {"SUBSCRIBE", (*parser).subscribe},
+	UNSUBSCRIBE:  {"UNSUBSCRIBE", (*parser).unsubscribe},
+	COPY:         {"COPY", (*parser).copyCommand},
+	UIDCOPY:      {"UID COPY", (*parser).copyCommand},
+	MOVE:         {"MOVE", (*parser).move},
+	UIDMOVE:      {"UID MOVE", (*parser).move},
+	EXPUNGE:      {"EXPUNGE", nil},
+	UIDEXPUNGE:   {"UID EXPUNGE", (*parser).uidExpunge},
+	CLOSE:        {"CLOSE", nil},
+	UNSELECT:     {"UNSELECT", nil},
+	CHECK:        {"CHECK", nil},
+	STARTTLS:     {"STARTTLS", nil},
+	LOGIN:        {"LOGIN", (*parser).login},
+	AUTHENTICATE: {"AUTHENTICATE", (*parser).authenticate},
 }
 
-// Lookup returns the verb called name, in upper case; "UID FETCH" is one name.
-func Lookup(name string) (Verb, bool) {
-	for i := range verbs {
-		if verbs[i].Name == name {
-			return verbs[i], true
+// String is the name as it is written, "" of Unknown.
+func (v Verb) String() string { return verbs[v].name }
+
+// lookup returns the verb of a name in upper case, "UID FETCH" being one.
+func lookup(name []byte) Verb {
+	for v := Unknown + 1; v < Verbs; v++ {
+		if verbs[v].name == string(name) {
+			return v
 		}
 	}
-	return Verb{}, false
+	return Unknown
 }
 
-// Verbs lists all verbs in a copy of the table.
-func Verbs() []Verb { return append([]Verb(nil), verbs[:]...) }
-
-// verbs is the table of commands; nothing changes it. The frequent ones come first.
-var verbs = [...]Verb{
-	{"FETCH", Selected, true, false, (*parser).fetch},
-	{"UID FETCH", Selected, false, true, (*parser).fetch},
-	{"NOOP", anyState, false, true, nil},
-	{"IDLE", authOnly, false, true, nil},
-	{"STATUS", authOnly, false, true, (*parser).status},
-	{"SELECT", authOnly, false, false, (*parser).selectMailbox},
-	{"EXAMINE", authOnly, false, false, (*parser).examine},
-	{"STORE", Selected, true, false, (*parser).store},
-	{"UID STORE", Selected, false, true, (*parser).store},
-	{"SEARCH", Selected, true, false, (*parser).search},
-	{"UID SEARCH", Selected, true, true, (*parser).search},
-	{"LIST", authOnly, false, true, (*parser).listCommand},
-	{"LSUB", authOnly, false, true, (*parser).lsub},
-	{"APPEND", authOnly, false, true, (*parser).appendCommand},
-	{"CAPABILITY", anyState, false, true, nil},
-	{"LOGOUT", anyState, false, false, nil},
-	{"ID", anyState, false, true, (*parser).id},
-	{"STARTTLS", NotAuthenticated, false, false, nil},
-	{"AUTHENTICATE", NotAuthenticated, false, false, (*parser).authenticate},
-	{"LOGIN", NotAuthenticated, false, false, (*parser).login},
-	{"ENABLE", authOnly, false, true, (*parser).enable},
-	{"NAMESPACE", authOnly, false, true, nil},
-	{"CREATE", authOnly, false, true, (*parser).create},
-	{"DELETE", authOnly, false, true, (*parser).deleteMailbox},
-	{"RENAME", authOnly, false, true, (*parser).rename},
-	{"SUBSCRIBE", authOnly, false, true, (*parser).subscribe},
-	{"UNSUBSCRIBE", authOnly, false, true, (*parser).unsubscribe},
-	{"COPY", Selected, true, true, (*parser).copyCommand},
-	{"UID COPY", Selected, false, true, (*parser).copyCommand},
-	{"MOVE", Selected, true, true, (*parser).move},
-	{"UID MOVE", Selected, false, true, (*parser).move},
-	{"EXPUNGE", Selected, false, true, nil},
-	{"UID EXPUNGE", Selected, false, true, (*parser).uidExpunge},
-	{"CLOSE", Selected, false, false, nil},
-	{"UNSELECT", Selected, false, false, nil},
-	{"CHECK", Selected, false, true, nil},
+// VerbOf returns the verb with which the line of a command begins, behind its tag.
+func VerbOf(line []byte) Verb {
+	var p parser
+	p.Reset(line)
+	p.tag()
+	p.sp()
+	return p.verb()
 }

@@ -8,15 +8,9 @@ import (
 	"yubin/internal/proto/sasl"
 )
 
-// startTLS is STARTTLS (RFC 9051 §6.2.1). Octets that came behind the command
-// end the session (CVE-2011-0411).
+// startTLS is STARTTLS (RFC 9051 §6.2.1). Octets that came behind the command have
+// ended the session (CVE-2011-0411).
 func (s *session) startTLS(_ context.Context, cmd *imap.Command) (status, error) {
-	if !s.offersTLS() {
-		return bad("TLS is not available here, or on already")
-	}
-	if s.conn.Buffered() > 0 {
-		return status{}, &bye{"", "input behind STARTTLS before the handshake"}
-	}
 	s.out.Status(cmd.Tag, imap.OK, "", "begin the handshake")
 	if err := s.conn.Handshake(s.listener.TLS, tlsTimeout); err != nil {
 		return status{}, errBroken
@@ -102,7 +96,7 @@ func (s *session) admit(ctx context.Context, mech, user string, p mail.Principal
 		s.conn.SetReadTimeout(idleTimeout)
 		s.conn.LimitReads(0)
 		s.logLogin(mech, p.Address.String(), nil)
-		return okCode(imap.CodeCapability(s.capabilityNames()...), "welcome")
+		return okCode(imap.CodeCapability(s.offers()...), "welcome")
 	}
 	s.logLogin(mech, user, err)
 	st := statusAs(ctx, err, mail.Forbidden, imap.CodeAuthenticationFailed)

@@ -14,7 +14,7 @@ import (
 func (s *session) run(ctx context.Context) {
 	s.conn.SetReadTimeout(loginTimeout)
 	s.conn.LimitReads(strangerTimeout)
-	s.out.Status("", imap.OK, imap.CodeCapability(s.capabilityNames()...), s.srv.cfg.Hostname+" yubin ready")
+	s.out.Status("", imap.OK, imap.CodeCapability(s.offers()...), s.srv.cfg.Hostname+" yubin ready")
 	err := s.serve(ctx)
 	s.leave()
 	s.goodbye(ctx, err)
@@ -64,73 +64,26 @@ func (s *session) resetEncoder() {
 // execute runs one command and writes its tagged response.
 func (s *session) execute(ctx context.Context, cmd *imap.Command) error {
 	s.commands++
-	st, err := s.perform(ctx, cmd)
+	row := &s.srv.commands[cmd.Verb]
+	st, err := s.perform(ctx, row, cmd)
 	if err != nil {
 		if fatal(err) {
 			return err
 		}
 		st = statusOf(ctx, err)
-		s.logFailure(cmd.Name, err)
+		s.logFailure(cmd.Verb.String(), err)
 	}
 	if st.cond != "" {
 		s.out.Status(cmd.Tag, st.cond, st.code, st.text)
 	}
 	if s.loggedIn() {
-		if st.cond != imap.OK && st.cond != "" || leadsNowhere(cmd.Name) {
+		if st.cond != imap.OK && st.cond != "" || row.flags&leadsNowhere != 0 {
 			s.conn.Idled(ctx)
 		} else {
 			s.conn.Worked()
 		}
 	}
 	return s.judge(st)
-}
-
-// leadsNowhere says of a command that nothing comes of it, however often it is sent.
-func leadsNowhere(name string) bool {
-	switch name {
-	case "NOOP", "CHECK", "IDLE", "NAMESPACE", "CAPABILITY", "ENABLE", "ID":
-		return true
-	}
-	return false
-}
-
-// perform checks the state, runs the method of the command and tells the client
-// what changed in its mailbox.
-func (s *session) perform(ctx context.Context, cmd *imap.Command) (status, error) {
-	verb, known := imap.Lookup(cmd.Name)
-	method := methodOf(cmd.Name)
-	if !known || method.run == nil {
-		return bad("unknown command")
-	}
-	if s.state()&verb.States == 0 {
-		return s.wrongState(verb)
-	}
-	if method.fresh {
-		if err := s.sync(ctx, false); err != nil {
-			return status{}, err
-		}
-	}
-	st, err := method.run(s, ctx, cmd)
-	if err != nil && fatal(err) {
-		return st, err
-	}
-	if syncErr := s.sync(ctx, verb.MayExpunge); syncErr != nil && err == nil {
-		if fatal(syncErr) {
-			return st, syncErr
-		}
-		s.logFailure(cmd.Name, syncErr) // What the command did is done; the news can come with the next one.
-	}
-	return st, err
-}
-
-func (s *session) wrongState(verb imap.Verb) (status, error) {
-	switch {
-	case verb.States&imap.NotAuthenticated != 0:
-		return bad("already logged in")
-	case !s.loggedIn():
-		return bad("log in first")
-	}
-	return bad("select a mailbox first")
 }
 
 // unreadable answers a command that could not be parsed; other errors pass.

@@ -47,13 +47,3 @@ func TestKinds(t *testing.T) {
 		t.Errorf("NotFound as TRYCREATE: [%v] %q", st.code, st.text)
 	}
 }
-
-// What the table of proto/imap knows, this package does; and nothing is
-// advertised before login that cannot be used then.
-func TestEveryVerbHasAMethod(t *testing.T) {
-	for _, v := range imap.Verbs() {
-		if methodOf(v.Name).run == nil {
-			t.Errorf("%s has no method", v.Name)
-		}
-	}
-}

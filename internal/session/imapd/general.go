@@ -12,7 +12,7 @@ func (s *session) noop(context.Context, *imap.Command) (status, error) { return 
 
 // capability is CAPABILITY (RFC 9051 §6.1.1).
 func (s *session) capability(context.Context, *imap.Command) (status, error) {
-	s.out.Capability(s.capabilityNames()...)
+	s.out.Capability(s.offers()...)
 	return ok("that is all")
 }
 

@@ -1,11 +1,13 @@
 // Package imapd is the server side of IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC
 // 9051), both at once: a session speaks rev1 until ENABLE IMAP4rev2 (RFC 9051
-// Appendix A). The extensions are those of the table in capability.go.
+// Appendix A). The extensions are those that the table of commands offers: table.go.
 //
 // One goroutine serves a connection, one command after another: Serve reads a
-// command, looks it up in the table of proto/imap, checks the state, runs the
-// method of the table in commands.go and writes the tagged response. Nothing
-// runs ahead, so the ambiguities of RFC 9051 §5.5 cannot arise.
+// command, looks up its row in the table, checks state and flags, runs the method of
+// the row and writes the tagged response. Nothing runs ahead, so of the ambiguities
+// of RFC 9051 §5.5 one is left: a client that sends sequence numbers before it heard
+// the answer to a command that may tell of expunges. It is told of those of others
+// afterwards.
 //
 // # Numbering
 //
@@ -57,6 +59,7 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/engine/turns"
 	"yubin/internal/mail"
+	"yubin/internal/proto/imap"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/world/netx"
 )
@@ -147,13 +150,14 @@ type Listener struct {
 
 // Server serves IMAP connections.
 type Server struct {
-	cfg     Config
-	push    pusher
-	search  *search.Source
-	turns   *turns.Table // half of the processors for one account while others want some
-	decoded decodedBodies
-	gather  sync.Pool     // of *[gatherSize]byte, for FETCH
-	ahead   chan struct{} // has an element for each FETCH that reads ahead
+	cfg      Config
+	push     pusher
+	search   *search.Source
+	turns    *turns.Table // half of the processors for one account while others want some
+	decoded  decodedBodies
+	commands [imap.Verbs]command
+	gather   sync.Pool     // of *[gatherSize]byte, for FETCH
+	ahead    chan struct{} // has an element for each FETCH that reads ahead
 }
 
 // New returns a server; it starts nothing.
@@ -169,11 +173,12 @@ func New(cfg Config) *Server {
 	}
 	processors := runtime.GOMAXPROCS(0)
 	return &Server{
-		cfg:    cfg,
-		search: cfg.Search,
-		gather: sync.Pool{New: func() any { return new([gatherSize]byte) }},
-		turns:  turns.New(processors, max(1, processors/2), processors),
-		ahead:  make(chan struct{}, maxAhead),
+		cfg:      cfg,
+		commands: commandTable(),
+		search:   cfg.Search,
+		gather:   sync.Pool{New: func() any { return new([gatherSize]byte) }},
+		turns:    turns.New(processors, max(1, processors/2), processors),
+		ahead:    make(chan struct{}, maxAhead),
 	}
 }
 

@@ -68,16 +68,6 @@ func (s *session) proceed() error {
 
 func (s *session) loggedIn() bool { return s.principal.Account != 0 }
 
-func (s *session) state() imap.State {
-	switch {
-	case s.box != nil:
-		return imap.Selected
-	case s.loggedIn():
-		return imap.Authenticated
-	}
-	return imap.NotAuthenticated
-}
-
 // leave deselects the mailbox.
 func (s *session) leave() {
 	if s.box != nil {
