@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yubin/bench/load"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
@@ -102,8 +103,9 @@ func (d *direct) deliveries(ctx context.Context, callers, size, accounts, recipi
 	for i := range bodies {
 		bodies[i] = load.Body(size)
 	}
+	door := intake.New(intake.Options{Store: d.store})
 	return rate(callers, span, func(n int64) error {
-		in := d.store.NewIncoming()
+		in := door.Begin()
 		defer in.Close()
 		fmt.Fprintf(in, "From: <sender@example.org>\r\nTo: <someone@yubin.test>\r\nMessage-ID: <%d.%d@bench.example.org>\r\n", n, time.Now().UnixNano())
 		if _, err := in.Write(bodies[n%int64(len(bodies))]); err != nil {
@@ -113,7 +115,7 @@ func (d *direct) deliveries(ctx context.Context, callers, size, accounts, recipi
 		for i := range to {
 			to[i] = store.Filing{Account: mail.AccountID(recipient(int(n), i, accounts) + 1), Role: mail.RoleInbox, Received: time.Now()}
 		}
-		_, err := d.store.Deliver(ctx, in, to)
+		_, err := door.File(ctx, in, to...)
 		return err
 	})
 }

@@ -65,7 +65,7 @@ func (b backups) PutBack(ctx context.Context, folder, snapshot string, w backup.
 	s, err := backup.Find(d, snapshot)
 	if err == nil {
 		out.Snapshot = s.ID
-		out.Returned, err = backup.Return(ctx, d, s, b.s.mail, account.ID, w, b.options(progress))
+		out.Returned, err = backup.Return(ctx, d, s, b.s.mail, b.s.intake, account.ID, w, b.options(progress))
 	}
 	return out, errors.Join(err, d.Close())
 }

@@ -2,77 +2,64 @@ package server
 
 import (
 	"context"
-	"io"
 	"time"
 
-	"yubin/internal/engine/directory"
+	"yubin/internal/engine/intake"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
 )
 
 // captureHost is the host that the attempts of a capture name.
 const captureHost = "capture"
 
-// maxCaptureTrace leaves room for one more recipient within store.MaxTrace.
-const maxCaptureTrace = store.MaxTrace - 4096
+// maxCaptureFront leaves room for one more recipient, and for whom it is captured,
+// within store.MaxTrace.
+const maxCaptureFront = store.MaxTrace - 8192
 
-// capture is a courier that carries nothing away: all mail for elsewhere is
-// filed for one account, where people who try things out can look at it.
+// capture files all mail for elsewhere for one account, where people who try things
+// out can look at it. Nothing is carried away.
 type capture struct {
-	store     *store.Store
-	directory *directory.Directory
-	to        mail.Address
-	now       func() time.Time
+	store *Store
+	to    mail.Address
+	now   func() time.Time
 }
 
-// Carry files the message once, whatever the number of its recipients; the
+// file files the message once, whatever the number of its recipients; the
 // fields before it say to whom it would have gone.
-func (c *capture) Carry(ctx context.Context, hop mail.NextHop, t mail.Transaction) []mail.Result {
-	a := mail.Attempt{At: c.now(), Host: captureHost, Phase: mail.PhaseAnswer, Ours: true}
-	if err := c.file(ctx, hop, t); err != nil {
-		a.Outcome, a.Enhanced, a.Text = mail.Deferred, "4.3.0", "the message could not be filed for "+c.to.String()
-	} else {
-		a.Outcome, a.Enhanced, a.Text = mail.Delivered, "2.0.0", "captured for "+c.to.String()
+func (c *capture) file(ctx context.Context, hop mail.NextHop, it spool.Item, t mail.Transaction, settle func(*sqldb.Tx, []mail.Result) error) ([]mail.Result, bool) {
+	at := c.now()
+	results := func(err error) []mail.Result {
+		a := mail.Attempt{At: at, Took: c.now().Sub(at), Host: captureHost, Phase: mail.PhaseAnswer, Ours: true,
+			Outcome: mail.Delivered, Enhanced: "2.0.0", Text: "captured for " + c.to.String()}
+		if err != nil {
+			a.Outcome, a.Enhanced, a.Text = mail.Deferred, "4.3.0", "the message could not be filed for "+c.to.String()
+		}
+		list := make([]mail.Result, len(t.Recipients))
+		for i := range list {
+			list[i] = mail.Result{Outcome: a.Outcome, Attempts: []mail.Attempt{a}}
+		}
+		return list
 	}
-	a.Took = c.now().Sub(a.At)
-	results := make([]mail.Result, len(t.Recipients))
-	for i := range results {
-		results[i] = mail.Result{Outcome: a.Outcome, Attempts: []mail.Attempt{a}}
+	who, err := c.store.directory.Resolve(ctx, c.to)
+	if err == nil {
+		it.Arrived = at
+		e := intake.Envelope{Item: held(it), Front: c.front(hop, t), Each: true, Held: true}
+		to := []intake.Recipient{{Address: c.to, Route: route.Routed{Accounts: who.Accounts}}}
+		_, err = c.store.takeIn(ctx, t, e, to, func(tx *sqldb.Tx, _ intake.Receipt) error { return settle(tx, results(nil)) })
 	}
-	return results
+	return results(err), err == nil
 }
 
-func (c *capture) file(ctx context.Context, hop mail.NextHop, t mail.Transaction) error {
-	who, err := c.directory.Resolve(ctx, c.to)
-	if err != nil {
-		return err
-	}
-	octets, err := t.Content()
-	if err != nil {
-		return err
-	}
-	defer octets.Close()
-	in := c.store.NewIncoming()
-	defer in.Close()
-	if _, err := io.Copy(in, octets); err != nil {
-		return err
-	}
-	var filings []store.Filing
-	trace := c.trace(hop, t)
-	for _, a := range who.Accounts {
-		filings = append(filings, store.Filing{Account: a, Role: mail.RoleInbox, Trace: trace, Received: c.now()})
-	}
-	_, err = c.store.Deliver(ctx, in, filings)
-	return err
-}
-
-func (c *capture) trace(hop mail.NextHop, t mail.Transaction) []byte {
-	trace := []byte("Return-Path: <" + t.ReversePath.String() + ">\r\nDelivered-To: " + c.to.String() + "\r\n")
+// front are the fields that say where the message would have gone.
+func (c *capture) front(hop mail.NextHop, t mail.Transaction) (front []byte) {
 	for _, r := range t.Recipients {
-		if len(trace) > maxCaptureTrace {
+		if len(front) > maxCaptureFront {
 			break
 		}
-		trace = append(trace, "X-Original-To: "+r.Address.String()+"\r\n"...)
+		front = append(front, "X-Original-To: "+r.Address.String()+"\r\n"...)
 	}
-	return append(trace, "X-Captured-Site: "+hop.Site()+"\r\n"...)
+	return append(front, "X-Captured-Site: "+hop.Site()+"\r\n"...)
 }

@@ -7,157 +7,95 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
-	"yubin/internal/engine/queue"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
+	"yubin/internal/world/sqldb"
 )
 
-// homeward is the courier of mail that waited here for its own mailboxes:
+// homeward is the Filer of mail that waited here for its own mailboxes:
 // because its sender had it held for a time (RFC 4865), or because its domain
-// became ours meanwhile. It files it. Mail for elsewhere is for the others.
+// became ours meanwhile. With captured, where all mail ends here, the capture has
+// the rest.
 type homeward struct {
-	store  *Store
-	host   mail.Domain
-	now    func() time.Time
-	others queue.Courier
+	store    *Store
+	host     mail.Domain
+	now      func() time.Time
+	captured *capture // nil but for localserve
 }
 
-// Carry files the message for all recipients in one commit. Who cannot have it
-// is no reason to keep it from the others.
-func (h *homeward) Carry(ctx context.Context, hop mail.NextHop, t mail.Transaction) []mail.Result {
+// File files the message for all recipients in one commit with settle. Who cannot
+// have it is no reason to keep it from the others.
+func (h *homeward) File(ctx context.Context, hop mail.NextHop, it spool.Item, t mail.Transaction, settle func(*sqldb.Tx, []mail.Result) error) ([]mail.Result, bool) {
 	if hop.Kind != mail.HopLocal {
-		return h.others.Carry(ctx, hop, t)
+		return h.captured.file(ctx, hop, it, t, settle)
 	}
 	at := h.now()
 	ways := make([]way, len(t.Recipients))
+	var to []intake.Recipient // those with a way
 	for i, r := range t.Recipients {
 		w := &ways[i]
-		w.OutgoingRecipient = r
-		w.routed, w.err = h.store.outgoing.router.Route(ctx, route.Question{Recipient: r.Address, Sender: t.ReversePath, Ours: true})
-	}
-	lost := h.file(ctx, t, ways, at)
-	results := make([]mail.Result, len(ways))
-	for i, w := range ways {
-		if w.err == nil {
-			w.err = lost
+		routed, err := h.store.outgoing.router.Route(ctx, route.Question{Recipient: r.Address, Sender: t.ReversePath, Ours: true})
+		if w.err = err; err == nil {
+			w.place = len(to)
+			to = append(to, intake.Recipient{Address: r.Address, Route: routed, Notify: r.Notify, ORCPT: r.ORCPT})
 		}
-		a := verdict(w.err)
-		a.At, a.Took, a.Host, a.Phase, a.Ours = at, h.now().Sub(at), string(h.host), mail.PhaseAnswer, true
-		results[i] = mail.Result{Outcome: a.Outcome, Attempts: []mail.Attempt{a}}
 	}
-	return results
+	// results are what became of the recipients, if those with a way have the
+	// message but for whom the receipt refuses, or if none has, because of lost.
+	results := func(r intake.Receipt, lost error) (list []mail.Result) {
+		for _, w := range ways {
+			err := w.err
+			if err == nil {
+				if err = r.Refusal(w.place); err == nil {
+					err = lost
+				}
+			}
+			a := verdict(err)
+			a.At, a.Took, a.Host, a.Phase, a.Ours = at, h.now().Sub(at), string(h.host), mail.PhaseAnswer, true
+			list = append(list, mail.Result{Outcome: a.Outcome, Attempts: []mail.Attempt{a}})
+		}
+		return list
+	}
+	if len(to) == 0 {
+		return results(intake.Receipt{}, nil), false
+	}
+	it.Arrived = at
+	e := intake.Envelope{Item: held(it), Each: true, Held: true}
+	r, err := h.store.takeIn(ctx, t, e, to, func(tx *sqldb.Tx, r intake.Receipt) error { return settle(tx, results(r, nil)) })
+	return results(r, err), err == nil
 }
 
-// way is how one recipient gets the message.
-type way struct {
-	mail.OutgoingRecipient
-	routed route.Routed
-	err    error // it does not
+// held is the envelope of mail that leaves the queue and may come back to it.
+func held(it spool.Item) spool.Item {
+	return spool.Item{Outgoing: it.Outgoing, Arrived: it.Arrived, Account: it.Account, Language: it.Language, Transaction: it.Transaction, MessageID: it.MessageID}
 }
 
-// errLoop is of a recipient that a Delivered-To field names (see smtpd).
-var errLoop = errors.New("server: the message was delivered to this recipient before")
-
-// maxRefusals is how often accounts may turn out to be gone or full while a
-// message is filed, each time others.
-const maxRefusals = 4
-
-// file is one commit. Recipients who cannot have the message get an error in
-// ways; the error is for all others.
-func (h *homeward) file(ctx context.Context, t mail.Transaction, ways []way, at time.Time) error {
+// takeIn brings a message of the queue to the intake again.
+func (s *Store) takeIn(ctx context.Context, t mail.Transaction, e intake.Envelope, to []intake.Recipient, also intake.Also) (intake.Receipt, error) {
 	octets, err := t.Content()
 	if err != nil {
-		return err
+		return intake.Receipt{}, err
 	}
 	defer octets.Close()
-	in := h.store.mail.NewIncoming()
-	defer in.Close()
-	if _, err := io.Copy(in, octets); err != nil {
-		return err
+	m := s.intake.Begin()
+	defer m.Close()
+	if _, err := io.Copy(m, octets); err != nil {
+		return intake.Receipt{}, err
 	}
-	msg, err := in.Finish()
+	p, err := s.intake.Plan(ctx, m, e, to)
 	if err != nil {
-		return err
+		return intake.Receipt{}, err
 	}
-	findLoops(msg, ways)
-	for range maxRefusals {
-		m := mailingOf(t.ReversePath, ways, at)
-		if len(m.filings)+len(m.onward) == 0 {
-			return nil
-		}
-		var refused *store.Refused
-		_, _, err = h.store.outgoing.queue.Accept(ctx, in, m.filings, spool.Item{Outgoing: t.Outgoing}, m.onward)
-		if !errors.As(err, &refused) {
-			return err
-		}
-		for i := range ways {
-			ways[i].refuse(refused)
-		}
-	}
-	return err
+	return s.intake.Commit(ctx, p, also)
 }
 
-func findLoops(msg *message.Message, ways []way) {
-	for _, value := range msg.Header.DeliveredTo {
-		a, err := mail.ParseAddress(value)
-		for i := range ways {
-			if w := &ways[i]; err == nil && w.err == nil && len(w.routed.Accounts) > 0 && w.Address.Key() == a.Key() {
-				w.err = errLoop
-			}
-		}
-	}
-}
-
-// refuse takes the accounts that cannot have the message from w. If it has
-// others, they are delivered to by themselves: the queue has them from now on.
-func (w *way) refuse(refused *store.Refused) {
-	r := w.routed
-	w.routed.Accounts, w.routed.Names = nil, nil
-	var why error
-	for i, id := range r.Accounts {
-		if err := refused.Accounts[id]; err != nil {
-			why = err
-			w.routed.Onward = append(w.routed.Onward, route.Onward{Address: r.Names[i], Hop: mail.NextHop{Kind: mail.HopLocal}})
-		} else {
-			w.routed.Accounts, w.routed.Names = append(w.routed.Accounts, id), append(w.routed.Names, r.Names[i])
-		}
-	}
-	if why != nil && len(w.routed.Accounts)+len(r.Onward) == 0 {
-		w.err = why
-	}
-}
-
-// mailing is where one message goes.
-type mailing struct {
-	filings []store.Filing
-	onward  []queue.Recipient // an alias may lead elsewhere
-}
-
-func mailingOf(from mail.ReversePath, ways []way, at time.Time) (m mailing) {
-	seen := map[mail.AccountID]bool{}
-	for _, w := range ways {
-		if w.err != nil {
-			continue
-		}
-		trace := []byte("Return-Path: <" + from.String() + ">\r\nDelivered-To: " + w.Address.String() + "\r\n")
-		for _, a := range w.routed.Accounts {
-			if !seen[a] {
-				seen[a] = true
-				m.filings = append(m.filings, store.Filing{Account: a, Role: mail.RoleInbox, Trace: trace, Received: at})
-			}
-		}
-		for _, o := range w.routed.Onward {
-			out := mail.OutgoingRecipient{Address: o.Address, ORCPT: w.ORCPT, Notify: w.Notify &^ mail.NotifySuccess}
-			if w.Notify != 0 && out.Notify == 0 {
-				out.Notify = mail.NotifyNever // Success is told already, of the address that was written to.
-			}
-			m.onward = append(m.onward, queue.Recipient{OutgoingRecipient: out, Site: o.Hop.Site()})
-		}
-	}
-	return m
+// way is whether there is one to a recipient.
+type way struct {
+	place int // among those with one
+	err   error
 }
 
 // verdict is what an error means for a recipient.
@@ -166,7 +104,7 @@ func verdict(err error) mail.Attempt {
 	switch kind := mail.KindOf(err); {
 	case err == nil:
 		return mail.Attempt{Outcome: mail.Delivered, Enhanced: "2.0.0", Text: "filed"}
-	case errors.Is(err, errLoop):
+	case errors.Is(err, intake.ErrLoop):
 		return mail.Attempt{Outcome: mail.Failed, Enhanced: "5.4.6", Text: "the message was delivered to this recipient before: a loop"}
 	case errors.As(err, &rule):
 		return mail.Attempt{Outcome: mail.Failed, Enhanced: rule.Enhanced, Text: err.Error()}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/hosts"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/report"
 	"yubin/internal/engine/route"
@@ -58,8 +59,11 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 	if out.spool, err = spool.Open(ctx, spool.Options{DB: s.db, Store: s.mail}); err != nil {
 		return err
 	}
-	out.queue, err = queue.Open(ctx, s.queueOptions(cfg, d))
-	return err
+	if out.queue, err = queue.Open(ctx, s.queueOptions(cfg, d)); err != nil {
+		return err
+	}
+	s.intake = intake.New(intake.Options{Store: s.mail, Queue: out.queue})
+	return nil
 }
 
 func (s *Store) routeOptions(cfg config.Config, d Deps) route.Options {
@@ -72,11 +76,12 @@ func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
 	grace := min(cfg.ShutdownTimeout, queue.DefaultGrace)
 	return queue.Options{
 		DB: s.db, Store: s.mail, Spool: out.spool,
-		Courier: s.carrier(cfg, d),
-		Router:  hops{out.router},
+		Courier: s.courier(cfg, d),
+		Filer:   s.filer(cfg, d),
+		Router:  hops{out.router, !cfg.Capture.IsZero()},
 		Reporter: report.New(report.Config{
 			Hostname: cfg.Hostname, Postmaster: mail.Address{Local: postmaster, Domain: cfg.Hostname},
-			Router: out.router, Languages: s.directory, Now: d.Now, NewID: rand.Text,
+			Router: out.router, Languages: s.directory, Intake: door{s}, Now: d.Now, NewID: rand.Text,
 		}),
 		Now: d.Now, Rand: randv2.Float64, Log: d.Log, Observe: s.metrics.Queue,
 		Name: string(cfg.Hostname), Alone: true,
@@ -84,15 +89,19 @@ func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
 	}
 }
 
-// carrier is who carries: couriers, or the capture of localserve, and for what
-// is at home here the store.
-func (s *Store) carrier(cfg config.Config, d Deps) queue.Courier {
-	return &homeward{store: s, host: cfg.Hostname, now: d.Now, others: s.outward(cfg, d)}
+// filer files what is at home here; if mail is captured, all of it.
+func (s *Store) filer(cfg config.Config, d Deps) queue.Filer {
+	h := &homeward{store: s, host: cfg.Hostname, now: d.Now}
+	if !cfg.Capture.IsZero() {
+		h.captured = &capture{store: s, to: cfg.Capture, now: d.Now}
+	}
+	return h
 }
 
-func (s *Store) outward(cfg config.Config, d Deps) queue.Courier {
+// courier carries mail elsewhere; nobody does if mail is captured.
+func (s *Store) courier(cfg config.Config, d Deps) queue.Courier {
 	if !cfg.Capture.IsZero() {
-		return &capture{store: s.mail, directory: s.directory, to: cfg.Capture, now: d.Now}
+		return nil
 	}
 	talk := smtpc.Config{TLS: &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions)}, Now: d.Now}
 	s.outgoing.courier = courier.New(courier.Config{
@@ -174,15 +183,35 @@ func (t timing) schedule() queue.Schedule {
 	return queue.Schedule{Lifetime: t.lifetime, NoticeAfter: t.noticeAfter, History: t.history}
 }
 
+// door is the intake as who makes reports sees it, whom the queue needs before there
+// is one.
+type door struct{ s *Store }
+
+// Begin is that of intake.Intake.
+func (d door) Begin(taps ...intake.Tap) *intake.Message { return d.s.intake.Begin(taps...) }
+
+// Plan is that of intake.Intake.
+func (d door) Plan(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) (*intake.Plan, error) {
+	return d.s.intake.Plan(ctx, m, e, to)
+}
+
+// Commit is that of intake.Intake.
+func (d door) Commit(ctx context.Context, p *intake.Plan, also ...intake.Also) (intake.Receipt, error) {
+	return d.s.intake.Commit(ctx, p, also...)
+}
+
 // hops is the router as the queue asks it.
-type hops struct{ router *route.Router }
+type hops struct {
+	router   *route.Router
+	captured bool // nothing leaves
+}
 
 // NextHop says where a recipient's mail goes as the tables stand now.
 func (h hops) NextHop(ctx context.Context, q queue.Question) (queue.Hop, error) {
 	hop, name, err := h.router.NextHop(ctx, route.Question{
 		Recipient: q.Recipient, Sender: q.Sender, Account: q.Account, Via: q.Via,
 	})
-	return queue.Hop{NextHop: hop, Route: name}, err
+	return queue.Hop{NextHop: hop, Route: name, Here: h.captured || hop.Kind == mail.HopLocal}, err
 }
 
 // addressMemory is how long the addresses of this host are remembered.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
@@ -92,7 +93,7 @@ func (c home) test(t *testing.T) {
 		}
 	}
 	o.run()
-	in := o.store.mail.NewIncoming()
+	in := o.store.intake.Begin()
 	defer in.Close()
 	_, err := in.Write([]byte("From: ann@home.example\r\nMessage-ID: <1@home.example>\r\n" + c.original))
 	o.must(err)
@@ -101,8 +102,10 @@ func (c home) test(t *testing.T) {
 	if c.to != "" {
 		to.Local = c.to
 	}
-	_, id, err := o.store.outgoing.queue.Accept(o.ctx, in, nil, it, []queue.Recipient{{OutgoingRecipient: mail.OutgoingRecipient{Address: to}}})
+	receipt, err := o.store.intake.Commit(o.ctx, &intake.Plan{Message: in, Items: []intake.Item{{Item: it,
+		Recipients: []queue.Recipient{{OutgoingRecipient: mail.OutgoingRecipient{Address: to}}}}}})
 	o.must(err)
+	id := receipt.Items[0]
 	o.pass(time.Minute + time.Duration(c.days)*24*time.Hour)
 	o.stop()
 

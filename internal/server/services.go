@@ -105,7 +105,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Router:             router{s.store.outgoing.router},
 		Room:               s.store.mail,
 		Identities:         s.store.directory,
-		Acceptor:           smtpd.Into(s.store.mail.NewIncoming, s.store.outgoing.queue.Accept),
+		Intake:             s.store.intake,
 		Record:             s.store.record,
 		Reports: func(from netip.Addr) bool {
 			return c.Limits.DSN == config.DSNAll || s.store.outgoing.router.Trusts(from)
@@ -145,7 +145,7 @@ func (s *Server) imapConfig(c config.Config) imapd.Config {
 		Version:            s.deps.Version,
 		Mailboxes:          s.store.mail,
 		Messages:           s.store.mail,
-		Appender:           s.store.mail,
+		Intake:             s.store.intake,
 		Notifier:           s.store.hub,
 		Login:              s.login,
 		AllowPlainLoopback: true,

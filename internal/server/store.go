@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/notify"
 	"yubin/internal/engine/search"
@@ -53,6 +54,7 @@ type Store struct {
 	search    *search.Source
 	budget    *heap.Budget // of what sessions hold; nil for no bound
 	outgoing  outgoing
+	intake    *intake.Intake
 	journal   *journal.Journal
 	strangers *obs.Strangers // bounds what they have remembered
 	metrics   *metrics.Metrics

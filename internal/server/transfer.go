@@ -82,7 +82,7 @@ func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, progres
 		return r, err
 	}
 	defer release()
-	engine, err := transfer.Open(ctx, t.s.db, t.s.mail)
+	engine, err := transfer.Open(ctx, t.s.db, t.s.mail, t.s.intake)
 	if err != nil {
 		return r, err
 	}
@@ -202,7 +202,7 @@ func (t *transfers) ExportMail(ctx context.Context, in admin.ExportMail, progres
 	if err != nil {
 		return r, err
 	}
-	engine, err := transfer.Open(ctx, t.s.db, t.s.mail)
+	engine, err := transfer.Open(ctx, t.s.db, t.s.mail, t.s.intake)
 	if err != nil {
 		return r, errors.Join(err, to.Close())
 	}
@@ -249,7 +249,7 @@ func (t *transfers) ForgetImports(ctx context.Context, address mail.Address) (in
 	if err != nil {
 		return 0, err
 	}
-	engine, err := transfer.Open(ctx, t.s.db, t.s.mail)
+	engine, err := transfer.Open(ctx, t.s.db, t.s.mail, t.s.intake)
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"time"
 
+	"yubin/internal/engine/intake"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/dsn"
@@ -105,15 +108,16 @@ func (w *warner) write(ctx context.Context, o store.Warning) error {
 	now := w.now()
 	notice := dsn.QuotaNotice{To: who.Address, From: mail.Address{Local: postmaster, Domain: w.host}, Host: w.host, Date: now,
 		ID: rand.Text(), Language: language, Octets: u.Octets, Messages: u.Messages, Quota: u.Quota}
-	in := w.s.mail.NewIncoming()
-	defer in.Close()
-	if _, err := in.Write(notice.Append(nil)); err != nil {
+	m := w.s.intake.Begin()
+	defer m.Close()
+	if _, err := m.Write(notice.Append(nil)); err != nil {
 		return err
 	}
-	_, err = w.s.mail.Deliver(ctx, in, []store.Filing{{
-		Account: o.Account, Role: mail.RoleInbox, Received: now, Ours: true, Warning: true,
-		Trace: []byte("Return-Path: <>\r\nDelivered-To: " + who.Address.String() + "\r\n"),
-	}})
+	e := intake.Envelope{Item: spool.Item{Arrived: now}, Ours: true, Each: true}
+	p, err := w.s.intake.Plan(ctx, m, e, []intake.Recipient{{Address: who.Address, Route: route.Routed{Accounts: []mail.AccountID{o.Account}}}})
+	if err == nil {
+		_, err = w.s.intake.Commit(ctx, p, func(tx *sqldb.Tx, _ intake.Receipt) error { return w.s.mail.PayWarning(tx, o.Account) })
+	}
 	if err != nil && mail.KindOf(err) == mail.Conflict {
 		return nil // Somebody else wrote it.
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/hosts"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
@@ -273,7 +274,7 @@ func (o *postOffice) accept(writer, n int, rng *rand.Rand) {
 		to = append(to, queue.Recipient{OutgoingRecipient: mail.OutgoingRecipient{Address: a}})
 	}
 	o.mu.Unlock()
-	in := o.store.mail.NewIncoming()
+	in := o.store.intake.Begin()
 	defer in.Close()
 	_, err := io.WriteString(in, header+text)
 	it := spool.Item{MessageID: "<" + id + ">", Account: o.accounts[writer], Outgoing: mail.Outgoing{
@@ -283,7 +284,10 @@ func (o *postOffice) accept(writer, n int, rng *rand.Rand) {
 		it.Account, it.ReversePath = 0, mail.ReversePath{}
 	}
 	if err == nil {
-		_, m.item, err = o.store.outgoing.queue.Accept(o.ctx, in, nil, it, to)
+		var r intake.Receipt
+		if r, err = o.store.intake.Commit(o.ctx, &intake.Plan{Message: in, Items: []intake.Item{{Item: it, Recipients: to}}}); err == nil {
+			m.item = r.Items[0]
+		}
 	}
 	o.check(err)
 }

@@ -86,7 +86,7 @@ func TestDamagedMessage(t *testing.T) {
 	_, err = backup.Restore(ctx, d, s, filepath.Join(t.TempDir(), "new"), false, h.options(nil))
 	wantKind(t, err, mail.Conflict, "is damaged and was not restored")
 	// The messages that are whole can be put back.
-	back, err := backup.Return(ctx, d, s, h.store, a, backup.Wanted{Address: address("alice")}, h.options(nil))
+	back, err := backup.Return(ctx, d, s, h.store, h.intake(), a, backup.Wanted{Address: address("alice")}, h.options(nil))
 	must(t, err)
 	list := back.Mailboxes
 	if len(list) != 1 || list[0].Restored != 5 || list[0].Failed != 1 || len(list[0].Problems) != 1 {

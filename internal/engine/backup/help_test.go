@@ -15,6 +15,7 @@ import (
 
 	"yubin/internal/engine/backup"
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -144,8 +145,10 @@ func (h *house) tryDeliver(octets []byte, to ...store.Filing) ([]store.Filed, er
 	if _, err := in.Write(octets); err != nil {
 		return nil, err
 	}
-	return h.store.Deliver(ctx, in, to)
+	return h.store.Deliver(ctx, store.Delivery{Message: in, Filings: to})
 }
+
+func (h *house) intake() *intake.Intake { return intake.New(intake.Options{Store: h.store}) }
 
 func (h *house) inbox(a mail.AccountID) store.Filing {
 	return store.Filing{Account: a, Role: mail.RoleInbox, Received: h.now().In(time.FixedZone("", 7200)), Trace: []byte(fmt.Sprintf("Delivered-To: %d\r\n", a))}

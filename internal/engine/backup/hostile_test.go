@@ -224,7 +224,7 @@ func TestHostileDepot(t *testing.T) {
 				if mail.KindOf(err) != mail.Conflict && !strings.Contains(fmt.Sprint(err), "not a directory") {
 					t.Errorf("restored: %v (%v)", err, mail.KindOf(err))
 				}
-				_, err = backup.Return(ctx, d, found, h.store, a, backup.Wanted{Address: address("alice"), Into: "Back"}, h.options(nil))
+				_, err = backup.Return(ctx, d, found, h.store, h.intake(), a, backup.Wanted{Address: address("alice"), Into: "Back"}, h.options(nil))
 				t.Log("put back:", err)
 			} else if bad := (*depot.Damaged)(nil); !errors.As(err, &bad) {
 				t.Errorf("found: %v", err)

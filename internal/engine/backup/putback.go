@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/message"
@@ -48,8 +49,12 @@ type Mailboxes interface {
 	CreateMailbox(context.Context, mail.AccountID, mail.MailboxName, mail.Role) (store.Mailbox, error)
 	Subscribe(context.Context, mail.AccountID, mail.MailboxName, bool) error
 	BlobIDs(context.Context, mail.MailboxID) (map[mail.UID]mail.BlobID, error)
-	NewIncoming() *store.Incoming
-	Deliver(context.Context, *store.Incoming, []store.Filing) ([]store.Filed, error)
+}
+
+// Intake takes them: *intake.Intake.
+type Intake interface {
+	Begin(...intake.Tap) *intake.Message
+	File(context.Context, *intake.Message, ...store.Filing) ([]store.Filed, error)
 }
 
 // Return puts messages of a snapshot back into an account that lives, with
@@ -57,7 +62,7 @@ type Mailboxes interface {
 // message that the mailbox has already is left out, so doing it again doubles
 // nothing. What cannot be read is told and left out: messages, mailboxes, rows.
 // NotFound if nothing is as wanted, and nothing was left out.
-func Return(ctx context.Context, d *depot.Depot, s Snapshot, to Mailboxes, account mail.AccountID, w Wanted, o Options) (r Returned, err error) {
+func Return(ctx context.Context, d *depot.Depot, s Snapshot, to Mailboxes, in Intake, account mail.AccountID, w Wanted, o Options) (r Returned, err error) {
 	if err := w.check(); err != nil {
 		return r, err
 	}
@@ -65,7 +70,7 @@ func Return(ctx context.Context, d *depot.Depot, s Snapshot, to Mailboxes, accou
 	if err != nil {
 		return r, err
 	}
-	p := &putter{ctx: ctx, im: im, to: to, account: account, w: w, o: o, day: s.Time.UTC()}
+	p := &putter{ctx: ctx, im: im, to: to, in: in, account: account, w: w, o: o, day: s.Time.UTC()}
 	r.Mailboxes, err = p.all()
 	r.LeftOut = im.left.rows
 	if err == nil && len(r.Mailboxes) == 0 && len(r.LeftOut) == 0 {
@@ -89,6 +94,7 @@ type putter struct {
 	ctx     context.Context
 	im      *image
 	to      Mailboxes
+	in      Intake
 	account mail.AccountID
 	w       Wanted
 	o       Options
@@ -278,7 +284,7 @@ func (d *PutBack) failAll(b store.Mailbox, why string) {
 }
 
 func (p *putter) deliver(row store.Row, dest *destination, done *PutBack) error {
-	in := p.to.NewIncoming()
+	in := p.in.Begin()
 	defer in.Close()
 	to := sink{in: in}
 	if _, err := row.Content.WriteReceived(&to); err != nil {
@@ -291,10 +297,10 @@ func (p *putter) deliver(row store.Row, dest *destination, done *PutBack) error 
 	if err := p.make(dest); err != nil {
 		return err
 	}
-	_, err := p.to.Deliver(p.ctx, in, []store.Filing{{
+	_, err := p.in.File(p.ctx, in, store.Filing{
 		Account: p.account, Mailbox: dest.id, Trace: row.Content.Trace(),
 		Flags: row.Flags &^ mail.Deleted, Keywords: row.Keywords, Received: row.Received,
-	}})
+	})
 	if err == nil {
 		done.Restored++
 	}
@@ -303,7 +309,7 @@ func (p *putter) deliver(row store.Row, dest *destination, done *PutBack) error 
 
 // sink tells a failure to write, which ends all, from one to read.
 type sink struct {
-	in  *store.Incoming
+	in  *intake.Message
 	err error
 }
 

@@ -24,7 +24,7 @@ func (h *house) returned(path string, a mail.AccountID, w backup.Wanted) ([]back
 	if w.Address.IsZero() {
 		w.Address = address("alice")
 	}
-	r, err := backup.Return(ctx, d, s, h.store, a, w, h.options(nil))
+	r, err := backup.Return(ctx, d, s, h.store, h.intake(), a, w, h.options(nil))
 	if err == nil && len(r.LeftOut) > 0 {
 		h.t.Errorf("left out: %q", r.LeftOut)
 	}
@@ -192,7 +192,7 @@ func TestPutBackRest(t *testing.T) {
 	s, err := backup.Find(d, "")
 	must(t, err)
 	to := newHouse(t)
-	r, err := backup.Return(ctx, d, s, to.store, to.account("bob"), backup.Wanted{Address: address("alice"), Into: "Back"}, h.options(nil))
+	r, err := backup.Return(ctx, d, s, to.store, to.intake(), to.account("bob"), backup.Wanted{Address: address("alice"), Into: "Back"}, h.options(nil))
 	must(t, err)
 	var told []string
 	for _, m := range r.Mailboxes {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/backup"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
@@ -28,7 +29,8 @@ func openQueue(h *house) *queue.Queue {
 func TestRestoredQueue(t *testing.T) {
 	h := newHouse(t)
 	q := openQueue(h)
-	in := h.store.NewIncoming()
+	door := intake.New(intake.Options{Store: h.store, Queue: q})
+	in := door.Begin()
 	defer in.Close()
 	_, err := in.Write(text("out", 500))
 	must(t, err)
@@ -37,7 +39,7 @@ func TestRestoredQueue(t *testing.T) {
 		{OutgoingRecipient: mail.OutgoingRecipient{Address: mail.Address{Local: "a", Domain: "example.net"}}},
 		{OutgoingRecipient: mail.OutgoingRecipient{Address: mail.Address{Local: "b", Domain: "example.net"}}},
 	}
-	_, _, err = q.Accept(ctx, in, nil, it, to)
+	_, err = door.Commit(ctx, &intake.Plan{Message: in, Items: []intake.Item{{Item: it, Recipients: to}}})
 	must(t, err)
 	// One is being sent: who claimed it is not in what is restored.
 	must(t, h.db.Write(ctx, func(tx *sqldb.Tx) error {

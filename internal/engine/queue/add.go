@@ -1,13 +1,11 @@
 package queue
 
 import (
-	"context"
 	"slices"
 	"strconv"
 	"time"
 
 	"yubin/internal/engine/spool"
-	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -28,16 +26,11 @@ type Recipient struct {
 func (r Recipient) done() bool { return r.Filed || r.Expanded }
 
 // Add spools an item, whose Blob is held for it, for recipients, in the
-// caller's transaction: see store.DeliverAlso. Expire is set here, and Arrived
-// if it is zero. The queue knows of it as soon as it is durable. Errors are of
+// caller's transaction: see engine/intake. Expire is set here, and Arrived
+// if it is zero. The queue knows of it as soon as it is durable. With known, the
+// octets after the prefix, it is carried without being read again. Errors are of
 // kind Invalid or TooLarge.
-func (q *Queue) Add(tx *sqldb.Tx, it spool.Item, to []Recipient) (spool.ItemID, error) {
-	return q.add(tx, it, to, nil)
-}
-
-// add is Add. With octets, the size of the item and what comes before them are
-// known too.
-func (q *Queue) add(tx *sqldb.Tx, it spool.Item, to []Recipient, known *octets) (spool.ItemID, error) {
+func (q *Queue) Add(tx *sqldb.Tx, it spool.Item, to []Recipient, known *Octets) (spool.ItemID, error) {
 	if len(to) == 0 || len(to) > MaxRecipients {
 		return 0, mail.Errorf(mail.TooLarge, "a message is spooled for 1 to %d recipients", MaxRecipients)
 	}
@@ -125,7 +118,7 @@ func (r Recipient) siteName() string {
 
 // announce puts what was just committed before the scheduler. What finds no
 // room there is found in the database later.
-func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time, all *octets) {
+func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time, all *Octets) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.o.Now()
@@ -160,29 +153,4 @@ func senderKey(it spool.Item) string {
 		return "#" + strconv.FormatInt(int64(it.Account), 10)
 	}
 	return it.ReversePath.String()
-}
-
-// Accept files a message in local mailboxes and spools it for others, in one
-// commit, and returns after it is durable. Its Blob and ID are set here. Without
-// recipients nothing is spooled.
-func (q *Queue) Accept(ctx context.Context, in *store.Incoming, filings []store.Filing, it spool.Item, to []Recipient) ([]store.Filed, spool.ItemID, error) {
-	if len(to) == 0 {
-		filed, err := q.o.Store.Deliver(ctx, in, filings)
-		return filed, 0, err
-	}
-	if _, err := in.Finish(); err != nil {
-		return nil, 0, err
-	}
-	it.Trace = in.Before(it.Trace)
-	known, err := octetsOf(in)
-	if err != nil {
-		return nil, 0, err
-	}
-	var id spool.ItemID
-	filed, err := q.o.Store.DeliverAlso(ctx, in, filings, func(tx *sqldb.Tx, ref store.BlobRef) (err error) {
-		it.Blob = ref
-		id, err = q.add(tx, it, to, known)
-		return err
-	})
-	return filed, id, err
 }

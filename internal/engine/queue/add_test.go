@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 )
 
@@ -103,7 +102,7 @@ func TestFiledNeedsSender(t *testing.T) {
 		defer in.Close()
 		_, err := in.Write([]byte("Subject: m\r\n\r\n"))
 		h.must(err)
-		_, _, err = h.Accept(ctx, in, []store.Filing{}, from(""), filed(to("a@here.test")))
+		_, _, err = h.accept(in, nil, from(""), filed(to("a@here.test")))
 		h.want("error", mail.KindOf(err), mail.Internal)
 		h.want("kept", h.count(Filter{}).Owed, 0)
 	})

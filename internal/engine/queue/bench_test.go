@@ -59,7 +59,7 @@ func (h *house) loadOne(tx *sqldb.Tx, id, i int, b backlog) error {
 	now := time.Now()
 	domain, due := b.row(i)
 	// All share the octets of one message; the store is not checked here.
-	_, err := tx.Exec(`INSERT INTO spool_item (id, blob, trace, size, sender, envid, ret, body, flags, priority, arrived, hold_until,
+	_, err := tx.Exec(`INSERT INTO spool_item (id, blob, prefix, size, sender, envid, ret, body, flags, priority, arrived, hold_until,
 		deliver_by, expire, account, language, trans, message_id, report, about, settled)
 		SELECT $1, 1, NULL, size, $2, '', 0, 0, 0, 0, $3, 0, 0, $4, 0, '', '', '', 0, 0, 0 FROM blob WHERE id = 1`,
 		id, fmt.Sprintf("s%d@a.test", i%500), millis(now), millis(now.Add(DefaultLifetime)))

@@ -123,7 +123,7 @@ func (c *camera) record(t *testing.T) {
 	}
 	h.answered = c.answered
 	h.after = func() { c.shoot("a remote answered") }
-	h.made = func(r Report, w io.Writer) (Made, error) {
+	h.made = func(r Report, w io.Writer) (letter, error) {
 		c.shoot("a report is made")
 		return spooledReport(r, w)
 	}

@@ -266,9 +266,14 @@ func (q *Queue) do(ctx context.Context, j *job) {
 		if late := !j.item.DeliverBy.At.IsZero() && q.late(j.item, q.o.Now()); late {
 			q.notice(ctx, j.item) // RFC 2852 §4.1.3: whatever becomes of it now, it is late.
 		}
-		results := q.o.Courier.Carry(ctx, j.hop.NextHop, j.transaction(ctx, q))
-		f = findingOf(ctx, results)
-		list = append(slices.Clone(list), j.settlements(results)...)
+		if j.hop.Here {
+			list = append(slices.Clone(list), q.fileHere(ctx, j)...)
+			f = finding{verdict: alive}
+		} else {
+			results := q.o.Courier.Carry(ctx, j.hop.NextHop, j.transaction(ctx, q))
+			f = findingOf(ctx, results)
+			list = append(slices.Clone(list), j.settlements(results)...)
+		}
 	}
 	if f.verdict == alive {
 		q.answered(j.entry, f)
@@ -277,6 +282,49 @@ func (q *Queue) do(ctx context.Context, j *job) {
 		q.settle(ctx, j.item, list)
 	}
 	q.finish(j.entry, f, j.again())
+}
+
+// fileHere has a claimed job filed in mailboxes here, and settles it in the same
+// commit: held mail is filed once, whatever happens in between. It returns what is
+// left to be settled.
+func (q *Queue) fileHere(ctx context.Context, j *job) []settlement {
+	now := q.o.Now()
+	var done []decision
+	results, settled := q.o.Filer.File(ctx, j.hop.NextHop, j.item, j.transaction(ctx, q), func(tx *sqldb.Tx, results []mail.Result) error {
+		done = done[:0]
+		for _, s := range j.settlements(results) {
+			done = append(done, q.decide(j.item, s, now))
+		}
+		for _, d := range done { // Who took it over may have filed it, or is about to.
+			switch ours, err := q.isOurs(tx, d.d.DeliveryID); {
+			case err != nil:
+				return err
+			case !ours:
+				return errChanged
+			}
+		}
+		reportAt := now.Add(q.o.Schedule.Gather)
+		if err := q.apply(tx, j.item, done, now, reportAt); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(done, func(d decision) bool { return d.fate == owed }) {
+			tx.OnCommit(func() { q.reportBy(reportAt) })
+		}
+		return q.conclude(tx, j.item.ID, j.item.Blob, now)
+	})
+	if !settled {
+		return j.settlements(results)
+	}
+	q.settled(ctx, j.item, done, now)
+	return nil
+}
+
+// isOurs reports whether a row is still there and ours to settle.
+func (q *Queue) isOurs(tx *sqldb.Tx, id DeliveryID) (bool, error) {
+	var n int
+	err := tx.QueryRow(`SELECT count(*) FROM queue_delivery WHERE item = $1 AND n = $2 AND owner = $3 AND state <> $4`,
+		id.Item, id.N, q.holder(), Owed).Scan(&n)
+	return n == 1, err
 }
 
 func (j *job) transaction(ctx context.Context, q *Queue) mail.Transaction {

@@ -99,7 +99,7 @@ func TestFrozen(t *testing.T) {
 func TestFreshIsAsRead(t *testing.T) {
 	bubble(t, false, func(h *house) {
 		it := from("s@a.test")
-		it.Trace, it.Priority, it.Account, it.EnvID = []byte("Received: here\r\n"), 3, 7, "id"
+		it.Prefix, it.Priority, it.Account, it.EnvID = []byte("Received: here\r\n"), 3, 7, "id"
 		it.DeliverBy = mail.DeliverBy{At: time.Now().Add(time.Hour + time.Microsecond), Return: true}
 		list := to("x@b.test", "y@c.test", "z@b.test", "Ünï@bücher.test")
 		list[0].ORCPT, list[0].Notify, list[2].Via = "rfc822;X@b.test", mail.NotifyDelay, "backup.test"

@@ -17,14 +17,16 @@ const (
 	freshRow       = 500      // about what a row and its part of an item take
 )
 
-// octets are those of a message that is being accepted.
-type octets struct {
+// Octets are those of a message that is being accepted.
+type Octets struct {
 	size int64
 	all  []byte // or nil, if they are too many
 }
 
-func octetsOf(in *store.Incoming) (*octets, error) {
-	o := &octets{size: in.Size()}
+// OctetsOf copies the octets of a message, which is complete, if they are few
+// enough to be carried from memory.
+func OctetsOf(in *store.Incoming) (*Octets, error) {
+	o := &Octets{size: in.Size()}
 	if o.size > maxFreshOctets {
 		return o, nil
 	}
@@ -43,14 +45,14 @@ func octetsOf(in *store.Incoming) (*octets, error) {
 // kept is what the entries of an item that was just committed share.
 type kept struct {
 	item    spool.Item
-	octets  []byte // without the trace; nil if they are to be read
+	octets  []byte // without the prefix; nil if they are to be read
 	entries int    // that know of it
 	cut     bool   // there was no room for all
 }
 
 // kept is the item as it would be read.
-func (o *octets) kept(it spool.Item) *kept {
-	it.Size = o.size + int64(len(it.Trace))
+func (o *Octets) kept(it spool.Item) *kept {
+	it.Size = o.size + int64(len(it.Prefix))
 	for _, t := range []*time.Time{&it.Arrived, &it.HoldUntil, &it.Expire, &it.DeliverBy.At} {
 		*t = fromMillis(millis(*t))
 	}
@@ -72,7 +74,7 @@ type fresh struct {
 
 // open opens the message.
 func (f *fresh) open() (io.ReadCloser, error) {
-	return io.NopCloser(io.MultiReader(bytes.NewReader(f.item.Trace), bytes.NewReader(f.octets))), nil
+	return io.NopCloser(io.MultiReader(bytes.NewReader(f.item.Prefix), bytes.NewReader(f.octets))), nil
 }
 
 // take is the job of an entry whose rows are known.

@@ -46,7 +46,7 @@ type house struct {
 	carried []string                                                       // "time recipient outcome"
 	taken   map[string]int                                                 // by subject and recipient
 	reports []Report
-	made    func(Report, io.Writer) (Made, error)
+	made    func(Report, io.Writer) (letter, error)
 	seen    []Observation
 	stop    func() // ends Run
 
@@ -205,9 +205,26 @@ func (h *house) send(subject string, it spool.Item, list []Recipient) spool.Item
 	_, err := in.Write([]byte("Subject: " + subject + "\r\n\r\nbody\r\n"))
 	h.must(err)
 	it.MessageID = "<" + subject + "@test>"
-	_, id, err := h.Accept(ctx, in, nil, it, list)
+	_, id, err := h.accept(in, nil, it, list)
 	h.must(err)
 	return id
+}
+
+// accept does what engine/intake does for one item.
+func (h *house) accept(in *store.Incoming, filings []store.Filing, it spool.Item, list []Recipient) (filed []store.Filed, id spool.ItemID, err error) {
+	_, err = in.Finish()
+	h.must(err)
+	known, err := OctetsOf(in)
+	h.must(err)
+	it.Prefix = in.Before(it.Prefix)
+	filed, err = h.store.Deliver(ctx, store.Delivery{Message: in, Filings: filings,
+		Decide: func(store.Refused) (int, error) { return 1, nil },
+		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
+			it.Blob = held[0]
+			id, err = h.Add(tx, it, list, known)
+			return err
+		}})
+	return filed, id, err
 }
 
 // NextHop is the exchangers of the domain, or "via" as a host.
@@ -221,9 +238,9 @@ func (h *house) NextHop(_ context.Context, q Question) (Hop, error) {
 		return Hop{}, mail.Errorf(mail.NotFound, "there is no route nowhere")
 	}
 	if q.Via != "" {
-		return Hop{mail.NextHop{Kind: mail.HopLMTP, Hosts: []mail.HostPort{{Host: mail.Domain(q.Via), Port: 24}}}, "via-" + q.Via}, nil
+		return Hop{NextHop: mail.NextHop{Kind: mail.HopLMTP, Hosts: []mail.HostPort{{Host: mail.Domain(q.Via), Port: 24}}}, Route: "via-" + q.Via}, nil
 	}
-	return Hop{mail.NextHop{Kind: mail.HopMX, Domain: q.Recipient.Domain}, h.via[string(q.Recipient.Domain)]}, nil
+	return Hop{NextHop: mail.NextHop{Kind: mail.HopMX, Domain: q.Recipient.Domain}, Route: h.via[string(q.Recipient.Domain)]}, nil
 }
 
 // Carry answers as the test says.
@@ -287,8 +304,41 @@ func (h *house) read(t mail.Transaction) string {
 	return string(line)
 }
 
-// Make reports in a line to the sender.
-func (h *house) Make(_ context.Context, r Report, w io.Writer) (Made, error) {
+// letter is a report that the house wrote.
+type letter struct {
+	Filings    []store.Filing
+	Item       spool.Item
+	Recipients []Recipient
+}
+
+// Tell reports in a line to the sender.
+func (h *house) Tell(_ context.Context, r Report, also func(*sqldb.Tx, Made) error) (Made, error) {
+	in := h.store.NewIncoming()
+	defer in.Close()
+	l, err := h.write(r, in)
+	if err != nil {
+		return Made{}, err
+	}
+	l.Item.Priority, l.Item.About = r.Item.Priority, r.Item.ID
+	if r.Item.Report != spool.NoReport {
+		l.Item.About = r.Item.About
+	}
+	made := Made{Form: l.Item.Report, Filed: len(l.Filings) > 0}
+	_, err = h.store.Deliver(ctx, store.Delivery{Message: in, Filings: l.Filings,
+		Decide: func(store.Refused) (int, error) { return min(len(l.Recipients), 1), nil },
+		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
+			if len(l.Recipients) > 0 {
+				l.Item.Blob = held[0]
+				if made.Item, err = h.Add(tx, l.Item, l.Recipients, nil); err != nil {
+					return err
+				}
+			}
+			return also(tx, made)
+		}})
+	return made, err
+}
+
+func (h *house) write(r Report, w io.Writer) (letter, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.made != nil {
@@ -298,9 +348,9 @@ func (h *house) Make(_ context.Context, r Report, w io.Writer) (Made, error) {
 	return spooledReport(r, w)
 }
 
-func spooledReport(r Report, w io.Writer) (Made, error) {
+func spooledReport(r Report, w io.Writer) (letter, error) {
 	_, err := io.WriteString(w, "Subject: report "+words(r)+"\r\n\r\n")
-	return Made{Recipients: []Recipient{{
+	return letter{Recipients: []Recipient{{
 		OutgoingRecipient: mail.OutgoingRecipient{Address: mail.Address(r.Item.ReversePath), Notify: mail.NotifyNever}}}}, err
 }
 

@@ -54,7 +54,7 @@ func runModel(t *testing.T, seed uint64, ops int, shared bool) {
 	m := &model{house: &house{t: t, dir: t.TempDir(), shared: shared}, rng: rand.New(rand.NewPCG(20261121, seed)),
 		moods: map[mail.Domain]string{}, ending: map[string]mail.Outcome{}}
 	m.answer, m.tried, m.answered = m.mood, m.isTried, m.isAnswered
-	m.made = func(r Report, w io.Writer) (Made, error) {
+	m.made = func(r Report, w io.Writer) (letter, error) {
 		m.reports = append(m.reports, r)
 		made, _ := spooledReport(r, io.Discard)
 		_, err := fmt.Fprintf(w, "Subject: report %d %d\r\n\r\n", r.Item.ID, len(m.reports))

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -87,6 +86,7 @@ type Courier interface {
 type Hop struct {
 	mail.NextHop
 	Route string // the name of the route, for Pause; "" if it has none
+	Here  bool   // it is the Filer's, not the Courier's
 }
 
 // Question is what a Router is asked.
@@ -127,28 +127,33 @@ type Told struct {
 // Report is what a sender is to be told about one message.
 type Report struct {
 	Item       spool.Item
-	Open       mail.Opener // the message, trace included
+	Open       mail.Opener // the message, prefix included
 	Recipients []Told
 	RetryUntil time.Time // of ActionDelayed: when we give up
 }
 
-// Made is where a report goes: into mailboxes, into the spool or both; nowhere
-// if nobody can be told. Its Item needs Outgoing, Report and what else is known;
-// the queue sets the times. With LostReport it is for the postmaster, because the
-// sender cannot be told, also if it is only filed.
+// Made says what became of a report.
 type Made struct {
-	Filings    []store.Filing
-	Item       spool.Item
-	Recipients []Recipient
+	Form  spool.Report
+	Filed bool         // in mailboxes here
+	Item  spool.ItemID // what was spooled of it, or zero
 }
 
-// Reporter makes reports: it writes one as a message to w as it reads the
-// original, for that may be large; nothing if the report goes nowhere. They never
-// go to a null reverse-path. One that is about mail from there is about a report,
-// whole or small, that could not be delivered: it makes its small form, or tells
-// the postmaster.
+// Reporter makes reports as it reads the original, for that may be large. Tell
+// makes one and sees to it that it reaches its reader, in one transaction with
+// also: which is run, too, if the report goes nowhere because nobody can be told. An
+// error is temporary, and nothing was done. They never go to a null reverse-path.
+// One that is about mail from there is about a report, whole or small, that could
+// not be delivered: it takes its small form, or tells the postmaster.
 type Reporter interface {
-	Make(ctx context.Context, r Report, w io.Writer) (Made, error)
+	Tell(ctx context.Context, r Report, also func(*sqldb.Tx, Made) error) (Made, error)
+}
+
+// Filer files what has to wait for mailboxes here. File does so in one transaction
+// with settle, which it gives what became of each recipient. If it fails nothing
+// was filed, and what it returns is what becomes of the recipients.
+type Filer interface {
+	File(ctx context.Context, hop mail.NextHop, it spool.Item, t mail.Transaction, settle func(*sqldb.Tx, []mail.Result) error) (results []mail.Result, settled bool)
 }
 
 // Schedule says when things happen. Zero values mean the defaults.
@@ -165,7 +170,8 @@ type Options struct {
 	DB       *sqldb.DB
 	Store    *store.Store
 	Spool    *spool.Spool
-	Courier  Courier
+	Courier  Courier // of what goes elsewhere
+	Filer    Filer   // of what has a mailbox here
 	Router   Router
 	Reporter Reporter
 

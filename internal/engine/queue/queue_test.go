@@ -77,8 +77,8 @@ func TestAcceptIsOneCommit(t *testing.T) {
 			_, err := in.Write([]byte("Subject: both\r\n\r\n" + body))
 			h.must(err)
 			it := from("s@a.test")
-			it.Trace = []byte("Received: here\r\n")
-			filed, id, err := h.Accept(ctx, in, []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}, it, to("x@b.test"))
+			it.Prefix = []byte("Received: here\r\n")
+			filed, id, err := h.accept(in, []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}, it, to("x@b.test"))
 			in.Close()
 			h.must(err)
 			if len(filed) != 1 || id == 0 {
@@ -109,8 +109,8 @@ func TestTraceBeforeWhatHasNoHeader(t *testing.T) {
 			_, err := in.Write([]byte(octets))
 			h.must(err)
 			it := from("s@a.test")
-			it.Trace = []byte("Received: here\r\n")
-			_, id, err := h.Accept(ctx, in, nil, it, to("x@b.test"))
+			it.Prefix = []byte("Received: here\r\n")
+			_, id, err := h.accept(in, nil, it, to("x@b.test"))
 			h.must(err)
 			in.Close()
 			h.must(h.db.Read(ctx, func(tx *sqldb.Tx) error {
@@ -137,10 +137,10 @@ func TestAcceptAllOrNothing(t *testing.T) {
 		defer in.Close()
 		it := from("s@a.test")
 		it.Priority = 10
-		_, _, err := h.Accept(ctx, in, []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}, it, to("x@b.test"))
+		_, _, err := h.accept(in, []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}, it, to("x@b.test"))
 		h.want("kind", mail.KindOf(err), mail.Invalid)
 		h.want("rows", h.one(`SELECT count(*) FROM blob`)+h.one(`SELECT count(*) FROM email`), 0)
-		_, _, err = h.Accept(ctx, in, nil, from("s@a.test"), make([]Recipient, MaxRecipients+1))
+		_, _, err = h.accept(in, nil, from("s@a.test"), make([]Recipient, MaxRecipients+1))
 		h.want("kind", mail.KindOf(err), mail.TooLarge)
 	})
 }
@@ -241,7 +241,7 @@ func (h *house) observations(k ObservationKind) (n int) {
 func TestSingleFailureIsOneCommit(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.answer = byLocal
-		h.made = func(r Report, w io.Writer) (Made, error) {
+		h.made = func(r Report, w io.Writer) (letter, error) {
 			h.reports = append(h.reports, r)
 			if n := h.one(`SELECT count(*) FROM queue_delivery WHERE state = 4`); n != 0 {
 				t.Errorf("%d rows are owed", n)
@@ -408,9 +408,9 @@ func TestReporterFails(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.answer = byLocal
 		broken := true
-		h.made = func(r Report, w io.Writer) (Made, error) {
+		h.made = func(r Report, w io.Writer) (letter, error) {
 			if broken {
-				return Made{}, mail.Errorf(mail.Unavailable, "no paper")
+				return letter{}, mail.Errorf(mail.Unavailable, "no paper")
 			}
 			h.reports = append(h.reports, r)
 			return spooledReport(r, w)
@@ -434,12 +434,12 @@ func TestReportFiledHere(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.answer = byLocal
 		h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { return h.store.CreateAccount(tx, 7) }))
-		h.made = func(r Report, w io.Writer) (Made, error) {
+		h.made = func(r Report, w io.Writer) (letter, error) {
 			if r.Item.ReversePath.String() == "gone@a.test" {
-				return Made{}, nil
+				return letter{}, nil
 			}
 			_, err := io.WriteString(w, "Subject: sorry\r\n\r\n")
-			return Made{Filings: []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}}, err
+			return letter{Filings: []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}}}, err
 		}
 		h.run()
 		h.send("one", from("s@a.test"), to("no@b.test"))
@@ -580,7 +580,7 @@ func TestReportsShareMemory(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.answer = always(refused())
 		making, most := 0, 0
-		h.made = func(r Report, w io.Writer) (Made, error) {
+		h.made = func(r Report, w io.Writer) (letter, error) {
 			making++
 			most = max(most, making)
 			h.mu.Unlock()

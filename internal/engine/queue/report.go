@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"yubin/internal/engine/spool"
-	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -35,81 +34,64 @@ func tellOf(d Delivery) Told {
 	return t
 }
 
-// tell makes a report and spools or files it in one commit with change. Few are
-// made at a time, and none is ever whole in memory.
+// tell has a report made and sent or filed in one commit with change. Few are made
+// at a time, and none is ever whole in memory.
 func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change func(*sqldb.Tx) error) error {
 	q.telling <- struct{}{}
 	defer func() { <-q.telling }()
 	ctx = context.WithoutCancel(ctx)
 	now := q.o.Now()
 	r := Report{Item: it, Open: q.opener(ctx, it), Recipients: told, RetryUntil: it.Expire}
-	in := q.o.Store.NewIncoming()
-	defer in.Close()
-	made, err := q.o.Reporter.Make(ctx, r, in)
-	if err != nil {
-		return err
-	}
-	about := Delivery{DeliveryID: DeliveryID{Item: it.ID}}
-	kind, nowhere := EventReport, len(made.Filings)+len(made.Recipients) == 0
-	if nowhere || made.Item.Report == spool.LostReport {
-		kind = EventUntold
-	}
-	finish := func(tx *sqldb.Tx, note string) error {
-		err := addEvent(tx, about, now, kind, note, "")
+	made, err := q.o.Reporter.Tell(ctx, r, func(tx *sqldb.Tx, m Made) error {
+		err := addEvent(tx, Delivery{DeliveryID: DeliveryID{Item: it.ID}}, now, m.kind(), m.note(), "")
 		if err == nil {
-			err = q.tellStory(tx, it, now, kind, note)
+			err = q.tellStory(tx, it, now, m.kind(), m.note())
 		}
 		if err != nil {
 			return err
 		}
 		return change(tx)
-	}
-	if nowhere {
-		err = q.db.Write(ctx, func(tx *sqldb.Tx) error { return finish(tx, "") })
-	} else {
-		_, err = q.o.Store.DeliverAlso(ctx, in, made.Filings, func(tx *sqldb.Tx, ref store.BlobRef) error {
-			note, err := q.spoolReport(tx, it, made, ref)
-			if err != nil {
-				return err
-			}
-			return finish(tx, note)
-		})
-	}
+	})
 	if err != nil {
 		return err
 	}
-	if !nowhere {
+	if !made.nowhere() {
 		q.o.Observe(Observation{Kind: ObservedReport})
 	}
-	if kind == EventUntold {
+	if made.kind() == EventUntold {
 		last := told[0].Last
 		q.o.Observe(Observation{Kind: ObservedUntold, Class: last.Status()})
 		q.o.Log.Error("a sender cannot be told what became of a message", "item", it.ID, "sender", it.ReversePath.String(),
-			"recipient", told[0].Address, "status", last.Status(), "postmaster_told", !nowhere)
+			"recipient", told[0].Address, "status", last.Status(), "postmaster_told", !made.nowhere())
 	}
 	return nil
 }
 
-// spoolReport spools a report about it, if it goes to another host, and says
-// what became of it. It has the priority of the message (RFC 6710 §4.6).
-func (q *Queue) spoolReport(tx *sqldb.Tx, it spool.Item, made Made, ref store.BlobRef) (note string, err error) {
-	switch made.Item.Report {
+func (m Made) nowhere() bool { return !m.Filed && m.Item == 0 }
+
+// kind is the event that a report is.
+func (m Made) kind() EventKind {
+	if m.nowhere() || m.Form == spool.LostReport {
+		return EventUntold
+	}
+	return EventReport
+}
+
+// note says what became of a report, for people.
+func (m Made) note() (note string) {
+	switch m.Form {
 	case spool.SmallReport:
 		note = "once more, smaller, "
 	case spool.LostReport:
 		note = "the postmaster is told: "
 	}
-	if len(made.Recipients) == 0 {
-		return note + "filed here", q.o.Store.ReleaseBlob(tx, ref)
+	switch {
+	case m.nowhere():
+		return ""
+	case m.Item == 0:
+		return note + "filed here"
 	}
-	report := made.Item
-	report.Blob, report.Priority, report.About = ref, it.Priority, it.ID
-	if it.Report != spool.NoReport {
-		report.About = it.About
-	}
-	report.ReversePath, report.Arrived, report.HoldUntil = mail.ReversePath{}, time.Time{}, time.Time{}
-	id, err := q.Add(tx, report, made.Recipients)
-	return note + "spooled as message " + DeliveryID{Item: id}.item(), err
+	return note + "spooled as message " + DeliveryID{Item: m.Item}.item()
 }
 
 // tellStory adds what became of a report to the story of the message that it is

@@ -17,7 +17,7 @@ import (
 
 // reporter makes reports as spool.Report names their forms: whole, then small if
 // the host said 552, then to account 7.
-func reporter(r Report, w io.Writer) (Made, error) {
+func reporter(r Report, w io.Writer) (letter, error) {
 	form, to := spool.WholeReport, mail.Address(r.Item.ReversePath)
 	if r.Item.ReversePath.IsNull() {
 		to = r.Recipients[0].Address
@@ -27,7 +27,7 @@ func reporter(r Report, w io.Writer) (Made, error) {
 		}
 	}
 	_, err := io.WriteString(w, "Subject: "+[]string{"", "whole", "small", "lost"}[form]+"\r\n\r\n"+words(r)+"\r\n")
-	made := Made{Item: spool.Item{Report: form}}
+	made := letter{Item: spool.Item{Report: form}}
 	switch {
 	case form != spool.LostReport:
 		made.Recipients = []Recipient{{OutgoingRecipient: mail.OutgoingRecipient{Address: to, Notify: mail.NotifyNever}}}
@@ -116,9 +116,9 @@ func TestReportGoesOn(t *testing.T) {
 func TestReportIsOwed(t *testing.T) {
 	inBubble(t, func(h *house) {
 		broken := true
-		h.made = func(r Report, w io.Writer) (Made, error) {
+		h.made = func(r Report, w io.Writer) (letter, error) {
 			if r.Item.ReversePath.IsNull() && broken {
-				return Made{}, mail.Errorf(mail.Unavailable, "the disk is gone")
+				return letter{}, mail.Errorf(mail.Unavailable, "the disk is gone")
 			}
 			return reporter(r, w)
 		}

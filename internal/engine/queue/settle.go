@@ -95,6 +95,12 @@ func (q *Queue) settle(ctx context.Context, it spool.Item, list []settlement) {
 		}
 		q.sleepJob(ctx, troubleWait)
 	}
+	q.settled(ctx, it, decisions, now)
+}
+
+// settled tells of outcomes that are durable, and the sender if those who still wait
+// do so for long.
+func (q *Queue) settled(ctx context.Context, it spool.Item, decisions []decision, now time.Time) {
 	q.observe(it, decisions)
 	mayNotice := func(d decision) bool { return d.fate != again || mayBeNoticed(d.d) }
 	if q.late(it, now) && slices.ContainsFunc(decisions, mayNotice) {

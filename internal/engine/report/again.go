@@ -19,45 +19,45 @@ import (
 // again is what becomes of a report that could not be delivered. A small one
 // goes to all who did not get it: what was refused for its form by one host
 // comes to nobody twice.
-func (m *Maker) again(ctx context.Context, r queue.Report, w io.Writer) (queue.Made, error) {
+func (m *Maker) again(ctx context.Context, r queue.Report, w io.Writer) (letter, error) {
 	content, err := r.Open()
 	if err != nil {
-		return queue.Made{}, fmt.Errorf("open the report that was not delivered: %w", err)
+		return letter{}, fmt.Errorf("open the report that was not delivered: %w", err)
 	}
 	defer content.Close()
 	doc, o, ok, err := dsn.Reopen(content)
 	if err != nil {
-		return queue.Made{}, fmt.Errorf("read the report that was not delivered: %w", err)
+		return letter{}, fmt.Errorf("read the report that was not delivered: %w", err)
 	}
 	if !ok { // It was not written by us as we are: its header says what it was.
 		octets, err := r.Open()
 		if err != nil {
-			return queue.Made{}, fmt.Errorf("open the report that was not delivered: %w", err)
+			return letter{}, fmt.Errorf("open the report that was not delivered: %w", err)
 		}
 		defer octets.Close()
 		return m.tellPostmaster(ctx, r, octets, mail.RetHeaders, w)
 	}
 	small, err := dsn.New(doc, o)
 	if err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
 	if r.Item.Report == spool.WholeReport && slices.ContainsFunc(r.Recipients, isOfForm) {
 		if _, err := small.WriteTo(w); err != nil {
-			return queue.Made{}, err
+			return letter{}, err
 		}
-		made := queue.Made{Item: itemOf(small)}
-		made.Item.RequireTLS, made.Item.Report = r.Item.RequireTLS, spool.SmallReport
+		l := letter{item: itemOf(small)}
+		l.item.RequireTLS, l.item.Report = r.Item.RequireTLS, spool.SmallReport
 		for _, t := range r.Recipients {
-			made.Recipients = append(made.Recipients, queue.Recipient{OutgoingRecipient: t.OutgoingRecipient, Site: t.Site, Via: t.Via})
+			l.once = append(l.once, queue.Recipient{OutgoingRecipient: t.OutgoingRecipient, Site: t.Site, Via: t.Via})
 		}
-		return made, nil
+		return l, nil
 	}
 	if doc.Leading() == dsn.Delayed { // It is delivered yet, or there will be another report.
-		return queue.Made{}, nil
+		return letter{}, nil
 	}
 	var b bytes.Buffer
 	if _, err := small.WriteTo(&b); err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
 	return m.tellPostmaster(ctx, r, &b, mail.RetFull, w)
 }
@@ -84,13 +84,13 @@ func isOfForm(t queue.Told) bool {
 
 // unreachable is what becomes of a report to a sender whom no mail can reach,
 // for a reason or for want of a mailbox.
-func (m *Maker) unreachable(ctx context.Context, r queue.Report, to mail.Address, reason error, w io.Writer) (queue.Made, error) {
+func (m *Maker) unreachable(ctx context.Context, r queue.Report, to mail.Address, reason error, w io.Writer) (letter, error) {
 	if !slices.ContainsFunc(r.Recipients, func(t queue.Told) bool { return t.Action == queue.ActionFailed }) {
-		return queue.Made{}, nil
+		return letter{}, nil
 	}
 	original, err := r.Open()
 	if err != nil {
-		return queue.Made{}, fmt.Errorf("open the message to report of: %w", err)
+		return letter{}, fmt.Errorf("open the message to report of: %w", err)
 	}
 	defer original.Close()
 	now := m.cfg.Now()
@@ -98,11 +98,11 @@ func (m *Maker) unreachable(ctx context.Context, r queue.Report, to mail.Address
 	o.Ret, o.SevenBit = mail.RetHeaders, true
 	small, err := dsn.New(m.document(r), o)
 	if err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
 	var b bytes.Buffer
 	if _, err := small.WriteTo(&b); err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
 	a := mail.Attempt{At: now, Phase: mail.PhaseRoute, Enhanced: "5.1.0", Text: "no mail can reach this address", Ours: true, Outcome: mail.Failed}
 	var rule *route.Refusal
@@ -120,19 +120,19 @@ func (m *Maker) unreachable(ctx context.Context, r queue.Report, to mail.Address
 
 // tellPostmaster writes what the postmaster gets about a report, which is
 // returned: to whom of r it could not be delivered, and why.
-func (m *Maker) tellPostmaster(ctx context.Context, r queue.Report, report io.Reader, ret mail.Ret, w io.Writer) (queue.Made, error) {
+func (m *Maker) tellPostmaster(ctx context.Context, r queue.Report, report io.Reader, ret mail.Ret, w io.Writer) (letter, error) {
 	to := m.cfg.Postmaster
 	routed, err := m.cfg.Router.Route(ctx, route.Question{Recipient: to, Ours: true})
 	if err != nil && isTemporary(err) {
-		return queue.Made{}, fmt.Errorf("find the way to the postmaster: %w", err)
+		return letter{}, fmt.Errorf("find the way to the postmaster: %w", err)
 	}
 	now := m.cfg.Now()
 	if err != nil || len(routed.Accounts)+len(routed.Onward) == 0 || !m.mayTell(now) {
-		return queue.Made{}, nil
+		return letter{}, nil
 	}
 	tag, err := m.language(ctx, routed)
 	if err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
 	o := dsn.Options{To: mail.ReversePath(to), From: to, Date: now, ID: m.cfg.NewID(), Languages: languagesOf(tag), Original: report,
 		Ret: ret, SevenBit: true, Lost: true}
@@ -142,15 +142,14 @@ func (m *Maker) tellPostmaster(ctx context.Context, r queue.Report, report io.Re
 	}
 	doc, err := dsn.New(d, o)
 	if err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
 	if _, err := doc.WriteTo(w); err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
-	made := queue.Made{Filings: m.filings(routed, to, now)}
-	m.carry(&made, doc, routed)
-	made.Item.Report = spool.LostReport
-	return made, nil
+	l := letterOf(doc, to, routed)
+	l.item.Report = spool.LostReport
+	return l, nil
 }
 
 // mayTell counts what the postmaster gets.

@@ -38,7 +38,7 @@ func makerOf(r Router) *Maker {
 
 // failedReport makes a report about letters and returns what the queue asks when
 // it was answered so.
-func failedReport(t *testing.T, m *Maker, a mail.Attempt) (queue.Report, queue.Made, string) {
+func failedReport(t *testing.T, m *Maker, a mail.Attempt) (queue.Report, planned, string) {
 	t.Helper()
 	rep := about(told(queue.ActionFailed, refused))
 	rep.Item.UTF8, rep.Item.Body = true, mail.Body8BitMIME
@@ -55,7 +55,7 @@ func failedReport(t *testing.T, m *Maker, a mail.Attempt) (queue.Report, queue.M
 }
 
 // asked is what the queue asks when a report was answered so.
-func asked(made queue.Made, text string, a mail.Attempt) queue.Report {
+func asked(made planned, text string, a mail.Attempt) queue.Report {
 	next := queue.Report{Item: made.Item, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
 	next.Item.ID = 8
 	for i, r := range made.Recipients {

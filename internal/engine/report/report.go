@@ -24,12 +24,13 @@ import (
 	"sync"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
-	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/dsn"
+	"yubin/internal/world/sqldb"
 )
 
 // Router finds where a sender gets mail.
@@ -43,12 +44,20 @@ type Languages interface {
 	Language(ctx context.Context, id mail.AccountID) (tag string, err error)
 }
 
+// Intake makes mail of a report: *intake.Intake.
+type Intake interface {
+	Begin(taps ...intake.Tap) *intake.Message
+	Plan(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) (*intake.Plan, error)
+	Commit(ctx context.Context, p *intake.Plan, also ...intake.Also) (intake.Receipt, error)
+}
+
 // Config is what a Maker is made of. All fields are needed.
 type Config struct {
 	Hostname   mail.Domain // of this host, which reports
 	Postmaster mail.Address
 	Router     Router
 	Languages  Languages
+	Intake     Intake
 	Now        func() time.Time
 	NewID      func() string // dsn.MinID to dsn.MaxID letters and digits, random
 }
@@ -70,9 +79,55 @@ type Maker struct {
 // New returns a Maker.
 func New(cfg Config) *Maker { return &Maker{cfg: cfg} }
 
-// Make writes the report that r asks for to w. If nobody can be told it gives an
-// empty Made, and nothing is written; an error is temporary.
-func (m *Maker) Make(ctx context.Context, r queue.Report, w io.Writer) (queue.Made, error) {
+// letter is a report that was written, and who gets it: nobody if both are empty.
+type letter struct {
+	item spool.Item         // its envelope
+	to   []intake.Recipient // its reader
+	once []queue.Recipient  // or those whom it did not reach in another form
+}
+
+// Tell implements queue.Reporter.
+func (m *Maker) Tell(ctx context.Context, r queue.Report, also func(*sqldb.Tx, queue.Made) error) (queue.Made, error) {
+	msg := m.cfg.Intake.Begin()
+	defer msg.Close()
+	l, err := m.write(ctx, r, msg)
+	if err != nil {
+		return queue.Made{}, err
+	}
+	p, err := m.plan(ctx, r, l, msg)
+	if err != nil {
+		return queue.Made{}, err
+	}
+	made := queue.Made{Form: l.item.Report}
+	_, err = m.cfg.Intake.Commit(ctx, p, func(tx *sqldb.Tx, done intake.Receipt) error {
+		made.Filed, made.Item = len(done.Filed) > 0, 0
+		if len(done.Items) > 0 {
+			made.Item = done.Items[0]
+		}
+		return also(tx, made)
+	})
+	return made, err
+}
+
+// plan says what becomes of a letter. It has the priority of the message that it is
+// about (RFC 6710 §4.6).
+func (m *Maker) plan(ctx context.Context, r queue.Report, l letter, msg *intake.Message) (*intake.Plan, error) {
+	l.item.Arrived, l.item.Priority, l.item.About = m.cfg.Now(), r.Item.Priority, r.Item.ID
+	if r.Item.Report != spool.NoReport {
+		l.item.About = r.Item.About
+	}
+	switch {
+	case len(l.once) > 0:
+		return &intake.Plan{Message: msg, Items: []intake.Item{{Item: l.item, Recipients: l.once}}}, nil
+	case len(l.to) == 0:
+		return &intake.Plan{Message: msg}, nil
+	}
+	return m.cfg.Intake.Plan(ctx, msg, intake.Envelope{Item: l.item, Ours: true}, l.to)
+}
+
+// write writes the report that r asks for to w. If nobody can be told it gives an
+// empty letter, and nothing is written; an error is temporary.
+func (m *Maker) write(ctx context.Context, r queue.Report, w io.Writer) (letter, error) {
 	if r.Item.ReversePath.IsNull() {
 		return m.again(ctx, r, w)
 	}
@@ -80,16 +135,16 @@ func (m *Maker) Make(ctx context.Context, r queue.Report, w io.Writer) (queue.Ma
 	routed, err := m.cfg.Router.Route(ctx, route.Question{Recipient: to, Ours: true})
 	switch {
 	case err != nil && isTemporary(err):
-		return queue.Made{}, fmt.Errorf("find the way to the sender: %w", err)
+		return letter{}, fmt.Errorf("find the way to the sender: %w", err)
 	case err != nil, len(routed.Accounts)+len(routed.Onward) == 0:
 		return m.unreachable(ctx, r, to, err, w)
 	}
 	if r.Item.Language == "" {
 		if r.Item.Language, err = m.language(ctx, routed); err != nil {
-			return queue.Made{}, err
+			return letter{}, err
 		}
 	}
-	return m.write(w, r, to, routed)
+	return m.tell(w, r, to, routed)
 }
 
 // language is what the first who has a mailbox here reads; "" if it is not known.
@@ -111,24 +166,24 @@ func isTemporary(err error) bool {
 	return false
 }
 
-func (m *Maker) write(w io.Writer, r queue.Report, to mail.Address, routed route.Routed) (queue.Made, error) {
+// tell writes a report for its sender.
+func (m *Maker) tell(w io.Writer, r queue.Report, to mail.Address, routed route.Routed) (letter, error) {
 	original, err := r.Open()
 	if err != nil {
-		return queue.Made{}, fmt.Errorf("open the message to report of: %w", err)
+		return letter{}, fmt.Errorf("open the message to report of: %w", err)
 	}
 	defer original.Close()
 	now := m.cfg.Now()
 	doc, err := dsn.New(m.document(r), m.options(r, original, now))
 	if err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
 	if _, err := doc.WriteTo(w); err != nil {
-		return queue.Made{}, err
+		return letter{}, err
 	}
-	made := queue.Made{Filings: m.filings(routed, to, now)}
-	m.carry(&made, doc, routed)
-	made.Item.RequireTLS, made.Item.Report = r.Item.RequireTLS, spool.WholeReport
-	return made, nil
+	l := letterOf(doc, to, routed)
+	l.item.RequireTLS, l.item.Report = r.Item.RequireTLS, spool.WholeReport
+	return l, nil
 }
 
 // returned is how much of the message a report returns: of one that demands TLS
@@ -163,28 +218,13 @@ func languagesOf(tag string) []dsn.Language {
 	return nil
 }
 
-// filings are the copies for the sender's own mailboxes.
-func (m *Maker) filings(routed route.Routed, to mail.Address, now time.Time) (list []store.Filing) {
-	trace := []byte("Return-Path: <>\r\nDelivered-To: " + to.String() + "\r\n")
-	for _, a := range routed.Accounts {
-		list = append(list, store.Filing{Account: a, Role: mail.RoleInbox, Trace: trace, Received: now, Ours: true})
-	}
-	return list
+// letterOf is a report for one reader. Nobody is told what becomes of it (RFC 3461
+// §6.1).
+func letterOf(doc *dsn.Message, to mail.Address, routed route.Routed) letter {
+	return letter{item: itemOf(doc), to: []intake.Recipient{{Address: to, Route: routed, Notify: mail.NotifyNever}}}
 }
 
-// carry makes the report a message for those who are elsewhere. Nobody is told
-// what becomes of it (RFC 3461 §6.1).
-func (m *Maker) carry(made *queue.Made, doc *dsn.Message, routed route.Routed) {
-	made.Item = itemOf(doc)
-	for _, o := range routed.Onward {
-		made.Recipients = append(made.Recipients, queue.Recipient{
-			OutgoingRecipient: mail.OutgoingRecipient{Address: o.Address, Notify: mail.NotifyNever},
-			Site:              o.Hop.Site(),
-		})
-	}
-}
-
-// itemOf is what is spooled of a report.
+// itemOf is the envelope of a report.
 func itemOf(doc *dsn.Message) spool.Item {
 	e := doc.Envelope()
 	return spool.Item{Outgoing: mail.Outgoing{Body: e.Body, UTF8: e.UTF8}, MessageID: "<" + doc.MessageID() + ">"}

@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
+	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/proto/dsn"
@@ -51,6 +53,7 @@ const original = "From: alice@yubin.test\r\nSubject: Lunch\r\nMessage-ID: <1@yub
 func maker(r *fixed) *Maker {
 	return New(Config{
 		Hostname: "mx.yubin.test", Postmaster: mail.Address{Local: "postmaster", Domain: "mx.yubin.test"},
+		Intake: intake.New(intake.Options{}),
 		Router: r, Languages: reads{3: "ja-JP"}, Now: func() time.Time { return now }, NewID: func() string { return "ABCDEFGHIJKLMNOPQRSTUV" },
 	})
 }
@@ -78,7 +81,31 @@ var refused = mail.Attempt{
 	At: now, Host: "mx.far.example", Phase: mail.PhaseRcpt, Code: 550, Enhanced: "5.1.1", Text: "no such user", Outcome: mail.Failed,
 }
 
-func make1(t *testing.T, r *fixed, rep queue.Report) (queue.Made, dsn.Report, string) {
+// planned is what becomes of a letter.
+type planned struct {
+	Filings    []intake.Filing
+	Item       spool.Item
+	Recipients []queue.Recipient
+}
+
+// Make writes a letter to w and plans it.
+func (m *Maker) Make(ctx context.Context, r queue.Report, w io.Writer) (planned, error) {
+	l, err := m.write(ctx, r, w)
+	if err != nil {
+		return planned{}, err
+	}
+	p, err := m.plan(ctx, r, l, intake.NewMessage(new(store.Store).NewIncoming()))
+	if err != nil {
+		return planned{}, err
+	}
+	made := planned{Filings: p.Filings, Item: l.item}
+	if len(p.Items) > 0 {
+		made.Item, made.Recipients = p.Items[0].Item, p.Items[0].Recipients
+	}
+	return made, nil
+}
+
+func make1(t *testing.T, r *fixed, rep queue.Report) (planned, dsn.Report, string) {
 	t.Helper()
 	var out bytes.Buffer
 	made, err := maker(r).Make(t.Context(), rep, &out)

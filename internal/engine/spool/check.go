@@ -36,8 +36,8 @@ func (s *Spool) Check(ctx context.Context, report func(problem string)) error {
 			{"spooled message without its octets", `SELECT i.id FROM spool_item i LEFT JOIN blob b ON b.id = i.blob
 				WHERE i.settled = 0 AND b.id IS NULL`},
 			{"spooled message of a wrong size", `SELECT i.id FROM spool_item i JOIN blob b ON b.id = i.blob
-				WHERE i.settled = 0 AND i.size <> b.size + coalesce(length(i.trace), 0)`},
-			{"settled message that holds octets", `SELECT id FROM spool_item WHERE settled > 0 AND (blob <> 0 OR trace IS NOT NULL)`},
+				WHERE i.settled = 0 AND i.size <> b.size + coalesce(length(i.prefix), 0)`},
+			{"settled message that holds octets", `SELECT id FROM spool_item WHERE settled > 0 AND (blob <> 0 OR prefix IS NOT NULL)`},
 		} {
 			rows, err := tx.Query(rule.query)
 			if err != nil {

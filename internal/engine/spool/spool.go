@@ -8,10 +8,12 @@
 //	none      none                               nobody                 an orphan file at most; store.Run sweeps it
 //	accepted  spool_item with blob, settled = 0  the item               all of it: this is the instant of custody
 //	settled   spool_item without blob and        nobody                 all of it; Forget removes the row after
-//	          trace, settled > 0                                        the time that history is kept
+//	          prefix, settled > 0                                        the time that history is kept
 //
 // Accept: the row, the reference to the octets, the queue's rows and the copies
-// in local mailboxes are one commit (store.DeliverAlso). Settle: the last
+// in local mailboxes are one commit (engine/intake). One message can make several
+// items, each with an envelope, a reference and a prefix of its own: a prefix goes
+// before the octets wherever the item goes. Settle: the last
 // recipient's row, the reference and the mark are one commit. So octets are
 // held exactly as long as somebody may still want them; Check verifies it.
 //
@@ -44,10 +46,10 @@ type ItemID int64
 // Item is one message in custody.
 type Item struct {
 	ID ItemID
-	// Outgoing is the envelope. Its Size counts Trace and octets; Add sets it.
+	// Outgoing is the envelope. Its Size counts Prefix and octets; Add sets it.
 	mail.Outgoing
-	Blob  store.BlobRef // zero once it is settled
-	Trace []byte        // header fields to put before the octets, as store.Incoming.Before gives them
+	Blob   store.BlobRef // zero once it is settled
+	Prefix []byte        // header fields that go before the octets, as store.Incoming.Before gives them
 
 	Arrived     time.Time
 	HoldUntil   time.Time      // not to be sent before (RFC 4865), or zero
@@ -103,7 +105,7 @@ func schema() []string {
 	CREATE TABLE spool_item (
 		id {id},
 		blob {int} NOT NULL, -- 0 once settled
-		trace {blob},
+		prefix {blob}, -- goes before the octets; NULL is nothing
 		size {int} NOT NULL,
 		sender TEXT NOT NULL, -- the reverse-path
 		envid TEXT NOT NULL,
@@ -170,10 +172,10 @@ func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
 	if err := check(it); err != nil {
 		return 0, err
 	}
-	id, inserted, err := tx.InsertNew(`INSERT INTO spool_item (blob, trace, size, sender, envid, ret, body, flags, priority, arrived,
+	id, inserted, err := tx.InsertNew(`INSERT INTO spool_item (blob, prefix, size, sender, envid, ret, body, flags, priority, arrived,
 		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, settled)
 		SELECT id, $2, size + $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0 FROM blob WHERE id = $1`,
-		it.Blob, it.Trace, len(it.Trace), it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
+		it.Blob, it.Prefix, len(it.Prefix), it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
 		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
 		it.Transaction, it.MessageID, it.Report, it.About)
 	if err == nil && !inserted {
@@ -193,8 +195,8 @@ func check(it Item) error {
 	case len(it.EnvID) > MaxEnvID, len(it.MessageID) > MaxMessageID,
 		len(it.Language) > MaxLanguage, len(it.Transaction) > MaxTransaction:
 		return mail.Errorf(mail.TooLarge, "a text of the message's envelope is too long")
-	case !store.ValidTrace(it.Trace[:message.TraceSize(it.Trace)]):
-		return mail.Errorf(mail.Internal, "trace fields must be whole lines")
+	case !store.ValidTrace(it.Prefix[:message.TraceSize(it.Prefix)]):
+		return mail.Errorf(mail.Internal, "the fields in front of a message must be whole lines")
 	}
 	return nil
 }
@@ -206,9 +208,9 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 	var sender string
 	var flags int
 	var arrived, hold, by, expire, settled int64
-	err := tx.QueryRow(`SELECT blob, trace, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
+	err := tx.QueryRow(`SELECT blob, prefix, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
 		expire, account, language, trans, message_id, report, about, settled FROM spool_item WHERE id = $1`, id).
-		Scan(&it.Blob, &it.Trace, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
+		Scan(&it.Blob, &it.Prefix, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
 			&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &settled)
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
@@ -259,7 +261,7 @@ func (s *Spool) Settle(tx *sqldb.Tx, id ItemID, blob store.BlobRef, at time.Time
 			return err
 		}
 	}
-	n, err := tx.Exec(`UPDATE spool_item SET blob = 0, trace = NULL, settled = $3 WHERE id = $1 AND blob = $2`, id, blob, millis(at))
+	n, err := tx.Exec(`UPDATE spool_item SET blob = 0, prefix = NULL, settled = $3 WHERE id = $1 AND blob = $2`, id, blob, millis(at))
 	if err != nil || n == 0 {
 		return err
 	}
@@ -289,10 +291,10 @@ func (s *Spool) Forget(tx *sqldb.Tx, before time.Time, limit int) (gone []ItemID
 	return gone, rows.Err()
 }
 
-// Content opens the whole message: trace, then octets. The caller closes it.
+// Content opens the whole message: prefix, then octets. The caller closes it.
 func (s *Spool) Content(ctx context.Context, it Item) (*store.Content, error) {
 	if it.Blob == 0 {
 		return nil, mail.Errorf(mail.NotFound, "message %d is settled; its octets are gone", it.ID)
 	}
-	return s.o.Store.OpenBlob(ctx, it.Blob, it.Trace)
+	return s.o.Store.OpenBlob(ctx, it.Blob, it.Prefix)
 }

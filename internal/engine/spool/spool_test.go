@@ -75,11 +75,13 @@ func (h *house) accept(octets string, it Item) (ItemID, error) {
 	_, err := io.WriteString(in, octets)
 	h.must(err)
 	var id ItemID
-	_, err = h.store.DeliverAlso(ctx, in, nil, func(tx *sqldb.Tx, ref store.BlobRef) (err error) {
-		it.Blob = ref
-		id, err = h.Add(tx, it)
-		return err
-	})
+	_, err = h.store.Deliver(ctx, store.Delivery{Message: in,
+		Decide: func(store.Refused) (int, error) { return 1, nil },
+		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
+			it.Blob = held[0]
+			id, err = h.Add(tx, it)
+			return err
+		}})
 	return id, err
 }
 
@@ -106,7 +108,7 @@ func TestItemKeepsAll(t *testing.T) {
 	it.Outgoing = mail.Outgoing{ReversePath: mail.ReversePath(sender), Body: mail.Body8BitMIME, UTF8: true, RequireTLS: true,
 		Ret: mail.RetHeaders, EnvID: "QQ314159", Priority: -4,
 		DeliverBy: mail.DeliverBy{At: it.Arrived.Add(time.Hour), Return: true, Trace: true}}
-	it.Trace = []byte("Received: from here\r\n")
+	it.Prefix = []byte("Received: from here\r\n")
 	it.HoldUntil = it.Arrived.Add(time.Minute)
 	it.Account, it.Language, it.Transaction, it.MessageID = 7, "ja", "c1.2", "<m@x.test>"
 	senders := []string{"user..name@docomo.example", "local.@x.example", "bounces+" + strings.Repeat("7", 200) + "@x.example"}
@@ -122,7 +124,7 @@ func TestItemKeepsAll(t *testing.T) {
 		got, err := h.item(id)
 		h.must(err)
 		want := it
-		want.ID, want.Blob, want.Size = id, got.Blob, int64(len(it.Trace)+len(octets))
+		want.ID, want.Blob, want.Size = id, got.Blob, int64(len(it.Prefix)+len(octets))
 		if !reflect.DeepEqual(got, want) || got.Blob == 0 {
 			t.Errorf("got %+v\nwant %+v", got, want)
 		}
@@ -132,7 +134,7 @@ func TestItemKeepsAll(t *testing.T) {
 		_, err = c.WriteTo(&b)
 		h.must(err)
 		c.Close()
-		if b.String() != string(it.Trace)+octets {
+		if b.String() != string(it.Prefix)+octets {
 			t.Errorf("content is %.60q, of %d", b.String(), b.Len())
 		}
 	}
@@ -181,8 +183,8 @@ func TestRefusals(t *testing.T) {
 	for name, spoil := range map[string]func(*Item){
 		"priority":   func(it *Item) { it.Priority = 10 },
 		"no arrival": func(it *Item) { it.Arrived = time.Time{} },
-		"long trace": func(it *Item) { it.Trace = []byte(strings.Repeat("x", store.MaxTrace) + "\r\n") },
-		"open trace": func(it *Item) { it.Trace = []byte("Received: x") },
+		"long trace": func(it *Item) { it.Prefix = []byte(strings.Repeat("x", store.MaxTrace) + "\r\n") },
+		"open trace": func(it *Item) { it.Prefix = []byte("Received: x") },
 		"message-id": func(it *Item) { it.MessageID = strings.Repeat("x", MaxMessageID+1) },
 	} {
 		it := plain()

@@ -66,7 +66,7 @@ func (h *house) readsAlike(t *testing.T, a mail.AccountID, kind string, octets [
 	in := h.NewIncoming()
 	_, err := in.Write(octets)
 	h.must(err)
-	filed, err := h.Import(ctx, box.ID, []store.Imported{{Incoming: in, Received: h.now()}}, nil)
+	filed, err := h.DeliverNumbered(ctx, box.ID, []store.Imported{{Incoming: in, Received: h.now()}}, nil)
 	h.must(err)
 	in.Close()
 	want := message.Parse(octets)

@@ -16,31 +16,6 @@ type BlobRef int64
 // tx.
 type Holder func(tx *sqldb.Tx, first, end BlobRef, held func(BlobRef)) error
 
-// DeliverAlso is Deliver, which also runs also in the same commit and gives it a
-// reference to the octets. The reference is held from then on; whoever keeps it
-// calls ReleaseBlob in the end. What also must obey is what sqldb asks of every
-// closure given to Write. An empty to is no reason to keep nothing.
-func (s *Store) DeliverAlso(ctx context.Context, in *Incoming, to []Filing, also func(*sqldb.Tx, BlobRef) error) ([]Filed, error) {
-	if err := checkFilings(to); err != nil {
-		return nil, err
-	}
-	msg, err := in.Finish()
-	if err != nil {
-		return nil, err
-	}
-	d, err := newDelivery(s, in, msg, to)
-	if err != nil {
-		return nil, err
-	}
-	d.also = also
-	if err := s.withRoom(ctx, func() error { return s.db.Write(ctx, d.run) }); err != nil {
-		s.noteRefusals(ctx, err, to, in.size)
-		return nil, err
-	}
-	in.taken = d.fresh
-	return d.filed, nil
-}
-
 // HoldBlob takes one more reference to octets of which one is held.
 func (s *Store) HoldBlob(tx *sqldb.Tx, ref BlobRef) error {
 	n, err := tx.Exec(`UPDATE blob SET refs = refs + 1 WHERE id = $1`, ref)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,29 +15,45 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// Deliver files a message wherever to says, in one commit, and returns after
-// it is durable: all or nothing. The results stand in the order of to. Filings
-// of one account with the same trace and date become one email in several
-// mailboxes. A Role that no mailbox has any more means INBOX. Nothing in to
-// keeps nothing. If only some accounts stand in the way the error has the cause
-// *Refused (errors.As), and Deliver can be called again without them.
-func (s *Store) Deliver(ctx context.Context, in *Incoming, to []Filing) ([]Filed, error) {
-	if err := checkFilings(to); err != nil {
-		return nil, err
-	}
-	msg, err := in.Finish()
-	if err != nil || len(to) == 0 {
-		return nil, err
-	}
-	d, err := newDelivery(s, in, msg, to)
+// Delivery is a message and where it goes, in one commit.
+type Delivery struct {
+	Message *Incoming
+	Filings []Filing
+	// More are messages of which only the octets are kept, for who holds them.
+	More []*Incoming
+	// Decide is asked in the transaction, before anything is written, what becomes
+	// of the message if some accounts cannot have it, none or those that it is
+	// given: how many references to the octets are held for others than these
+	// filings, or an error, and nothing is kept. What it says must not depend on
+	// having been asked before. Without it nothing is held, and who cannot have the
+	// message makes it fail for all, with the cause *Refused.
+	Decide func(Refused) (holds int, err error)
+	// Also is run at the end of the transaction, with what was filed and the octets
+	// for which references are held: of the message, zero if none is, then one of
+	// each of More. Whoever keeps one calls ReleaseBlob in the end. It must obey
+	// what sqldb asks of every closure given to Write.
+	Also func(tx *sqldb.Tx, filed []Filed, held []BlobRef) error
+}
+
+// Deliver files a message as it is told, in one commit, and returns after it is
+// durable: all or nothing, but for accounts that are gone or full, see
+// Delivery.Decide. The results stand in the order of the filings; that of one
+// which was refused is zero. Filings of one account with the same trace and date
+// become one email in several mailboxes. A mailbox that is gone means INBOX.
+// Only engine/intake calls it.
+func (s *Store) Deliver(ctx context.Context, want Delivery) ([]Filed, error) {
+	d, err := newDelivery(s, want)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.withRoom(ctx, func() error { return s.db.Write(ctx, d.run) }); err != nil {
-		s.noteRefusals(ctx, err, to, in.size)
+	err = s.withRoom(ctx, func() error { return s.db.Write(ctx, d.run) })
+	s.noteRefusals(ctx, d.refused, err, want.Filings, want.Message.size)
+	if err != nil {
 		return nil, err
 	}
-	in.taken = d.fresh
+	for _, o := range d.all {
+		o.in.taken = o.fresh
+	}
 	return d.filed, nil
 }
 
@@ -56,16 +73,24 @@ func checkFilings(to []Filing) error {
 // is made there.
 type delivery struct {
 	s       *Store
-	in      *Incoming
-	to      []Filing
-	order   []int // of to, with an account's filings side by side
+	*octets          // of the message
+	want    Delivery // its filings as they stand before the octets
+	order   []int    // of its filings, with those of an account side by side
 	refs    []int64
-	form    []byte
-	preview string
 	saved   int64
-	also    func(*sqldb.Tx, BlobRef) error // or nil; it holds a reference to the blob
+	all     []*octets // of the message and of more
 
-	filed []Filed
+	// What the transaction found and made.
+	refused Refused
+	live    []int // of order, without those that were refused
+	filed   []Filed
+}
+
+// octets are those of a message on their way into the store.
+type octets struct {
+	in   *Incoming
+	form []byte
+
 	blob  int64
 	fresh bool // the blob is new: its octets are the ones in in
 }
@@ -73,14 +98,36 @@ type delivery struct {
 // usualForm is enough for the forms of most messages, in octets.
 const usualForm = 512
 
-func newDelivery(s *Store, in *Incoming, msg *message.Message, to []Filing) (*delivery, error) {
-	d := &delivery{s: s, in: in, to: traced(in, msg, to), refs: threadRefs(msg), form: message.AppendForm(make([]byte, 0, usualForm), msg),
-		preview: msg.Preview, saved: s.now().Unix()}
-	for i := range to {
+// prepareOctets ends a message and makes what is kept beside its octets.
+func prepareOctets(in *Incoming) (*octets, error) {
+	msg, err := in.Finish()
+	if err != nil {
+		return nil, err
+	}
+	o := &octets{in: in, form: message.AppendForm(make([]byte, 0, usualForm), msg)}
+	return o, in.held.Grow(cap(in.buf) + in.parsed + cap(o.form))
+}
+
+func newDelivery(s *Store, want Delivery) (*delivery, error) {
+	if err := checkFilings(want.Filings); err != nil {
+		return nil, err
+	}
+	d := &delivery{s: s, want: want, saved: s.now().Unix()}
+	for _, in := range append([]*Incoming{want.Message}, want.More...) {
+		o, err := prepareOctets(in)
+		if err != nil {
+			return nil, err
+		}
+		d.all = append(d.all, o)
+	}
+	d.octets = d.all[0]
+	d.refs = threadRefs(d.in.msg)
+	d.want.Filings = traced(d.in, d.in.msg, want.Filings)
+	for i := range want.Filings {
 		d.order = append(d.order, i)
 	}
-	slices.SortStableFunc(d.order, func(a, b int) int { return int(to[a].Account - to[b].Account) })
-	return d, in.held.Grow(cap(in.buf) + in.parsed + cap(d.form))
+	slices.SortStableFunc(d.order, func(a, b int) int { return cmp.Compare(want.Filings[a].Account, want.Filings[b].Account) })
+	return d, nil
 }
 
 // traced is to with the traces as they stand before the octets of in.
@@ -98,7 +145,7 @@ func traced(in *Incoming, msg *message.Message, to []Filing) []Filing {
 // emails counts the email rows that come to be: one for each account and trace.
 func (d *delivery) emails() int {
 	n := 0
-	for k := range d.order {
+	for k := range d.live {
 		if d.sameEmail(k) < 0 {
 			n++
 		}
@@ -106,30 +153,55 @@ func (d *delivery) emails() int {
 	return n
 }
 
+// filing is the k-th of those that are made.
+func (d *delivery) filing(k int) *Filing { return &d.want.Filings[d.live[k]] }
+
 // sameEmail finds an earlier filing that the k-th shares its email with: -1 if none.
 func (d *delivery) sameEmail(k int) int {
-	f := d.to[d.order[k]]
-	for j := k - 1; j >= 0 && d.to[d.order[j]].Account == f.Account; j-- {
-		o := d.to[d.order[j]]
+	f := d.filing(k)
+	for j := k - 1; j >= 0 && d.filing(j).Account == f.Account; j-- {
+		o := d.filing(j)
 		if bytes.Equal(o.Trace, f.Trace) && o.Received.Equal(f.Received) {
-			return d.order[j]
+			return d.live[j]
 		}
 	}
 	return -1
 }
 
 func (d *delivery) run(tx *sqldb.Tx) error {
-	d.filed = make([]Filed, len(d.to))
+	d.filed = make([]Filed, len(d.want.Filings))
 	ledgers, err := d.openLedgers(tx)
 	if err != nil {
 		return err
 	}
-	if err := d.storeBlob(tx); err != nil {
+	holds := 0
+	if d.want.Decide != nil {
+		holds, err = d.want.Decide(d.refused)
+	} else {
+		err = d.refused.err()
+	}
+	if err != nil {
 		return err
+	}
+	held := make([]BlobRef, len(d.all))
+	for i, o := range d.all {
+		refs := 1
+		if i == 0 {
+			refs = holds + d.emails()
+		}
+		if refs == 0 {
+			continue
+		}
+		if err := o.store(tx, int64(refs)); err != nil {
+			return err
+		}
+		if i > 0 || holds > 0 {
+			held[i] = BlobRef(o.blob)
+		}
 	}
 	k := 0
 	for _, l := range ledgers {
-		for ; k < len(d.order) && d.to[d.order[k]].Account == l.account; k++ {
+		for ; k < len(d.live) && d.filing(k).Account == l.account; k++ {
 			if err := d.file(l, k); err != nil {
 				return err
 			}
@@ -138,8 +210,8 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 			return err
 		}
 	}
-	if d.also != nil {
-		return d.also(tx, BlobRef(d.blob))
+	if d.want.Also != nil {
+		return d.want.Also(tx, d.filed, held)
 	}
 	return nil
 }
@@ -164,6 +236,9 @@ func (r *Refused) add(id mail.AccountID, err error) bool {
 	return true
 }
 
+// None reports whether all accounts can have the message.
+func (r *Refused) None() bool { return len(r.Accounts) == 0 }
+
 // err is the error of an account, if there is one, with r as a cause.
 func (r *Refused) err() error {
 	for _, err := range r.Accounts {
@@ -171,66 +246,73 @@ func (r *Refused) err() error {
 		if e := (*mail.Error)(nil); errors.As(err, &e) {
 			text = e.Text
 		}
-		return &mail.Error{Kind: mail.KindOf(err), Text: text, Err: errors.Join(r, err)}
+		return &mail.Error{Kind: mail.KindOf(err), Text: text, Err: errors.Join(&Refused{r.Accounts}, err)}
 	}
 	return nil
 }
 
-// openLedgers starts the changes of all accounts. Whatever stands against some of
-// them is found here, before anything is written.
+// openLedgers starts the changes of all accounts that can have the message.
+// Whatever stands against some of them is found here, before anything is written.
 func (d *delivery) openLedgers(tx *sqldb.Tx) ([]*ledger, error) {
 	ledgers := make([]*ledger, 0, 1)
-	var refused Refused
+	d.refused, d.live = Refused{}, make([]int, 0, len(d.order))
 	for k := 0; k < len(d.order); {
-		account := d.to[d.order[k]].Account
-		l, err := d.openLedger(tx, d.to[d.order[k]])
-		if err != nil && !refused.add(account, err) {
-			return nil, err
+		account, first := d.want.Filings[d.order[k]].Account, k
+		for k < len(d.order) && d.want.Filings[d.order[k]].Account == account {
+			k++
 		}
+		l, err := d.openLedger(tx, d.order[first:k])
 		if err != nil {
-			l = &ledger{account: account}
-		}
-		var octets, messages int64
-		l.ours = true
-		for ; k < len(d.order) && d.to[d.order[k]].Account == account; k++ {
-			f := &d.to[d.order[k]]
-			octets += d.in.size + int64(len(f.Trace))
-			messages++
-			l.ours = l.ours && f.Ours
-		}
-		if err == nil {
-			err = l.fits(octets, messages)
-		}
-		if err != nil && !refused.add(account, err) {
-			return nil, err
+			if !d.refused.add(account, err) {
+				return nil, err
+			}
+			continue
 		}
 		ledgers = append(ledgers, l)
+		d.live = append(d.live, d.order[first:k]...)
 	}
-	return ledgers, refused.err()
+	return ledgers, nil
 }
 
-// openLedger starts the change of an account, with the mailbox of its first filing.
-func (d *delivery) openLedger(tx *sqldb.Tx, f Filing) (*ledger, error) {
-	if f.Mailbox == 0 {
-		return d.s.openLedgerAt(tx, f.Account, f.Role)
-	}
-	return d.s.openLedger(tx, f.Account)
-}
-
-// storeBlob stores the octets, unless the store has them.
-func (d *delivery) storeBlob(tx *sqldb.Tx) error {
-	refs := int64(d.emails())
-	if d.also != nil {
-		refs++
-	}
+// openLedger starts the change of an account with some filings, unless something
+// stands against one of them.
+func (d *delivery) openLedger(tx *sqldb.Tx, filings []int) (*ledger, error) {
+	first := &d.want.Filings[filings[0]]
+	var l *ledger
 	var err error
-	if err = d.insertBlob(tx, blobKey(d.in.id), refs); err == nil && !d.fresh {
-		err = d.shareBlob(tx, refs)
+	if first.Mailbox == 0 && first.Name == "" {
+		l, err = d.s.openLedgerAt(tx, first.Account, first.Role)
+	} else {
+		l, err = d.s.openLedger(tx, first.Account)
 	}
-	if err != nil || !d.fresh || d.in.name != "" {
+	if err != nil {
+		return nil, err
+	}
+	var octets int64
+	l.ours = true
+	for _, i := range filings {
+		f := &d.want.Filings[i]
+		octets += d.in.size + int64(len(f.Trace))
+		l.ours = l.ours && f.Ours
+		if f.Only {
+			if _, err := l.target(f); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return l, l.fits(octets, int64(len(filings)))
+}
+
+// store stores the octets, unless the store has them.
+func (o *octets) store(tx *sqldb.Tx, refs int64) error {
+	var err error
+	if err = o.insert(tx, blobKey(o.in.id), refs); err == nil && !o.fresh {
+		err = o.share(tx, refs)
+	}
+	if err != nil || !o.fresh || o.in.name != "" {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, d.blob, d.in.inline())
+	_, err = tx.Exec(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, o.blob, o.in.inline())
 	return err
 }
 
@@ -238,33 +320,33 @@ func (d *delivery) storeBlob(tx *sqldb.Tx) error {
 // whole hash decides.
 func blobKey(id mail.BlobID) int64 { return int64(binary.BigEndian.Uint64(id[:8])) }
 
-// insertBlob makes a row for the octets, which is fresh then, unless one has the key.
-func (d *delivery) insertBlob(tx *sqldb.Tx, key any, refs int64) (err error) {
+// insert makes a row for the octets, which is fresh then, unless one has the key.
+func (o *octets) insert(tx *sqldb.Tx, key any, refs int64) (err error) {
 	var file, sums any
-	if d.in.name != "" {
-		file, sums = d.in.name, d.in.sums
+	if o.in.name != "" {
+		file, sums = o.in.name, o.in.sums
 	}
-	d.blob, d.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, d.in.id[:],
-		d.in.size, int64(d.in.crc), refs, d.in.ends.Lacking(), file, sums, d.form, d.preview)
+	o.blob, o.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, o.in.id[:],
+		o.in.size, int64(o.in.crc), refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
 	return err
 }
 
-// shareBlob takes references to the octets that have the key. If they are
+// share takes references to the octets that have the key. If they are
 // others, whose sender made them collide, ours are kept without one.
-func (d *delivery) shareBlob(tx *sqldb.Tx, refs int64) error {
+func (o *octets) share(tx *sqldb.Tx, refs int64) error {
 	err := tx.QueryRow(`UPDATE blob SET refs = refs + $1 WHERE key = $2 AND sha256 = $3 RETURNING id`, refs,
-		blobKey(d.in.id), d.in.id[:]).Scan(&d.blob)
+		blobKey(o.in.id), o.in.id[:]).Scan(&o.blob)
 	if err == sqldb.ErrNoRows {
-		return d.insertBlob(tx, nil, refs)
+		return o.insert(tx, nil, refs)
 	}
 	return err
 }
 
 // file makes the k-th filing.
 func (d *delivery) file(l *ledger, k int) error {
-	i := d.order[k]
-	box, err := d.destination(l, d.to[i])
+	i, f := d.live[k], d.filing(k)
+	box, err := l.destination(f)
 	if err != nil {
 		return err
 	}
@@ -274,7 +356,7 @@ func (d *delivery) file(l *ledger, k int) error {
 		email, kind = d.filed[j].Email, EmailAdded
 		err = addMember(l.tx, email)
 	} else {
-		email, err = d.insertEmail(l, d.to[i])
+		email, err = d.insertEmail(l, *f)
 	}
 	if err != nil {
 		return err
@@ -283,12 +365,7 @@ func (d *delivery) file(l *ledger, k int) error {
 	if err != nil {
 		return err
 	}
-	if d.to[i].Warning {
-		if err := l.warn(); err != nil {
-			return err
-		}
-	}
-	w, full, err := l.words(box, d.to[i].Keywords)
+	w, full, err := l.words(box, f.Keywords)
 	if full && err == nil {
 		err = errNoKeywordRoom(box.id)
 	}
@@ -296,19 +373,42 @@ func (d *delivery) file(l *ledger, k int) error {
 		return err
 	}
 	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
-	l.added(box, d.member(d.filed[i], d.to[i], w), kind)
+	l.added(box, d.member(d.filed[i], *f, w), kind)
 	return nil
 }
 
-func (d *delivery) destination(l *ledger, f Filing) (*tally, error) {
-	if f.Mailbox != 0 {
+// destination is the mailbox of a filing. One that is gone means INBOX, unless
+// the filing has it made.
+func (l *ledger) destination(f *Filing) (*tally, error) {
+	box, err := l.target(f)
+	if err == nil || mail.KindOf(err) != mail.NotFound || f.Only {
+		return box, err
+	}
+	if f.Make && f.Name != "" && f.Mailbox == 0 {
+		id, err := l.create(f.Name, "")
+		if err == nil {
+			return l.box(id)
+		}
+		if mail.KindOf(err) != mail.TooLarge { // The account has as many as it may.
+			return nil, err
+		}
+	}
+	return l.boxByRole(mail.RoleInbox)
+}
+
+// target is the mailbox that a filing names. NotFound if there is none.
+func (l *ledger) target(f *Filing) (*tally, error) {
+	switch {
+	case f.Mailbox != 0:
 		return l.box(f.Mailbox)
+	case f.Name != "":
+		m, err := findMailbox(l.tx, l.account, f.Name)
+		if err != nil {
+			return nil, err
+		}
+		return l.box(m)
 	}
-	box, err := l.boxByRole(f.Role)
-	if mail.KindOf(err) == mail.NotFound && err != nil && f.Role != mail.RoleInbox {
-		return l.boxByRole(mail.RoleInbox)
-	}
-	return box, err
+	return l.boxByRole(f.Role)
 }
 
 func (d *delivery) insertEmail(l *ledger, f Filing) (mail.EmailID, error) {

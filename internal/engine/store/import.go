@@ -12,7 +12,7 @@ import (
 // must be left for later.
 const maxAdopted = 1<<32 - 1<<24
 
-// MaxImport is how many messages one Import takes.
+// MaxImport is how many messages one DeliverNumbered takes.
 const MaxImport = 512
 
 // Imported is a message that comes from another server, with what it had there.
@@ -24,24 +24,20 @@ type Imported struct {
 	Received time.Time // INTERNALDATE; its zone is kept
 }
 
-// Import files messages in a mailbox, in this order and in slices, and runs also
+// DeliverNumbered files messages in a mailbox, in this order and in slices, and runs also
 // in the commit of each slice, with what was filed and where in list the slice
 // begins; nil runs nothing. The UIDs that are given must ascend and be new to the
 // mailbox; if one is not, the error is of kind Conflict. If it fails, the result
 // tells how far it came. What also must obey is what sqldb asks of every closure
 // given to Write. The caller closes the Incomings.
-func (s *Store) Import(ctx context.Context, mailbox mail.MailboxID, list []Imported, also func(tx *sqldb.Tx, from int, filed []Filed) error) ([]Filed, error) {
+func (s *Store) DeliverNumbered(ctx context.Context, mailbox mail.MailboxID, list []Imported, also func(tx *sqldb.Tx, from int, filed []Filed) error) ([]Filed, error) {
 	if len(list) > MaxImport {
 		return nil, mail.Errorf(mail.TooLarge, "at most %d messages are imported at once", MaxImport)
 	}
 	im := &importing{s: s, mailbox: mailbox, list: list, also: also}
 	for _, m := range list {
-		msg, err := m.Incoming.Finish()
-		if err != nil {
-			return nil, err
-		}
-		to := []Filing{{Mailbox: mailbox, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received}}
-		d, err := newDelivery(s, m.Incoming, msg, to)
+		d, err := newDelivery(s, Delivery{Message: m.Incoming,
+			Filings: []Filing{{Mailbox: mailbox, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received}}})
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +56,7 @@ func (s *Store) Import(ctx context.Context, mailbox mail.MailboxID, list []Impor
 	return im.filed, nil
 }
 
-// importing is one Import.
+// importing is one DeliverNumbered.
 type importing struct {
 	s          *Store
 	mailbox    mail.MailboxID
@@ -97,10 +93,10 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 	if err := box.skipTo(want); err != nil {
 		return err
 	}
-	if err := d.storeBlob(l.tx); err != nil {
+	if err := d.store(l.tx, 1); err != nil {
 		return err
 	}
-	f := d.to[0]
+	f := d.want.Filings[0]
 	f.Account = l.account
 	email, err := d.insertEmail(l, f)
 	if err != nil {

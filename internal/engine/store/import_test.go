@@ -34,7 +34,7 @@ func TestImportKeepsNumbering(t *testing.T) {
 	}
 	h.view(box.ID) // Loaded, so that the commit must bring it up to date.
 	ran := 0
-	filed, err := h.Import(ctx, box.ID, h.importing(7, 9, 0), func(_ *sqldb.Tx, _ int, f []store.Filed) error {
+	filed, err := h.DeliverNumbered(ctx, box.ID, h.importing(7, 9, 0), func(_ *sqldb.Tx, _ int, f []store.Filed) error {
 		ran = len(f)
 		return nil
 	})
@@ -50,7 +50,7 @@ func TestImportKeepsNumbering(t *testing.T) {
 	if got := rows[0].Received.Format(time.RFC3339); got != "2017-07-14T03:40:00+01:00" {
 		t.Errorf("received %s", got)
 	}
-	if _, err := h.Import(ctx, box.ID, h.importing(11, 10), nil); err == nil {
+	if _, err := h.DeliverNumbered(ctx, box.ID, h.importing(11, 10), nil); err == nil {
 		t.Error("descending UIDs were taken")
 	} else {
 		wantKind(t, err, mail.Conflict)
@@ -89,7 +89,7 @@ func TestAdoptNumberingRefuses(t *testing.T) {
 	if h.box(a, "Drafts").UIDValidity == drafts.UIDValidity {
 		t.Error("two mailboxes have a UIDVALIDITY")
 	}
-	_, err := h.Import(ctx, inbox.ID, h.importing(0), nil)
+	_, err := h.DeliverNumbered(ctx, inbox.ID, h.importing(0), nil)
 	h.must(err)
 	adopt(inbox.ID, 77, false)                // It has messages.
 	adopt(sent.ID, drafts.UIDValidity, false) // INBOX has it.

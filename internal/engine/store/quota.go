@@ -195,13 +195,13 @@ func (s *Store) noteFull(ctx context.Context, account mail.AccountID, u usage) u
 // noteRefusals notes for each account that a message did not fit into that it
 // is full. It was refused at the dot; who sends only large messages, and does not
 // say how large, is not refused before.
-func (s *Store) noteRefusals(ctx context.Context, err error, to []Filing, octets int64) {
-	var refused *Refused
-	if !errors.As(err, &refused) && mail.KindOf(err) != mail.OverQuota {
+func (s *Store) noteRefusals(ctx context.Context, refused Refused, err error, to []Filing, octets int64) {
+	all := refused.None() && err != nil && mail.KindOf(err) == mail.OverQuota
+	if refused.None() && !all {
 		return
 	}
 	for _, f := range to {
-		if refused == nil || mail.KindOf(refused.Accounts[f.Account]) == mail.OverQuota {
+		if why := refused.Accounts[f.Account]; all || why != nil && mail.KindOf(why) == mail.OverQuota {
 			_ = s.Room(ctx, f.Account, octets+int64(len(f.Trace)))
 		}
 	}
@@ -287,8 +287,8 @@ func warnedAt(taken, before int64) int64 {
 	return 0
 }
 
-// Warning is owed to the owner of an account, until a Filing with Warning is
-// delivered to it or DropWarning says that none is.
+// Warning is owed to the owner of an account, until PayWarning says that
+// it is delivered or DropWarning that none is.
 type Warning struct {
 	Account mail.AccountID
 	Percent int64 // that was reached
@@ -336,9 +336,10 @@ func (s *Store) DropWarning(ctx context.Context, account mail.AccountID) error {
 	})
 }
 
-// warn takes the warning that is delivered off the list of those owed.
-func (l *ledger) warn() error {
-	n, err := l.tx.Exec(`DELETE FROM warning WHERE account = $1`, l.account)
+// PayWarning takes the warning that is delivered in the transaction off the list of
+// those owed. Conflict if none is.
+func (s *Store) PayWarning(tx *sqldb.Tx, account mail.AccountID) error {
+	n, err := tx.Exec(`DELETE FROM warning WHERE account = $1`, account)
 	if err == nil && n == 0 {
 		err = mail.Errorf(mail.Conflict, "the account is owed no warning")
 	}

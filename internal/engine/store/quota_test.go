@@ -53,7 +53,7 @@ func (h *house) try(n int, to ...store.Filing) ([]store.Filed, error) {
 	defer in.Close()
 	_, err := in.Write([]byte(strings.Repeat("x", n)))
 	h.must(err)
-	return h.Deliver(ctx, in, to)
+	return h.Deliver(ctx, store.Delivery{Message: in, Filings: to})
 }
 
 // holds checks what account 1 holds.
@@ -84,7 +84,7 @@ func TestQuotaEveryWayIn(t *testing.T) {
 	defer in.Close()
 	_, err = in.Write(make([]byte, 500))
 	h.must(err)
-	_, err = h.Import(ctx, from, []store.Imported{{Incoming: in, Received: h.now()}}, nil)
+	_, err = h.DeliverNumbered(ctx, from, []store.Imported{{Incoming: in, Received: h.now()}}, nil)
 	wantKind(t, err, mail.OverQuota)
 	h.holds(600, 1)
 	if v := h.view(archive); v.Len() != 0 {
@@ -266,11 +266,18 @@ func TestQuotaWarnings(t *testing.T) {
 	fill(74)
 	fill(80)
 	warning := h.inbox(1)
-	warning.Ours, warning.Warning = true, true
-	_, err := h.try(10, warning)
-	h.must(err)
-	_, err = h.try(10, warning)
-	wantKind(t, err, mail.Conflict)
+	warning.Ours = true
+	pay := func() error {
+		in := h.NewIncoming()
+		defer in.Close()
+		_, err := in.Write([]byte("0123456789"))
+		h.must(err)
+		_, err = h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{warning},
+			Also: func(tx *sqldb.Tx, _ []store.Filed, _ []store.BlobRef) error { return h.PayWarning(tx, 1) }})
+		return err
+	}
+	h.must(pay())
+	wantKind(t, pay(), mail.Conflict)
 	h.holds(810, 81)
 	report := h.inbox(1)
 	report.Ours = true

@@ -121,7 +121,7 @@ func TestImportInSlices(t *testing.T) {
 	h := newSlicedHouse(t)
 	inbox := h.box(h.account(1), mail.Inbox).ID
 	var told []string
-	filed, err := h.Import(ctx, inbox, h.importing(5, 6, 6), func(_ *sqldb.Tx, from int, filed []store.Filed) error {
+	filed, err := h.DeliverNumbered(ctx, inbox, h.importing(5, 6, 6), func(_ *sqldb.Tx, from int, filed []store.Filed) error {
 		told = append(told, fmt.Sprint(from, len(filed), filed[0].UID))
 		return nil
 	})

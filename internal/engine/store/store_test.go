@@ -53,24 +53,35 @@ func TestDeliverRefuses(t *testing.T) {
 		in := h.NewIncoming()
 		defer in.Close()
 		_, _ = in.Write([]byte(text("1", "s", "b")))
-		_, err := h.Deliver(ctx, in, []store.Filing{h.inbox(a), f})
+		_, err := h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{h.inbox(a), f}})
 		return err
 	}
 	wantKind(t, deliver(h.inbox(99)), mail.NotFound)
-	wantKind(t, deliver(store.Filing{Account: a, Mailbox: 99}), mail.NotFound)
+	wantKind(t, deliver(store.Filing{Account: a, Mailbox: 99, Only: true}), mail.NotFound)
 	wantKind(t, deliver(store.Filing{Account: a, Role: mail.RoleInbox, Trace: []byte("no line end")}), mail.Internal)
 	if n := h.count(`SELECT count(*) FROM blob`) + h.count(`SELECT count(*) FROM membership`); n != 0 {
 		t.Errorf("%d rows are left of refused deliveries", n)
 	}
 }
 
-func TestRoleThatIsGoneMeansInbox(t *testing.T) {
+// TestMailboxThatIsGoneMeansInbox: however it is named, unless it is to be made.
+func TestMailboxThatIsGoneMeansInbox(t *testing.T) {
 	h := newHouse(t)
-	a := h.account(1)
+	a, other := h.account(1), h.account(2)
 	h.must(h.DeleteMailbox(ctx, a, "Junk"))
-	filed := h.deliver(text("1", "s", "b"), store.Filing{Account: a, Role: mail.RoleJunk, Received: h.now()})
-	if filed[0].Mailbox != h.box(a, mail.Inbox).ID {
-		t.Errorf("filed in %v", filed[0].Mailbox)
+	filed := h.deliver(text("1", "s", "b"),
+		store.Filing{Account: a, Role: mail.RoleJunk, Received: h.now()},
+		store.Filing{Account: a, Mailbox: 99, Received: h.now()},
+		store.Filing{Account: a, Mailbox: h.box(other, "Junk").ID, Received: h.now()},
+		store.Filing{Account: a, Name: "Lists", Received: h.now()},
+		store.Filing{Account: a, Name: "Lists/Go", Make: true, Received: h.now()},
+		store.Filing{Account: a, Name: "Lists/Go", Make: true, Received: h.now()},
+		store.Filing{Account: a, Name: "Lists", Received: h.now()})
+	inbox, lists, golang := h.box(a, mail.Inbox).ID, h.box(a, "Lists").ID, h.box(a, "Lists/Go").ID
+	for i, want := range []mail.MailboxID{inbox, inbox, inbox, inbox, golang, golang, lists} {
+		if filed[i].Mailbox != want {
+			t.Errorf("filing %d went to %v, want %v", i, filed[i].Mailbox, want)
+		}
 	}
 }
 
@@ -748,7 +759,7 @@ func TestFullDisk(t *testing.T) {
 	for err == nil && kept < 1000 {
 		in := h.NewIncoming()
 		_, _ = in.Write([]byte(benchBody(int64(kept))))
-		_, err = h.Deliver(ctx, in, []store.Filing{h.inbox(a)})
+		_, err = h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{h.inbox(a)}})
 		in.Close()
 		if err == nil {
 			kept++

@@ -62,18 +62,22 @@ type Row struct {
 	Content *Content
 }
 
-// Filing says where one copy of a message goes.
+// Filing says where one copy of a message goes: into the mailbox with an ID, with
+// a name, or with a role, whichever is given first. If that is gone it goes to
+// INBOX.
 type Filing struct {
 	Account  mail.AccountID
-	Mailbox  mail.MailboxID // or zero, and then Role says which
+	Mailbox  mail.MailboxID
+	Name     mail.MailboxName
 	Role     mail.Role
+	Make     bool   // a mailbox with Name is made, with the parents that it lacks, if there is none
+	Only     bool   // there and nowhere else: without the mailbox the account cannot have the message
 	Trace    []byte // header fields put before the octets received, with Header.Lead between; whole lines with CRLF, or nil
 	Flags    mail.Flags
 	Keywords mail.Keywords
 	Received time.Time // INTERNALDATE; its zone is kept
 
-	Ours    bool // mail of this server itself: it finds room in a full account
-	Warning bool // it is the warning that the account is owed: see Warnings
+	Ours bool // mail of this server itself: it finds room in a full account
 }
 
 // Filed says what became of a Filing.

@@ -21,7 +21,7 @@ func bigMailbox(b *testing.B, n int) (*house, mail.MailboxID) {
 			h.must(err)
 			list = append(list, store.Imported{Incoming: in, Flags: mail.Flags(done % 3 / 2), Received: h.now()})
 		}
-		_, err := h.Import(ctx, inbox, list, nil)
+		_, err := h.DeliverNumbered(ctx, inbox, list, nil)
 		h.must(err)
 		for _, m := range list {
 			m.Incoming.Close()

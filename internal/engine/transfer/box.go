@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -138,7 +139,7 @@ func (b *box) keywords(m Message) (k mail.Keywords) {
 type ready struct {
 	Message
 	at   int // in the batch
-	in   *store.Incoming
+	in   *intake.Message
 	fail error
 }
 
@@ -230,7 +231,7 @@ func batchLen(list []Message) int {
 // readBatch reads messages. An error is one that ends all.
 func (b *box) readBatch(ctx context.Context, batch []Message) (list []ready, err error) {
 	err = b.from.Read(ctx, batch, func(i int, read func(io.Writer) error) error {
-		m := ready{Message: batch[i], at: i, in: b.t.store.NewIncoming()}
+		m := ready{Message: batch[i], at: i, in: b.t.intake.Begin()}
 		to := &sink{in: m.in, left: b.plan.MaxMessage}
 		m.fail = read(to)
 		list = append(list, m)
@@ -252,7 +253,7 @@ func (b *box) readBatch(ctx context.Context, batch []Message) (list []ready, err
 
 // sink tells a failure to store, which ends all, from one to read.
 type sink struct {
-	in   *store.Incoming
+	in   *intake.Message
 	left int64
 	err  error
 }
@@ -280,7 +281,7 @@ func (b *box) commit(ctx context.Context, list []ready) error {
 			continue
 		}
 		rows = append(rows, row)
-		files = append(files, store.Imported{Incoming: m.in, UID: m.UID, Flags: m.Flags, Keywords: row.keywords, Received: m.Received})
+		files = append(files, store.Imported{Incoming: m.in.Incoming, UID: m.UID, Flags: m.Flags, Keywords: row.keywords, Received: m.Received})
 	}
 	if err := b.t.write(ctx, b.origin, here); err != nil {
 		return err
@@ -317,7 +318,7 @@ func (b *box) file(ctx context.Context, files []store.Imported, rows []taken) er
 			files[i].UID = 0
 		}
 	}
-	filed, err := b.t.store.Import(ctx, b.origin.mailbox, files, func(tx *sqldb.Tx, from int, filed []store.Filed) error {
+	filed, err := b.t.intake.Import(ctx, b.origin.mailbox, files, func(tx *sqldb.Tx, from int, filed []store.Filed) error {
 		slice := rows[from : from+len(filed)]
 		for i, f := range filed {
 			slice[i].uid = f.UID

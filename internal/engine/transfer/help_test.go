@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
@@ -37,7 +38,7 @@ func newHouse(t testing.TB) *house {
 	s, err := store.Open(h.ctx, store.Options{DB: db, Blobs: blobs})
 	h.must(err)
 	h.must(db.Write(h.ctx, func(tx *sqldb.Tx) error { return errors.Join(s.CreateAccount(tx, 1), s.CreateAccount(tx, 2)) }))
-	h.Transfer, err = Open(h.ctx, db, s)
+	h.Transfer, err = Open(h.ctx, db, s, intake.New(intake.Options{Store: s}))
 	h.must(err)
 	t.Cleanup(func() {
 		h.must(s.CheckDeep(h.ctx, func(p string) { t.Error("check: " + p) }))
@@ -159,6 +160,6 @@ func (h *house) deliver(name mail.MailboxName, text string) {
 	defer in.Close()
 	_, err := io.WriteString(in, text)
 	h.must(err)
-	_, err = h.store.Deliver(h.ctx, in, []store.Filing{{Account: 1, Mailbox: h.box(name).ID, Received: time.Unix(1, 0)}})
+	_, err = h.store.Deliver(h.ctx, store.Delivery{Message: in, Filings: []store.Filing{{Account: 1, Mailbox: h.box(name).ID, Received: time.Unix(1, 0)}}})
 	h.must(err)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -14,16 +15,17 @@ import (
 // Transfer imports and exports. Safe for concurrent use, but for one account one
 // import at a time.
 type Transfer struct {
-	db    *sqldb.DB
-	store *store.Store
+	db     *sqldb.DB
+	store  *store.Store
+	intake *intake.Intake
 }
 
 // Open prepares the tables.
-func Open(ctx context.Context, db *sqldb.DB, s *store.Store) (*Transfer, error) {
+func Open(ctx context.Context, db *sqldb.DB, s *store.Store, in *intake.Intake) (*Transfer, error) {
 	if err := db.Migrate(ctx, "transfer", schema()); err != nil {
 		return nil, err
 	}
-	return &Transfer{db, s}, nil
+	return &Transfer{db, s, in}, nil
 }
 
 // Import takes what is new at a source. If it fails, the report tells how far

@@ -1,7 +1,6 @@
 package courier
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -18,17 +17,14 @@ import (
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/hosts"
-	"yubin/internal/engine/queue"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/route"
-	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/session/smtpc"
 	"yubin/internal/session/smtpd"
 	"yubin/internal/testkit/dnstest"
-	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 )
 
@@ -40,26 +36,28 @@ type office struct {
 	ids  int
 }
 
-type parcel struct {
-	*message.Parser
-	bytes.Buffer
+func (o *office) Begin(taps ...intake.Tap) *intake.Message {
+	return intake.NewMessage(new(store.Store).NewIncoming(), taps...)
 }
 
-func (p *parcel) Write(b []byte) (int, error) {
-	_, _ = p.Parser.Write(b)
-	return p.Buffer.Write(b)
+func (o *office) Plan(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) (*intake.Plan, error) {
+	return intake.New(intake.Options{}).Plan(ctx, m, e, to)
 }
 
-func (p *parcel) Finish() (*message.Message, error) { return p.Parser.Finish(), nil }
-func (p *parcel) Size() int64                       { return int64(p.Len()) }
-func (p *parcel) CountFor(*heap.Share)              {}
-func (p *parcel) Close()                            {}
-
-func (o *office) accept(_ context.Context, p *parcel, to []store.Filing, _ spool.Item, _ []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
+func (o *office) Commit(_ context.Context, p *intake.Plan, _ ...intake.Also) (intake.Receipt, error) {
+	c, err := p.Message.Content()
+	if err != nil {
+		return intake.Receipt{}, err
+	}
+	defer c.Close()
+	var b strings.Builder
+	if _, err := c.WriteTo(&b); err != nil {
+		return intake.Receipt{}, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.kept = append(o.kept, p.String())
-	return make([]store.Filed, len(to)), 0, nil
+	o.kept = append(o.kept, b.String())
+	return intake.Receipt{Plan: p, Filed: make([]store.Filed, len(p.Filings))}, nil
 }
 
 func (o *office) Route(_ context.Context, _ *smtpd.Client, to mail.Address) (route.Routed, error) {
@@ -108,8 +106,8 @@ func (o *office) serve(t *testing.T, profile smtpd.Profile) (uint16, *netx.Serve
 	t.Helper()
 	cfg := smtpd.Config{
 		Profile: profile, Hostname: "mx1.example.net", TLS: cert.Server, Router: o, Identities: o,
-		Acceptor: smtpd.Into(func() *parcel { return &parcel{Parser: message.NewParser()} }, o.accept),
-		Log:      slog.New(slog.DiscardHandler), Now: time.Now, NewID: o.id,
+		Intake: o,
+		Log:    slog.New(slog.DiscardHandler), Now: time.Now, NewID: o.id,
 	}
 	if profile == smtpd.Submission {
 		cfg.Auth = func(netip.Addr) sasl.Authenticator { return o }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/imap"
@@ -27,7 +28,7 @@ func (s *session) appendCommand(ctx context.Context, cmd *imap.Command) (status,
 			return status{}, err
 		}
 	}
-	in := s.srv.cfg.Appender.NewIncoming()
+	in := s.srv.cfg.Intake.Begin()
 	defer in.Close()
 	in.CountFor(s.conn.Share())
 	writeErr, err := s.receive(in, args.Literal.Size)
@@ -59,12 +60,12 @@ func (s *session) prepareAppend(ctx context.Context, args *imap.Append) (store.F
 		s.logFailure("APPEND", err)
 		return store.Filing{}, statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate)
 	}
-	if err := s.srv.cfg.Appender.Room(ctx, s.principal.Account, args.Literal.Size); err != nil {
+	if err := s.srv.cfg.Intake.Room(ctx, s.principal.Account, args.Literal.Size); err != nil {
 		s.logFailure("APPEND", err)
 		return store.Filing{}, statusOf(ctx, err)
 	}
 	return store.Filing{
-		Account: s.principal.Account, Mailbox: box.ID,
+		Account: s.principal.Account, Mailbox: box.ID, Only: true,
 		Flags: args.Flags.System, Keywords: keywords, Received: s.received(args.Date),
 	}, status{}
 }
@@ -98,8 +99,8 @@ func (s *session) receive(in io.Writer, size int64) (writeErr, err error) {
 }
 
 // deliver files the message.
-func (s *session) deliver(ctx context.Context, in *store.Incoming, filing store.Filing, args *imap.Append) (status, error) {
-	filed, err := s.srv.cfg.Appender.Deliver(ctx, in, []store.Filing{filing})
+func (s *session) deliver(ctx context.Context, in *intake.Message, filing store.Filing, args *imap.Append) (status, error) {
+	filed, err := s.srv.cfg.Intake.File(ctx, in, filing)
 	if err != nil {
 		s.logFailure("APPEND", err)
 		return statusAs(ctx, err, mail.NotFound, imap.CodeTryCreate), nil

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/notify"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -59,17 +60,20 @@ type house struct {
 // faults is the store with failures that tests ask for.
 type faults struct {
 	*store.Store
-	deliver error // what Deliver says
+	door    *intake.Intake
+	deliver error // what File says
 	rows    error // what Rows says where content is asked for
 
 	before, after func() // what others do once before rows are read, and before they are told
 }
 
-func (f *faults) Deliver(ctx context.Context, in *store.Incoming, to []store.Filing) ([]store.Filed, error) {
+func (f *faults) Begin(taps ...intake.Tap) *intake.Message { return f.door.Begin(taps...) }
+
+func (f *faults) File(ctx context.Context, m *intake.Message, to ...store.Filing) ([]store.Filed, error) {
 	if f.deliver != nil {
 		return nil, f.deliver
 	}
-	return f.Store.Deliver(ctx, in, to)
+	return f.door.File(ctx, m, to...)
 }
 
 func (f *faults) RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
@@ -124,7 +128,7 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	h.openStore()
 	h.cert = selfSigned(t)
 	cfg := Config{
-		Hostname: "mail.example.org", Mailboxes: h.fail, Messages: h.fail, Appender: h.fail, Notifier: &h.hub,
+		Hostname: "mail.example.org", Mailboxes: h.fail, Messages: h.fail, Intake: h.fail, Notifier: &h.hub,
 		Login:              func(from netip.Addr) sasl.Authenticator { return login{h.dir, from} },
 		AllowPlainLoopback: true, ChannelBinding: true, MaxMessage: 1 << 20, Now: h.now,
 		Log: slog.New(slog.NewTextHandler(&lockedLog{b: h.log}, nil)),
@@ -151,7 +155,7 @@ func (h *house) openStore() {
 	h.store, err = store.Open(h.ctx, store.Options{DB: h.db, Blobs: blobs, Now: h.now, Publish: h.hub.Publish,
 		Quotas: quotas{h}})
 	h.must(err)
-	h.fail = &faults{Store: h.store}
+	h.fail = &faults{Store: h.store, door: intake.New(intake.Options{Store: h.store})}
 	h.dir, err = directory.Open(h.ctx, directory.Options{
 		DB: h.db, Accounts: h.store, NoRateLimit: true, ScramIterations: 4096,
 		Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1},
@@ -244,10 +248,10 @@ func (h *house) deliver(mailbox mail.MailboxName, octets string, flags mail.Flag
 	defer in.Close()
 	_, err = in.Write([]byte(strings.ReplaceAll(octets, "\n", "\r\n")))
 	h.must(err)
-	filed, err := h.store.Deliver(h.ctx, in, []store.Filing{{
+	filed, err := h.store.Deliver(h.ctx, store.Delivery{Message: in, Filings: []store.Filing{{
 		Account: h.alice, Mailbox: box.ID, Flags: flags,
 		Received: time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", 3600)),
-	}})
+	}}})
 	h.must(err)
 	return filed[0].UID
 }

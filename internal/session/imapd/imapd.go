@@ -55,6 +55,7 @@ import (
 	"sync"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/store"
 	"yubin/internal/engine/turns"
@@ -108,10 +109,10 @@ type Messages interface {
 	TakeRecent(ctx context.Context, id mail.MailboxID) (first mail.UID, err error)
 }
 
-// Appender takes new messages.
-type Appender interface {
-	NewIncoming() *store.Incoming
-	Deliver(ctx context.Context, in *store.Incoming, to []store.Filing) ([]store.Filed, error)
+// Intake takes new messages: *intake.Intake.
+type Intake interface {
+	Begin(taps ...intake.Tap) *intake.Message
+	File(ctx context.Context, m *intake.Message, to ...store.Filing) ([]store.Filed, error)
 	Room(ctx context.Context, a mail.AccountID, octets int64) error
 }
 
@@ -126,7 +127,7 @@ type Config struct {
 	Version   string // for ID; "" tells none
 	Mailboxes Mailboxes
 	Messages  Messages
-	Appender  Appender
+	Intake    Intake
 	Notifier  Notifier
 	// Login returns who checks the passwords of a client at from.
 	Login func(from netip.Addr) sasl.Authenticator

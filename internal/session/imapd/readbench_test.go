@@ -26,7 +26,7 @@ func (h *house) fillBench(n int) {
 			h.must(err)
 			list = append(list, store.Imported{Incoming: in, Received: h.now()})
 		}
-		_, err := h.store.Import(h.ctx, box.ID, list, nil)
+		_, err := h.store.DeliverNumbered(h.ctx, box.ID, list, nil)
 		h.must(err)
 		for _, m := range list {
 			m.Incoming.Close()

@@ -2,14 +2,12 @@ package smtpd
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strconv"
 	"time"
 
-	"yubin/internal/engine/queue"
-	"yubin/internal/engine/route"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/spool"
-	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
 	"yubin/internal/world/netx"
@@ -21,7 +19,6 @@ import (
 // while the message comes sends nothing any more, not even what came to its end.
 func (s *session) endMessage(ctx context.Context) []smtp.Reply {
 	s.finish(ctx)
-	s.findLoops()
 	verdict, cause := s.tx.content.fault, s.tx.content.cause
 	switch why := netx.ShownOut(ctx); {
 	case why != nil:
@@ -29,7 +26,7 @@ func (s *session) endMessage(ctx context.Context) []smtp.Reply {
 	case verdict.Code == 0:
 		verdict, cause = s.accept(ctx)
 	}
-	if !verdict.Positive() {
+	if !verdict.Positive() && (s.client.Profile != LMTP || !s.tx.someRefused()) {
 		s.reject(verdict, s.tx.addresses(), cause)
 	}
 	s.answerAll(verdict)
@@ -37,38 +34,7 @@ func (s *session) endMessage(ctx context.Context) []smtp.Reply {
 	return s.replies
 }
 
-// addresses are the recipients.
-func (tx *transaction) addresses() (list []mail.Address) {
-	for _, r := range tx.recipients {
-		list = append(list, r.address)
-	}
-	return list
-}
-
-func looped() smtp.Reply {
-	return status(554, 5, 4, 6, "the message was delivered to this recipient before: a loop")
-}
-
-// findLoops refuses the recipients of ours that a Delivered-To field names.
-func (s *session) findLoops() {
-	m := s.tx.content
-	before := make(map[mail.Address]bool, len(m.header.DeliveredTo))
-	for _, value := range m.header.DeliveredTo {
-		if a, err := mail.ParseAddress(value); err == nil {
-			before[a.Key()] = true
-		}
-	}
-	if len(before) == 0 {
-		return
-	}
-	for i := range s.tx.recipients {
-		if r := &s.tx.recipients[i]; len(r.accounts) > 0 && before[r.address.Key()] {
-			r.refused = looped()
-		}
-	}
-}
-
-// answerAll makes the replies of verdict.
+// answerAll makes the replies of verdict; who was refused alone has one of its own.
 func (s *session) answerAll(verdict smtp.Reply) {
 	s.replies = s.replies[:0]
 	if s.client.Profile != LMTP {
@@ -76,159 +42,119 @@ func (s *session) answerAll(verdict smtp.Reply) {
 		return
 	}
 	for _, r := range s.tx.recipients {
-		if r.refused.Code == 0 || !verdict.Positive() {
+		if r.refused == nil {
 			s.replies = append(s.replies, verdict)
 			continue
 		}
-		s.replies = append(s.replies, r.refused)
-		s.reject(r.refused, []mail.Address{r.address}, r.cause)
+		own := replyTo(r.refused)
+		s.replies = append(s.replies, own)
+		s.reject(own, []mail.Address{r.Address}, r.refused)
 	}
 }
 
-// maxRefusals is how often accounts may turn out to be gone or full while one
-// message is accepted, each time others.
-const maxRefusals = 4
+// addresses are the recipients.
+func (tx *transaction) addresses() (list []mail.Address) {
+	for _, r := range tx.recipients {
+		list = append(list, r.Address)
+	}
+	return list
+}
 
-// accept gives the message to the Acceptor. A shutdown does not stop it: the
-// client would not know who has the message. What all routes throw away is
-// accepted and kept nowhere. A recipient who turns out not to be able to have the
-// message is no reason to refuse it for the others.
+func (tx *transaction) someRefused() bool {
+	return slices.ContainsFunc(tx.recipients, func(r recipient) bool { return r.refused != nil })
+}
+
+// accept brings the message to the Intake: what becomes of it is planned there, and
+// committed. A shutdown does not stop it: the client would not know who has the
+// message. What all routes throw away is accepted and kept nowhere.
 func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 	ctx = context.WithoutCancel(ctx)
-	m, now := s.tx.content, s.srv.cfg.Now()
-	received := appendReceived(make([]byte, 0, traceRoom), s.stamp(now))
-	for tries := 1; ; tries++ {
-		if r := s.tx.allRefused(); r != nil {
-			return r.refused, r.cause
-		}
-		if s.client.Profile != LMTP {
-			s.tx.refusedGoOn()
-		}
-		a := acceptance{size: m.in.Size(), spooled: s.onward(), filings: s.filings(now, received)}
-		if len(a.filings)+len(a.spooled) > 0 {
-			var err error
-			a.filed, a.item, err = s.srv.cfg.Acceptor.Accept(ctx, m.in, a.filings, s.item(ctx, a.spooled, received, now), a.spooled)
-			var refused *store.Refused
-			if errors.As(err, &refused) && tries <= maxRefusals {
-				s.tx.refuse(refused)
-				continue
-			}
-			if err != nil {
-				return replyTo(err), err
-			}
-		}
-		s.accepted++
-		s.errors, s.refusals, s.idle, s.small = 0, 0, 0, 0
-		r := a.reply(s.tx.id)
-		s.recordAccepted(a, r)
-		return r, nil
+	m := s.tx.content
+	to := make([]intake.Recipient, len(s.tx.recipients))
+	for i, r := range s.tx.recipients {
+		to[i] = r.Recipient
 	}
+	plan, err := s.srv.cfg.Intake.Plan(ctx, m.in, s.envelope(ctx, s.srv.cfg.Now()), to)
+	if err != nil {
+		return replyTo(err), err
+	}
+	a := acceptance{size: m.in.Size()}
+	a.Receipt, err = s.srv.cfg.Intake.Commit(ctx, plan)
+	for i := range s.tx.recipients {
+		s.tx.recipients[i].refused = a.Refusal(i)
+	}
+	if err != nil {
+		return replyTo(err), err
+	}
+	s.accepted++
+	s.errors, s.refusals, s.idle, s.small = 0, 0, 0, 0
+	r := a.reply(s.tx.id)
+	s.recordAccepted(a, r)
+	return r, nil
 }
 
-// allRefused returns the first recipient if none can have the message.
-func (tx *transaction) allRefused() *recipient {
-	for _, r := range tx.recipients {
-		if r.refused.Code == 0 {
-			return nil
+// envelope is what came with the message. Its Received field goes before every copy
+// of it.
+func (s *session) envelope(ctx context.Context, now time.Time) intake.Envelope {
+	m := s.tx.mail
+	e := intake.Envelope{
+		Front: appendReceived(make([]byte, 0, receivedRoom), s.stamp(now)),
+		Each:  s.client.Profile == LMTP,
+		Item: spool.Item{
+			Outgoing: mail.Outgoing{
+				ReversePath: m.ReversePath, Body: s.body(), UTF8: m.UTF8, RequireTLS: m.RequireTLS,
+				Ret: m.Ret, EnvID: m.EnvID, Priority: s.tx.priority, DeliverBy: s.tx.deliverBy,
+			},
+			Arrived:     now,
+			HoldUntil:   s.tx.holdUntil,
+			Transaction: s.tx.id,
+			MessageID:   s.messageID(),
+		},
+	}
+	if s.client.Authenticated {
+		e.Account = s.client.Principal.Account
+		if s.srv.cfg.Language != nil && s.tx.spooled > 0 {
+			e.Language = s.srv.cfg.Language(ctx, s.client.Principal)
 		}
 	}
-	return &tx.recipients[0]
+	return e
 }
 
-// refuse takes the accounts that cannot have the message from the recipients.
-// Who has no other is refused; else the queue has the account, which tries again
-// or tells the sender.
-func (tx *transaction) refuse(refused *store.Refused) {
-	for i := range tx.recipients {
-		r := &tx.recipients[i]
-		var accounts []mail.AccountID
-		var names []mail.Address
-		var lost []route.Onward
-		var why error
-		for j, id := range r.accounts {
-			name := r.address
-			if j < len(r.names) {
-				name = r.names[j]
-			}
-			if err := refused.Accounts[id]; err != nil {
-				lost, why = append(lost, queuedHere(name)), err
-			} else {
-				accounts, names = append(accounts, id), append(names, name)
-			}
-		}
-		switch {
-		case why == nil:
-		case len(accounts)+len(r.onward) == 0:
-			r.refused, r.cause = replyTo(why), why
-		default:
-			r.accounts, r.names, r.onward = accounts, names, append(r.onward, lost...)
-			tx.spooled += len(lost)
-		}
+// body is what a next hop must take. Quirk: some clients send 8-bit text without
+// a word; it is not to get lost at a host that takes 7 bits. Whether this one did
+// is not known if it was not to go on when it came.
+func (s *session) body() mail.Body {
+	if s.tx.mail.Body == mail.Body7Bit && (s.tx.content.high || !s.tx.content.onward) {
+		return mail.Body8BitMIME
 	}
-}
-
-// refusedGoOn has the queue have the recipients that are refused. SMTP has one
-// reply for all: the others get the message, and the sender is told of these by
-// a report.
-func (tx *transaction) refusedGoOn() {
-	for i := range tx.recipients {
-		if r := &tx.recipients[i]; r.refused.Code != 0 {
-			r.accounts, r.names, r.onward = nil, nil, []route.Onward{queuedHere(r.address)}
-			r.refused, r.cause = smtp.Reply{}, nil
-			tx.spooled++
-		}
-	}
+	return s.tx.mail.Body
 }
 
 // acceptance is what became of a message that was accepted.
 type acceptance struct {
-	size    int64
-	filings []store.Filing
-	filed   []store.Filed
-	spooled []queue.Recipient
-	item    spool.ItemID
+	intake.Receipt
+	size int64
+}
+
+// item is what the queue has of the message; zero if it has none.
+func (a acceptance) item() spool.ItemID {
+	if len(a.Items) == 0 {
+		return 0
+	}
+	return a.Items[0]
 }
 
 // reply tells the client the names under which the message can be traced.
 func (a acceptance) reply(id string) smtp.Reply {
 	text := "accepted as " + id
-	if a.item != 0 {
-		text += ", queued as " + strconv.FormatInt(int64(a.item), 10)
+	if item := a.item(); item != 0 {
+		text += ", queued as " + strconv.FormatInt(int64(item), 10)
 	}
 	return status(250, 2, 0, 0, text)
 }
 
-// traceRoom is how long trace fields get in most cases, but for the Received.
-const traceRoom = 256
-
-// filings are one for each account, however many recipients led there; the
-// first of them is named in Delivered-To.
-func (s *session) filings(now time.Time, received []byte) []store.Filing {
-	filings := make([]store.Filing, 0, s.tx.copies)
-	var seen map[mail.AccountID]bool
-	if s.tx.copies > 1 {
-		seen = make(map[mail.AccountID]bool, s.tx.copies)
-	}
-	for _, r := range s.tx.recipients {
-		if r.refused.Code != 0 {
-			continue
-		}
-		var trace []byte
-		for _, id := range r.accounts {
-			if seen[id] {
-				continue
-			}
-			if trace == nil {
-				trace = appendTrace(make([]byte, 0, len(received)+traceRoom), s.client.ReversePath, r.address, received)
-			}
-			if seen != nil {
-				seen[id] = true
-			}
-			filings = append(filings, store.Filing{Account: id, Role: mail.RoleInbox, Trace: trace, Received: now})
-		}
-	}
-	return filings
-}
+// receivedRoom is how long a Received field gets in most cases.
+const receivedRoom = 320
 
 func (s *session) stamp(now time.Time) stamp {
 	st := stamp{
@@ -244,7 +170,7 @@ func (s *session) stamp(now time.Time) stamp {
 		st.priority = strconv.Itoa(int(s.tx.priority))
 	}
 	if len(s.tx.recipients) == 1 {
-		st.to = s.tx.recipients[0].address
+		st.to = s.tx.recipients[0].Address
 	}
 	return st
 }

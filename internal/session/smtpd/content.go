@@ -3,8 +3,10 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/mail"
 	"yubin/internal/message"
 	"yubin/internal/proto/smtp"
@@ -14,7 +16,7 @@ import (
 // content is the message of a transaction on its way in. Once it has a fault
 // nothing of it is kept, and the octets that still come are dropped.
 type content struct {
-	in      Incoming
+	in      *intake.Message
 	started time.Time
 	size    int64           // octets that came
 	head    *message.Parser // submission: reads the header
@@ -28,7 +30,7 @@ type content struct {
 	givenID string     // the Message-ID that a message without one got from us
 	paths   returnPaths
 	onward  bool // it goes to others
-	high    bool // it does, and has octets beyond ASCII
+	high    bool // it does, and has octets beyond ASCII: a tap tells
 }
 
 func (m *content) close() {
@@ -51,20 +53,15 @@ func (m *content) write(p []byte) {
 	if m.fault.Code != 0 || len(p) == 0 {
 		return
 	}
-	m.high = m.high || m.onward && hasHigh(p)
 	if _, err := m.in.Write(p); err != nil {
 		m.refuse(replyTo(err), err)
 	}
 }
 
-// hasHigh reports whether p has octets beyond ASCII.
-func hasHigh(p []byte) bool {
-	for _, c := range p {
-		if c >= 0x80 {
-			return true
-		}
-	}
-	return false
+// Tap looks for octets beyond ASCII.
+func (m *content) Tap(p []byte) error {
+	m.high = m.high || slices.ContainsFunc(p, func(c byte) bool { return c >= 0x80 })
+	return nil
 }
 
 // data is DATA (RFC 5321 §4.1.1.4).
@@ -80,11 +77,17 @@ func (s *session) data(context.Context, smtp.Command) smtp.Reply {
 // begin starts to receive the message.
 func (s *session) begin() {
 	s.tx.id = s.srv.cfg.NewID()
-	s.tx.content = &content{in: s.srv.cfg.Acceptor.NewIncoming(), started: s.srv.cfg.Now(), onward: s.tx.spooled > 0}
-	s.tx.content.in.CountFor(s.share)
-	s.tx.content.held.Of(s.share)
+	m := &content{started: s.srv.cfg.Now(), onward: s.tx.spooled > 0}
+	if m.onward {
+		m.in = s.srv.cfg.Intake.Begin(m)
+	} else {
+		m.in = s.srv.cfg.Intake.Begin()
+	}
+	s.tx.content = m
+	m.in.CountFor(s.share)
+	m.held.Of(s.share)
 	if s.client.Profile == Submission {
-		s.tx.content.head = message.NewParser()
+		m.head = message.NewParser()
 	}
 }
 

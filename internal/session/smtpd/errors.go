@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -47,6 +48,9 @@ func replyTo(err error) smtp.Reply {
 	}
 	if errors.Is(err, store.ErrLongFull) {
 		r.code, r.enhanced = 552, mail.Enhanced{Class: 5, Subject: 2, Detail: 2}
+	}
+	if errors.Is(err, intake.ErrLoop) {
+		r.code, r.enhanced = 554, mail.Enhanced{Class: 5, Subject: 4, Detail: 6}
 	}
 	if own, ok := ruled(err); ok {
 		r.enhanced, r.code = own, int(own.Class)*100+50

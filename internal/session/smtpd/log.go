@@ -47,10 +47,10 @@ func (s *session) logAccepted(a acceptance, took time.Duration) {
 		slog.String(obs.KeyFrom, s.client.ReversePath.String()),
 		slog.Int64(obs.KeySize, a.size),
 		slog.Int(keyRecipients, len(s.tx.recipients)),
-		slog.Int(obs.KeyCount, len(a.filings)),
+		slog.Int(obs.KeyCount, len(a.Filed)),
 	}
-	if a.item != 0 {
-		attrs = append(attrs, slog.Int64(obs.KeyItem, int64(a.item)))
+	if item := a.item(); item != 0 {
+		attrs = append(attrs, slog.Int64(obs.KeyItem, int64(item)))
 	}
 	if s.tx.mail.Given&smtp.ParamPriority != 0 { // RFC 6710 §4.1
 		attrs = append(attrs, slog.Int(keyPriority, int(s.tx.mail.Priority)))

@@ -37,7 +37,7 @@ func TestMemoryRunsOut(t *testing.T) {
 			shelf := newShelf(t, new(cupboard))
 			var count counted
 			cfg := benchServer(&count).cfg
-			cfg.Acceptor = Into(shelf.create, shelf.accept)
+			cfg.Intake = shelf
 			ln := memnet.Listen(netip.AddrPort{})
 			server := netx.NewServer(netx.Listener{Name: "test", Budget: budget}, New(cfg).Serve, slog.New(slog.DiscardHandler))
 			server.Use(ln)

@@ -76,17 +76,3 @@ func TestWideAliases(t *testing.T) {
 		t.Errorf("%d lines, the last is %q", len(p.queued), p.queued[len(p.queued)-1])
 	}
 }
-
-// An original recipient that the queue would refuse is left out.
-func TestOriginalRecipient(t *testing.T) {
-	for _, test := range []struct{ local, want string }{
-		{"a", "rfc822;a@b.example"},
-		{"a b", `rfc822;"a b"@b.example`},
-		{"ä", "utf-8;ä@b.example"},
-		{strings.Repeat("ä", queue.MaxORCPT/2), ""},
-	} {
-		if got := originalRecipient(mail.Address{Local: test.local, Domain: "b.example"}); got != test.want {
-			t.Errorf("%q gives %q", test.local, got)
-		}
-	}
-}

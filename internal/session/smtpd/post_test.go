@@ -20,16 +20,14 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
-	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/testkit/transcript"
-	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 )
 
@@ -117,7 +115,7 @@ func principal(local string, id mail.AccountID) mail.Principal {
 	return mail.Principal{Account: id, Address: mail.Address{Local: local, Domain: "example.org"}}
 }
 
-// cupboard is an Acceptor that keeps mail in memory.
+// cupboard is an Intake that keeps mail in memory.
 type cupboard struct {
 	mu      sync.Mutex
 	stored  map[mail.AccountID][]string
@@ -125,9 +123,9 @@ type cupboard struct {
 	trace   string   // of the last item
 	relayed string   // content of the same
 	items   spool.ItemID
-	open    int   // messages begun and not closed
+	begun   []*intake.Message
 	broken  error // of Write
-	refuse  error // of Deliver
+	refuse  error // of Commit
 	rooms   map[mail.AccountID]error
 }
 
@@ -145,78 +143,86 @@ func full(cause error) error {
 	return &mail.Error{Kind: mail.OverQuota, Text: "the mailbox is full", Err: cause}
 }
 
-type parcel struct {
-	bytes.Buffer
-	c      *cupboard
-	head   *message.Parser
-	closed bool
+// Begin begins a message that a test can make fail.
+func (c *cupboard) Begin(taps ...intake.Tap) *intake.Message {
+	return c.begin(intake.NewMessage(new(store.Store).NewIncoming(), append(taps, c)...))
 }
 
-func (p *parcel) Header() (message.Header, bool)    { return p.head.Header() }
-func (p *parcel) HeaderSize() int64                 { return p.head.HeaderSize() }
-func (p *parcel) BetweenFields() bool               { return p.head.BetweenFields() }
-func (p *parcel) Finish() (*message.Message, error) { return p.head.Finish(), nil }
-
-func (p *parcel) Size() int64 { return int64(p.Len()) }
-
-func (p *parcel) CountFor(*heap.Share) {}
-
-func (p *parcel) Write(b []byte) (int, error) {
-	p.c.mu.Lock()
-	defer p.c.mu.Unlock()
-	if p.c.broken != nil {
-		return 0, p.c.broken
-	}
-	_, _ = p.head.Write(b)
-	return p.Buffer.Write(b)
-}
-
-func (p *parcel) Close() {
-	p.c.mu.Lock()
-	defer p.c.mu.Unlock()
-	if !p.closed {
-		p.c.open--
-	}
-	p.closed = true
-}
-
-func (c *cupboard) create() *parcel {
+func (c *cupboard) begin(m *intake.Message) *intake.Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open++
-	return &parcel{c: c, head: message.NewParser()}
+	c.begun = append(c.begun, m)
+	return m
 }
 
-func (c *cupboard) accept(_ context.Context, p *parcel, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
+// open counts the messages that were begun and not closed.
+func (c *cupboard) open() (n int) {
+	for _, m := range c.begun {
+		if _, err := m.Write(nil); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Tap fails if writing is to.
+func (c *cupboard) Tap([]byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
+}
+
+// Plan is the real one.
+func (c *cupboard) Plan(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) (*intake.Plan, error) {
+	return intake.New(intake.Options{}).Plan(ctx, m, e, to)
+}
+
+// Commit keeps what the plan says. The account gone is gone.
+func (c *cupboard) Commit(_ context.Context, p *intake.Plan, _ ...intake.Also) (intake.Receipt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refuse != nil {
-		return nil, 0, c.refuse
+		return intake.Receipt{}, c.refuse
 	}
-	if slices.ContainsFunc(filings, func(f store.Filing) bool { return f.Account == gone }) {
-		err := mail.Errorf(mail.NotFound, "no such account")
-		refused := &store.Refused{Accounts: map[mail.AccountID]error{gone: err}}
-		return nil, 0, &mail.Error{Kind: mail.NotFound, Text: "no such account", Err: refused}
+	if slices.ContainsFunc(p.Filings, func(f intake.Filing) bool { return f.Account == gone }) {
+		p = p.Without(map[mail.AccountID]error{gone: mail.Errorf(mail.NotFound, "no such account")})
 	}
-	filed := make([]store.Filed, len(filings))
-	for i, f := range filings {
+	r := intake.Receipt{Plan: p}
+	if len(p.Filings)+len(p.Items) == 0 && len(p.Refusals) > 0 {
+		return r, p.Refusals[0].Err
+	}
+	octets, err := contentOf(p.Message)
+	if err != nil {
+		return r, err
+	}
+	for _, f := range p.Filings {
 		if f.Role != mail.RoleInbox || f.Received.IsZero() {
-			return nil, 0, errors.New("an incomplete filing")
+			return r, errors.New("an incomplete filing")
 		}
-		c.stored[f.Account] = append(c.stored[f.Account], string(f.Trace)+p.head.Finish().Header.Lead+p.String())
-		filed[i] = store.Filed{Mailbox: mail.MailboxID(f.Account), UID: mail.UID(len(c.stored[f.Account]))}
+		c.stored[f.Account] = append(c.stored[f.Account], string(p.Message.Before(f.Trace))+octets)
+		r.Filed = append(r.Filed, store.Filed{Mailbox: mail.MailboxID(f.Account), UID: mail.UID(len(c.stored[f.Account]))})
 	}
-	if len(to) == 0 {
-		return filed, 0, nil
+	for _, it := range p.Items {
+		c.items++
+		c.queue(c.items, it, octets)
+		r.Items = append(r.Items, c.items)
 	}
-	c.items++
-	c.queue(c.items, it, to)
-	c.relayed = p.String()
-	return filed, c.items, nil
+	return r, nil
+}
+
+func contentOf(m *intake.Message) (string, error) {
+	c, err := m.Content()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	_, err = c.WriteTo(&b)
+	return b.String(), errors.Join(err, c.Close())
 }
 
 // queue writes down what was spooled.
-func (c *cupboard) queue(id spool.ItemID, it spool.Item, to []queue.Recipient) {
+func (c *cupboard) queue(id spool.ItemID, it intake.Item, octets string) {
+	c.relayed, c.trace = octets, string(it.Prefix)
 	words := []string{fmt.Sprintf("item %d from=<%s>", id, it.ReversePath)}
 	add := func(when bool, format string, args ...any) {
 		if when {
@@ -235,7 +241,7 @@ func (c *cupboard) queue(id spool.ItemID, it spool.Item, to []queue.Recipient) {
 	add(it.Language != "", "lang=%s", it.Language)
 	words = append(words, "trans="+it.Transaction, "mid="+it.MessageID)
 	c.queued = append(c.queued, strings.Join(words, " "))
-	for _, r := range to {
+	for _, r := range it.Recipients {
 		words = []string{"to " + r.Address.String()}
 		add(!r.Filed && !r.Expanded, "site=%s", r.Site)
 		add(r.Filed, "filed")
@@ -244,7 +250,6 @@ func (c *cupboard) queue(id spool.ItemID, it spool.Item, to []queue.Recipient) {
 		add(r.ORCPT != "", "orcpt=%s", r.ORCPT)
 		c.queued = append(c.queued, strings.Join(words, " "))
 	}
-	c.trace = string(it.Trace)
 }
 
 // post is a Server with all that it stands on.
@@ -315,7 +320,7 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		Postmaster: mail.Address{Local: "postmaster", Domain: "example.org"},
 		TLS:        certificate,
 		Auth:       func(netip.Addr) sasl.Authenticator { return scramPeople{} },
-		Router:     people{}, Identities: people{}, Acceptor: Into(p.create, p.accept), Room: p.cupboard,
+		Router:     people{}, Identities: people{}, Intake: p.cupboard, Room: p.cupboard,
 		AllowPlainLoopback: true, ChannelBinding: true,
 		Limits:   limitsOf(t, f.Setting("limits", "")),
 		Log:      slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
@@ -334,8 +339,8 @@ func newPost(t testing.TB, f *transcript.File) *post {
 	p.server = New(cfg)
 	t.Cleanup(func() {
 		cancel()
-		if p.open != 0 {
-			t.Errorf("%d messages were begun and never closed", p.open)
+		if n := p.open(); n != 0 {
+			t.Errorf("%d messages were begun and never closed", n)
 		}
 	})
 	return p

@@ -60,14 +60,14 @@ func (s *session) recordAccepted(a acceptance, r smtp.Reply) {
 		return
 	}
 	e := s.entry(journal.Accepted, r)
-	e.Transaction, e.Size, e.Took, e.MessageID, e.Item = s.tx.id, a.size, took, s.messageID(), a.item
+	e.Transaction, e.Size, e.Took, e.MessageID, e.Item = s.tx.id, a.size, took, s.messageID(), a.item()
 	for _, rcpt := range s.tx.recipients {
-		if rcpt.refused.Code == 0 {
-			e.Recipients = append(e.Recipients, rcpt.address)
+		if rcpt.refused == nil {
+			e.Recipients = append(e.Recipients, rcpt.Address)
 		}
 	}
-	for i, f := range a.filed {
-		e.Filed = append(e.Filed, journal.Filed{Account: a.filings[i].Account, Mailbox: f.Mailbox, UID: f.UID})
+	for i, f := range a.Filed {
+		e.Filed = append(e.Filed, journal.Filed{Account: a.Plan.Filings[i].Account, Mailbox: f.Mailbox, UID: f.UID})
 	}
 	s.srv.cfg.Record(e)
 }

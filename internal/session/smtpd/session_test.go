@@ -18,15 +18,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"yubin/internal/engine/queue"
-	"yubin/internal/engine/spool"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
 	"yubin/internal/proto/smtp"
 	"yubin/internal/testkit/memnet"
 	"yubin/internal/testkit/transcript"
-	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 )
 
@@ -192,32 +189,31 @@ func logIn(t *testing.T, c net.Conn, answers *bufio.Reader) {
 }
 
 // An acceptor that only counts.
-type counted struct{ messages, octets int64 }
+// counted is an Intake that counts.
+type counted struct{ messages int64 }
 
-func (c *counted) Write(p []byte) (int, error) { c.octets += int64(len(p)); return len(p), nil }
-func (c *counted) Size() int64                 { return 0 }
-func (c *counted) CountFor(*heap.Share)        {}
-func (c *counted) Close()                      {}
+func (c *counted) Begin(taps ...intake.Tap) *intake.Message {
+	return intake.NewMessage(new(store.Store).NewIncoming(), taps...)
+}
 
-func (c *counted) Header() (message.Header, bool)    { return message.Header{}, true }
-func (c *counted) HeaderSize() int64                 { return 0 }
-func (c *counted) BetweenFields() bool               { return false }
-func (c *counted) Finish() (*message.Message, error) { return nil, nil }
+func (c *counted) Plan(context.Context, *intake.Message, intake.Envelope, []intake.Recipient) (*intake.Plan, error) {
+	return nil, nil
+}
 
-func (c *counted) accept(context.Context, *counted, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
+func (c *counted) Commit(context.Context, *intake.Plan, ...intake.Also) (intake.Receipt, error) {
 	c.messages++
-	return nil, 0, nil
+	return intake.Receipt{}, nil
 }
 
 func benchServer(c *counted) *Server {
 	return New(Config{
 		Hostname: "mx.example.org",
 		Router:   people{}, Identities: people{},
-		Acceptor: Into(func() *counted { return c }, c.accept),
-		Log:      slog.New(slog.DiscardHandler),
-		Now:      time.Now,
-		NewID:    func() string { return "id" },
-		Limits:   Limits{Transactions: 1 << 30},
+		Intake: c,
+		Log:    slog.New(slog.DiscardHandler),
+		Now:    time.Now,
+		NewID:  func() string { return "id" },
+		Limits: Limits{Transactions: 1 << 30},
 	})
 }
 

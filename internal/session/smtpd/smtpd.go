@@ -9,7 +9,7 @@
 //
 // What it keeps true:
 //
-//   - A message is acknowledged after Acceptor.Accept returned, never before;
+//   - A message is acknowledged after Intake.Commit returned, never before;
 //     what was refused is kept nowhere.
 //   - A recipient who cannot have the message after all, because the account was
 //     removed or filled up while it came, or because it is a loop, is refused
@@ -39,21 +39,16 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"log/slog"
 	"net/netip"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
-	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
-	"yubin/internal/engine/spool"
-	"yubin/internal/engine/store"
 	"yubin/internal/mail"
-	"yubin/internal/message"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/proto/smtp"
-	"yubin/internal/world/heap"
 )
 
 // Profile is the role in which a Server listens.
@@ -89,7 +84,7 @@ type Router interface {
 }
 
 // Room knows whether an account has room for a message of so many octets, 0 if
-// that is not known. It must be quick; Accept decides. Errors: OverQuota, with
+// that is not known. It must be quick; the commit decides. Errors: OverQuota, with
 // the cause store.ErrLongFull where trying again is of no use; NotFound.
 type Room interface {
 	Room(ctx context.Context, account mail.AccountID, octets int64) error
@@ -100,47 +95,13 @@ type Identities interface {
 	MayUse(ctx context.Context, p mail.Principal, a mail.Address) (bool, error)
 }
 
-// Incoming is a message on its way in. Close is always called, and after
-// Accept took the message it does no harm.
-type Incoming interface {
-	io.Writer
-	CountFor(*heap.Share) // whose memory it takes
-	headerReader
-	Size() int64
-	Finish() (*message.Message, error) // no octets follow
-	Close()
-}
-
-// Acceptor takes custody of messages. Accept is one commit: after it returned
-// without an error the message is durable in every Filing and, if there are
-// recipients, in the spool as that item; after an error it is nowhere, and with
-// the cause *store.Refused it may be called again without some accounts. It is
-// given what NewIncoming returned.
-type Acceptor interface {
-	NewIncoming() Incoming
-	Accept(ctx context.Context, in Incoming, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error)
-}
-
-// Into makes an Acceptor of two functions: store.Store.NewIncoming and
-// queue.Queue.Accept.
-func Into[I Incoming](create func() I,
-	accept func(context.Context, I, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error)) Acceptor {
-	return into[I]{create, accept}
-}
-
-type into[I Incoming] struct {
-	create func() I
-	accept func(context.Context, I, []store.Filing, spool.Item, []queue.Recipient) ([]store.Filed, spool.ItemID, error)
-}
-
-func (a into[I]) NewIncoming() Incoming { return a.create() }
-
-func (a into[I]) Accept(ctx context.Context, in Incoming, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
-	own, ok := in.(I)
-	if !ok {
-		return nil, 0, mail.Errorf(mail.Internal, "smtpd: the message is of another acceptor")
-	}
-	return a.accept(ctx, own, filings, it, to)
+// Intake takes custody of messages: *intake.Intake. What Plan says becomes true in
+// one commit: after Commit returned without an error the message is durable for
+// everybody but those whom the receipt refuses; after an error it is nowhere.
+type Intake interface {
+	Begin(taps ...intake.Tap) *intake.Message
+	Plan(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) (*intake.Plan, error)
+	Commit(ctx context.Context, p *intake.Plan, also ...intake.Also) (intake.Receipt, error)
 }
 
 // Config is what a Server is made of. All fields are needed unless they say
@@ -164,7 +125,7 @@ type Config struct {
 	Router     Router
 	Room       Room       // nil: there always is
 	Identities Identities // Submission only
-	Acceptor   Acceptor
+	Intake     Intake
 	// Reports says whether a client at an address, on MX, may ask for reports: DSN
 	// and DELIVERBY. nil is nobody.
 	Reports func(from netip.Addr) bool

@@ -3,12 +3,12 @@ package smtpd
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
@@ -21,46 +21,33 @@ import (
 // shelf is the store behind the faults of a cupboard.
 type shelf struct {
 	*store.Store
-	queue  *queue.Queue
+	door   *intake.Intake
 	faults *cupboard
 }
 
-// letter is a message of the store that a test can make fail.
-type letter struct {
-	*store.Incoming
-	faults *cupboard
+func (s shelf) Begin(taps ...intake.Tap) *intake.Message {
+	return s.faults.begin(s.door.Begin(append(taps, s.faults)...))
 }
 
-func (l letter) Write(p []byte) (int, error) {
-	l.faults.mu.Lock()
-	defer l.faults.mu.Unlock()
-	if l.faults.broken != nil {
-		return 0, l.faults.broken
-	}
-	return l.Incoming.Write(p)
+func (s shelf) Plan(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) (*intake.Plan, error) {
+	return s.door.Plan(ctx, m, e, to)
 }
 
-func (s shelf) create() letter { return letter{s.NewIncoming(), s.faults} }
-
-func (s shelf) accept(ctx context.Context, l letter, filings []store.Filing, it spool.Item, to []queue.Recipient) ([]store.Filed, spool.ItemID, error) {
+func (s shelf) Commit(ctx context.Context, p *intake.Plan, also ...intake.Also) (intake.Receipt, error) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	if s.faults.refuse != nil {
-		return nil, 0, s.faults.refuse
+		return intake.Receipt{}, s.faults.refuse
 	}
-	filed, id, err := s.queue.Accept(ctx, l.Incoming, filings, it, to)
-	if err != nil || id == 0 {
-		return filed, id, err
+	r, err := s.door.Commit(ctx, p, also...)
+	for i, id := range r.Items {
+		octets, err := contentOf(p.Message)
+		if err != nil {
+			return r, err
+		}
+		s.faults.queue(id, r.Plan.Items[i], octets)
 	}
-	s.faults.queue(id, it, to)
-	c, err := l.Content()
-	if err != nil {
-		return nil, 0, err
-	}
-	var octets strings.Builder
-	_, err = c.WriteTo(&octets)
-	s.faults.relayed = octets.String()
-	return filed, id, errors.Join(err, c.Close())
+	return r, err
 }
 
 // newShelf opens a store with the accounts of alice and bob. It must check
@@ -94,7 +81,7 @@ func newShelf(t *testing.T, faults *cupboard) shelf {
 		}
 		must(db.Close())
 	})
-	return shelf{s, q, faults}
+	return shelf{s, intake.New(intake.Options{Store: s, Queue: q}), faults}
 }
 
 // stored returns the octets of all that an account has in its inbox.
@@ -136,7 +123,7 @@ func TestTranscriptsWithStore(t *testing.T) {
 			return transcript.Server{Serve: p.serve, Do: p.do}
 		}
 		s := newShelf(t, p.cupboard)
-		p.server.cfg.Acceptor = Into(s.create, s.accept)
+		p.server.cfg.Intake = s
 		p.look = s.stored
 		return transcript.Server{Serve: p.serve, Do: p.do}
 	})

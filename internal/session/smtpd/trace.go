@@ -52,14 +52,6 @@ func with(profile Profile, esmtp, utf8, tls, auth bool) string {
 	return name
 }
 
-// appendTrace appends the fields that go before a message as one recipient
-// gets it: Return-Path, Delivered-To, then received.
-func appendTrace(dst []byte, from mail.ReversePath, to mail.Address, received []byte) []byte {
-	dst = append(append(append(dst, "Return-Path: <"...), from.String()...), ">\r\n"...)
-	dst = append(append(append(dst, "Delivered-To: "...), to.String()...), "\r\n"...)
-	return append(dst, received...)
-}
-
 // appendReceived appends a Received field. TLS is told twice: the version as a
 // comment, the cipher suite in the clause of RFC 8314 §4.3.
 func appendReceived(dst []byte, s stamp) []byte {

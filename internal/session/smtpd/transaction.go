@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/mail"
@@ -31,14 +32,8 @@ type transaction struct {
 
 // recipient is one RCPT that was accepted.
 type recipient struct {
-	address  mail.Address
-	notify   mail.Notify
-	orcpt    string
-	accounts []mail.AccountID
-	names    []mail.Address // of accounts
-	onward   []route.Onward
-	refused  smtp.Reply // why it cannot have the message after all; zero if it can
-	cause    error      // of refused, or nil
+	intake.Recipient
+	refused error // why it cannot have the message after all; nil if it can
 }
 
 // What a recipient, and each account or address it leads to, take of memory in
@@ -157,8 +152,8 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 	if err != nil {
 		return replyTo(err), err
 	}
-	if len(routed.Accounts) > 0 && !s.tx.holdUntil.IsZero() {
-		routed, copies = heldHere(to), 1
+	if len(routed.Accounts) > 0 && !s.tx.holdUntil.IsZero() { // The queue has it until then (RFC 4865).
+		routed, copies = route.Routed{Onward: []route.Onward{intake.QueuedHere(to)}}, 1
 	}
 	if err := s.room(ctx, routed); err != nil {
 		return replyTo(err), err
@@ -177,9 +172,7 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 	}
 	s.tx.copies += copies
 	s.tx.spooled += spooled
-	s.tx.recipients = append(s.tx.recipients, recipient{
-		address: to, notify: c.Notify, orcpt: c.ORCPT, accounts: routed.Accounts, names: routed.Names, onward: routed.Onward,
-	})
+	s.tx.recipients = append(s.tx.recipients, recipient{Recipient: intake.Recipient{Address: to, Route: routed, Notify: c.Notify, ORCPT: c.ORCPT}})
 	s.state = rcpted
 	return status(250, 2, 1, 5, "ok"), nil
 }

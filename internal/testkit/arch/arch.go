@@ -1,6 +1,7 @@
 // Package arch checks which package of yubin imports which: the folders are
-// the architecture, and this is the rule that keeps them so. It reads import
-// declarations only; test files are free to import what they need.
+// the architecture, and this is the rule that keeps them so. It also knows methods
+// that only one package may call, by their names. Test files are free to import and
+// call what they need.
 //
 // The tiers, each importing only what its row in the table names:
 //
@@ -14,6 +15,7 @@ package arch
 
 import (
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -25,16 +27,16 @@ import (
 
 const module = "yubin/"
 
-// Violation is one import that the table does not allow.
+// Violation is one import or call that the tables do not allow.
 type Violation struct {
-	File   string // slash-separated, from the root of the tree
-	Line   int
-	Import string
-	Why    string
+	File string // slash-separated, from the root of the tree
+	Line int
+	What string // "imports yubin/internal/mail", "calls Deliver"
+	Why  string
 }
 
 func (v Violation) String() string {
-	return fmt.Sprintf("%s:%d: imports %s: %s", v.File, v.Line, v.Import, v.Why)
+	return fmt.Sprintf("%s:%d: %s: %s", v.File, v.Line, v.What, v.Why)
 }
 
 // Check reads every Go file below internal/ and cmd/ of tree, save tests and
@@ -70,7 +72,7 @@ func checkFile(tree fs.FS, name string) ([]Violation, error) {
 		return nil, err
 	}
 	files := token.NewFileSet()
-	f, err := parser.ParseFile(files, name, src, parser.ImportsOnly)
+	f, err := parser.ParseFile(files, name, src, parser.SkipObjectResolution)
 	if err != nil {
 		return nil, err
 	}
@@ -81,9 +83,17 @@ func checkFile(tree fs.FS, name string) ([]Violation, error) {
 			return nil, err
 		}
 		if why := refusal(path.Dir(name), imported); why != "" {
-			found = append(found, Violation{name, files.Position(spec.Pos()).Line, imported, why})
+			found = append(found, Violation{name, files.Position(spec.Pos()).Line, "imports " + imported, why})
 		}
 	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if owner := callers[sel.Sel.Name]; owner != "" && owner != path.Dir(name) && within(name, "internal") {
+				found = append(found, Violation{name, files.Position(sel.Sel.Pos()).Line, "calls " + sel.Sel.Name, "only " + owner + " may"})
+			}
+		}
+		return true
+	})
 	return found, nil
 }
 

@@ -74,6 +74,19 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestCallers: only its owner calls a method of that table, or takes it as a value.
+func TestCallers(t *testing.T) {
+	src := []byte("package p\n\nfunc f(s interface{ Deliver() }) {\n\ts.Deliver()\n\t_ = s.Deliver\n}\n")
+	found, err := Check(fstest.MapFS{"internal/engine/queue/a.go": {Data: src}, "internal/engine/intake/a.go": {Data: src}, "internal/engine/queue/a_test.go": {Data: src}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = "calls Deliver: only internal/engine/intake may\n"
+	if got, want := describe(found), "internal/engine/queue/a.go:4: "+why+"internal/engine/queue/a.go:5: "+why; got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestUnreadable: a file that is not Go is an error, not a file without imports.
 func TestUnreadable(t *testing.T) {
 	if _, err := Check(fstest.MapFS{"internal/mail/a.go": {Data: []byte("import nothing")}}); err == nil {

@@ -18,6 +18,14 @@ var (
 	pure    = append([]string{"os", "io/ioutil", "log", "log/slog", "database/sql", "math/rand", "math/rand/v2", "crypto/rand"}, network...)
 )
 
+// callers are methods that only one package below internal may call: their names
+// are given to nothing else there.
+var callers = map[string]string{
+	// Mail comes in by one door.
+	"Deliver":         "internal/engine/intake",
+	"DeliverNumbered": "internal/engine/intake",
+}
+
 // tiers is the table of style.md. Exceptions stand beside their rule.
 var tiers = []tier{
 	{

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/spool"
@@ -38,6 +39,7 @@ import (
 type Office struct {
 	Journal   *journal.Journal
 	Queue     *queue.Queue
+	Intake    *intake.Intake
 	Store     *store.Store
 	Directory *directory.Directory
 	Now       func() time.Time
@@ -77,6 +79,7 @@ func Open(folder string, now func() time.Time, fatal func(...any)) *Office {
 		Now: now, Rand: func() float64 { return 0.5 }, Observe: o.observe, Name: "office", Alone: true,
 		Schedule: queue.Schedule{Gather: time.Millisecond}})
 	o.must(err)
+	o.Intake = intake.New(intake.Options{Store: o.Store, Queue: o.Queue})
 	o.Journal, err = journal.Open(filepath.Join(folder, "journal"), journal.Options{Now: now})
 	o.must(err)
 	o.populate(ctx)
@@ -135,43 +138,44 @@ func (o *Office) Accept(sender string, recipients ...string) spool.ItemID {
 	e := journal.Entry{At: o.Now(), Kind: journal.Accepted, Service: "mx", Session: fmt.Sprint("SESSION", n), Transaction: fmt.Sprint("TX", n),
 		Remote: netip.MustParseAddrPort("192.0.2.1:4711"), Hello: "client.test", TLS: "TLS1.3", ReversePath: mail.ReversePath(Address(sender)),
 		MessageID: cmp.Or(o.MessageID, fmt.Sprintf("<m%d@client.test>", n)), Took: 12 * time.Millisecond, Code: 250, Enhanced: "2.0.0", Text: fmt.Sprint("accepted as TX", n)}
-	var to []queue.Recipient
-	var filings []store.Filing
+	m := o.Intake.Begin()
+	defer m.Close()
+	text := "Message-ID: " + e.MessageID + "\r\nSubject: hello\r\n\r\nbody\r\n"
+	_, err := m.Write([]byte(text))
+	o.must(err)
+	e.Size = int64(len(text))
+	p := &intake.Plan{Message: m}
+	var it intake.Item
+	it.ReversePath, it.Transaction, it.MessageID, it.Arrived = e.ReversePath, e.Transaction, e.MessageID, e.At
 	for _, r := range recipients {
 		a := Address(r)
 		e.Recipients = append(e.Recipients, a)
 		if a.Domain != "here.test" {
-			to = append(to, queue.Recipient{OutgoingRecipient: mail.OutgoingRecipient{Address: a}})
+			it.Recipients = append(it.Recipients, queue.Recipient{OutgoingRecipient: mail.OutgoingRecipient{Address: a}})
 			continue
 		}
-		bob, err := o.Directory.Account(context.Background(), a)
-		o.must(err)
-		filings = append(filings, store.Filing{Account: bob.ID, Role: mail.RoleInbox, Received: o.Now()})
+		p.Filings = append(p.Filings, o.forBob())
 	}
-	o.accept(&e, filings, to)
+	if len(it.Recipients) > 0 {
+		p.Items = []intake.Item{it}
+	}
+	r, err := o.Intake.Commit(context.Background(), p)
+	o.must(err)
+	if len(r.Items) > 0 {
+		e.Item = r.Items[0]
+	}
+	for i, f := range r.Filed {
+		e.Filed = append(e.Filed, journal.Filed{Account: p.Filings[i].Account, Mailbox: f.Mailbox, UID: f.UID})
+	}
 	o.Journal.Add(e)
 	return e.Item
 }
 
-func (o *Office) accept(e *journal.Entry, filings []store.Filing, to []queue.Recipient) {
-	in := o.Store.NewIncoming()
-	defer in.Close()
-	text := "Message-ID: " + e.MessageID + "\r\nSubject: hello\r\n\r\nbody\r\n"
-	_, err := in.Write([]byte(text))
+// forBob is a copy for bob.
+func (o *Office) forBob() intake.Filing {
+	bob, err := o.Directory.Account(context.Background(), Address("bob@here.test"))
 	o.must(err)
-	e.Size = int64(len(text))
-	var it spool.Item
-	it.ReversePath, it.Transaction, it.MessageID, it.Arrived = e.ReversePath, e.Transaction, e.MessageID, e.At
-	var filed []store.Filed
-	if len(to) > 0 {
-		filed, e.Item, err = o.Queue.Accept(context.Background(), in, filings, it, to)
-	} else {
-		filed, err = o.Store.Deliver(context.Background(), in, filings)
-	}
-	o.must(err)
-	for i, f := range filed {
-		e.Filed = append(e.Filed, journal.Filed{Account: filings[i].Account, Mailbox: f.Mailbox, UID: f.UID})
-	}
+	return intake.Filing{Filing: store.Filing{Account: bob.ID, Role: mail.RoleInbox, Received: o.Now()}}
 }
 
 // Refuse records that a recipient was refused.
@@ -256,13 +260,17 @@ func (o *Office) NextHop(_ context.Context, q queue.Question) (queue.Hop, error)
 	return queue.Hop{}, mail.Errorf(mail.NotFound, "there is no route %s", q.Via)
 }
 
-// Make files reports for bob.
-func (o *Office) Make(ctx context.Context, r queue.Report, w io.Writer) (queue.Made, error) {
-	bob, err := o.Directory.Account(ctx, Address("bob@here.test"))
-	if err == nil {
-		_, err = io.WriteString(w, "Subject: report\r\n\r\n")
+// Tell files reports for bob.
+func (o *Office) Tell(ctx context.Context, _ queue.Report, also func(*sqldb.Tx, queue.Made) error) (queue.Made, error) {
+	m := o.Intake.Begin()
+	defer m.Close()
+	if _, err := io.WriteString(m, "Subject: report\r\n\r\n"); err != nil {
+		return queue.Made{}, err
 	}
-	return queue.Made{Filings: []store.Filing{{Account: bob.ID, Role: mail.RoleInbox, Received: o.Now()}}}, err
+	made := queue.Made{Filed: true}
+	_, err := o.Intake.Commit(ctx, &intake.Plan{Message: m, Filings: []intake.Filing{o.forBob()}},
+		func(tx *sqldb.Tx, _ intake.Receipt) error { return also(tx, made) })
+	return made, err
 }
 
 // Address parses s; "" is no address.

@@ -1,0 +1,328 @@
+package intake
+
+import (
+	"context"
+	"errors"
+
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+)
+
+// Envelope is what came with a message, beside its recipients.
+type Envelope struct {
+	// Item is the envelope as the queue keeps it: what MAIL said and who said it.
+	// Arrived is the date of the filings too.
+	spool.Item
+	// Front are header fields to be put in front of every copy: whole lines with
+	// CRLF. A copy for a mailbox has Return-Path and Delivered-To before them.
+	Front []byte
+	// Each says that every recipient has an answer of its own (LMTP, the queue).
+	// Else there is one for all: who is refused while others are not is the queue's,
+	// which tells the sender.
+	Each bool
+	// Held says that the message comes from the queue, which knows by the result
+	// that a copy was filed: nobody needs to be told of that here.
+	Held bool
+	// Ours says that the message is this server's own: no quota holds it back.
+	Ours bool
+}
+
+// Recipient is one recipient of a message, and where mail for it goes.
+type Recipient struct {
+	Address mail.Address // as it was given
+	Route   route.Routed
+	Notify  mail.Notify
+	ORCPT   string // RFC 3461 §4.2, decoded; "" if none
+}
+
+// Plan is what is to become of a message.
+type Plan struct {
+	Message  *Message `json:"-"`
+	Filings  []Filing
+	Items    []Item
+	Refusals []Refusal // in the order of the recipients
+
+	envelope   Envelope
+	recipients []Recipient
+	copies     [][]copyFor // of each recipient: as its accounts wish
+	loops      []bool      // of each recipient: it had the message before
+}
+
+// Filing is a copy for a mailbox.
+type Filing struct {
+	store.Filing
+	For int // the recipient by its place among all; -1 if there is none
+}
+
+// Item is what the queue gets: an envelope, its recipients, and octets. These are
+// the fields in its Prefix, then the message, or one of its own.
+type Item struct {
+	spool.Item
+	Recipients []queue.Recipient
+	Message    *Message `json:"-"` // nil: that of the plan
+}
+
+// Refusal says that a recipient cannot have the message.
+type Refusal struct {
+	For     int // by its place among all
+	Address mail.Address
+	Err     error
+}
+
+// copyFor is what an account behind a recipient wants.
+type copyFor struct {
+	account mail.AccountID
+	name    mail.Address // by which the queue can find the account
+	wishes  []Wish
+	err     error // it cannot have the message
+}
+
+// ErrLoop is the cause (errors.Is) of the refusal of a recipient whom a Delivered-To
+// field names: the message was here before.
+var ErrLoop = errors.New("intake: the message was delivered to this recipient before")
+
+func errLoop() error {
+	return &mail.Error{Kind: mail.Forbidden, Text: "the message was delivered to this recipient before: a loop", Err: ErrLoop}
+}
+
+// Plan says what is to become of a message, which is complete, for its recipients.
+// It asks their accounts for their wishes and changes nothing. The error is one
+// that concerns all recipients, and temporary unless it is of a kind that is not.
+func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipient) (*Plan, error) {
+	msg, err := m.Finish()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, in.o.Deadline, errLate)
+	defer cancel()
+	p := &Plan{Message: m, envelope: e, recipients: to, copies: make([][]copyFor, len(to)), loops: make([]bool, len(to))}
+	before := deliveredTo(msg.Header.DeliveredTo)
+	for i, r := range to {
+		if p.loops[i] = len(r.Route.Accounts) > 0 && before[r.Address.Key()]; p.loops[i] {
+			continue
+		}
+		for j, account := range r.Route.Accounts {
+			c := copyFor{account: account, name: r.Address}
+			if j < len(r.Route.Names) {
+				c.name = r.Route.Names[j]
+			}
+			if c.wishes, c.err = in.o.Wishes.Wish(ctx, account, r, m); c.err != nil && mail.KindOf(c.err) != mail.NotFound {
+				if ctx.Err() != nil {
+					return nil, mail.Errorf(mail.Unavailable, "it takes too long to find out what becomes of the message: %w", context.Cause(ctx))
+				}
+				return nil, c.err
+			}
+			p.copies[i] = append(p.copies[i], c)
+		}
+	}
+	p.lay()
+	return p, nil
+}
+
+var errLate = errors.New("intake: the deadline of a plan")
+
+// deliveredTo are the addresses to which a message was delivered before.
+func deliveredTo(fields []string) map[mail.Address]bool {
+	if len(fields) == 0 {
+		return nil
+	}
+	before := make(map[mail.Address]bool, len(fields))
+	for _, value := range fields {
+		if a, err := mail.ParseAddress(value); err == nil {
+			before[a.Key()] = true
+		}
+	}
+	return before
+}
+
+// Without is the plan if some accounts cannot have the message.
+func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
+	q := &Plan{Message: p.Message, envelope: p.envelope, recipients: p.recipients, loops: p.loops, copies: make([][]copyFor, len(p.copies))}
+	for i, copies := range p.copies {
+		for _, c := range copies {
+			if err := refused[c.account]; err != nil {
+				c.err = err
+			}
+			q.copies[i] = append(q.copies[i], c)
+		}
+	}
+	if len(p.recipients) > 0 {
+		q.lay()
+		return q
+	}
+	for _, f := range p.Filings { // Written by hand.
+		if err := refused[f.Account]; err != nil {
+			q.Refusals = append(q.Refusals, Refusal{For: f.For, Err: err})
+		} else {
+			q.Filings = append(q.Filings, f)
+		}
+	}
+	q.Items = p.Items
+	return q
+}
+
+// lay makes filings, items and refusals of what the recipients and their accounts
+// want. An account gets a message once, however many recipients lead to it; the
+// first of them is named in Delivered-To.
+func (p *Plan) lay() {
+	accepted := false
+	lost := make([]error, len(p.recipients)) // why nobody behind a recipient can have it
+	for i, r := range p.recipients {
+		able := len(r.Route.Onward)
+		for _, c := range p.copies[i] {
+			if c.err == nil {
+				able++
+			} else {
+				lost[i] = c.err
+			}
+		}
+		if able > 0 || len(p.copies[i]) == 0 {
+			lost[i] = nil
+		}
+		if p.loops[i] {
+			lost[i] = errLoop()
+		}
+		accepted = accepted || lost[i] == nil
+	}
+	seen := make(map[mail.AccountID]bool, len(p.recipients))
+	item := Item{Item: p.envelope.Item}
+	item.Prefix = p.envelope.Front
+	onItem := make(map[mail.Address]bool)
+	add := func(r Recipient, o route.Onward, several bool) { // Each address once.
+		if !onItem[o.Address] {
+			onItem[o.Address] = true
+			item.Recipients = append(item.Recipients, forward(r, o, several, p.envelope.Held))
+		}
+	}
+	for i, r := range p.recipients {
+		switch {
+		case lost[i] != nil && (p.envelope.Each || !accepted):
+			p.Refusals = append(p.Refusals, Refusal{For: i, Address: r.Address, Err: lost[i]})
+			continue
+		case lost[i] != nil: // The queue tries again, or tells the sender.
+			add(r, QueuedHere(r.Address), false)
+			continue
+		}
+		onward := r.Route.Onward
+		var front []byte
+		filed := 0
+		for _, c := range p.copies[i] {
+			if c.err != nil { // Others behind the same recipient can have it.
+				onward = append(onward[:len(onward):len(onward)], QueuedHere(c.name))
+				continue
+			}
+			filed++
+			if seen[c.account] {
+				continue
+			}
+			seen[c.account] = true
+			if front == nil {
+				front = frontOf(p.envelope, r.Address)
+			}
+			for _, w := range c.wishes {
+				p.Filings = append(p.Filings, Filing{For: i, Filing: store.Filing{Account: c.account, Mailbox: w.Mailbox, Name: w.Name, Role: w.Role,
+					Make: w.Make, Flags: w.Flags, Keywords: w.Keywords, Trace: front, Received: p.envelope.Arrived, Ours: p.envelope.Ours}})
+			}
+		}
+		several := filed+len(onward) > 1
+		for _, o := range onward {
+			add(r, o, several)
+		}
+		if own, wanted := reported(r, filed > 0 && len(onward) == 0, several); wanted && !p.envelope.Held && !p.envelope.ReversePath.IsNull() {
+			item.Recipients = append(item.Recipients, own)
+		}
+	}
+	if len(item.Recipients) > 0 {
+		p.Items = append(p.Items, item)
+	}
+}
+
+// frontOf are the header fields before the copy for a mailbox of who was written to
+// as to (RFC 5321 §4.4).
+func frontOf(e Envelope, to mail.Address) []byte {
+	from, addr := e.ReversePath.String(), to.String()
+	b := make([]byte, 0, len("Return-Path: <>\r\nDelivered-To: \r\n")+len(from)+len(addr)+len(e.Front))
+	b = append(append(append(b, "Return-Path: <"...), from...), ">\r\n"...)
+	b = append(append(append(b, "Delivered-To: "...), addr...), "\r\n"...)
+	return append(b, e.Front...)
+}
+
+// QueuedHere is the way to an address of ours through the queue.
+func QueuedHere(to mail.Address) route.Onward {
+	return route.Onward{Address: to, Hop: mail.NextHop{Kind: mail.HopLocal}}
+}
+
+// forward is r on its way to one address. Who wrote to an alias is told of the
+// alias. Success at one of several addresses is nothing to report, for the
+// expansion is (RFC 3461 §5.2.7.3 (c)); nor is that of held mail, of which the queue
+// tells.
+func forward(r Recipient, o route.Onward, several, held bool) queue.Recipient {
+	out := mail.OutgoingRecipient{Address: o.Address, ORCPT: r.ORCPT, Notify: r.Notify}
+	if out.ORCPT == "" && o.Address != r.Address && !held {
+		out.ORCPT = originalRecipient(r.Address)
+	}
+	if (several || held) && out.Notify&mail.NotifySuccess != 0 {
+		if out.Notify &^= mail.NotifySuccess; out.Notify == 0 {
+			out.Notify = mail.NotifyNever
+		}
+	}
+	return queue.Recipient{OutgoingRecipient: out, Site: o.Hop.Site()}
+}
+
+// originalRecipient is a as the value of ORCPT, decoded (RFC 3461 §5.2.1 (d)); ""
+// if that is longer than the queue takes.
+func originalRecipient(a mail.Address) string {
+	orcpt := "rfc822;" + a.String()
+	if a.NeedsUTF8() {
+		orcpt = "utf-8;" + a.String()
+	}
+	if len(orcpt) > queue.MaxORCPT {
+		return ""
+	}
+	return orcpt
+}
+
+// reported is r as somebody whose delivery here, or expansion, is to be reported by
+// us (RFC 3461 §5.2.3, §5.2.7.3). Of an alias with one address elsewhere the last
+// host reports (§5.2.7.2).
+func reported(r Recipient, filed, several bool) (own queue.Recipient, wanted bool) {
+	own.OutgoingRecipient = mail.OutgoingRecipient{Address: r.Address, ORCPT: r.ORCPT, Notify: r.Notify}
+	own.Filed = filed
+	own.Expanded = !filed && several
+	return own, r.Notify&mail.NotifySuccess != 0 && (own.Filed || own.Expanded)
+}
+
+// Refusal is why a recipient, by its place, cannot have the message; nil if it can.
+func (p *Plan) Refusal(recipient int) error {
+	for _, r := range p.Refusals {
+		if r.For == recipient {
+			return r.Err
+		}
+	}
+	return nil
+}
+
+// nowhere reports whether nobody can have the message who should.
+func (p *Plan) nowhere() bool { return len(p.Filings)+len(p.Items) == 0 && len(p.Refusals) > 0 }
+
+// check finds what no plan may say.
+func (p *Plan) check() error {
+	for _, it := range p.Items {
+		if len(it.Recipients) == 0 {
+			return mail.Errorf(mail.Internal, "an item without recipients")
+		}
+	}
+	if len(p.Filings) > store.MaxFilings {
+		return mail.Errorf(mail.TooLarge, "one message goes to at most %d mailboxes at once", store.MaxFilings)
+	}
+	if len(p.Items) > MaxItems {
+		return mail.Errorf(mail.TooLarge, "one message makes at most %d others", MaxItems)
+	}
+	return nil
+}
+
+// MaxItems is how many items one plan has.
+const MaxItems = 64
