@@ -33,8 +33,11 @@ lint:
 test: lint unit e2e durable
 
 # All but the end-to-end suites; results are cached while nothing they use changes.
+# Then the suites that take their database from testkit/dbtest, on PostgreSQL. Says
+# so loudly if that is not there.
 unit:
 	$(GO) test -timeout 5m $$($(GO) list ./... | grep -v /e2e)
+	@GO='$(GO)' scripts/unit-postgres
 
 # The built binary and real mail programs. Says so loudly if they are not there.
 e2e: build

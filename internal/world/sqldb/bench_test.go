@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -34,9 +35,21 @@ func BenchmarkRawCommit(b *testing.B) {
 	}
 }
 
+// openTest opens a database of the kind that is tested, with a table.
 func openTest(t testing.TB) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "test.db")})
+	return ready(t, dbtest.Options(t))
+}
+
+// openFile is openTest for what is SQLite's own.
+func openFile(t testing.TB) *sqldb.DB {
+	t.Helper()
+	return ready(t, sqldb.Options{Path: filepath.Join(t.TempDir(), "test.db"), CheckLocks: true})
+}
+
+func ready(t testing.TB, o sqldb.Options) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}

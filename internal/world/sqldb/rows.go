@@ -42,7 +42,7 @@ type Rows struct {
 type result interface {
 	step() (bool, error) // to the next row, if there is one
 	width() int
-	value(column int) Value
+	value(column int) (Value, error)
 	end()
 }
 
@@ -75,7 +75,11 @@ func (r *Rows) Scan(dest ...any) error {
 		return mail.Errorf(mail.Internal, "%d targets for %d columns of %q", len(dest), r.from.width(), r.query)
 	}
 	for i, d := range dest {
-		if err := assign(d, r.from.value(i)); err != nil {
+		v, err := r.from.value(i)
+		if err == nil {
+			err = assign(d, v)
+		}
+		if err != nil {
 			return &mail.Error{Kind: mail.Internal, Text: "a row of the database cannot be read",
 				Err: &Unreadable{Row: "a row of " + r.query, Err: fmt.Errorf("column %d: %w", i+1, err)}}
 		}
@@ -106,7 +110,7 @@ type Answer struct {
 	tx    *Tx
 	query string
 	args  []any
-	kept  *kept // the result, if it is there
+	from  result // is or will be there without asking; nil for none
 	used  bool
 	err   error
 }
@@ -117,7 +121,7 @@ func (a *Answer) Rows() (*Rows, error) {
 		return nil, mail.Errorf(mail.Internal, "the answer to %q was used", a.query)
 	}
 	a.used = true
-	if a.err == nil && a.kept == nil {
+	if a.err == nil && a.from == nil {
 		a.err = a.tx.broken
 	}
 	if a.err != nil {
@@ -144,18 +148,16 @@ type kept struct {
 func keep(r *Rows) (*kept, error) {
 	k := &kept{columns: r.from.width()}
 	for r.Next() {
-		k.add(r.from)
+		for i := range k.columns {
+			v, err := r.from.value(i)
+			if err != nil {
+				return nil, err
+			}
+			v.Octets = append([]byte(nil), v.Octets...)
+			k.values = append(k.values, v)
+		}
 	}
 	return k, r.err
-}
-
-// add keeps the row that r stands on.
-func (k *kept) add(r result) {
-	for i := range k.columns {
-		v := r.value(i)
-		v.Octets = append([]byte(nil), v.Octets...)
-		k.values = append(k.values, v)
-	}
 }
 
 func (k *kept) step() (bool, error) {
@@ -165,6 +167,8 @@ func (k *kept) step() (bool, error) {
 
 func (k *kept) width() int { return k.columns }
 
-func (k *kept) value(column int) Value { return k.values[(k.row-1)*k.columns+column] }
+func (k *kept) value(column int) (Value, error) {
+	return k.values[(k.row-1)*k.columns+column], nil
+}
 
 func (k *kept) end() {}

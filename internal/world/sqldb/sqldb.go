@@ -1,7 +1,7 @@
-// Package sqldb is the database as the engines see it: transactions over SQL,
-// one writer with group commit, many snapshot readers. The dialect lives here
-// and nowhere else; engines write plain SQL with $1 placeholders and a few words
-// between braces.
+// Package sqldb is the database as the engines see it: transactions over SQL, on
+// SQLite in a file or on a PostgreSQL server, with one meaning. The dialects live
+// here and nowhere else; engines write plain SQL with $1 placeholders and a few
+// words between braces. Their suites run on both: see testkit/dbtest.
 //
 //	db, err := sqldb.Open(ctx, sqldb.Options{Path: "data/yubin.db"})
 //	defer db.Close()
@@ -20,10 +20,10 @@
 //		return tx.QueryRow(`SELECT id FROM account WHERE name = $1`, name).Scan(&id)
 //	})
 //
-// What every closure given to Write must obey: it may run twice (the first
-// run's changes and hooks are then gone), so it assigns its results afresh each
-// time; it does nothing slow, as everybody waits; it calls neither Write nor
-// Read. Write returns after the commit is on disk. Named integer and string
+// What every closure given to Write must obey: it may run several times (the
+// changes and hooks of those before are then gone), so it assigns its results
+// afresh each time; it does nothing slow, as others wait; it calls neither Write
+// nor Read. Write returns after the commit is on disk. Named integer and string
 // types of package mail can be arguments and scan targets; a time is stored as
 // the integer its owner chooses.
 //
@@ -61,7 +61,44 @@
 // databases. What one UPDATE or DELETE computes from the row itself (n = n + 1)
 // needs no lock, and ON CONFLICT decides between two who insert.
 //
-// # Group commit
+// # What both understand
+//
+// PostgreSQL knows types, and wants to know them: a parameter that stands for
+// itself (SELECT $1, coalesce($1, ”)) is text there unless the argument is a
+// number: write CAST($1 AS {int}), {text} or {blob}. There is no boolean column:
+// {int} with 1 and 0, and flag = 1, not flag. Comparisons give booleans, so an {int} column
+// takes CASE WHEN a > b THEN 1 ELSE 0 END; either can be scanned into a bool. CAST(x AS INTEGER) has
+// 32 bits there, CAST(x AS {int}) has 64; so has every number that stands in the
+// text unless it is too large: CAST(1 AS {int}) << 40. Sums are exact in both. NULL sorts
+// first in SQLite and last in PostgreSQL: say IS NULL in ORDER BY. LIKE looks at case there
+// and not in SQLite, lower() and length() go by characters of different
+// tables: do that in Go. max(a, b) of one row is a CASE. Every column of a SELECT
+// with GROUP BY is in it or in an aggregate. UPDATE … FROM and DELETE with
+// subqueries are the same; ORDER BY and LIMIT in them are not. A result that is still
+// being read may be followed by other statements.
+//
+// # PostgreSQL
+//
+// Each transaction has a connection of a bounded pool. Writes are READ COMMITTED and
+// run side by side; a Read is REPEATABLE READ, READ ONLY, and sees one
+// moment. BEGIN travels with the first statement that is waited for, the last
+// changes with COMMIT. What others stood in the way of (40001, 40P01) is run again, up
+// to twelve times. Of a connection that is lost before COMMIT, the closure is run
+// once more on a new one; of one that is lost in COMMIT, the server is asked whether
+// the transaction was committed before anybody hears of it: only if it does not say
+// within half a minute Write returns Unavailable for what may have been done, and the
+// log has it. A Read whose connection is lost before it answered anything is begun
+// again, later it is Unavailable.
+//
+// While the server is away, one attempt to connect is made at a time, ever more
+// rarely, up to every two seconds; calls wait for Options.Patience and then get
+// Unavailable, at once if it has been away that long. Every statement and every
+// wait for a place has Options.Timeout, a lock ten seconds.
+//
+// Open refuses a server that is older than 14, is a standby, has another encoding than
+// UTF-8, or does not sync what it commits.
+//
+// # SQLite: group commit
 //
 // Closures queue. A caller that finds nobody at work becomes the leader: it runs
 // all that wait in one BEGIN IMMEDIATE, commits once, runs their OnCommit hooks
@@ -71,7 +108,7 @@
 // after it wrote is the batch rolled back and run again, with a savepoint around
 // each, so that the failure harms nobody else.
 //
-// # States
+// # SQLite: states
 //
 //	on disk                              after a crash
 //	path        pages up to the last     what SQLite recovers: every commit
@@ -85,7 +122,7 @@
 // A full disk or a failed sync of the WAL rolls the whole batch back with kind
 // Unavailable; the next write tries anew. Errors are *mail.Error.
 //
-// # Failed syncs
+// # SQLite: failed syncs
 //
 // After a failed sync the system may forget what it had to write: reads give
 // it as long as it is in memory, later syncs succeed, and a power loss shows
@@ -114,9 +151,10 @@
 // slice runs alone, and what waited when the one before ended runs before it,
 // so nobody waits for more than one slice, however large the operations of others
 // are and however many of them there are. A slice has Options.Slice with its
-// commit: on a slow disk it does less.
+// commit: on a slow disk it does less. On PostgreSQL further slices have a quarter of the
+// connections at most, and locks are given back between slices.
 //
-// It deliberately has no query builder, no models and no retries.
+// It deliberately has no query builder and no models.
 package sqldb
 
 import (
@@ -142,7 +180,7 @@ const (
 // Options say where the database is.
 type Options struct {
 	Path    string       // the database file; -wal, -shm and .lock stand beside it
-	URL     string       // instead of Path: of a PostgreSQL server
+	URL     string       // instead of Path: postgres://…; its search_path names the schema, or it is yubin
 	Readers int          // snapshot readers at a time; 0 means DefaultReaders
 	Log     *slog.Logger // nil drops
 	MaxSize int64        // octets the file may grow to, 0 for no bound: writes beyond it are Unavailable
@@ -153,6 +191,11 @@ type Options struct {
 	Slice time.Duration // how long a slice holds the writer, about; 0 means DefaultSlice
 
 	Observe func(Commit) // hears of every batch; must be quick; nil for none
+
+	Connections int           // to a server at a time; 0 means DefaultConnections
+	Patience    time.Duration // to wait for a server that cannot be reached; 0 means DefaultPatience
+	Timeout     time.Duration // for one statement on a server, and to wait for a connection; 0 means DefaultTimeout
+	Unsafe      bool          // for tests: a server that does not sync is taken
 
 	CheckLocks bool // for tests: locks taken out of order are errors
 }

@@ -205,7 +205,8 @@ func (c *conn) one(query string) ([]any, error) {
 	}
 	row := make([]any, s.columns)
 	for i := range row {
-		row[i] = s.value(i).Arg()
+		v, _ := s.value(i)
+		row[i] = v.Arg()
 	}
 	return row, nil
 }

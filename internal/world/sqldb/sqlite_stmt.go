@@ -141,7 +141,7 @@ func (s *stmt) bindOne(i int32, v Value) error {
 
 // value is a column of the row that the statement stands on; its octets are the
 // engine's until the next step.
-func (s *stmt) value(i int) Value {
+func (s *stmt) value(i int) (Value, error) {
 	tls, col := s.conn.tls, int32(i)
 	var v Value
 	switch sqlite3.Xsqlite3_column_type(tls, s.engine, col) {
@@ -154,7 +154,7 @@ func (s *stmt) value(i int) Value {
 	case sqlite3.SQLITE_BLOB:
 		v.Kind, v.Octets = Octets, s.octets(col)
 	}
-	return v
+	return v, nil
 }
 
 func (s *stmt) octets(col int32) []byte {

@@ -121,8 +121,8 @@ func (t *sqliteTx) ask(a *Answer) {
 }
 
 func (t *sqliteTx) use(a *Answer) (*Rows, error) {
-	if a.kept != nil {
-		return &Rows{tx: &t.Tx, query: a.query, from: a.kept}, nil
+	if a.from != nil {
+		return &Rows{tx: &t.Tx, query: a.query, from: a.from}, nil
 	}
 	for i, b := range t.asked {
 		if a == b {
@@ -140,7 +140,7 @@ func (t *sqliteTx) answer() error {
 		t.asked = t.asked[1:]
 		rows, err := t.Query(a.query, a.args...)
 		if err == nil {
-			a.kept, err = keep(rows)
+			a.from, err = keep(rows)
 		}
 		if err != nil {
 			a.err = err

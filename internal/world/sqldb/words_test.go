@@ -3,11 +3,11 @@ package sqldb_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -238,7 +238,7 @@ func TestNewIDs(t *testing.T) {
 
 // TestLockOrder: with CheckLocks a lock that is taken out of order is an error.
 func TestLockOrder(t *testing.T) {
-	db := openSlices(t, sqldb.DefaultSlice)
+	db := openTest(t)
 	row := func(tx *sqldb.Tx, id int64) {
 		if err := tx.Ask(`SELECT octets FROM content WHERE id = $1 {lock account}`, id).Scan(new([]byte)); err != nil && err != sqldb.ErrNoRows {
 			t.Log(err)
@@ -278,12 +278,15 @@ func TestLockOrder(t *testing.T) {
 
 // TestIDsSurvive: ids given before a restart are not given after it.
 func TestIDsSurvive(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "i.db")
+	o := dbtest.Options(t)
 	var before, after []int64
 	for _, ids := range []*[]int64{&before, &after} {
-		db := open(t, path)
+		db, err := sqldb.Open(ctx, o)
+		if err != nil {
+			t.Fatal(err)
+		}
 		migrate(t, db)
-		err := db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+		err = db.Write(ctx, func(tx *sqldb.Tx) (err error) {
 			*ids, err = tx.NewIDs("content", 5)
 			return err
 		})

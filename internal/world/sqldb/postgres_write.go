@@ -1,0 +1,240 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"yubin/internal/mail"
+)
+
+// enter waits for a place among those who have connections, at most as long as
+// one statement may take: then the database is busy. class is nil or a narrower
+// door before it.
+func (p *postgres) enter(ctx context.Context, class chan struct{}) (leave func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(p.o.Timeout)
+	defer timer.Stop()
+	doors := []chan struct{}{p.slots}
+	if class != nil {
+		doors = []chan struct{}{class, p.slots}
+	}
+	leave = func() {}
+	for _, door := range doors {
+		select {
+		case door <- struct{}{}:
+			before := leave
+			leave = func() { <-door; before() }
+			continue
+		case <-p.done:
+			err = errClosed
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-timer.C:
+			err = mail.Errorf(mail.Unavailable, "the database is busy")
+		}
+		leave()
+		return nil, err
+	}
+	select {
+	case <-p.done: // Close waits for the places, and this one was free by chance.
+		leave()
+		return nil, errClosed
+	default:
+		return leave, nil
+	}
+}
+
+func (p *postgres) write(ctx context.Context, fn func(*Tx) error, later bool) error {
+	var class chan struct{}
+	if later {
+		class = p.slices
+	}
+	leave, err := p.enter(ctx, class)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	c := Commit{Writes: 1, Slice: later}
+	begun := time.Now()
+	hooks, err := p.runs(ctx, fn, &c)
+	c.Took, c.Failed = time.Since(begun), err != nil
+	if p.o.Observe != nil {
+		p.o.Observe(c)
+	}
+	if err != nil {
+		return err
+	}
+	for _, hook := range hooks {
+		hook()
+	}
+	return nil
+}
+
+// runs runs a closure until it succeeds or fails by itself: again when others
+// stood in its way, and once more when its connection was lost before its commit,
+// or in it but without it.
+func (p *postgres) runs(ctx context.Context, fn func(*Tx) error, c *Commit) (hooks []func(), err error) {
+	cut := false
+	for run := 1; ; run++ {
+		l, err := p.pool.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t := p.newTx(l, true)
+		t.until = time.Now().Add(p.o.Slice)
+		var id int64
+		err = p.call(&t.Tx, fn)
+		t.closeAll()
+		if err == nil {
+			begun := time.Now()
+			id, err = t.finish()
+			c.Sync = time.Since(begun)
+		}
+		pid := l.pid
+		p.pool.give(l)
+		switch {
+		case err == nil && !t.runs && !t.gone:
+			return t.hooks, nil
+		case t.gone && id != 0:
+			committed, known := p.outcome(id, pid)
+			if committed {
+				return t.hooks, nil
+			}
+			if !known {
+				p.log.Error("whether a transaction was committed could not be found out: what it did may be there although it was refused", "transaction", id, "err", err, "cause", cause(err))
+				return nil, err
+			}
+			fallthrough
+		case t.gone:
+			if cut {
+				return nil, p.told(err, t)
+			}
+			cut = true
+		case t.runs:
+			if run >= maxRuns {
+				return nil, p.told(err, t)
+			}
+			time.Sleep(rand.N(min(time.Millisecond<<run, 200*time.Millisecond)))
+		default:
+			return nil, p.told(err, t)
+		}
+		p.again.Add(1)
+	}
+}
+
+// told is the error of a transaction: the closure's, but what the database said if
+// the closure passed over it. Failures of the database are logged.
+func (p *postgres) told(err error, t *postgresTx) error {
+	if t.broken != nil && (t.gone || t.runs || err == nil) {
+		err = t.broken
+	}
+	if k := mail.KindOf(err); t.broken != nil && (k == mail.Unavailable || k == mail.Internal) {
+		p.log.Error("write failed", "err", err, "cause", cause(err))
+	}
+	return err
+}
+
+// call runs fn and makes an error of a panic.
+func (p *postgres) call(t *Tx, fn func(*Tx) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.log.Error("panic in a transaction", "panic", v, "stack", string(debug.Stack()))
+			err = &mail.Error{Kind: mail.Internal, Text: "internal failure", Err: fmt.Errorf("panic: %v", v)}
+		}
+	}()
+	return fn(t)
+}
+
+// How long it may take to find out whether a transaction was committed, and after
+// which time the server is told to end it.
+const (
+	outcomeTime = 30 * time.Second
+	outcomeWait = time.Second
+)
+
+// outcome asks the server whether a transaction was committed whose connection was
+// lost in COMMIT. The caller has a place for one connection.
+func (p *postgres) outcome(id int64, pid uint32) (committed, known bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), outcomeTime)
+	defer cancel()
+	begun := time.Now()
+	for wait := 10 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, outcomeWait) {
+		l, err := p.pool.take(ctx)
+		if err == nil {
+			var row []Value
+			row, err = l.ask(`SELECT pg_xact_status(CAST(CAST($1 AS TEXT) AS xid8))`, fmt.Sprint(id))
+			switch {
+			case err != nil || len(row) != 1:
+			case string(row[0].Octets) == "committed":
+				p.pool.give(l)
+				return true, true
+			case string(row[0].Octets) == "aborted":
+				p.pool.give(l)
+				return false, true
+			case row[0].Kind == Null: // The server has forgotten it.
+				p.pool.give(l)
+				return false, false
+			case time.Since(begun) > outcomeWait:
+				_, err = l.ask(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+					WHERE pid = $1 AND backend_xid = xid(CAST(CAST($2 AS TEXT) AS xid8))`, int64(pid), fmt.Sprint(id))
+			}
+			p.pool.give(l)
+		}
+		if errors.Is(err, errClosed) {
+			return false, false
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+	return false, false
+}
+
+func (p *postgres) read(ctx context.Context, fn func(*Tx) error, long bool) error {
+	leave, err := p.enter(ctx, p.reads)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for run := 1; ; run++ {
+		again, err := p.readOnce(ctx, fn, long)
+		if !again || run == 2 {
+			return err
+		}
+		p.again.Add(1)
+	}
+}
+
+// readOnce says again if the connection was lost before it answered anything.
+func (p *postgres) readOnce(ctx context.Context, fn func(*Tx) error, long bool) (again bool, err error) {
+	l, err := p.pool.take(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer p.pool.give(l)
+	t := p.newTx(l, false)
+	t.until = time.Now().Add(p.o.Slice)
+	if long {
+		t.lasts = func() error {
+			select {
+			case <-p.done:
+				return errClosed
+			default:
+				return ctx.Err()
+			}
+		}
+		if err := t.do(`SET LOCAL idle_in_transaction_session_timeout = 0`, nil); err != nil {
+			return t.gone && !l.answered, err
+		}
+	}
+	defer t.closeAll()
+	err = fn(&t.Tx)
+	return t.gone && !l.answered, err
+}
