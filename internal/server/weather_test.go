@@ -131,6 +131,7 @@ func newPostOffice(t *testing.T, seed uint64, hops []*hop) *postOffice {
 	options.Courier, options.Observe = o.store.outgoing.courier, o.observe
 	o.store.outgoing.queue, err = queue.Open(o.ctx, options)
 	o.must(err)
+	o.store.intake = intake.New(intake.Options{Store: o.store.mail, Queue: o.store.outgoing.queue})
 	o.furnish()
 	return o
 }
