@@ -228,3 +228,49 @@ func TestChangesUnknown(t *testing.T) {
 	_, err = h.Changes(ctx, 2, store.ChangeState{}, 0)
 	wantKind(t, err, mail.NotFound)
 }
+
+// TestViewHears: a view that missed commits follows when it is told, whoever made
+// them; being told wrongly harms nothing.
+func TestViewHears(t *testing.T) {
+	h := newHouse(t)
+	a := h.account(1)
+	inbox := h.box(a, mail.Inbox).ID
+	for i := range 4 {
+		h.deliver(text(fmt.Sprint(i), "s", "b"), h.inbox(a))
+	}
+	before := h.view(inbox)
+	h.Announce(func(func()) {}) // As if another process made what follows.
+	_, err := h.SetFlags(ctx, inbox, mail.UIDs(1, 2), store.FlagChange{Mode: store.FlagsAdd, Flags: mail.Seen, Keywords: "work"})
+	h.must(err)
+	_, err = h.ExpungeAny(ctx, inbox, mail.UIDs(2, 3))
+	h.must(err)
+	h.deliver(text("5", "s", "b"), h.inbox(a))
+	if v := h.view(inbox); v != before {
+		t.Errorf("the view is %q before it was told", show(v))
+	}
+	h.Heard(store.Event{Account: a, Mailbox: inbox, ModSeq: h.box(a, mail.Inbox).ModSeq})
+	v := h.view(inbox)
+	if got, want := show(v), `1+work+\Seen 4 5`; got != want || v.ModSeq() != h.box(a, mail.Inbox).ModSeq {
+		t.Errorf("the view is %q, want %q", got, want)
+	}
+	if d := store.Diff(before, v); len(d.Vanished) != 2 || d.Added != 1 || d.Changed.String() != "1" {
+		t.Errorf("it differs by %+v", d)
+	}
+	h.Heard(store.Event{Account: a, Mailbox: inbox, ModSeq: v.ModSeq() + 10})
+	if now := h.view(inbox); show(now) != show(v) {
+		t.Errorf("after a false event it is %q", show(now))
+	}
+	h.Announce(nil)
+	h.deliver(text("6", "s", "b"), h.inbox(a))
+	if got, want := show(h.view(inbox)), `1+work+\Seen 4 5 6`; got != want {
+		t.Errorf("the view is %q, want %q", got, want)
+	}
+	h.Announce(func(func()) {})
+	h.must(h.DeleteMailbox(ctx, a, "Archive"))
+	box, err := h.CreateMailbox(ctx, a, "gone", "")
+	h.must(err)
+	h.view(box.ID)
+	h.must(h.DeleteMailbox(ctx, a, "gone"))
+	_, err = h.View(ctx, box.ID)
+	wantKind(t, err, mail.NotFound)
+}

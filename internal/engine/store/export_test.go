@@ -26,6 +26,9 @@ func (s *Store) Tidy(ctx context.Context) error {
 	return errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx), s.sweepThreads(ctx))
 }
 
+// Announce has fn called with each announcement of a commit instead of making it.
+func (s *Store) Announce(fn func(announce func())) { s.announces = fn }
+
 // NoChanges is what the account's row has of changes if none after since are known.
 func NoChanges(since mail.ModSeq) []byte { return (&pending{since: since}).append(nil) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -28,6 +29,9 @@ type house struct {
 	mu     sync.Mutex
 	clock  time.Time
 	events []store.Event
+
+	late          *mathrand.Rand // announcements wait for hear; nil if they do not
+	announcements []func()
 }
 
 // ctx is the context of all tests that do not cancel.
@@ -146,8 +150,28 @@ func (h *house) box(account mail.AccountID, name mail.MailboxName) store.Mailbox
 	return m
 }
 
+// hear makes the announcements that wait, in any order, and tells of the mailbox
+// what an event would.
+func (h *house) hear(id mail.MailboxID) {
+	h.t.Helper()
+	if h.late == nil {
+		return
+	}
+	h.mu.Lock()
+	list := h.announcements
+	h.announcements = nil
+	h.mu.Unlock()
+	h.late.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	for _, announce := range list {
+		announce()
+	}
+	modseq := mail.ModSeq(h.count(`SELECT coalesce(max(modseq), 0) FROM tally WHERE mailbox = $1`, id))
+	h.Heard(store.Event{Mailbox: id, ModSeq: modseq + mail.ModSeq(h.late.IntN(50)/49)}) // Once in a while it is wrong.
+}
+
 func (h *house) view(id mail.MailboxID) *store.View {
 	h.t.Helper()
+	h.hear(id)
 	v, err := h.View(ctx, id)
 	h.must(err)
 	return v

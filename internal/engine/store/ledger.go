@@ -10,6 +10,7 @@ type tally struct {
 	id          mail.MailboxID
 	role        mail.Role // known if the tally was found by it
 	modseq      mail.ModSeq
+	was         mail.ModSeq // modseq before this change
 	uidvalidity mail.UIDValidity
 	uidnext     uint64 // may be one past the last UID
 	recent      uint64
@@ -205,7 +206,11 @@ func (t *tally) count(f mail.Flags, size, sign int64) {
 }
 
 // touch stamps b as changed even if no message of it is.
-func (b *tally) touch(modseq mail.ModSeq) { b.modseq = modseq }
+func (b *tally) touch(modseq mail.ModSeq) {
+	if b.modseq != modseq {
+		b.was, b.modseq = b.modseq, modseq
+	}
+}
 
 // close writes what arrived and the counters, if anything changed, and
 // announces the change when it is committed. OverQuota if the account would
@@ -246,6 +251,10 @@ func (l *ledger) close() error {
 	}
 	if err := l.writeTotal(); err != nil {
 		return err
+	}
+	if l.s.announces != nil {
+		l.tx.OnCommit(func() { l.s.announces(l.announce) })
+		return nil
 	}
 	l.tx.OnCommit(l.announce)
 	return nil
@@ -289,7 +298,7 @@ func (l *ledger) announce() {
 	}
 	for _, b := range l.boxes {
 		if b.modseq == l.modseq {
-			l.s.views.apply(b.id, commit{l.modseq, b.changes, b.names})
+			l.s.views.apply(b.id, commit{b.was, l.modseq, b.changes, b.names})
 			l.s.recents.kept(b.id, b.recent)
 		}
 	}

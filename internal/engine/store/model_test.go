@@ -48,12 +48,29 @@ const (
 )
 
 func TestModel(t *testing.T) {
-	seed := uint64(20251121)
-	h := newSlicedHouse(t, func(o *store.Options) { o.ViewMemory = 64 << 10 })
 	epochs := modelEpochs
 	if testing.Short() {
 		epochs = 2
 	}
+	runModel(newSlicedHouse(t, func(o *store.Options) { o.ViewMemory = 64 << 10 }), 20251121, epochs)
+}
+
+// TestModelOutOfOrder: announcements of commits come in any order, some twice and
+// some never; then an event is all that tells of them.
+func TestModelOutOfOrder(t *testing.T) {
+	h := newSlicedHouse(t)
+	h.late = rand.New(rand.NewPCG(7, 7))
+	h.Announce(func(announce func()) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for range []int{0, 1, 1, 1, 2}[h.late.IntN(5)] {
+			h.announcements = append(h.announcements, announce)
+		}
+	})
+	runModel(h, 20261130, 4)
+}
+
+func runModel(h *house, seed uint64, epochs int) {
 	for epoch := range epochs {
 		m := &model{house: h, account: h.account(mail.AccountID(epoch + 1)), rng: rand.New(rand.NewPCG(seed, uint64(epoch))),
 			boxes: map[mail.MailboxName]*modelBox{}, sessions: map[mail.MailboxID][]*store.View{},
@@ -94,6 +111,9 @@ func (m *model) note(format string, args ...any) { m.log = append(m.log, fmt.Spr
 
 // step runs one operation and compares what it touched.
 func (m *model) step() {
+	for _, b := range m.boxes {
+		m.hear(b.id)
+	}
 	ops := []struct {
 		weight int
 		run    func()

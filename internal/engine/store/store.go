@@ -55,7 +55,10 @@
 //
 // View is the numbering and flags of a mailbox: immutable, shared by all
 // sessions, loaded once and then kept current by each commit before the caller
-// that made it hears of it. Events are hints, published after that.
+// that made it hears of it. A commit says which ModSeq of the mailbox it follows: a
+// view that is not there yet reads the memory of changes, from its own ModSeq on. So
+// it does for other processes' commits, of which Heard tells. Events are hints,
+// published after that: one that is lost or comes twice costs latency, never truth.
 //
 // # Memory of changes
 //
@@ -154,6 +157,8 @@ type Store struct {
 	views *views
 
 	renames *turns.Table // one of an account at a time: a second would only overtake the plan of the first
+
+	announces func(announce func()) // of tests: has announcements come late, twice or never; nil makes them
 
 	recents    recents
 	copies     copies
