@@ -75,6 +75,7 @@ type Conn struct {
 	received int64
 	sent     int64
 	pace     pace
+	paced    int64 // received when the last command was over
 
 	readTimeout  time.Duration
 	writeTimeout time.Duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,5 +62,49 @@ func TestIdled(t *testing.T) {
 			t.Errorf("%q, %v after %v", got, err, time.Since(began))
 		}
 		synctest.Wait()
+	})
+}
+
+// TestIdledTogether: all sessions of an account have a bound too, however many they
+// are; another account's do not count.
+func TestIdledTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slots := NewSlots(Limits{})
+		session := func(account int64) *Conn {
+			c, _ := pair(t, time.Hour, 0)
+			if why := slots.add(c); why != accepted {
+				t.Fatal(why)
+			}
+			t.Cleanup(func() { slots.remove(c) })
+			if err := c.LoggedIn(account); err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		const sessions, each = 10, idleBurst + 100
+		began := time.Now()
+		var all sync.WaitGroup
+		for range sessions {
+			c := session(1)
+			all.Go(func() {
+				for range each {
+					c.Idled(t.Context())
+				}
+			})
+		}
+		all.Go(func() {
+			c := session(2)
+			for range idleBurst {
+				c.Idled(t.Context())
+			}
+			if took := time.Since(began); took != 0 {
+				t.Errorf("another account's commands took %v", took)
+			}
+		})
+		all.Wait()
+		want := (sessions*each - accountShare*idleBurst) * idleEvery / accountShare
+		if took := time.Since(began); took < want || took > want+want/50 {
+			t.Errorf("%d sessions took %v, want %v", sessions, took, want)
+		}
 	})
 }

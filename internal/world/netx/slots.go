@@ -62,7 +62,7 @@ type Slots struct {
 	strangers,
 	leaving int // shown out, but not gone yet
 	from     map[netip.Addr]int // strangers
-	accounts map[int64]int
+	accounts map[int64]*account
 	networks map[netip.Prefix]*crowd
 	ranks    [32]*crowd    // by the bits of how many they are
 	swept    time.Time     // who waits was hurried last
@@ -71,7 +71,7 @@ type Slots struct {
 
 // NewSlots returns slots under limits.
 func NewSlots(l Limits) *Slots {
-	return &Slots{limits: l, from: map[netip.Addr]int{}, accounts: map[int64]int{}, networks: map[netip.Prefix]*crowd{}}
+	return &Slots{limits: l, from: map[netip.Addr]int{}, accounts: map[int64]*account{}, networks: map[netip.Prefix]*crowd{}}
 }
 
 // SetLimits changes the limits; connections over the new ones stay.
@@ -90,10 +90,17 @@ type crowd struct {
 	next, prev *crowd
 }
 
+// account is one that has sessions.
+type account struct {
+	sessions int
+	pace     pace // of all of them
+}
+
 // seat is where a Conn is in Slots.
 type seat struct {
 	standing   standing
 	account    int64
+	of         *account // nil: nobody logged in
 	crowd      *crowd
 	next, prev *Conn
 }
@@ -218,27 +225,31 @@ func (s *Slots) largest() *crowd {
 	return nil
 }
 
-// know makes c the account's.
-func (s *Slots) know(c *Conn, account int64) error {
+// know makes c the account's with that id.
+func (s *Slots) know(c *Conn, id int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := &s.limits
+	l, of := &s.limits, s.accounts[id]
+	if of == nil {
+		of = new(account)
+	}
 	switch {
-	case c.seat.standing == known && c.seat.account == account:
+	case c.seat.standing == known && c.seat.account == id:
 		return nil
 	case c.seat.standing != stranger:
 		return mail.Errorf(mail.Unavailable, "%s; try again later", TooMany)
-	case l.PerAccount > 0 && s.accounts[account] >= l.PerAccount:
+	case l.PerAccount > 0 && of.sessions >= l.PerAccount:
 		return mail.Errorf(mail.RateLimited, "this account has %d sessions, which is as many as it may have", l.PerAccount)
 	case l.Total > 0 && s.known >= l.Total-l.Total/reservedPart:
 		return mail.Errorf(mail.Unavailable, "%s; try again later", TooMany)
-	case l.Total > 0 && s.accounts[account] >= l.Total-l.Total/reservedPart-s.known:
-		return mail.Errorf(mail.RateLimited, "this account has %d sessions, as many as are left for all others", s.accounts[account])
+	case l.Total > 0 && of.sessions >= l.Total-l.Total/reservedPart-s.known:
+		return mail.Errorf(mail.RateLimited, "this account has %d sessions, as many as are left for all others", of.sessions)
 	}
 	s.forget(c)
-	c.seat.standing, c.seat.account = known, account
+	c.seat.standing, c.seat.account, c.seat.of = known, id, of
 	s.known++
-	s.accounts[account]++
+	of.sessions++
+	s.accounts[id] = of
 	c.known.Store(true)
 	return nil
 }
@@ -254,7 +265,7 @@ func (s *Slots) remove(c *Conn) {
 		s.leaving--
 	case known:
 		s.known--
-		if s.accounts[c.seat.account]--; s.accounts[c.seat.account] == 0 {
+		if c.seat.of.sessions--; c.seat.of.sessions == 0 {
 			delete(s.accounts, c.seat.account)
 		}
 	}
