@@ -63,8 +63,9 @@ func submit(t *testing.T, a net.Addr, to, subject string) {
 	p.say("QUIT", "221 ")
 }
 
-// arrival waits for the next message in the INBOX of an account and returns it.
-// It must be called before the message is sent; the function it returns waits.
+// arrival waits for the next message in the INBOX of an account and returns it,
+// whatever comes after it. It must be called before the message is sent; the
+// function it returns waits.
 func arrival(t *testing.T, s *Server, address string) func() string {
 	t.Helper()
 	a, err := mail.ParseAddress(address)
@@ -75,6 +76,7 @@ func arrival(t *testing.T, s *Server, address string) func() string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	next := inboxOf(t, s, who.ID).UIDNext
 	there := make(chan struct{}, 1)
 	cancel := s.store.hub.Subscribe(who.ID, func(store.Event) {
 		select {
@@ -92,17 +94,28 @@ func arrival(t *testing.T, s *Server, address string) func() string {
 		case <-ctx.Done():
 			t.Fatal("nothing came for", address)
 		}
-		return newest(t, s, who.ID)
+		return messageOf(t, s, inboxOf(t, s, who.ID), next)
 	}
 }
 
-func newest(t *testing.T, s *Server, id mail.AccountID) string {
+func inboxOf(t *testing.T, s *Server, id mail.AccountID) store.Mailbox {
 	t.Helper()
 	inbox, err := s.store.mail.MailboxByRole(t.Context(), id, mail.RoleInbox)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, _, err := s.store.mail.Rows(t.Context(), inbox.ID, []mail.UID{inbox.UIDNext - 1}, store.NeedContent)
+	return inbox
+}
+
+func newest(t *testing.T, s *Server, id mail.AccountID) string {
+	t.Helper()
+	inbox := inboxOf(t, s, id)
+	return messageOf(t, s, inbox, inbox.UIDNext-1)
+}
+
+func messageOf(t *testing.T, s *Server, box store.Mailbox, uid mail.UID) string {
+	t.Helper()
+	rows, _, err := s.store.mail.Rows(t.Context(), box.ID, []mail.UID{uid}, store.NeedContent)
 	if err != nil || len(rows) != 1 {
 		t.Fatal(len(rows), err)
 	}
