@@ -3,10 +3,16 @@ package message
 import (
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
+	"math/bits"
 )
 
-// formVersion is the first octet of a Form.
-const formVersion = 1
+// formVersion is the first octet of a Form, and formHead how many octets stand
+// before the envelope.
+const (
+	formVersion = 1
+	formHead    = 6
+)
 
 // formRepeats is the flag of a Form that is Message.Repeats.
 const formRepeats = 1
@@ -14,37 +20,42 @@ const formRepeats = 1
 // ErrForm says that octets are not what AppendForm wrote.
 var ErrForm = errors.New("message: not an encoded form")
 
-// Bits of a part's mask: which of its fields follow. Those that many parts have
-// stand in its first octet.
+// The fields of a part that it may have or not, in their order, which is that of
+// the bits of its mask. Those that many parts have stand in its first octet.
 const (
-	hasParams = 1 << iota
-	hasEncoding
-	hasDisposition
-	hasDispositionParams
-	hasGiven
-	hasGivenDisposition
-	hasID
-	hasDescription
-	hasMD5
-	hasLocation
-	hasLanguages
-	hasEnvelope
-	maskBits = iota
+	formParams = iota
+	formEncoding
+	formDisposition
+	formDispositionParams
+	formGivenParams
+	formGivenDispositionParams
+	formID
+	formDescription
+	formMD5
+	formLocation
+	formLanguages
+	formEnvelope
+	formFields
 )
+
+// formLists has the bits of the fields that are lists; the others are texts.
+const formLists = 1<<formParams | 1<<formDispositionParams | 1<<formGivenParams | 1<<formGivenDispositionParams |
+	1<<formLanguages | 1<<formEnvelope
 
 // AppendForm appends what m says of itself in the form in which it is kept
 // beside the octets: Envelope, Root with all below it, and Repeats. ParseForm
 // reads it. A form has no word of any protocol in it. It takes about 20 octets
 // beside those of the fields that it holds.
 //
-// A form is formVersion, flags, the envelope as a list, and the root part.
+// A form is formVersion, flags, the CRC-32C of all that follows, in four octets,
+// the envelope as a list, and the root part.
 //
 //   - The envelope: the texts Date, Subject, InReplyTo, MessageID; then From,
 //     Sender, ReplyTo, To, Cc, Bcc, each a list of addresses.
 //   - An address: the texts Name, Route, Mailbox, Host.
 //   - A part: a list of the mask, the texts Type and Subtype, the numbers
 //     Offset - (Body of the parent), Body - Offset, End - Body, Lines, the fields of
-//     the mask in its order, and the children to its end.
+//     the mask, and the children to its end.
 //   - A list: the number of its octets, and they. So a reader steps over what it
 //     does not want.
 //   - A number: a varint.
@@ -55,9 +66,15 @@ func AppendForm(dst []byte, m *Message) []byte {
 	if m.Repeats {
 		flags |= formRepeats
 	}
-	dst = appendEnvelope(append(dst, formVersion, flags), m.Envelope)
-	return appendPart(dst, m.Root, 0)
+	start := len(dst)
+	dst = append(dst, formVersion, flags, 0, 0, 0, 0)
+	dst = appendPart(appendEnvelope(dst, m.Envelope), m.Root, 0)
+	binary.BigEndian.PutUint32(dst[start+2:], crc32.Checksum(dst[start+formHead:], castagnoli))
+	return dst
 }
+
+// castagnoli makes the CRC-32C.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func appendEnvelope(dst []byte, e *Envelope) []byte {
 	start := len(dst)
@@ -80,40 +97,40 @@ func appendEnvelope(dst []byte, e *Envelope) []byte {
 func appendPart(dst []byte, p *Part, base int64) []byte {
 	start := len(dst)
 	m := p.mask()
-	dst = binary.AppendUvarint(dst, m)
+	dst = binary.AppendUvarint(dst, uint64(m))
 	dst = appendWord(appendWord(dst, p.Type), p.Subtype)
 	for _, n := range [...]int64{p.Offset - base, p.Body - p.Offset, p.End - p.Body, p.Lines} {
 		dst = binary.AppendUvarint(dst, uint64(n))
 	}
-	for bit := uint64(1); bit <= m; bit <<= 1 {
-		switch m & bit {
-		case hasParams:
+	for ; m != 0; m &= m - 1 {
+		switch bits.TrailingZeros(m) {
+		case formParams:
 			dst = appendParams(dst, p.Params)
-		case hasEncoding:
+		case formEncoding:
 			dst = appendWord(dst, p.Encoding)
-		case hasDisposition:
+		case formDisposition:
 			dst = appendWord(dst, p.Disposition)
-		case hasDispositionParams:
+		case formDispositionParams:
 			dst = appendParams(dst, p.DispositionParams)
-		case hasGiven:
+		case formGivenParams:
 			dst = appendParams(dst, p.params)
-		case hasGivenDisposition:
+		case formGivenDispositionParams:
 			dst = appendParams(dst, p.dispositionParams)
-		case hasID:
+		case formID:
 			dst = appendWord(dst, p.ID)
-		case hasDescription:
+		case formDescription:
 			dst = appendWord(dst, p.Description)
-		case hasMD5:
+		case formMD5:
 			dst = appendWord(dst, p.MD5)
-		case hasLocation:
+		case formLocation:
 			dst = appendWord(dst, p.Location)
-		case hasLanguages:
+		case formLanguages:
 			from := len(dst)
 			for _, l := range p.Languages {
 				dst = appendWord(dst, l)
 			}
 			dst = closeList(dst, from)
-		case hasEnvelope:
+		case formEnvelope:
 			dst = appendEnvelope(dst, p.Envelope)
 		}
 	}
@@ -123,14 +140,17 @@ func appendPart(dst []byte, p *Part, base int64) []byte {
 	return closeList(dst, start)
 }
 
-func (p *Part) mask() uint64 {
-	var m uint64
-	for bit, has := range [maskBits]bool{
-		len(p.Params) > 0, p.Encoding != "", p.Disposition != "", len(p.DispositionParams) > 0, p.params != nil, p.dispositionParams != nil,
-		p.ID != "", p.Description != "", p.MD5 != "", p.Location != "", len(p.Languages) > 0, p.Envelope != nil,
+// mask says which fields p has.
+func (p *Part) mask() uint {
+	var m uint
+	for field, has := range [formFields]bool{
+		formParams: len(p.Params) > 0, formEncoding: p.Encoding != "", formDisposition: p.Disposition != "",
+		formDispositionParams: len(p.DispositionParams) > 0, formGivenParams: p.params != nil,
+		formGivenDispositionParams: p.dispositionParams != nil, formID: p.ID != "", formDescription: p.Description != "",
+		formMD5: p.MD5 != "", formLocation: p.Location != "", formLanguages: len(p.Languages) > 0, formEnvelope: p.Envelope != nil,
 	} {
 		if has {
-			m |= 1 << bit
+			m |= 1 << field
 		}
 	}
 	return m

@@ -2,7 +2,9 @@ package message
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"strings"
 	"testing"
 
@@ -14,6 +16,9 @@ import (
 func keptAs(t testing.TB, m *Message) *Message {
 	t.Helper()
 	form, err := ParseForm(AppendForm([]byte("x"), m)[1:])
+	if err == nil {
+		err = form.Check()
+	}
 	if err != nil {
 		t.Fatalf("%+v: %v", m, err)
 	}
@@ -33,7 +38,8 @@ func addEnvelopes(p *Part, from *FormPart) {
 		p.Envelope = envelopeOf(from.Envelope())
 	}
 	var child FormPart
-	for i := 0; from.Parts.Next(&child); i++ {
+	children := from.Parts()
+	for i := 0; children.Next(&child); i++ {
 		addEnvelopes(p.Children[i], &child)
 	}
 }
@@ -97,7 +103,7 @@ func TestFormBehind(t *testing.T) {
 func TestFormGolden(t *testing.T) {
 	m := Parse([]byte(crlf("From: J \"Q\" <j@x.example>, g: a@b;\nSubject: =?utf-8?q?x?=\nSubject: \nMessage-ID: <1@x>\nContent-Type: multipart/mixed; boundary=b\n\n--b\n" +
 		"Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: base64\nContent-Disposition: attachment; filename*=utf-8''%C3%A9\n\n--b\nContent-Type: message/rfc822\n\nTo: \xfc\n\nx\n--b--\n")))
-	const want = "\x01\x01<\x006=?utf-8?q?x?=\x00\x16<1@x>" + // flags, envelope: Date, Subject, In-Reply-To, Message-ID
+	const want = "\x01\x01" + "2(}=" + "<\x006=?utf-8?q?x?=\x00\x16<1@x>" + // flags, checksum, envelope: Date, Subject, In-Reply-To, Message-ID
 		" \x0eJ Q\x00\x06j&x.example" + "\x00\x00\x06g\x00" + "\x00\x00\x06a\x06b" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00" + // From, and no other lists
 		"^\x01\a\t\x00\x87\x01\xc4\x01\f\x03A\x06b" + // multipart/mixed; boundary=b
 		"+/\x01\x05\x05\x87\x01\x00\x00\x0279_c\x04E\bé\x18&filename*6utf-8''%C3%A9" + // text/html, an attachment
@@ -143,37 +149,66 @@ func TestFormLimit(t *testing.T) {
 	}
 }
 
-func TestFormRefused(t *testing.T) {
+// sealed is a form whose checksum is right, whatever it says.
+func sealed(text string) []byte {
+	b := append([]byte{formVersion, 0, 0, 0, 0, 0}, text...)
+	binary.BigEndian.PutUint32(b[2:], crc32.Checksum(b[formHead:], castagnoli))
+	return b
+}
+
+// TestFormDamaged: no octet of a form can change unnoticed.
+func TestFormDamaged(t *testing.T) {
 	good := AppendForm(nil, Parse(seedMessages()[7]))
 	for i := range good {
-		if _, err := ParseForm(good[:i]); !errors.Is(err, ErrForm) {
-			t.Errorf("cut at %d: %v", i, err)
+		bad := bytes.Clone(good)
+		bad[i] ^= 0x10
+		for _, b := range [][]byte{bad, good[:i]} {
+			if _, err := ParseForm(b); !errors.Is(err, ErrForm) {
+				t.Errorf("at %d: %v", i, err)
+			}
 		}
 	}
-	const envelope = "\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-	deep := "\x07\x00\x01\x03\x00\x00\x00\x00" // text/plain
-	for range MaxDepth + 1 {
+	if _, err := ParseForm(append(good, 0)); !errors.Is(err, ErrForm) {
+		t.Errorf("with more: %v", err)
+	}
+}
+
+// TestFormCheck: what has a checksum and is no form is told, and reading it does
+// no harm.
+func TestFormCheck(t *testing.T) {
+	const envelope, leaf = "\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "\x07\x00\x01\x03\x00\x00\x00\x00" // empty; text/plain
+	deep := leaf
+	for range 10 * MaxDepth {
 		deep = string(closeList([]byte("\x00\x07\x09\x00\x00\x00\x00"+deep), 0))
 	}
-	for name, b := range map[string]string{
-		"version": "\x02" + string(good[1:]), "flags": "\x01\x02" + string(good[2:]), "more": string(good) + "\x00",
-		"a host without mailbox":  "\x01\x00\x0e\x00\x00\x00\x00\x04\x00\x00\x00\x02\x00\x00\x00\x00\x00\x07\x00\x01\x03\x00\x00\x00\x00",
-		"too deep":                "\x01\x00" + envelope + deep,
-		"multipart without parts": "\x01\x00" + envelope + "\x07\x00\x07\x09\x00\x00\x00\x00",
-		"message without one":     "\x01\x00" + envelope + "\x07\x00\x15\x17\x00\x00\x00\x00",
-		"leaf with a part":        "\x01\x00" + envelope + "\x0f\x00\x01\x03\x00\x00\x00\x00\x07\x00\x01\x03\x00\x00\x00\x00",
-		"child outside":           "\x01\x00" + envelope + "\x0f\x00\x07\x09\x00\x00\x05\x00\x07\x00\x01\x03\x06\x00\x00\x00",
-		"overlapping children":    "\x01\x00" + envelope + "\x17\x00\x07\x09\x00\x00\x05\x00\x07\x00\x01\x03\x00\x00\x03\x00\x07\x00\x01\x03\x02\x00\x01\x00",
-		"unknown name":            "\x01\x00" + envelope + "\x08\x00\xff\x01\x03\x00\x00\x00\x00",
-		"unknown field":           "\x01\x00" + envelope + "\x09\x80\x20\x01\x03\x00\x00\x00\x00",
-		"huge":                    "\x01\x00" + envelope + "\x0f\x00\x01\x03\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00\x00",
+	for name, text := range map[string]string{
+		"nothing":                 "",
+		"more":                    envelope + leaf + "\x00",
+		"a host without mailbox":  "\x0e\x00\x00\x00\x00\x04\x00\x00\x00\x02\x00\x00\x00\x00\x00" + leaf,
+		"too deep":                envelope + deep,
+		"multipart without parts": envelope + "\x07\x00\x07\x09\x00\x00\x00\x00",
+		"message without one":     envelope + "\x07\x00\x15\x17\x00\x00\x00\x00",
+		"leaf with a part":        envelope + "\x0f\x00\x01\x03\x00\x00\x00\x00" + leaf,
+		"child outside":           envelope + "\x0f\x00\x07\x09\x00\x00\x05\x00\x07\x00\x01\x03\x06\x00\x00\x00",
+		"overlapping children":    envelope + "\x17\x00\x07\x09\x00\x00\x05\x00\x07\x00\x01\x03\x00\x00\x03\x00\x07\x00\x01\x03\x02\x00\x01\x00",
+		"unknown name":            envelope + "\x08\x00\xff\x01\x03\x00\x00\x00\x00",
+		"unknown field":           envelope + "\x09\x80\x20\x01\x03\x00\x00\x00\x00",
+		"huge":                    envelope + "\x0f\x00\x01\x03\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00\x00",
+		"a list too long":         envelope + "\x0a\x01\x01\x03\x00\x00\x00\x00\x7f\x01\x01",
+		"many parameters":         envelope + string(closeList([]byte("\x01\x01\x03\x00\x00\x00\x00"+string(closeList([]byte(strings.Repeat("\x01", 2*MaxParams+2)), 0))), 0)),
 	} {
-		if _, err := ParseForm([]byte(b)); !errors.Is(err, ErrForm) {
+		form, err := ParseForm(sealed(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := form.Check(); !errors.Is(err, ErrForm) {
 			t.Errorf("%s: %v", name, err)
 		}
+		messageOf(form)
 	}
-	if _, err := ParseForm([]byte("\x01\x00" + envelope + "\x07\x00\x01\x03\x00\x00\x00\x00")); err != nil {
-		t.Errorf("what the others are made from: %v", err)
+	form, err := ParseForm(sealed(envelope + leaf))
+	if err != nil || form.Check() != nil {
+		t.Errorf("what the others are made from: %v, %v", err, form.Check())
 	}
 }
 
@@ -194,18 +229,26 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// FuzzForm: what is taken for a form says the same when it is written again.
+// FuzzForm: whatever is read as a form does no harm, and what Check passes says the
+// same when it is written again.
 func FuzzForm(f *testing.F) {
 	for _, m := range seedMessages() {
 		f.Add(AppendForm(nil, Parse(m)))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < formHead {
+			return
+		}
+		b = sealed(string(b[formHead:]))
 		before := bytes.Clone(b)
 		form, err := ParseForm(b)
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
 		m := messageOf(form)
+		if form.Check() != nil {
+			return
+		}
 		sameForm(t, m, keptAs(t, m))
 		if !bytes.Equal(b, before) {
 			t.Fatal("reading changes it")

@@ -1,25 +1,25 @@
 package message
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math/bits"
+)
 
-// Form is what a message says of itself, as AppendForm wrote it; made by
-// ParseForm, so that reading it cannot fail. Nothing that is read of it is
-// copied: it shares the octets that ParseForm was given.
+// Form is what a message says of itself, as AppendForm wrote it. Nothing that is
+// read of it is copied: it shares the octets that ParseForm was given. Reading
+// never fails; Check tells of what nothing but AppendForm could have done wrong.
 type Form struct {
 	b      []byte
 	before int64
 }
 
-// ParseForm reads what AppendForm wrote. The structure keeps the invariants of
-// the package. The error is ErrForm. b must not be changed afterwards.
+// ParseForm takes what AppendForm wrote, in constant memory and little time: its
+// checksum is looked at, not what it says. The error is ErrForm. b must not be
+// changed afterwards.
 func ParseForm(b []byte) (Form, error) {
-	if len(b) < 2 || len(b) > MaxForm || b[0] != formVersion || b[1]&^formRepeats != 0 {
-		return Form{}, ErrForm
-	}
-	r := formReader{b: b[2:]}
-	r.checkEnvelope(r.list())
-	r.checkPart(0, maxOffset, 0)
-	if r.bad || r.more() {
+	if len(b) < formHead || len(b) > MaxForm || b[0] != formVersion || b[1]&^formRepeats != 0 ||
+		binary.BigEndian.Uint32(b[2:]) != crc32.Checksum(b[formHead:], castagnoli) {
 		return Form{}, ErrForm
 	}
 	return Form{b: b}, nil
@@ -36,17 +36,13 @@ func (f Form) Behind(n int64) Form { return Form{f.b, f.before + n} }
 func (f Form) Repeats() bool { return f.b[1]&formRepeats != 0 }
 
 // Envelope returns the envelope of the message.
-func (f Form) Envelope() FormEnvelope {
-	r := formReader{b: f.b[2:]}
-	return readEnvelope(r.list())
-}
+func (f Form) Envelope() FormEnvelope { return envelopeAt(f.b, formHead) }
 
 // Part returns the root of the message.
-func (f Form) Part() FormPart {
-	r := formReader{b: f.b[2:]}
-	r.list()
-	var p FormPart
-	p.read(r.list())
+func (f Form) Part() (p FormPart) {
+	r := formReader{b: f.b, at: formHead}
+	r.skipList()
+	p.read(r.list(), 0)
 	return p
 }
 
@@ -83,35 +79,35 @@ func (t Text) String() string {
 // FormEnvelope is Envelope in a Form.
 type FormEnvelope struct {
 	Date, Subject        Text
-	InReplyTo, MessageID Text
 	From                 FormAddresses
 	Sender, ReplyTo      FormAddresses
 	To, Cc, Bcc          FormAddresses
+	InReplyTo, MessageID Text
 }
 
-func readEnvelope(b []byte) FormEnvelope {
-	r := formReader{b: b}
-	e := FormEnvelope{Date: r.text(), Subject: r.text(), InReplyTo: r.text(), MessageID: r.text()}
-	e.From, e.Sender, e.ReplyTo = FormAddresses{r.list()}, FormAddresses{r.list()}, FormAddresses{r.list()}
-	e.To, e.Cc, e.Bcc = FormAddresses{r.list()}, FormAddresses{r.list()}, FormAddresses{r.list()}
+// envelopeAt reads the envelope that is the list at a place of b.
+func envelopeAt(b []byte, at int) (e FormEnvelope) {
+	r := formReader{b: b, at: at}
+	r = formReader{b: r.list()}
+	e.Date, e.Subject, e.InReplyTo, e.MessageID = r.text(), r.text(), r.text(), r.text()
+	e.From.b, e.Sender.b, e.ReplyTo.b = r.list(), r.list(), r.list()
+	e.To.b, e.Cc.b, e.Bcc.b = r.list(), r.list(), r.list()
 	return e
 }
 
 // FormAddresses is a list of addresses in a Form.
-type FormAddresses struct{ b []byte }
+type FormAddresses formReader
 
-// Empty reports whether there is none.
-func (l FormAddresses) Empty() bool { return len(l.b) == 0 }
+// Empty reports whether none is left.
+func (l *FormAddresses) Empty() bool { return l.at >= len(l.b) }
 
 // Next takes the first address off the list; it is false if there is none.
 func (l *FormAddresses) Next() (FormAddress, bool) {
-	if len(l.b) == 0 {
+	r := (*formReader)(l)
+	if !r.more() {
 		return FormAddress{}, false
 	}
-	r := formReader{b: l.b}
-	a := FormAddress{r.text(), r.text(), r.text(), r.text()}
-	l.b = r.rest()
-	return a, true
+	return FormAddress{r.text(), r.text(), r.text(), r.text()}, true
 }
 
 // FormAddress is MailAddress in a Form.
@@ -128,115 +124,179 @@ func (a FormAddress) Group() GroupMark {
 	return GroupEnd
 }
 
-// FormPart is Part in a Form.
+// FormPart is Part in a Form. Its methods are called as the fields of Part are.
 type FormPart struct {
-	Type, Subtype                       Text
-	Encoding, Disposition               Text // not there: 7bit, none
-	ID, Description, MD5, Location      Text
-	Params, DispositionParams           FormParams
-	GivenParams, GivenDispositionParams FormParams // the same as they stand in the fields, save that continuations are joined (RFC 2231)
-	Languages                           FormTexts
-	Parts                               FormParts
-	Size, Lines                         int64
+	Size, Lines int64 // octets and lines of the body
 
-	fromBase, header int64  // Offset less the body of the parent, Body less Offset
-	given            uint64 // which of the given parameters differ from the decoded ones
-	envelope         []byte
+	b                []byte
+	fields           [formFields]int32 // where they stand in b; 0 is nowhere
+	kind, subtype    int32             // likewise
+	parts            int32
+	fromBase, header int64 // Offset less the body of the parent, Body less Offset
+	depth            int
 }
 
 // read reads the part that b is.
-func (p *FormPart) read(b []byte) {
+func (p *FormPart) read(b []byte, depth int) {
 	r := formReader{b: b}
-	r.part(p)
-	p.Parts = FormParts{r.rest()}
+	m := uint(r.number())
+	p.b, p.depth = b, depth
+	p.kind = int32(r.at)
+	r.skipText()
+	p.subtype = int32(r.at)
+	r.skipText()
+	p.fromBase, p.header, p.Size, p.Lines = r.offset(), r.offset(), r.offset(), r.offset()
+	for m &= 1<<formFields - 1; m != 0; m &= m - 1 {
+		i := bits.TrailingZeros(m)
+		p.fields[i] = int32(r.at)
+		if formLists>>i&1 != 0 {
+			r.skipList()
+		} else {
+			r.skipText()
+		}
+	}
+	p.parts = int32(r.at)
+}
+
+// textOf and listOf read a field.
+func (p *FormPart) textOf(field int) Text {
+	if p.fields[field] == 0 {
+		return Text{}
+	}
+	r := formReader{b: p.b, at: int(p.fields[field])}
+	return r.text()
+}
+
+func (p *FormPart) listOf(field int) formReader {
+	if p.fields[field] == 0 {
+		return formReader{}
+	}
+	r := formReader{b: p.b, at: int(p.fields[field])}
+	return formReader{b: r.list()}
+}
+
+func (p *FormPart) Type() Text {
+	r := formReader{b: p.b, at: int(p.kind)}
+	return r.text()
+}
+
+func (p *FormPart) Subtype() Text {
+	r := formReader{b: p.b, at: int(p.subtype)}
+	return r.text()
+}
+
+func (p *FormPart) Encoding() Text    { return p.textOf(formEncoding) }
+func (p *FormPart) Disposition() Text { return p.textOf(formDisposition) }
+func (p *FormPart) ID() Text          { return p.textOf(formID) }
+func (p *FormPart) Description() Text { return p.textOf(formDescription) }
+func (p *FormPart) MD5() Text         { return p.textOf(formMD5) }
+func (p *FormPart) Location() Text    { return p.textOf(formLocation) }
+
+func (p *FormPart) Params() FormParams            { return FormParams(p.listOf(formParams)) }
+func (p *FormPart) DispositionParams() FormParams { return FormParams(p.listOf(formDispositionParams)) }
+func (p *FormPart) Languages() FormTexts          { return FormTexts(p.listOf(formLanguages)) }
+
+// GivenParams returns the parameters of the content type as they stand in the
+// field, except that continuations are one: octets, charsets and languages are
+// those of the sender. Names can end in "*" (RFC 2231 §4).
+func (p *FormPart) GivenParams() FormParams {
+	if p.fields[formGivenParams] == 0 {
+		return p.Params()
+	}
+	return FormParams(p.listOf(formGivenParams))
+}
+
+// GivenDispositionParams is GivenParams for the content disposition.
+func (p *FormPart) GivenDispositionParams() FormParams {
+	if p.fields[formGivenDispositionParams] == 0 {
+		return p.DispositionParams()
+	}
+	return FormParams(p.listOf(formGivenDispositionParams))
 }
 
 // IsMultipart is Part.IsMultipart.
-func (p *FormPart) IsMultipart() bool { return string(p.Type.octets) == "multipart" }
+func (p *FormPart) IsMultipart() bool { return string(p.Type().octets) == "multipart" }
 
 // IsMessage is Part.IsMessage.
-func (p *FormPart) IsMessage() bool {
-	return string(p.Type.octets) == "message" && (string(p.Subtype.octets) == "rfc822" || string(p.Subtype.octets) == "global")
+func (p *FormPart) IsMessage() bool { return p.fields[formEnvelope] != 0 }
+
+// Envelope returns the envelope of the message within, if IsMessage.
+func (p *FormPart) Envelope() FormEnvelope { return envelopeAt(p.b, int(p.fields[formEnvelope])) }
+
+// Parts returns the children.
+func (p *FormPart) Parts() FormParts {
+	return FormParts{list: formReader{b: p.b, at: int(p.parts)}, depth: p.depth + 1}
 }
 
-// Envelope returns the envelope of the message within, for which IsMessage says that there is one.
-func (p *FormPart) Envelope() FormEnvelope { return readEnvelope(p.envelope) }
-
 // FormParts are the children of a part in a Form.
-type FormParts struct{ b []byte }
+type FormParts struct {
+	list  formReader
+	depth int
+}
 
 // Next takes the first part off the list and makes p it; it is false if there is
 // none.
 func (l *FormParts) Next(p *FormPart) bool {
-	if len(l.b) == 0 {
+	if !l.list.more() || l.depth > MaxDepth {
 		return false
 	}
-	r := formReader{b: l.b}
 	*p = FormPart{}
-	p.read(r.list())
-	l.b = r.rest()
+	p.read(l.list.list(), l.depth)
 	return true
 }
 
 // FormTexts is a list of texts in a Form.
-type FormTexts struct{ b []byte }
+type FormTexts formReader
 
-// Empty reports whether there is none.
-func (l FormTexts) Empty() bool { return len(l.b) == 0 }
+// Empty reports whether none is left.
+func (l *FormTexts) Empty() bool { return l.at >= len(l.b) }
 
 // Next takes the first text off the list; it is false if there is none.
 func (l *FormTexts) Next() (Text, bool) {
-	if len(l.b) == 0 {
+	r := (*formReader)(l)
+	if !r.more() {
 		return Text{}, false
 	}
-	r := formReader{b: l.b}
-	t := r.text()
-	l.b = r.rest()
-	return t, true
+	return r.text(), true
 }
 
 // FormParams is a list of parameters in a Form.
-type FormParams struct{ b []byte }
+type FormParams formReader
 
-// Empty reports whether there is none.
-func (l FormParams) Empty() bool { return len(l.b) == 0 }
+// Empty reports whether none is left.
+func (l *FormParams) Empty() bool { return l.at >= len(l.b) }
 
 // Next takes the first parameter off the list; it is false if there is none.
 func (l *FormParams) Next() (name, value Text, ok bool) {
-	if len(l.b) == 0 {
+	r := (*formReader)(l)
+	if !r.more() {
 		return Text{}, Text{}, false
 	}
-	r := formReader{b: l.b}
-	name, value = r.text(), r.text()
-	l.b = r.rest()
-	return name, value, true
+	return r.text(), r.text(), true
 }
 
 // tree makes the Part that p stands for, of which the parent's body starts at base.
 func (p *FormPart) tree(base int64) *Part {
 	q := &Part{
-		Type: p.Type.String(), Subtype: p.Subtype.String(), Encoding: p.Encoding.String(), Disposition: p.Disposition.String(),
-		ID: p.ID.String(), Description: p.Description.String(), MD5: p.MD5.String(), Location: p.Location.String(),
-		Params: p.Params.all(), DispositionParams: p.DispositionParams.all(), Lines: p.Lines,
+		Type: p.Type().String(), Subtype: p.Subtype().String(), Encoding: p.Encoding().String(), Disposition: p.Disposition().String(),
+		ID: p.ID().String(), Description: p.Description().String(), MD5: p.MD5().String(), Location: p.Location().String(),
+		Params: p.Params().all(), DispositionParams: p.DispositionParams().all(), Lines: p.Lines,
 	}
-	if p.given&hasGiven != 0 {
-		q.params = append(given{}, p.GivenParams.all()...)
+	if p.fields[formGivenParams] != 0 {
+		q.params = append(given{}, p.GivenParams().all()...)
 	}
-	if p.given&hasGivenDisposition != 0 {
-		q.dispositionParams = append(given{}, p.GivenDispositionParams.all()...)
+	if p.fields[formGivenDispositionParams] != 0 {
+		q.dispositionParams = append(given{}, p.GivenDispositionParams().all()...)
 	}
-	for l := p.Languages; ; {
-		t, ok := l.Next()
-		if !ok {
-			break
-		}
-		q.Languages = append(q.Languages, t.String())
+	languages := p.Languages()
+	for l, ok := languages.Next(); ok; l, ok = languages.Next() {
+		q.Languages = append(q.Languages, l.String())
 	}
 	q.Offset = base + p.fromBase
 	q.Body = q.Offset + p.header
 	q.End = q.Body + p.Size
 	var child FormPart
-	for children := p.Parts; children.Next(&child); {
+	for children := p.Parts(); children.Next(&child); {
 		q.Children = append(q.Children, child.tree(q.Body))
 	}
 	return q
@@ -250,150 +310,15 @@ func (l FormParams) all() []Param {
 	return ps
 }
 
-// maxOffset bounds offsets so that no sum of them overflows.
-const maxOffset = 1 << 56
-
-// formReader reads an encoded form from left to right. Its first failure sticks.
+// formReader reads an encoded form, or a list in one, from left to right. What
+// does not fit is the end.
 type formReader struct {
-	b         []byte
-	at        int
-	parts     int // seen by checkPart
-	addresses int // seen by checkEnvelope
-	bad       bool
+	b   []byte
+	at  int
+	bad bool // something did not fit
 }
 
 func (r *formReader) more() bool { return r.at < len(r.b) }
-
-func (r *formReader) rest() []byte { return r.b[r.at:] }
-
-// checkEnvelope reads an envelope.
-func (r *formReader) checkEnvelope(b []byte) {
-	in := formReader{b: b}
-	for range 4 {
-		in.skipText()
-	}
-	for range 6 {
-		n := in.number()
-		if n > uint64(len(in.b)-in.at) {
-			in.fail()
-		}
-		for end := in.at + int(n); in.at < end && !in.bad; {
-			in.skipText()
-			in.skipText()
-			mailbox, host := in.skipText(), in.skipText()
-			if r.addresses++; r.addresses > MaxAddresses || host && !mailbox || in.at > end {
-				in.fail()
-			}
-		}
-	}
-	if in.bad || in.more() {
-		r.fail()
-	}
-}
-
-// checkPart reads a part that lies in a body of size octets behind those up to
-// from, and returns where it ends.
-func (r *formReader) checkPart(from, size int64, depth int) int64 {
-	var p FormPart
-	in := formReader{b: r.list(), parts: r.parts + 1, addresses: r.addresses}
-	in.part(&p)
-	end := p.fromBase + p.header + p.Size
-	if in.parts > 2*MaxParts || depth > MaxDepth || p.fromBase < from || end > size {
-		in.fail()
-	}
-	for _, l := range [...]FormParams{p.Params, p.GivenParams, p.DispositionParams, p.GivenDispositionParams} {
-		in.checkTexts(l.b, 2, MaxParams)
-	}
-	in.checkTexts(p.Languages.b, 1, MaxLanguages)
-	if p.envelope != nil {
-		in.checkEnvelope(p.envelope)
-	}
-	children := 0
-	for at := int64(0); in.more(); children++ {
-		at = in.checkPart(at, p.Size, depth+1)
-	}
-	switch {
-	case p.IsMultipart() && children > 0 && p.envelope == nil:
-	case p.IsMessage() && children == 1 && p.envelope != nil:
-	case !p.IsMultipart() && !p.IsMessage() && children == 0 && p.envelope == nil:
-	default:
-		in.fail()
-	}
-	r.parts, r.addresses = in.parts, in.addresses
-	if in.bad {
-		r.fail()
-	}
-	return end
-}
-
-// checkTexts reads a list of at most limit elements, each of n texts.
-func (r *formReader) checkTexts(b []byte, n, limit int) {
-	in := formReader{b: b}
-	for i := 0; in.more(); i++ {
-		for range n {
-			in.skipText()
-		}
-		if i == limit {
-			in.fail()
-		}
-	}
-	r.bad = r.bad || in.bad
-}
-
-// part reads the fields of a part; its children are left.
-func (r *formReader) part(p *FormPart) {
-	m := r.number()
-	if m>>maskBits != 0 {
-		r.fail()
-	}
-	p.Type, p.Subtype = r.text(), r.text()
-	p.fromBase, p.header, p.Size, p.Lines = r.offset(), r.offset(), r.offset(), r.offset()
-	if m&hasParams != 0 {
-		p.Params = FormParams{r.list()}
-	}
-	p.GivenParams = p.Params
-	if m&hasEncoding != 0 {
-		p.Encoding = r.text()
-	}
-	if m&^(hasParams|hasEncoding) != 0 {
-		r.rareFields(p, m)
-	}
-}
-
-// rareFields reads those that a plain text does not have.
-func (r *formReader) rareFields(p *FormPart, m uint64) {
-	if m&hasDisposition != 0 {
-		p.Disposition = r.text()
-	}
-	if m&hasDispositionParams != 0 {
-		p.DispositionParams = FormParams{r.list()}
-	}
-	p.given, p.GivenDispositionParams = m&(hasGiven|hasGivenDisposition), p.DispositionParams
-	if m&hasGiven != 0 {
-		p.GivenParams = FormParams{r.list()}
-	}
-	if m&hasGivenDisposition != 0 {
-		p.GivenDispositionParams = FormParams{r.list()}
-	}
-	if m&hasID != 0 {
-		p.ID = r.text()
-	}
-	if m&hasDescription != 0 {
-		p.Description = r.text()
-	}
-	if m&hasMD5 != 0 {
-		p.MD5 = r.text()
-	}
-	if m&hasLocation != 0 {
-		p.Location = r.text()
-	}
-	if m&hasLanguages != 0 {
-		p.Languages = FormTexts{r.list()}
-	}
-	if m&hasEnvelope != 0 {
-		p.envelope = r.list()
-	}
-}
 
 func (r *formReader) text() Text {
 	n := r.number()
@@ -410,22 +335,6 @@ func (r *formReader) text() Text {
 	return Text{octets: r.take(n >> 2), plain: n&2 != 0}
 }
 
-// skipText steps over a text and reports whether it is there.
-func (r *formReader) skipText() bool {
-	n := r.number()
-	switch {
-	case n&1 != 0:
-		if n>>1 >= uint64(len(names)) {
-			r.fail()
-		}
-	case n>>2 > uint64(len(r.b)-r.at):
-		r.fail()
-	default:
-		r.at += int(n >> 2)
-	}
-	return n != 0
-}
-
 func (r *formReader) list() []byte { return r.take(r.number()) }
 
 func (r *formReader) take(n uint64) []byte {
@@ -439,6 +348,22 @@ func (r *formReader) take(n uint64) []byte {
 	return b
 }
 
+func (r *formReader) skipText() {
+	if n := r.number(); n&1 == 0 {
+		r.skip(n >> 2)
+	}
+}
+
+func (r *formReader) skipList() { r.skip(r.number()) }
+
+func (r *formReader) skip(n uint64) {
+	if n > uint64(len(r.b)-r.at) {
+		r.fail()
+		return
+	}
+	r.at += int(n)
+}
+
 func (r *formReader) offset() int64 {
 	n := r.number()
 	if n > maxOffset {
@@ -447,6 +372,9 @@ func (r *formReader) offset() int64 {
 	}
 	return int64(n)
 }
+
+// maxOffset bounds offsets so that no sum of them overflows.
+const maxOffset = 1 << 56
 
 func (r *formReader) number() uint64 {
 	if r.at < len(r.b) && r.b[r.at] < 0x80 {

@@ -357,8 +357,8 @@ func (c *checker) blobSlice(after int64) (slice []blobRow, err error) {
 }
 
 func (c *checker) blob(b blobRow) error {
-	if _, err := message.ParseForm(b.form); err != nil {
-		c.problem("form is unreadable: blob %d: %v", b.id, err)
+	if form, err := message.ParseForm(b.form); err != nil || form.Check() != nil {
+		c.problem("form is unreadable: blob %d", b.id)
 	}
 	if b.key != 0 && (len(b.sha) != sha256.Size || b.key != blobKey(mail.BlobID(b.sha))) {
 		c.problem("key does not belong to the hash: blob %d", b.id)

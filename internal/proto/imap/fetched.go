@@ -85,22 +85,21 @@ func (f *Fetched) Size(octets int64) {
 // Envelope writes ENVELOPE.
 func (f *Fetched) Envelope(form message.Form) {
 	f.item("ENVELOPE ")
-	f.e.envelope(form.Envelope())
-	f.e.spill()
+	f.e.b = f.e.envelope(f.e.b, form.Envelope())
 }
 
 // BodyStructure writes BODYSTRUCTURE.
 func (f *Fetched) BodyStructure(form message.Form) {
 	f.item("BODYSTRUCTURE ")
 	p := form.Part()
-	f.e.body(&p, true)
+	f.e.b = f.e.body(f.e.b, &p, true)
 }
 
 // Body writes BODY without a section.
 func (f *Fetched) Body(form message.Form) {
 	f.item("BODY ")
 	p := form.Part()
-	f.e.body(&p, false)
+	f.e.b = f.e.body(f.e.b, &p, false)
 }
 
 // Literal announces size octets for a BODY[...], BINARY[...] or RFC822 item.

@@ -6,53 +6,49 @@ import (
 	"yubin/internal/message"
 )
 
-// envelope writes env as ENVELOPE shows it (RFC 9051 §7.5.2): header octets as
+// What is here takes the responses that are gathered, appends to them, and
+// returns them; where they may have become long they are spilled.
+
+// envelope appends env as ENVELOPE shows it (RFC 9051 §7.5.2): header octets as
 // the message has them, encoded-words too. Text beyond US-ASCII goes out as
 // literals, so it suits both revisions.
-func (e *Encoder) envelope(env message.FormEnvelope) {
-	e.b = append(e.b, '(')
-	e.header(env.Date)
-	e.b = append(e.b, ' ')
-	e.header(env.Subject)
+func (e *Encoder) envelope(b []byte, env message.FormEnvelope) []byte {
+	b = e.header(append(b, '('), env.Date)
+	b = e.header(append(b, ' '), env.Subject)
 	if env.Sender.Empty() {
 		env.Sender = env.From
 	}
 	if env.ReplyTo.Empty() {
 		env.ReplyTo = env.From
 	}
-	for _, list := range [...]message.FormAddresses{env.From, env.Sender, env.ReplyTo, env.To, env.Cc, env.Bcc} {
-		e.addresses(list)
-	}
-	e.b = append(e.b, ' ')
-	e.header(env.InReplyTo)
-	e.b = append(e.b, ' ')
-	e.header(env.MessageID)
-	e.b = append(e.b, ')')
+	b = e.addresses(b, env.From)
+	b = e.addresses(b, env.Sender)
+	b = e.addresses(b, env.ReplyTo)
+	b = e.addresses(b, env.To)
+	b = e.addresses(b, env.Cc)
+	b = e.addresses(b, env.Bcc)
+	b = e.header(append(b, ' '), env.InReplyTo)
+	b = e.header(append(b, ' '), env.MessageID)
+	return e.spilled(append(b, ')'))
 }
 
-// addresses writes a space and a list.
-func (e *Encoder) addresses(list message.FormAddresses) {
+// addresses appends a space and a list.
+func (e *Encoder) addresses(b []byte, list message.FormAddresses) []byte {
 	if list.Empty() {
-		e.b = append(e.b, " NIL"...)
-		return
+		return append(b, " NIL"...)
 	}
-	e.b = append(e.b, " ("...)
+	b = append(b, " ("...)
 	for a, ok := list.Next(); ok; a, ok = list.Next() {
-		e.b = append(e.b, '(')
-		e.nstring(a.Name)
-		e.b = append(e.b, ' ')
-		e.nstring(a.Route)
-		e.b = append(e.b, ' ')
-		e.header(a.Mailbox)
-		e.b = append(e.b, ' ')
-		e.header(a.Host)
-		e.b = append(e.b, ')')
-		e.spill()
+		b = e.nstring(append(b, '('), a.Name)
+		b = e.nstring(append(b, ' '), a.Route)
+		b = e.header(append(b, ' '), a.Mailbox)
+		b = e.header(append(b, ' '), a.Host)
+		b = e.spilled(append(b, ')'))
 	}
-	e.b = append(e.b, ')')
+	return append(b, ')')
 }
 
-// body writes p as BODYSTRUCTURE shows it (RFC 9051 §7.5.2), or without extension
+// body appends p as BODYSTRUCTURE shows it (RFC 9051 §7.5.2), or without extension
 // data as BODY does.
 //
 // Deviation: parameters stand as the sender gave them, but for continuations,
@@ -62,149 +58,138 @@ func (e *Encoder) addresses(list message.FormAddresses) {
 //
 // Deviation: message/global is shown with the envelope and structure of what it
 // holds to RFC 3501 clients too, as RFC 9755 §6 allows for UTF8=ACCEPT.
-func (e *Encoder) body(p *message.FormPart, extended bool) {
+func (e *Encoder) body(b []byte, p *message.FormPart, extended bool) []byte {
 	if p.IsMultipart() {
-		e.multipart(p, extended)
-		return
+		return e.multipart(b, p, extended)
 	}
-	e.b = append(e.b, '(')
-	e.text(p.Type)
-	e.b = append(e.b, ' ')
-	e.text(p.Subtype)
-	e.b = append(e.b, ' ')
-	e.fields(p)
+	kind := p.Type()
+	b = e.text(append(b, '('), kind)
+	b = e.text(append(b, ' '), p.Subtype())
+	b = e.fields(append(b, ' '), p)
+	lines := string(kind.Octets()) == "text"
 	if p.IsMessage() {
-		e.b = append(e.b, ' ')
-		e.envelope(p.Envelope())
-		e.b = append(e.b, ' ')
+		b = e.envelope(append(b, ' '), p.Envelope())
+		b = append(b, ' ')
 		var child message.FormPart
-		p.Parts.Next(&child)
-		e.body(&child, extended)
+		for children := p.Parts(); children.Next(&child); {
+			b = e.body(b, &child, extended)
+		}
+		lines = true
 	}
-	if p.IsMessage() || string(p.Type.Octets()) == "text" {
-		e.b = strconv.AppendInt(append(e.b, ' '), p.Lines, 10)
+	if lines {
+		b = strconv.AppendInt(append(b, ' '), p.Lines, 10)
 	}
 	if extended {
-		e.b = append(e.b, ' ')
-		e.nstring(p.MD5)
-		e.extension(p)
+		b = e.nstring(append(b, ' '), p.MD5())
+		b = e.extension(b, p)
 	}
-	e.b = append(e.b, ')')
-	e.spill()
+	return e.spilled(append(b, ')'))
 }
 
-func (e *Encoder) multipart(p *message.FormPart, extended bool) {
-	e.b = append(e.b, '(')
+func (e *Encoder) multipart(b []byte, p *message.FormPart, extended bool) []byte {
+	b = append(b, '(')
 	var child message.FormPart
-	for children := p.Parts; children.Next(&child); {
-		e.body(&child, extended)
+	for children := p.Parts(); children.Next(&child); {
+		b = e.body(b, &child, extended)
 	}
-	e.b = append(e.b, ' ')
-	e.text(p.Subtype)
+	b = e.text(append(b, ' '), p.Subtype())
 	if extended {
-		e.b = append(e.b, ' ')
-		e.params(p.GivenParams)
-		e.extension(p)
+		b = e.params(append(b, ' '), p.GivenParams())
+		b = e.extension(b, p)
 	}
-	e.b = append(e.b, ')')
-	e.spill()
+	return e.spilled(append(b, ')'))
 }
 
-// fields writes body-fields. The size is that of the body as it is stored.
-func (e *Encoder) fields(p *message.FormPart) {
-	e.params(p.GivenParams)
-	e.b = append(e.b, ' ')
-	e.nstring(p.ID)
-	e.b = append(e.b, ' ')
-	e.nstring(p.Description)
-	if len(p.Encoding.Octets()) == 0 {
-		e.b = append(e.b, ` "7bit"`...)
+// fields appends body-fields. The size is that of the body as it is stored.
+func (e *Encoder) fields(b []byte, p *message.FormPart) []byte {
+	b = e.params(b, p.GivenParams())
+	b = e.nstring(append(b, ' '), p.ID())
+	b = e.nstring(append(b, ' '), p.Description())
+	if encoding := p.Encoding(); len(encoding.Octets()) == 0 {
+		b = append(b, ` "7bit" `...)
 	} else {
-		e.b = append(e.b, ' ')
-		e.text(p.Encoding)
+		b = append(e.text(append(b, ' '), encoding), ' ')
 	}
-	e.b = strconv.AppendInt(append(e.b, ' '), p.Size, 10)
+	return strconv.AppendInt(b, p.Size, 10)
 }
 
-// extension writes SP body-fld-dsp SP body-fld-lang SP body-fld-loc.
-func (e *Encoder) extension(p *message.FormPart) {
-	if len(p.Disposition.Octets()) == 0 {
-		e.b = append(e.b, " NIL"...)
+// extension appends SP body-fld-dsp SP body-fld-lang SP body-fld-loc.
+func (e *Encoder) extension(b []byte, p *message.FormPart) []byte {
+	if disposition := p.Disposition(); len(disposition.Octets()) == 0 {
+		b = append(b, " NIL "...)
 	} else {
-		e.b = append(e.b, " ("...)
-		e.text(p.Disposition)
-		e.b = append(e.b, ' ')
-		e.params(p.GivenDispositionParams)
-		e.b = append(e.b, ')')
+		b = e.text(append(b, " ("...), disposition)
+		b = e.params(append(b, ' '), p.GivenDispositionParams())
+		b = append(b, ") "...)
 	}
-	e.b = append(e.b, ' ')
-	e.languages(p.Languages)
-	e.b = append(e.b, ' ')
-	e.nstring(p.Location)
+	b = e.languages(b, p.Languages())
+	return e.nstring(append(b, ' '), p.Location())
 }
 
-func (e *Encoder) languages(list message.FormTexts) {
+func (e *Encoder) languages(b []byte, list message.FormTexts) []byte {
 	if list.Empty() {
-		e.b = append(e.b, "NIL"...)
-		return
+		return append(b, "NIL"...)
 	}
 	before := byte('(')
 	for l, ok := list.Next(); ok; l, ok = list.Next() {
-		e.b = append(e.b, before)
-		e.text(l)
+		b = e.text(append(b, before), l)
 		before = ' '
 	}
-	e.b = append(e.b, ')')
+	return append(b, ')')
 }
 
-// params writes body-fld-param.
-func (e *Encoder) params(list message.FormParams) {
+// params appends body-fld-param.
+func (e *Encoder) params(b []byte, list message.FormParams) []byte {
 	if list.Empty() {
-		e.b = append(e.b, "NIL"...)
-		return
+		return append(b, "NIL"...)
 	}
 	before := byte('(')
 	for name, value, ok := list.Next(); ok; name, value, ok = list.Next() {
-		e.b = append(e.b, before)
-		e.text(name)
-		e.b = append(e.b, ' ')
-		e.text(value)
-		e.spill()
+		b = e.text(append(b, before), name)
+		b = e.spilled(e.text(append(b, ' '), value))
 		before = ' '
 	}
-	e.b = append(e.b, ')')
+	return append(b, ')')
 }
 
-// header writes a field's value: NIL for one that is not there, which an empty
+// header appends a field's value: NIL for one that is not there, which an empty
 // one is not.
-func (e *Encoder) header(t message.Text) {
+func (e *Encoder) header(b []byte, t message.Text) []byte {
 	if t.Octets() == nil {
-		e.b = append(e.b, "NIL"...)
-		return
+		return append(b, "NIL"...)
 	}
-	e.text(t)
+	return e.text(b, t)
 }
 
-// nstring writes t as nstring: NIL if it is empty.
-func (e *Encoder) nstring(t message.Text) {
+// nstring appends t as nstring: NIL if it is empty.
+func (e *Encoder) nstring(b []byte, t message.Text) []byte {
 	if len(t.Octets()) == 0 {
-		e.b = append(e.b, "NIL"...)
-		return
+		return append(b, "NIL"...)
 	}
-	e.text(t)
+	return e.text(b, t)
 }
 
-// text writes t as a string, as AppendString does. What is long is not gathered.
-func (e *Encoder) text(t message.Text) {
-	b := t.Octets()
+// text appends t as a string, as AppendString does. What is long is not gathered.
+func (e *Encoder) text(b []byte, t message.Text) []byte {
+	octets := t.Octets()
 	switch {
-	case t.Plain() && len(b) <= maxQuoted:
-		e.b = append(append(append(e.b, '"'), b...), '"')
-	case len(b) <= keepScratch:
-		e.b = AppendString(e.b, b)
-	default:
-		e.b = strconv.AppendInt(append(e.b, '{'), int64(len(b)), 10)
-		e.b = append(e.b, "}\r\n"...)
-		_, _ = message.WithoutNUL(e).Write(b) // The error sticks.
+	case t.Plain() && len(octets) <= maxQuoted:
+		return append(append(append(b, '"'), octets...), '"')
+	case len(octets) <= keepScratch:
+		return AppendString(b, octets)
 	}
+	b = strconv.AppendInt(append(b, '{'), int64(len(octets)), 10)
+	e.b = append(b, "}\r\n"...)
+	_, _ = message.WithoutNUL(e).Write(octets) // The error sticks.
+	return e.b
+}
+
+// spilled is what is left of b, all that was gathered, after spill.
+func (e *Encoder) spilled(b []byte) []byte {
+	if len(b) < max(e.gather-keepScratch, keepScratch) {
+		return b
+	}
+	e.b = b
+	e.flush()
+	return e.b
 }

@@ -4,25 +4,28 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/mailgen"
 )
 
 // benchRead is how many messages the mailbox of BenchmarkRead has.
 const benchRead = 25_000
 
-// fillBench imports messages of 4 KiB into INBOX.
-func (h *house) fillBench(n int) {
+// fillBench imports messages into INBOX.
+func (h *house) fillBench(n int, octets func(int) []byte) {
 	box, err := h.store.Mailbox(h.ctx, h.alice, mail.Inbox)
 	h.must(err)
 	for done := 0; done < n; {
 		var list []store.Imported
 		for ; len(list) < store.MaxImport && done < n; done++ {
 			in := h.store.NewIncoming()
-			_, err := in.Write(benchMessage(done))
+			_, err := in.Write(octets(done))
 			h.must(err)
 			list = append(list, store.Imported{Incoming: in, Received: h.now()})
 		}
@@ -50,7 +53,7 @@ func benchMessage(n int) []byte {
 // BenchmarkRead reads a mailbox whole; SEARCH remembers nothing from before.
 func BenchmarkRead(b *testing.B) {
 	h := newHouse(b)
-	h.fillBench(benchRead)
+	h.fillBench(benchRead, benchMessage)
 	c := h.plainClient(b)
 	for _, cmd := range []string{"FETCH 1:* BODY.PEEK[]", "FETCH 1:* (ENVELOPE RFC822.SIZE INTERNALDATE)", "FETCH 1:* (UID BODY.PEEK[HEADER])", "SEARCH FROM person7@"} {
 		b.Run(strings.ReplaceAll(cmd, " ", "_"), func(b *testing.B) {
@@ -61,4 +64,36 @@ func BenchmarkRead(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRead/1000, "µs/msg")
 		})
 	}
+}
+
+// BenchmarkShow is ENVELOPE and BODYSTRUCTURE of 10,000 messages: of text alone,
+// and as programs write them.
+func BenchmarkShow(b *testing.B) {
+	const n = 10_000
+	g := mailgen.New(3, false)
+	for kind, octets := range map[string]func(int) []byte{
+		"text":  benchMessage,
+		"mixed": func(int) []byte { return g.Next().Octets },
+	} {
+		h := newHouse(b)
+		h.fillBench(n, octets)
+		c := h.plainClient(b)
+		for _, cmd := range []string{"FETCH 1:* ENVELOPE", "FETCH 1:* BODYSTRUCTURE", "FETCH 1:* BODY", "FETCH 1:* (FLAGS UID)", "FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (DATE)])"} {
+			b.Run(kind+"/"+strings.ReplaceAll(cmd, " ", "_"), func(b *testing.B) {
+				c.run(cmd)
+				before := cpuTime()
+				for b.Loop() {
+					c.run(cmd)
+				}
+				b.ReportMetric(float64((cpuTime()-before).Nanoseconds())/float64(b.N)/n, "cpu-ns/msg")
+			})
+		}
+	}
+}
+
+// cpuTime is what this process has used of processors.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
