@@ -91,6 +91,17 @@ func TestStrangersInTheJournal(t *testing.T) {
 	if err != nil || len(found) != obs.PerNetwork {
 		t.Errorf("%d are remembered, %v; want %d", len(found), err, obs.PerNetwork)
 	}
+	long := journal.Entry{At: time.Now(), Kind: journal.Refused, Service: "mx", Code: 550, Remote: netip.MustParseAddrPort("198.51.100.1:5")}
+	for range 1000 {
+		long.Recipients = append(long.Recipients, mail.Address{Local: "y", Domain: "example.org"})
+	}
+	for range 50 {
+		st.record(long)
+	}
+	found, err = st.journal.Find(t.Context(), "y@example.org", time.Time{}, refused)
+	if want := obs.NetworkOctets/long.Octets() + 1; err != nil || len(found) != want {
+		t.Errorf("%d long ones are remembered, %v; want %d", len(found), err, want)
+	}
 	page := httptest.NewRecorder()
 	st.metrics.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
 	if want := `yubin_refusals_total{reason="5.1",service="mx"} 10000`; !strings.Contains(page.Body.String(), want) {

@@ -174,7 +174,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 // record remembers what happened at the door, and counts it.
 func (s *Store) record(e journal.Entry) {
 	s.metrics.Record(e)
-	if e.Kind == journal.Refused && e.User == "" && !s.strangers.Allow(e.Remote.Addr()) {
+	if e.Kind == journal.Refused && e.User == "" && !s.strangers.Allow(e.Remote.Addr(), e.Octets()) {
 		return
 	}
 	s.journal.Add(e)

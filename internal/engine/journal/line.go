@@ -37,6 +37,9 @@ type line struct {
 	Text        string   `json:"text"`
 }
 
+// Octets is how many octets of a day file e takes.
+func (e *Entry) Octets() int { return len(appendLine(nil, e)) }
+
 // appendLine appends e and a newline. It writes what json.Marshal would, in a
 // tenth of the time.
 func appendLine(b []byte, e *Entry) []byte {

@@ -15,8 +15,10 @@ import (
 // in the journal. Of the rest is told how much it was.
 const (
 	Period          = time.Minute
-	PerNetwork      = 100  // lines that one network causes
-	OfAll           = 1000 // that all of them cause
+	PerNetwork      = 100      // lines that one network causes
+	OfAll           = 1000     // that all of them cause
+	NetworkOctets   = 64 << 10 // that one network causes; no line begins beyond them
+	OctetsOfAll     = 10 * NetworkOctets
 	maxNetworks     = 4096 // counted one by one; all others count as one
 	maxToldNetworks = 20   // of whose further lines is told one by one
 	networkBits     = 24   // of IPv4
@@ -72,12 +74,21 @@ type Strangers struct {
 
 	mu    sync.Mutex
 	since time.Time
-	told  int
+	told  heard
 	by    map[netip.Prefix]*heard
 	timer bool // the end of the Period is waited for
 }
 
-type heard struct{ told, more int }
+// heard is what was told, and how much more there was.
+type heard struct{ lines, octets, more int }
+
+// below says whether no bound is reached.
+func (h *heard) below(lines, octets int) bool { return h.lines < lines && h.octets < octets }
+
+func (h *heard) add(octets int) {
+	h.lines++
+	h.octets += octets
+}
 
 // NewStrangers returns a bound; tell is called at the end of a Period in which
 // there was more.
@@ -85,15 +96,16 @@ func NewStrangers(tell func([]Excess)) *Strangers {
 	return &Strangers{tell: tell, by: map[netip.Prefix]*heard{}}
 }
 
-// Allow says whether something that a client at a caused may be told of, and counts it.
-func (s *Strangers) Allow(a netip.Addr) bool {
+// Allow says whether something that a client at a caused may be told of, in so many
+// octets, and counts it.
+func (s *Strangers) Allow(a netip.Addr, octets int) bool {
 	if a = a.Unmap(); a.IsLoopback() || !a.IsValid() {
 		return true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); !s.timer && now.Sub(s.since) >= Period {
-		s.since, s.told = now, 0
+		s.since, s.told = now, heard{}
 		clear(s.by)
 	}
 	network := Network(a)
@@ -107,9 +119,9 @@ func (s *Strangers) Allow(a netip.Addr) bool {
 			s.by[network] = h
 		}
 	}
-	if h.told < PerNetwork && s.told < OfAll {
-		h.told++
-		s.told++
+	if h.below(PerNetwork, NetworkOctets) && s.told.below(OfAll, OctetsOfAll) {
+		h.add(octets)
+		s.told.add(octets)
 		return true
 	}
 	h.more++
@@ -146,7 +158,7 @@ func (s *Strangers) turn() {
 	if others.N > 0 {
 		all = append(all, others)
 	}
-	s.since, s.told, s.timer = time.Now(), 0, false
+	s.since, s.told, s.timer = time.Now(), heard{}, false
 	clear(s.by)
 	s.mu.Unlock()
 	s.tell(all)
@@ -157,6 +169,7 @@ type bounded struct {
 	slog.Handler
 	strangers *Strangers
 	remote    netip.AddrPort // of With, if it is a Stranger
+	octets    int            // of With
 }
 
 func newBounded(h slog.Handler) *bounded {
@@ -179,10 +192,47 @@ func (b *bounded) Handle(ctx context.Context, r slog.Record) error {
 		}
 		return !is
 	})
-	if remote.IsValid() && !b.strangers.Allow(remote.Addr()) {
-		return nil
+	if remote.IsValid() {
+		octets := lineOctets + b.octets + printed(r.Message)
+		r.Attrs(func(a slog.Attr) bool {
+			octets += attrOctets(a)
+			return true
+		})
+		if !b.strangers.Allow(remote.Addr(), octets) {
+			return nil
+		}
 	}
 	return b.Handler.Handle(ctx, r)
+}
+
+// About what a line takes: with its time and level, and for each attribute with what
+// stands around it.
+const (
+	lineOctets      = 64
+	attributeOctets = 6
+)
+
+func attrOctets(a slog.Attr) int {
+	if a.Value.Kind() == slog.KindGroup {
+		n := 0
+		for _, a := range a.Value.Group() {
+			n += attrOctets(a)
+		}
+		return n
+	}
+	return attributeOctets + len(a.Key) + printed(a.Value.String())
+}
+
+// printed is how many octets a text takes at most in a line, where what is no ASCII
+// may be escaped.
+func printed(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			n += 5
+		}
+	}
+	return n
 }
 
 func stranger(a slog.Attr) (netip.AddrPort, bool) {
@@ -195,8 +245,9 @@ func stranger(a slog.Attr) (netip.AddrPort, bool) {
 
 // WithAttrs returns a handler for lines with more attributes.
 func (b *bounded) WithAttrs(attrs []slog.Attr) slog.Handler {
-	n := &bounded{b.Handler.WithAttrs(attrs), b.strangers, b.remote}
+	n := &bounded{b.Handler.WithAttrs(attrs), b.strangers, b.remote, b.octets}
 	for _, a := range attrs {
+		n.octets += attrOctets(a)
 		if s, is := stranger(a); is {
 			n.remote = s
 		}
@@ -206,5 +257,5 @@ func (b *bounded) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup returns a handler for lines whose attributes are in a group.
 func (b *bounded) WithGroup(name string) slog.Handler {
-	return &bounded{b.Handler.WithGroup(name), b.strangers, b.remote}
+	return &bounded{b.Handler.WithGroup(name), b.strangers, b.remote, b.octets}
 }

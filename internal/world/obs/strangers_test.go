@@ -61,6 +61,40 @@ func TestStrangersLines(t *testing.T) {
 	})
 }
 
+// TestStrangersOctets: long lines are bounded by what they take, of one network and
+// of all; control characters count as what they are printed as.
+func TestStrangersOctets(t *testing.T) {
+	for _, c := range []struct {
+		name, long string
+		with       bool // the text comes by With
+	}{{"text", strings.Repeat("x", 4000), false}, {"controls", strings.Repeat("\x01", 1000), false}, {"with", strings.Repeat("x", 4000), true}} {
+		for _, f := range []Format{FormatText, FormatJSON} {
+			var b bytes.Buffer
+			log := NewLogger(&b, LogOptions{Format: f, NoTime: true})
+			say := func(from string) {
+				for range 30 {
+					remote := Remote(netip.MustParseAddrPort(from), false)
+					if c.with {
+						log.With(slog.String(KeyTo, c.long)).Info("rejection", remote)
+					} else {
+						log.Info("rejection", remote, slog.String(KeyTo, c.long))
+					}
+				}
+			}
+			say("192.0.2.1:1000")
+			if n := b.Len(); n > NetworkOctets+8000 || n < NetworkOctets/2 {
+				t.Errorf("%s, %s: one network caused %d octets", c.name, f, n)
+			}
+			for i := range 30 {
+				say(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i), 1}), 5).String())
+			}
+			if n := b.Len(); n > OctetsOfAll+8000 || n < OctetsOfAll/2 {
+				t.Errorf("%s, %s: all networks caused %d octets", c.name, f, n)
+			}
+		}
+	}
+}
+
 // TestManyNetworks: neither lines nor memory grow with the number of networks.
 func TestManyNetworks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +104,7 @@ func TestManyNetworks(t *testing.T) {
 		for i := range 3 * maxNetworks {
 			for range 1 + i%3 {
 				asked++
-				if s.Allow(netip.AddrFrom4([4]byte{203, byte(i >> 8), byte(i), 1})) {
+				if s.Allow(netip.AddrFrom4([4]byte{203, byte(i >> 8), byte(i), 1}), 100) {
 					allowed++
 				}
 			}
