@@ -19,6 +19,7 @@ import (
 	"yubin/internal/server/admin"
 	"yubin/internal/testkit/dnstest"
 	"yubin/internal/world/config"
+	"yubin/internal/world/sqldb"
 )
 
 // near is a server of near.example with the account alice that carries mail by
@@ -280,6 +281,52 @@ func checkAll(t *testing.T, s *Server) {
 	if err := all.CheckDeep(t.Context(), func(problem string) { t.Error(problem) }); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestHeldIsFiledOnce: that held mail is in the mailbox and that the queue has it no
+// longer is one commit, so no crash can come between.
+func TestHeldIsFiledOnce(t *testing.T) {
+	c := local(t)
+	s, stop := start(t, c)
+	defer stop()
+	who, err := s.store.directory.Account(t.Context(), mail.Address{Local: "bob", Domain: "yubin.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan int64, 1)
+	defer s.store.hub.Subscribe(who.ID, func(store.Event) { // After the commit that files, before anything else.
+		var n int64
+		err := s.store.db.Read(t.Context(), func(tx *sqldb.Tx) error {
+			return tx.QueryRow(`SELECT count(*) FROM queue_delivery`).Scan(&n)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		select {
+		case left <- n:
+		default:
+		}
+	})()
+	p := dial(t, listenerOf(s, c, "submission"))
+	p.say("", "220 ")
+	p.say("EHLO client.test", "250 ")
+	p.say("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00bob@yubin.test\x00secret")), "235 ")
+	p.say("MAIL FROM:<bob@yubin.test> HOLDFOR=86400", "250 ")
+	p.say("RCPT TO:<bob@yubin.test> NOTIFY=NEVER", "250 ")
+	p.say("DATA", "354 ")
+	p.say("Subject: later\r\n\r\nHello.\r\n.", "250 ")
+	if _, err := s.store.outgoing.queue.Release(t.Context(), queue.Filter{}, "now", nil); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case n := <-left:
+		if n != 0 {
+			t.Errorf("it is filed, and %d deliveries still wait: a crash now would file it twice", n)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing came")
+	}
+	checkAll(t, s)
 }
 
 // TestHeldHere: mail for a mailbox of ours that its sender has held for a time

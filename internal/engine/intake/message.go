@@ -29,7 +29,7 @@ func (m *Message) Write(p []byte) (int, error) {
 		return 0, mail.Errorf(mail.Internal, "octets for a message that is closed")
 	}
 	n, err := m.Incoming.Write(p)
-	if err != nil {
+	if err != nil || len(p) == 0 {
 		return n, err
 	}
 	for _, t := range m.taps {

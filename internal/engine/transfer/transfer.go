@@ -110,7 +110,11 @@ func (r *run) folder(ctx context.Context, f Folder) error {
 		return err
 	}
 	b := &box{run: r, folder: f, from: from, origin: o, list: list}
-	return b.take(ctx)
+	if err = b.take(ctx); err != nil && mail.KindOf(err) == mail.NotFound { // The mailbox, or the account, went away meanwhile.
+		r.report.fail(f.Source, "", "it was cut short: "+err.Error())
+		return nil
+	}
+	return err
 }
 
 // skippable reports whether err is about one folder.

@@ -1,0 +1,249 @@
+package intake_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"yubin/internal/engine/intake"
+	"yubin/internal/engine/queue"
+	"yubin/internal/engine/store"
+	"yubin/internal/mail"
+	"yubin/internal/testkit/linear"
+)
+
+// bare is a message that no store is behind.
+func bare(octets string, taps ...intake.Tap) *intake.Message {
+	m := intake.NewMessage(new(store.Store).NewIncoming(), taps...)
+	if _, err := m.Write([]byte(octets)); err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// TestPlan: plans without a database, as people read them.
+func TestPlan(t *testing.T) {
+	each := from("s@a.test")
+	each.Each = true
+	held := each
+	held.Held = true
+	reported := to("ann@here.test", []mail.AccountID{ann})
+	reported.Notify = mail.NotifySuccess | mail.NotifyFailure
+	list := to("list@here.test", []mail.AccountID{ann, bea}, "x@far.test")
+	list.Notify = mail.NotifySuccess
+	loop := "Delivered-To: ann@here.test\r\n" + text
+	dear := to("ann@here.test", []mail.AccountID{ann})
+	gone := map[mail.AccountID]error{bea: mail.Errorf(mail.NotFound, "no such account")}
+	for _, c := range []struct {
+		name    string
+		octets  string
+		e       intake.Envelope
+		to      []intake.Recipient
+		refused map[mail.AccountID]error
+		want    string
+	}{
+		{"one", text, from("s@a.test"), []intake.Recipient{dear}, nil,
+			"file for account 1 in the mailbox with the role inbox\n"},
+		{"twice the same account", text, from("s@a.test"), []intake.Recipient{dear, to("alias@here.test", []mail.AccountID{ann})}, nil,
+			"file for account 1 in the mailbox with the role inbox\n"},
+		{"here and there", text, from("s@a.test"), []intake.Recipient{dear, to("x@far.test", nil, "x@far.test"), to("y@far.test", nil, "y@far.test", "x@far.test")}, nil,
+			"file for account 1 in the mailbox with the role inbox\n" +
+				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
+				"queue for y@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n"},
+		{"success is told", text, from("s@a.test"), []intake.Recipient{reported}, nil,
+			"file for account 1 in the mailbox with the role inbox\n" +
+				"report the delivery to ann@here.test, from <s@a.test>, with 16 octets in front\n"},
+		{"not to nobody", text, from(""), []intake.Recipient{reported}, nil, "file for account 1 in the mailbox with the role inbox\n"},
+		{"nor by us of held mail", text, held, []intake.Recipient{reported}, nil, "file for account 1 in the mailbox with the role inbox\n"},
+		{"an expansion", text, from("s@a.test"), []intake.Recipient{list}, nil,
+			"file for account 1 in the mailbox with the role inbox\nfile for account 2 in the mailbox with the role inbox\n" +
+				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
+				"report the expansion of list@here.test, from <s@a.test>, with 16 octets in front\n"},
+		{"part of it is gone", text, each, []intake.Recipient{list}, gone,
+			"file for account 1 in the mailbox with the role inbox\n" +
+				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
+				"queue for b@here.test by local:, from <s@a.test>, with 16 octets in front\n" +
+				"report the expansion of list@here.test, from <s@a.test>, with 16 octets in front\n"},
+		{"a loop", loop, from("s@a.test"), []intake.Recipient{dear}, nil,
+			"refuse ann@here.test: the message was delivered to this recipient before: a loop\n"},
+		{"a loop, and others: one answer", loop, from("s@a.test"), []intake.Recipient{dear, to("bea@here.test", []mail.AccountID{bea})}, nil,
+			"file for account 2 in the mailbox with the role inbox\n" +
+				"queue for ann@here.test by local:, from <s@a.test>, with 16 octets in front\n"},
+		{"a loop, and others: an answer each", loop, each, []intake.Recipient{dear, to("bea@here.test", []mail.AccountID{bea})}, nil,
+			"file for account 2 in the mailbox with the role inbox\n" +
+				"refuse ann@here.test: the message was delivered to this recipient before: a loop\n"},
+		{"nobody is left", text, from("s@a.test"), []intake.Recipient{to("bea@here.test", []mail.AccountID{bea})}, gone, "refuse bea@here.test: no such account\n"},
+		{"nowhere", text, from("s@a.test"), []intake.Recipient{to("void@here.test", nil)}, nil, "drop the message\n"},
+	} {
+		p, err := intake.New(intake.Options{}).Plan(ctx, bare(c.octets), c.e, c.to)
+		if err != nil {
+			t.Fatal(c.name, err)
+		}
+		before := p.String()
+		q := p.Without(c.refused)
+		if got := q.String(); got != c.want {
+			t.Errorf("%s:\n%swant\n%s", c.name, got, c.want)
+		}
+		if p.String() != before {
+			t.Errorf("%s: the plan itself changed", c.name)
+		}
+		var back map[string][]map[string]any
+		b, err := json.Marshal(q)
+		if err != nil || json.Unmarshal(b, &back) != nil {
+			t.Fatal(c.name, err)
+		}
+		recipients := 0
+		for _, it := range back["items"] {
+			recipients += len(it["recipients"].([]any))
+		}
+		if n := len(back["filings"]) + recipients + len(back["refusals"]); c.name != "nowhere" && n != strings.Count(c.want, "\n") {
+			t.Errorf("%s: JSON says %s", c.name, b)
+		}
+	}
+}
+
+// TestFront: what stands before a copy says for whom it is.
+func TestFront(t *testing.T) {
+	p, err := intake.New(intake.Options{}).Plan(ctx, bare(text), from("s@a.test"), []intake.Recipient{to("ann@here.test", []mail.AccountID{ann}), to("x@far.test", nil, "x@far.test")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(p.Filings[0].Trace); got != "Return-Path: <s@a.test>\r\nDelivered-To: ann@here.test\r\nReceived: here\r\n" {
+		t.Errorf("a copy begins with %q", got)
+	}
+	if got := string(p.Items[0].Prefix); got != "Received: here\r\n" {
+		t.Errorf("an item begins with %q", got)
+	}
+}
+
+// An original recipient that the queue would refuse is left out.
+func TestOriginalRecipient(t *testing.T) {
+	for _, test := range []struct{ local, want string }{
+		{"a", "rfc822;a@b.test"},
+		{"a b", `rfc822;"a b"@b.test`},
+		{"ä", "utf-8;ä@b.test"},
+		{strings.Repeat("ä", queue.MaxORCPT/2), ""},
+	} {
+		r := to("x@b.test", nil, "elsewhere@far.test")
+		r.Address.Local = test.local
+		p, err := intake.New(intake.Options{}).Plan(ctx, bare(text), from("s@a.test"), []intake.Recipient{r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Items[0].Recipients[0].ORCPT; got != test.want {
+			t.Errorf("%q gives %q", test.local, got)
+		}
+	}
+}
+
+// TestPlanInLinearTime: whether a message was here before, and whether an address
+// has it already, is asked once for each recipient, not for each pair of them.
+func TestPlanInLinearTime(t *testing.T) {
+	linear.Check(t, 100, func(size int) func() {
+		var all []intake.Recipient
+		var head strings.Builder
+		for i := range size {
+			all = append(all, to(fmt.Sprintf("recipient-%d@here.test", i), []mail.AccountID{1}, fmt.Sprintf("x%d@far.test", i)))
+			fmt.Fprintf(&head, "Delivered-To: elsewhere-%d@here.test\r\n", i)
+		}
+		m := bare(head.String() + text)
+		return func() {
+			p, err := intake.New(intake.Options{}).Plan(ctx, m, from("s@a.test"), all)
+			if err != nil || len(p.Refusals) > 0 || len(p.Items[0].Recipients) != size {
+				t.Fatal(p, err)
+			}
+		}
+	})
+}
+
+// recorder is a tap.
+type recorder struct {
+	strings.Builder
+	fail error
+}
+
+func (r *recorder) Tap(p []byte) error {
+	r.Write(p)
+	return r.fail
+}
+
+// TestTaps: each sees every octet once, in order; one that does not want the
+// message ends it.
+func TestTaps(t *testing.T) {
+	var a, b recorder
+	m := bare("", &a, &b)
+	var want strings.Builder
+	for i := range 1000 {
+		piece := strings.Repeat(fmt.Sprintf("%d,", i), i%7)
+		want.WriteString(piece)
+		if _, err := m.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if a.String() != want.String() || b.String() != want.String() || m.Size() != int64(want.Len()) {
+		t.Errorf("taps saw %d and %d octets of %d", a.Len(), b.Len(), want.Len())
+	}
+	m = bare("", &a, &b)
+	b.fail = mail.Errorf(mail.Invalid, "not this")
+	if _, err := m.Write([]byte("x")); !errors.Is(err, b.fail) {
+		t.Errorf("a tap that fails: %v", err)
+	}
+}
+
+// wishes are what accounts want.
+type wishes func(ctx context.Context, a mail.AccountID) ([]intake.Wish, error)
+
+func (w wishes) Wish(ctx context.Context, a mail.AccountID, _ intake.Recipient, _ *intake.Message) ([]intake.Wish, error) {
+	return w(ctx, a)
+}
+
+// TestWishes: an account has its copies where it wants them, or none; one that is
+// not there is its recipient's refusal, and a failure is everybody's.
+func TestWishes(t *testing.T) {
+	in := intake.New(intake.Options{Wishes: wishes(func(_ context.Context, a mail.AccountID) ([]intake.Wish, error) {
+		switch a {
+		case ann:
+			return []intake.Wish{{Name: "Lists/Go", Make: true, Flags: mail.Seen, Keywords: "$Junk"}, {Mailbox: 7}}, nil
+		case bea:
+			return nil, mail.Errorf(mail.NotFound, "no such account")
+		}
+		return nil, nil
+	})})
+	e := from("s@a.test")
+	e.Each = true
+	p, err := in.Plan(ctx, bare(text), e, []intake.Recipient{to("ann@here.test", []mail.AccountID{ann}), to("bea@here.test", []mail.AccountID{bea}), to("cyn@here.test", []mail.AccountID{cyn})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.String(), "file for account 1 in Lists/Go, made if there is none with \\Seen $Junk\nfile for account 1 in mailbox 7\nrefuse bea@here.test: no such account\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	disk := mail.Errorf(mail.Unavailable, "the disk is gone")
+	in = intake.New(intake.Options{Wishes: wishes(func(context.Context, mail.AccountID) ([]intake.Wish, error) { return nil, disk })})
+	if _, err := in.Plan(ctx, bare(text), e, []intake.Recipient{to("ann@here.test", []mail.AccountID{ann})}); !errors.Is(err, disk) {
+		t.Error(err)
+	}
+}
+
+// TestDeadline: what may take long ends, with an error that is temporary.
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := intake.New(intake.Options{Wishes: wishes(func(ctx context.Context, _ mail.AccountID) ([]intake.Wish, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})})
+		began := time.Now()
+		_, err := in.Plan(context.Background(), bare(text), from("s@a.test"), []intake.Recipient{to("ann@here.test", []mail.AccountID{ann})})
+		if took := time.Since(began); mail.KindOf(err) != mail.Unavailable || took != intake.DefaultDeadline {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
