@@ -9,10 +9,10 @@ import (
 	"yubin/internal/scan"
 )
 
-// Command is one parsed command: Args holds the type that belongs to Name, or
+// Command is one parsed command: Args holds the type that belongs to Verb, or
 // nil for a verb without arguments.
 type Command struct {
-	Name string // upper-case, as in the table
+	Verb Verb
 	Args any
 }
 
@@ -68,11 +68,11 @@ func (e *Error) Error() string {
 // in passwords.
 func Parse(line []byte) (Command, error) {
 	c := scan.New(line)
-	v, ok := lookup(c.While(func(b byte) bool { return b != ' ' }))
-	if !ok {
+	cmd := Command{Verb: lookup(c.While(func(b byte) bool { return b != ' ' }))}
+	if cmd.Verb == Unknown {
 		return Command{}, &Error{Kind: UnknownCommand}
 	}
-	cmd := Command{Name: v.Name}
+	v := &verbs[cmd.Verb]
 	if !v.spaces {
 		c.Reset(bytes.TrimRight(c.Rest(), " "))
 	}
@@ -81,7 +81,7 @@ func Parse(line []byte) (Command, error) {
 	}
 	c.End()
 	if err := c.Err(); err != nil {
-		return Command{}, &Error{Kind: BadSyntax, Name: v.Name, Want: err.(*scan.Error).Want}
+		return Command{}, &Error{Kind: BadSyntax, Name: v.name, Want: err.(*scan.Error).Want}
 	}
 	return cmd, nil
 }

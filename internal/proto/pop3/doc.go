@@ -1,7 +1,6 @@
 // Package pop3 is the language of POP3 as a server speaks it (RFC 1939):
 // commands are parsed into typed values, replies and multi-line answers are
-// written from values, and the capability list (RFC 2449) is made from the
-// table of commands. With it come the syntax of STLS (RFC 2595), of AUTH with
+// written from values. With it come the syntax of STLS (RFC 2595), of AUTH with
 // initial responses (RFC 5034), of UTF8 and LANG (RFC 6856), and the response
 // codes of RFC 2449 §8 and RFC 3206.
 //

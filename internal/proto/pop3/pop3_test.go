@@ -16,30 +16,30 @@ func TestParse(t *testing.T) {
 		line string
 		want Command
 	}{
-		{"NOOP", Command{Name: "NOOP"}},
-		{"noop", Command{Name: "NOOP"}},
-		{"STAT ", Command{Name: "STAT"}}, // Quirk: a space at the end
-		{"LIST", Command{"LIST", Message{}}},
-		{"LIST ", Command{"LIST", Message{}}},
-		{"LIST 7", Command{"LIST", Message{7}}},
-		{"uidl 0012", Command{"UIDL", Message{12}}},
-		{"RETR 2147483647", Command{"RETR", Message{MaxNumber}}},
-		{"TOP 1 0", Command{"TOP", Top{1, 0}}},
-		{"TOP 3 10 ", Command{"TOP", Top{3, 10}}},
-		{"USER anna@example.org", Command{"USER", User{"anna@example.org"}}},
-		{"USER 名前@例え.jp", Command{"USER", User{"名前@例え.jp"}}},
-		{`USER "a b"@example.org`, Command{"USER", User{`"a b"@example.org`}}},
-		{"PASS secret", Command{"PASS", Pass{"secret"}}},
-		{"PASS  two words ", Command{"PASS", Pass{" two words "}}},
-		{"PASS pässword", Command{"PASS", Pass{"pässword"}}},
-		{"AUTH", Command{"AUTH", Auth{}}},
-		{"AUTH plain", Command{"AUTH", Auth{Mechanism: "PLAIN"}}},
-		{"AUTH SCRAM-SHA-256 biws", Command{"AUTH", Auth{"SCRAM-SHA-256", []byte("biws")}}},
-		{"AUTH PLAIN =", Command{"AUTH", Auth{"PLAIN", []byte("=")}}},
-		{"LANG", Command{"LANG", Lang{}}},
-		{"LANG *", Command{"LANG", Lang{"*"}}},
-		{"LANG de-DE", Command{"LANG", Lang{"de-DE"}}},
-		{"UTF8", Command{Name: "UTF8"}},
+		{"NOOP", Command{Verb: NOOP}},
+		{"noop", Command{Verb: NOOP}},
+		{"STAT ", Command{Verb: STAT}}, // Quirk: a space at the end
+		{"LIST", Command{LIST, Message{}}},
+		{"LIST ", Command{LIST, Message{}}},
+		{"LIST 7", Command{LIST, Message{7}}},
+		{"uidl 0012", Command{UIDL, Message{12}}},
+		{"RETR 2147483647", Command{RETR, Message{MaxNumber}}},
+		{"TOP 1 0", Command{TOP, Top{1, 0}}},
+		{"TOP 3 10 ", Command{TOP, Top{3, 10}}},
+		{"USER anna@example.org", Command{USER, User{"anna@example.org"}}},
+		{"USER 名前@例え.jp", Command{USER, User{"名前@例え.jp"}}},
+		{`USER "a b"@example.org`, Command{USER, User{`"a b"@example.org`}}},
+		{"PASS secret", Command{PASS, Pass{"secret"}}},
+		{"PASS  two words ", Command{PASS, Pass{" two words "}}},
+		{"PASS pässword", Command{PASS, Pass{"pässword"}}},
+		{"AUTH", Command{AUTH, Auth{}}},
+		{"AUTH plain", Command{AUTH, Auth{Mechanism: "PLAIN"}}},
+		{"AUTH SCRAM-SHA-256 biws", Command{AUTH, Auth{"SCRAM-SHA-256", []byte("biws")}}},
+		{"AUTH PLAIN =", Command{AUTH, Auth{"PLAIN", []byte("=")}}},
+		{"LANG", Command{LANG, Lang{}}},
+		{"LANG *", Command{LANG, Lang{"*"}}},
+		{"LANG de-DE", Command{LANG, Lang{"de-DE"}}},
+		{"UTF8", Command{Verb: UTF8}},
 	}
 	for _, tt := range tests {
 		got, err := Parse([]byte(tt.line))
@@ -99,28 +99,28 @@ func TestParseRefuses(t *testing.T) {
 func write(c Command) string {
 	switch a := c.Args.(type) {
 	case User:
-		return c.Name + " " + a.Name
+		return c.Verb.String() + " " + a.Name
 	case Pass:
-		return c.Name + " " + a.Password
+		return c.Verb.String() + " " + a.Password
 	case Auth:
-		return strings.TrimRight(c.Name+" "+a.Mechanism+" "+string(a.Initial), " ")
+		return strings.TrimRight(c.Verb.String()+" "+a.Mechanism+" "+string(a.Initial), " ")
 	case Message:
 		if a.Number == 0 {
-			return c.Name
+			return c.Verb.String()
 		}
-		return fmt.Sprint(c.Name, " ", a.Number)
+		return fmt.Sprint(c.Verb.String(), " ", a.Number)
 	case Top:
-		return fmt.Sprint(c.Name, " ", a.Number, " ", a.Lines)
+		return fmt.Sprint(c.Verb.String(), " ", a.Number, " ", a.Lines)
 	case Lang:
-		return strings.TrimRight(c.Name+" "+a.Range, " ")
+		return strings.TrimRight(c.Verb.String()+" "+a.Range, " ")
 	}
-	return c.Name
+	return c.Verb.String()
 }
 
 func FuzzParse(f *testing.F) {
-	for _, v := range Verbs() {
+	for v := range Verbs {
 		for _, args := range []string{"", " ", " 1", " 1 2", " a", " 名前", " PLAIN dGVzdA==", " *"} {
-			f.Add([]byte(v.Name + args))
+			f.Add([]byte(v.String() + args))
 		}
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
@@ -131,8 +131,8 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if _, ok := Lookup(c.Name); !ok {
-			t.Fatalf("%q is no verb", c.Name)
+		if c.Verb == Unknown {
+			t.Fatalf("%q has no verb", line)
 		}
 		again, err := Parse([]byte(write(c)))
 		if err != nil || !reflect.DeepEqual(again, c) {
@@ -144,47 +144,17 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestCapabilities(t *testing.T) {
-	bare := Capabilities(Offer{})
-	want := []string{"TOP", "UIDL", "UTF8 USER", "LANG", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"}
-	if !reflect.DeepEqual(bare, want) {
-		t.Errorf("of the empty Offer: %q", bare)
-	}
-	all := Capabilities(Offer{Passwords: true, Mechanisms: []string{"SCRAM-SHA-256", "PLAIN"}, STLS: true, Implementation: "yubin"})
-	for _, line := range []string{"USER", "SASL SCRAM-SHA-256 PLAIN", "STLS", "IMPLEMENTATION yubin"} {
-		if !strings.Contains(strings.Join(all, "\n")+"\n", line+"\n") {
-			t.Errorf("%q is not in %q", line, all)
-		}
-	}
-}
-
-// TestVerbsAreAnnounced: a command that is not minimal has a capability
-// (RFC 2449 §5), and minimal ones have none.
-func TestVerbsAreAnnounced(t *testing.T) {
-	minimal := "QUIT STAT LIST RETR DELE NOOP RSET CAPA PASS"
-	full := Offer{Passwords: true, Mechanisms: []string{"PLAIN"}, STLS: true}
-	for _, v := range verbs {
-		if strings.Contains(minimal, v.Name) {
-			if v.capa != nil {
-				t.Errorf("%s is minimal but announced", v.Name)
+// TestVerbs: each has a name of its own, by which it is found.
+func TestVerbs(t *testing.T) {
+	for v := Unknown + 1; v < Verbs; v++ {
+		for _, name := range []string{v.String(), strings.ToLower(v.String())} {
+			if name == "" || lookup([]byte(name)) != v {
+				t.Errorf("verb %d is called %q, which is verb %d", v, name, lookup([]byte(name)))
 			}
-			continue
-		}
-		if v.capa == nil || v.capa(full) == "" {
-			t.Errorf("%s is not announced", v.Name)
 		}
 	}
-}
-
-func TestVerbStates(t *testing.T) {
-	for name, want := range map[string]State{"USER": Authorization, "STLS": Authorization, "RETR": Transaction,
-		"NOOP": Transaction, "QUIT": anyState, "CAPA": anyState, "LANG": anyState, "UTF8": Authorization} {
-		if v, ok := Lookup(strings.ToLower(name)); !ok || v.States != want {
-			t.Errorf("%s: %v, states %b, want %b", name, ok, v.States, want)
-		}
-	}
-	if len(Verbs()) != len(verbs) {
-		t.Error("Verbs does not list the table")
+	if Unknown.String() != "" {
+		t.Error("what is unknown has a name")
 	}
 }
 

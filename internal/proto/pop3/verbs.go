@@ -6,63 +6,65 @@ import (
 	"yubin/internal/scan"
 )
 
-// State is a set of the states of a session (RFC 1939 §3). In the UPDATE state
-// nothing is read.
-type State uint8
+// Verb is a command.
+type Verb uint8
 
-// The states.
+// The verbs, the frequent ones first.
 const (
-	Authorization State = 1 << iota
-	Transaction
+	Unknown Verb = iota
+	RETR
+	DELE
+	TOP
+	LIST
+	UIDL
+	STAT
+	NOOP
+	RSET
+	QUIT
+	CAPA
+	USER
+	PASS
+	AUTH
+	STLS
+	UTF8
+	LANG
+
+	Verbs // how many there are, with Unknown
 )
 
-const anyState = Authorization | Transaction
-
-// Verb is what there is to know of a command before it runs.
-type Verb struct {
-	Name   string
-	States State // in which it is allowed
-
+// verbs is the table of their names and grammar; nothing changes it.
+var verbs = [Verbs]struct {
+	name   string
 	spaces bool                   // spaces at the end belong to the argument
 	parse  func(*scan.Cursor) any // nil if it has no arguments
-	capa   func(Offer) string     // the capability that announces it; nil for the minimal commands
+}{
+	RETR: {"RETR", false, parseMessage},
+	DELE: {"DELE", false, parseMessage},
+	TOP:  {"TOP", false, parseTop},
+	LIST: {"LIST", false, parseOptionalMessage},
+	UIDL: {"UIDL", false, parseOptionalMessage},
+	STAT: {"STAT", false, nil},
+	NOOP: {"NOOP", false, nil},
+	RSET: {"RSET", false, nil},
+	QUIT: {"QUIT", false, nil},
+	CAPA: {"CAPA", false, nil},
+	USER: {"USER", false, parseUser},
+	PASS: {"PASS", true, parsePass},
+	AUTH: {"AUTH", false, parseAuth},
+	STLS: {"STLS", false, nil},
+	UTF8: {"UTF8", false, nil},
+	LANG: {"LANG", false, parseLang},
 }
 
-// verbs is the table of commands; nothing changes it. The frequent ones come first.
-var verbs = [...]Verb{
-	{"RETR", Transaction, false, parseMessage, nil},
-	{"DELE", Transaction, false, parseMessage, nil},
-	{"TOP", Transaction, false, parseTop, always("TOP")},
-	{"LIST", Transaction, false, parseOptionalMessage, nil},
-	{"UIDL", Transaction, false, parseOptionalMessage, always("UIDL")},
-	{"STAT", Transaction, false, nil, nil},
-	{"NOOP", Transaction, false, nil, nil},
-	{"RSET", Transaction, false, nil, nil},
-	{"QUIT", anyState, false, nil, nil},
-	{"CAPA", anyState, false, nil, nil},
-	{"USER", Authorization, false, parseUser, Offer.user},
-	{"PASS", Authorization, true, parsePass, nil},
-	{"AUTH", Authorization, false, parseAuth, Offer.sasl},
-	{"STLS", Authorization, false, nil, Offer.stls},
-	{"UTF8", Authorization, false, nil, always("UTF8 USER")},
-	{"LANG", anyState, false, parseLang, always("LANG")},
-}
+// String is the name as it is written, "" of Unknown.
+func (v Verb) String() string { return verbs[v].name }
 
-func always(capability string) func(Offer) string {
-	return func(Offer) string { return capability }
-}
-
-// Lookup returns the verb called name, in any case.
-func Lookup(name string) (Verb, bool) { return lookup([]byte(name)) }
-
-func lookup(name []byte) (Verb, bool) {
-	for i := range verbs {
-		if len(name) == len(verbs[i].Name) && bytes.EqualFold(name, []byte(verbs[i].Name)) {
-			return verbs[i], true
+// lookup returns the verb of a name, in any case.
+func lookup(name []byte) Verb {
+	for v := Unknown + 1; v < Verbs; v++ {
+		if len(name) == len(verbs[v].name) && bytes.EqualFold(name, []byte(verbs[v].name)) {
+			return v
 		}
 	}
-	return Verb{}, false
+	return Unknown
 }
-
-// Verbs lists all verbs in a copy of the table.
-func Verbs() []Verb { return append([]Verb(nil), verbs[:]...) }

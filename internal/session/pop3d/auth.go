@@ -25,20 +25,18 @@ func (s *session) mechanisms() []string {
 	return sasl.Mechanisms(secure && s.srv.cfg.ChannelBinding, true)
 }
 
-func (s *session) offersTLS() bool {
+// mayStartTLS reports whether STLS would be taken.
+func (s *session) mayStartTLS() bool {
 	_, secure := s.conn.TLS()
 	return s.listener.TLS != nil && !secure
 }
 
 var errNeedsTLS = mail.Errorf(mail.Invalid, "passwords are only taken over TLS; use STLS first")
 
-// stls is STLS (RFC 2595 §4). Octets that came behind the command end the
+// stls is STLS (RFC 2595 §4). Octets that came behind the command have ended the
 // session (CVE-2011-0411); what was said before is forgotten.
 func (s *session) stls(context.Context, pop3.Command) (answer, error) {
-	switch {
-	case !s.offersTLS():
-		return answer{}, mail.Errorf(mail.Invalid, "TLS is not available here, or on already")
-	case s.utf8:
+	if s.utf8 {
 		return answer{}, mail.Errorf(mail.Invalid, "STLS must come before UTF8")
 	}
 	return answer{Reply: pop3.OK("begin the handshake"), then: func() error {
@@ -175,6 +173,6 @@ func (s *session) open(ctx context.Context, p mail.Principal) error {
 		s.srv.locks.give(p.Account)
 		return err
 	}
-	s.principal, s.drop, s.state = p, drop, pop3.Transaction
+	s.principal, s.drop, s.state = p, drop, transaction
 	return nil
 }

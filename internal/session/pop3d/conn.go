@@ -75,7 +75,7 @@ func (s *session) tooLong() error {
 
 // execute runs one command line.
 func (s *session) execute(ctx context.Context, line []byte) error {
-	if s.state == pop3.Authorization {
+	if s.state == authorization {
 		if s.strange++; s.strange > maxBeforeLogin {
 			return &dismissal{"too many commands before a login"}
 		}
@@ -84,17 +84,17 @@ func (s *session) execute(ctx context.Context, line []byte) error {
 	if err != nil {
 		return s.fault(err)
 	}
-	verb, _ := pop3.Lookup(cmd.Name)
-	if verb.States&s.state == 0 {
-		return s.wrongState()
+	row := &s.srv.commands[cmd.Verb]
+	if err := s.forbidden(row); err != nil {
+		return s.fault(err)
 	}
-	a, err := methodOf(cmd.Name)(s, ctx, cmd)
+	a, err := row.run(s, ctx, cmd)
 	if err != nil {
-		err = s.failed(ctx, cmd.Name, err)
+		err = s.failed(ctx, cmd.Verb.String(), err)
 		s.idled(ctx)
 		return err
 	}
-	if err = s.answer(a); leadsNowhere(cmd.Name) {
+	if err = s.answer(a); row.flags&leadsNowhere != 0 {
 		s.idled(ctx)
 	} else {
 		s.conn.Worked()
@@ -102,18 +102,9 @@ func (s *session) execute(ctx context.Context, line []byte) error {
 	return err
 }
 
-// leadsNowhere says of a command that nothing comes of it, however often it is sent.
-func leadsNowhere(name string) bool {
-	switch name {
-	case "NOOP", "CAPA", "STAT", "RSET", "UTF8", "LANG":
-		return true
-	}
-	return false
-}
-
 // idled notes a command that led to nothing; before login they are counted.
 func (s *session) idled(ctx context.Context) {
-	if s.state != pop3.Authorization {
+	if s.state != authorization {
 		s.conn.Idled(ctx)
 	}
 }
@@ -143,16 +134,14 @@ func (s *session) reply(r pop3.Reply) {
 	_, _ = s.conn.Write(r.Append(buf[:0]))
 }
 
-func (s *session) wrongState() error {
-	if s.state == pop3.Authorization {
-		return s.fault(errors.New("log in first"))
-	}
-	return s.fault(errors.New("already logged in"))
-}
-
 // fault answers a command that is not understood or not allowed, and gives up
-// on a client that sends little else. The text of err goes to the client.
+// on a client that sends little else. The text of err goes to the client; a
+// *dismissal is the last that it hears.
 func (s *session) fault(err error) error {
+	var d *dismissal
+	if errors.As(err, &d) {
+		return d
+	}
 	s.reply(pop3.Reply{Text: err.Error()})
 	if s.errors++; s.errors >= maxErrors {
 		return &dismissal{"too many bad commands"}
@@ -206,8 +195,6 @@ func reason(ctx context.Context, err error) string {
 		return "timeout"
 	case errors.Is(err, io.EOF):
 		return "closed by client"
-	case errors.Is(err, netx.ErrEarlyInput):
-		return "input before the TLS handshake"
 	}
 	return "connection lost"
 }

@@ -46,7 +46,7 @@ func (s *session) replyTo(ctx context.Context, err error) pop3.Reply {
 	if r.Text == "" && errors.As(err, &e) {
 		r.Text = e.Text
 	}
-	if s.state != pop3.Authorization && !strings.HasPrefix(string(r.Code), "SYS/") {
+	if s.state != authorization && !strings.HasPrefix(string(r.Code), "SYS/") {
 		r.Code = pop3.NoCode // The others are defined for logins only.
 	}
 	return r

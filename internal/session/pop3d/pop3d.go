@@ -3,8 +3,8 @@
 // (RFC 6856).
 //
 // One goroutine serves a connection, one command after another: conn.go reads a
-// line, looks its verb up in the table of proto/pop3, checks the state, runs the
-// method of the table in session.go and writes the answer. Clients may send
+// line, looks up the row of its verb in the table (table.go), checks state and flags,
+// runs the method of the row and writes the answer. Clients may send
 // commands ahead; output is flushed when no whole command waits.
 //
 // # The maildrop
@@ -41,6 +41,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/proto/pop3"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/world/netx"
 )
@@ -95,12 +96,13 @@ type Listener struct {
 
 // Server serves POP3 connections.
 type Server struct {
-	cfg   Config
-	locks locks
+	cfg      Config
+	locks    locks
+	commands [pop3.Verbs]command
 }
 
 // New returns a server; it starts nothing.
-func New(cfg Config) *Server { return &Server{cfg: cfg} }
+func New(cfg Config) *Server { return &Server{cfg: cfg, commands: commandTable()} }
 
 // Serve runs one connection to its end; the caller closes it. Once ctx is done
 // the session ends before its next command, which Conn.Drain brings about; what

@@ -16,7 +16,7 @@ type session struct {
 	listener Listener
 	began    time.Time
 
-	state     pop3.State
+	state     states
 	user      string // of USER, until PASS
 	utf8      bool
 	principal mail.Principal // zero before login
@@ -30,7 +30,7 @@ type session struct {
 }
 
 func newSession(srv *Server, c *netx.Conn, l Listener) *session {
-	return &session{srv: srv, conn: c, listener: l, began: srv.cfg.Now(), state: pop3.Authorization}
+	return &session{srv: srv, conn: c, listener: l, began: srv.cfg.Now(), state: authorization}
 }
 
 // answer is what a command has to say.
@@ -43,53 +43,11 @@ type answer struct {
 // ok is a single-line answer.
 func ok(text string) (answer, error) { return answer{Reply: pop3.OK(text)}, nil }
 
-// method carries out a command in a state that allows it. An error of a kind
-// becomes a reply; a *lost ends the session.
-type method func(s *session, ctx context.Context, cmd pop3.Command) (answer, error)
-
-// methods is the table of what is done for each verb; nothing changes it.
-var methods = [...]struct {
-	name string
-	run  method
-}{
-	{"RETR", (*session).retr},
-	{"DELE", (*session).dele},
-	{"TOP", (*session).top},
-	{"LIST", (*session).list},
-	{"UIDL", (*session).uidl},
-	{"STAT", (*session).stat},
-	{"NOOP", (*session).noop},
-	{"RSET", (*session).rset},
-	{"QUIT", (*session).quit},
-	{"CAPA", (*session).capa},
-	{"USER", (*session).userName},
-	{"PASS", (*session).pass},
-	{"AUTH", (*session).auth},
-	{"STLS", (*session).stls},
-	{"UTF8", (*session).enableUTF8},
-	{"LANG", (*session).lang},
-}
-
-func methodOf(name string) method {
-	for i := range methods {
-		if methods[i].name == name {
-			return methods[i].run
-		}
-	}
-	return nil
-}
-
 func (s *session) noop(context.Context, pop3.Command) (answer, error) { return ok("") }
 
 // capa is CAPA (RFC 2449 §5).
 func (s *session) capa(context.Context, pop3.Command) (answer, error) {
-	offer := pop3.Offer{
-		Passwords:      s.mayLogIn(),
-		Mechanisms:     s.mechanisms(),
-		STLS:           s.state == pop3.Authorization && s.offersTLS(),
-		Implementation: s.srv.cfg.Version,
-	}
-	return listing("capabilities follow", pop3.Capabilities(offer)), nil
+	return listing("capabilities follow", s.offers()), nil
 }
 
 // enableUTF8 is UTF8 (RFC 6856 §2.1): messages are sent as they are.

@@ -22,19 +22,6 @@ import (
 	"yubin/internal/world/netx"
 )
 
-// TestMethodsMatchVerbs: what the language announces is what is implemented.
-func TestMethodsMatchVerbs(t *testing.T) {
-	verbs := pop3.Verbs()
-	for _, v := range verbs {
-		if methodOf(v.Name) == nil {
-			t.Errorf("%s has no method", v.Name)
-		}
-	}
-	if len(verbs) != len(methods) {
-		t.Errorf("%d verbs, %d methods", len(verbs), len(methods))
-	}
-}
-
 // TestKindCodes: every kind of failure has a row, and only SYS codes after login.
 func TestKindCodes(t *testing.T) {
 	if len(kindCodes) != int(mail.Unavailable)+1 {
@@ -53,8 +40,8 @@ func TestKindCodes(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", mail.Errorf(mail.NotFound, "none")), "-ERR none", "-ERR none"},
 	}
 	for _, tt := range tests {
-		before := (&session{state: pop3.Authorization}).replyTo(t.Context(), tt.err).String()
-		after := (&session{state: pop3.Transaction}).replyTo(t.Context(), tt.err).String()
+		before := (&session{state: authorization}).replyTo(t.Context(), tt.err).String()
+		after := (&session{state: transaction}).replyTo(t.Context(), tt.err).String()
 		if before != tt.before || after != tt.after {
 			t.Errorf("%v: %q before login, %q after", tt.err, before, after)
 		}

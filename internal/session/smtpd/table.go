@@ -52,29 +52,29 @@ type command struct {
 	profiles profiles
 	states   states
 	flags    flags
-	syntax   string // for HELP
-	offer    string // EHLO keyword
+	syntax   string                // for HELP
+	offer    func(*session) string // the line of EHLO that says that it is there, "" if it cannot be used now; nil is none
 	run      func(*session, context.Context, smtp.Command) smtp.Reply
 }
 
 // commandTable says what a verb needs and does. A verb without a row is unknown.
 func commandTable() [smtp.Verbs]command {
 	return [smtp.Verbs]command{
-		smtp.EHLO:     {smtpOnly, anyState, 0, "EHLO domain", "", (*session).hello},
-		smtp.HELO:     {smtpOnly, anyState, 0, "HELO domain", "", (*session).hello},
-		smtp.LHLO:     {lmtpOnly, anyState, 0, "LHLO domain", "", (*session).hello},
-		smtp.MAIL:     {allProfiles, ready, needsLogin, "MAIL FROM:<address> [parameters]", "", (*session).mail},
-		smtp.RCPT:     {allProfiles, mailed | rcpted, needsLogin | leadsOn, "RCPT TO:<address> [parameters]", "", (*session).rcpt},
-		smtp.DATA:     {allProfiles, rcpted, needsLogin | leadsOn | awaits, "DATA", "", (*session).data},
-		smtp.BDAT:     {allProfiles, anyState, leadsOn | swallows, "BDAT size [LAST]", "CHUNKING", (*session).bdat},
-		smtp.RSET:     {allProfiles, anyState, 0, "RSET", "", (*session).rset},
-		smtp.VRFY:     {allProfiles, anyState, needsLogin, "VRFY text", "", (*session).vrfy},
-		smtp.EXPN:     {allProfiles, anyState, needsLogin, "EXPN text", "", (*session).expn},
-		smtp.NOOP:     {allProfiles, anyState, 0, "NOOP", "", (*session).noop},
-		smtp.QUIT:     {allProfiles, anyState, leadsOn, "QUIT", "", (*session).quit},
-		smtp.STARTTLS: {allProfiles, ready, needsTLS | endsGroup, "STARTTLS", "STARTTLS", (*session).startTLS},
-		smtp.AUTH:     {submitOnly, ready, endsGroup, "AUTH mechanism [initial-response]", "AUTH", (*session).auth},
-		smtp.HELP:     {allProfiles, anyState, 0, "HELP [command]", "HELP", (*session).help},
+		smtp.EHLO:     {smtpOnly, anyState, 0, "EHLO domain", nil, (*session).hello},
+		smtp.HELO:     {smtpOnly, anyState, 0, "HELO domain", nil, (*session).hello},
+		smtp.LHLO:     {lmtpOnly, anyState, 0, "LHLO domain", nil, (*session).hello},
+		smtp.MAIL:     {allProfiles, ready, needsLogin, "MAIL FROM:<address> [parameters]", nil, (*session).mail},
+		smtp.RCPT:     {allProfiles, mailed | rcpted, needsLogin | leadsOn, "RCPT TO:<address> [parameters]", nil, (*session).rcpt},
+		smtp.DATA:     {allProfiles, rcpted, needsLogin | leadsOn | awaits, "DATA", nil, (*session).data},
+		smtp.BDAT:     {allProfiles, anyState, leadsOn | swallows, "BDAT size [LAST]", always("CHUNKING"), (*session).bdat},
+		smtp.RSET:     {allProfiles, anyState, 0, "RSET", nil, (*session).rset},
+		smtp.VRFY:     {allProfiles, anyState, needsLogin, "VRFY text", nil, (*session).vrfy},
+		smtp.EXPN:     {allProfiles, anyState, needsLogin, "EXPN text", nil, (*session).expn},
+		smtp.NOOP:     {allProfiles, anyState, 0, "NOOP", nil, (*session).noop},
+		smtp.QUIT:     {allProfiles, anyState, leadsOn, "QUIT", nil, (*session).quit},
+		smtp.STARTTLS: {allProfiles, ready, needsTLS | endsGroup, "STARTTLS", (*session).offerTLS, (*session).startTLS},
+		smtp.AUTH:     {submitOnly, ready, endsGroup, "AUTH mechanism [initial-response]", (*session).offerMechanisms, (*session).auth},
+		smtp.HELP:     {allProfiles, anyState, 0, "HELP [command]", always("HELP"), (*session).help},
 	}
 }
 
@@ -119,12 +119,17 @@ func (s *session) offers() string {
 	b.WriteString(string(s.srv.cfg.Hostname))
 	for i := range s.srv.extensions {
 		if e := &s.srv.extensions[i]; s.offersExtension(e) {
-			offer(&b, e.keyword, e.parameters(s))
+			b.WriteString("\n" + e.keyword)
+			if e.value != nil {
+				b.WriteString(" " + e.value(s))
+			}
 		}
 	}
 	for _, row := range s.srv.commands {
-		if row.offer != "" && row.profiles.has(s.client.Profile) {
-			s.offerCommand(&b, row.offer)
+		if row.offer != nil && row.profiles.has(s.client.Profile) {
+			if line := row.offer(s); line != "" {
+				b.WriteString("\n" + line)
+			}
 		}
 	}
 	return b.String()
@@ -141,13 +146,6 @@ func (s *session) hasReports() bool {
 	return s.client.Profile == Submission || s.srv.cfg.Reports != nil && s.srv.cfg.Reports(s.client.Remote.Addr())
 }
 
-func (e *extension) parameters(s *session) string {
-	if e.value == nil {
-		return ""
-	}
-	return e.value(s)
-}
-
 func (s *session) sizeOffer() string { return strconv.FormatInt(s.srv.limits.MessageSize, 10) }
 
 func (s *session) limitsOffer() string {
@@ -161,32 +159,27 @@ func (s *session) limitsOffer() string {
 // maxAnnounced is the most that LIMITS can say: six digits (RFC 9422 §5).
 const maxAnnounced = 999_999
 
-// offerCommand adds the keyword of a command, if it applies now.
-func (s *session) offerCommand(b *strings.Builder, keyword string) {
-	var parameters string
-	switch keyword {
-	case "STARTTLS":
-		if !s.offersTLS() {
-			return
-		}
-	case "AUTH":
-		if parameters = strings.Join(s.mechanisms(), " "); parameters == "" {
-			return
-		}
-	}
-	offer(b, keyword, parameters)
+func always(line string) func(*session) string {
+	return func(*session) string { return line }
 }
 
-func offer(b *strings.Builder, keyword, parameters string) {
-	b.WriteByte('\n')
-	b.WriteString(keyword)
-	if parameters != "" {
-		b.WriteByte(' ')
-		b.WriteString(parameters)
+func (s *session) offerTLS() string {
+	if !s.mayStartTLS() {
+		return ""
 	}
+	return "STARTTLS"
 }
 
-func (s *session) offersTLS() bool { return s.srv.cfg.TLS != nil && !s.tls.on }
+func (s *session) offerMechanisms() string {
+	list := s.mechanisms()
+	if len(list) == 0 {
+		return ""
+	}
+	return "AUTH " + strings.Join(list, " ")
+}
+
+// mayStartTLS reports whether STARTTLS would be taken.
+func (s *session) mayStartTLS() bool { return s.srv.cfg.TLS != nil && !s.tls.on }
 
 // offered is the set of parameters that EHLO made possible.
 func (s *session) offered() (all smtp.Params) {
