@@ -22,7 +22,7 @@ func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
 	s.cfg = cfg
 	s.services.Store(s.newServices(cfg, s.services.Load()))
 	s.slots.SetLimits(s.limits(cfg))
-	s.store.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
+	s.store.keep(cfg)
 	err = errors.Join(certErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
 	if certErr != nil {
 		s.cfg.TLS = old.TLS

@@ -102,7 +102,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err != nil {
 		return err
 	}
-	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
+	s.keep(cfg)
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
 		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
@@ -122,6 +122,12 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.strangers = obs.NewStrangers(s.recordMore(d.Now))
 	s.admin = s.newAdmin(blobs, d)
 	return nil
+}
+
+// keep has the store know how long things are kept.
+func (s *Store) keep(cfg config.Config) {
+	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
+	s.mail.SetRetention(store.Retention{Expunged: cfg.Retention.Expunged, Changes: cfg.Retention.Changes, ChangeOctets: cfg.Retention.ChangesSize})
 }
 
 // hashMemory is how many KiB may be used to hash passwords at a time; 0 is as many

@@ -17,6 +17,8 @@ import (
 //
 // The latest records stand in the account's row of tally, which every change writes
 // anyway. When they are pendingOctets, they go into a row of change together.
+// Rows go when they are older than Retention.Changes, or beyond Retention.ChangeOctets,
+// the oldest first.
 //
 // Octets of a record: the time less that of the record before (of the first: less
 // 0), how many octets follow, and sections. A section: a ChangeKind, the mailbox,
@@ -362,13 +364,24 @@ func (l *ledger) record() error {
 	return nil
 }
 
-// fileChanges writes the latest changes to a row of their own.
+// fileChanges writes the latest changes to a row of their own. The oldest rows go if
+// there are too many octets then.
 func (l *ledger) fileChanges(p *pending) error {
 	p.total += int64(len(p.records))
 	_, err := l.tx.Exec(`INSERT INTO change (account, modseq, since, total, at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
 		int64(l.account), int64(l.modseq), int64(p.since), p.total, p.at, p.records)
+	if err != nil {
+		return err
+	}
 	p.since, p.count, p.records = l.modseq, 0, nil
-	return err
+	kept := p.total - l.s.retention.Load().ChangeOctets
+	for more := kept > 0; more; {
+		more, err = forgetChanges(l.tx, l.account, func(_, total int64) bool { return total <= kept })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mailboxChanged notes that something of a mailbox changed that is no message.

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
 )
 
 // modelState is an account at one ModSeq: its mailboxes' names, and where its emails
@@ -273,4 +275,86 @@ func TestViewHears(t *testing.T) {
 	h.must(h.DeleteMailbox(ctx, a, "gone"))
 	_, err = h.View(ctx, box.ID)
 	wantKind(t, err, mail.NotFound)
+}
+
+// TestChangesForgotten: what changed is known for as long as Retention says, and not
+// beyond its octets.
+func TestChangesForgotten(t *testing.T) {
+	h := newHouse(t, func(o *store.Options) { o.Retention = store.Retention{ChangeOctets: 8 << 10} })
+	a := h.account(1)
+	inbox := h.box(a, mail.Inbox).ID
+	known := func(since mail.ModSeq) bool {
+		_, err := h.Changes(ctx, a, store.ChangeState{ModSeq: since}, 1)
+		if err != nil && !errors.Is(err, store.ErrCannotCalculate) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	h.deliver(text("first", "s", "b"), h.inbox(a))
+	for i := range 100 {
+		h.deliver(text(fmt.Sprint(i), "s", "b"), h.inbox(a))
+	}
+	_, err := h.ExpungeAny(ctx, inbox, mail.UIDs(1, 3))
+	h.must(err)
+	young := h.box(a, mail.Inbox).ModSeq
+	h.advance(store.DefaultRetention().Changes - time.Minute)
+	h.must(h.Tidy(ctx))
+	if !known(0) {
+		t.Error("changes are forgotten before their time")
+	}
+	for i := range 60 {
+		_, err := h.SetFlags(ctx, inbox, mail.UIDs(2), store.FlagChange{Mode: store.FlagMode(i % 2), Flags: mail.Seen})
+		h.must(err)
+	}
+	h.advance(2 * time.Minute)
+	h.must(h.Tidy(ctx))
+	if known(0) || !known(young) {
+		t.Errorf("after their time: from the first on %v, from the last minute on %v", known(0), known(young))
+	}
+	for since, want := range map[mail.ModSeq]string{0: "1,3", young: ""} {
+		gone, err := h.Vanished(ctx, inbox, since)
+		h.must(err)
+		if gone.String() != want {
+			t.Errorf("vanished since %d: %v, want %q", since, gone, want)
+		}
+	}
+	h.check()
+	for i := range 2000 {
+		_, err := h.SetFlags(ctx, inbox, mail.UIDs(2), store.FlagChange{Mode: store.FlagMode(i % 2), Flags: mail.Seen})
+		h.must(err)
+	}
+	octets := h.count(`SELECT sum(length(entries)) FROM change`)
+	if known(young) || octets > 8<<10+600 || octets < 6<<10 {
+		t.Errorf("%d octets of changes are kept, of at most %d and a row", octets, 8<<10)
+	}
+	now := h.box(a, mail.Inbox).ModSeq
+	if list, to := h.allChanges(a, now-500, 100); len(list) != 500 || to != now {
+		t.Errorf("%d changes up to %d", len(list), to)
+	}
+}
+
+// TestChangesDamaged: latest changes that cannot be read hold no mail back. Check tells,
+// and what is older is not known any more.
+func TestChangesDamaged(t *testing.T) {
+	h := newHouse(t)
+	a := h.account(1)
+	h.deliver(text("1", "s", "b"), h.inbox(a))
+	before := h.box(a, mail.Inbox).ModSeq
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE tally SET changes = $1 WHERE mailbox = 0`, []byte("?"))
+		return err
+	}))
+	var problems []string
+	h.must(h.Check(ctx, func(p string) { problems = append(problems, p) }))
+	if len(problems) != 1 || problems[0] != "the latest changes are damaged: account 1" {
+		t.Errorf("check tells %q", problems)
+	}
+	h.deliver(text("2", "s", "b"), h.inbox(a))
+	_, err := h.Changes(ctx, a, store.ChangeState{ModSeq: before - 1}, 0)
+	if !errors.Is(err, store.ErrCannotCalculate) {
+		t.Errorf("what is damaged is listed, or %v", err)
+	}
+	if list, _ := h.allChanges(a, before, 10); len(list) != 1 {
+		t.Errorf("%d changes since", len(list))
+	}
 }

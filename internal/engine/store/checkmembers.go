@@ -183,18 +183,6 @@ func (m *memberCheck) tombstones() (more bool, err error) {
 
 // counters compares what was counted with what the mailbox says.
 func (m *memberCheck) counters() (more bool, err error) {
-	forgotten, err := forgottenUntil(m.tx, m.id)
-	if err != nil {
-		return false, err
-	}
-	var left int
-	err = m.tx.QueryRow(`SELECT count(*) FROM tombstone WHERE mailbox = $1 AND modseq <= $2`, int64(m.id), int64(forgotten)).Scan(&left)
-	if err != nil {
-		return false, err
-	}
-	if left > 0 || forgotten > m.says.modseq {
-		m.problem("tombstones are forgotten and still there, or too many are forgotten: mailbox %d", m.id)
-	}
 	if m.moved {
 		if err := m.count(); err != nil {
 			return false, err

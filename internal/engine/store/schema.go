@@ -156,12 +156,6 @@ CREATE TABLE tombstone (
 	PRIMARY KEY (mailbox, modseq, uid)
 ) {clustered};
 
--- Up to which ModSeq a mailbox has no tombstones any more.
-CREATE TABLE forgotten (
-	mailbox {int} NOT NULL PRIMARY KEY,
-	modseq {int} NOT NULL
-);
-
 -- Emails without a membership, until they are restored or purged.
 CREATE TABLE expunged (
 	at {int} NOT NULL, -- seconds

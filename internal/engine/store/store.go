@@ -90,6 +90,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"io"
@@ -121,10 +122,9 @@ const (
 
 // Defaults of Options.
 const (
-	DefaultUndeleteGrace = 7 * 24 * time.Hour
-	DefaultOrphanGrace   = 24 * time.Hour
-	DefaultViewMemory    = 256 << 20
-	DefaultQuotaGrace    = 7 * 24 * time.Hour
+	DefaultOrphanGrace = 24 * time.Hour
+	DefaultViewMemory  = 256 << 20
+	DefaultQuotaGrace  = 7 * 24 * time.Hour
 )
 
 // Options say what a Store is made of. Zero values mean the defaults.
@@ -141,9 +141,28 @@ type Options struct {
 	Quotas Quotas // what accounts may hold; nil: whatever comes
 	Warn   func() // an account is to be warned, see Warnings; must not block. Nil for none
 
-	UndeleteGrace time.Duration // how long an expunged message can be restored
-	OrphanGrace   time.Duration // how long a file without a row stays
-	ViewMemory    int64         // octets that views may take
+	Retention   Retention     // how long what is gone is kept
+	OrphanGrace time.Duration // how long a file without a row stays
+	ViewMemory  int64         // octets that views may take
+}
+
+// Retention says how long the store keeps what nobody sees any more. Zero values mean
+// the defaults.
+type Retention struct {
+	Expunged     time.Duration // how long an expunged message can be restored
+	Changes      time.Duration // how long it is known what changed; what is later than the last that is forgotten
+	ChangeOctets int64         // of an account's changes at most, about; the oldest are forgotten, however old
+}
+
+// DefaultRetention is what a Store keeps if it is told nothing else.
+func DefaultRetention() Retention {
+	return Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangeOctets: 8 << 20}
+}
+
+// SetRetention changes what is kept from now on.
+func (s *Store) SetRetention(r Retention) {
+	d := DefaultRetention()
+	s.retention.Store(&Retention{cmp.Or(r.Expunged, d.Expunged), cmp.Or(r.Changes, d.Changes), cmp.Or(r.ChangeOctets, d.ChangeOctets)})
 }
 
 // Store is the mail store. Safe for concurrent use.
@@ -165,6 +184,7 @@ type Store struct {
 	damages    damages
 	usages     usages
 	quotaGrace atomic.Int64 // a time.Duration
+	retention  atomic.Pointer[Retention]
 
 	arriving sync.Map // names of the files of messages on their way: no row may name them yet
 
@@ -178,6 +198,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{db: o.DB, blobs: o.Blobs, opt: o, log: o.Log, now: o.Now, aside: sqldb.Aside{Log: o.Log}, views: newViews(o.ViewMemory),
 		renames: turns.New(math.MaxInt, 1, 1)}
 	s.SetQuotaGrace(DefaultQuotaGrace)
+	s.SetRetention(o.Retention)
 	if err := s.db.Migrate(ctx, "store", schema()); err != nil {
 		return nil, err
 	}
@@ -199,9 +220,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.Warn == nil {
 		o.Warn = func() {}
-	}
-	if o.UndeleteGrace == 0 {
-		o.UndeleteGrace = DefaultUndeleteGrace
 	}
 	if o.OrphanGrace == 0 {
 		o.OrphanGrace = DefaultOrphanGrace

@@ -147,7 +147,7 @@ func (h *house) checkGoneAfterPurge(filed []store.Filed) {
 		h.t.Errorf("%d blobs within the grace", n)
 	}
 	h.check()
-	h.advance(store.DefaultUndeleteGrace + time.Second)
+	h.advance(store.DefaultRetention().Expunged + time.Second)
 	h.must(h.Sweep(ctx))
 	h.advance(time.Hour)
 	h.must(h.Sweep(ctx))

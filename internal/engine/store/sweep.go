@@ -43,7 +43,7 @@ func (s *Store) Run(ctx context.Context) error {
 			err = errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx))
 		}
 		if err == nil && round%threadsEvery == 0 {
-			err = s.sweepThreads(ctx)
+			err = errors.Join(s.sweepThreads(ctx), s.sweepChanges(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("sweep failed; it goes on at the next round", "err", err)
@@ -57,7 +57,7 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 // Sweep removes, in slices, what is left of copies that were cut short, of
-// deleted mailboxes and accounts, the emails expunged for longer than UndeleteGrace, and the files
+// deleted mailboxes and accounts, the emails expunged for longer than Retention.Expunged, and the files
 // that nobody can be reading any more.
 func (s *Store) Sweep(ctx context.Context) error {
 	if err := s.sweepCopies(ctx); err != nil {
@@ -125,9 +125,6 @@ func (s *Store) sweepDoomedBelow(tx *sqldb.Tx, below int64, mailbox *int64) (mor
 		n, err = s.sweepMailbox(tx, mail.AccountID(account), mail.MailboxID(*mailbox), at)
 	}
 	if err == nil && n == 0 {
-		_, err = tx.Exec(`DELETE FROM forgotten WHERE mailbox = $1`, *mailbox)
-	}
-	if err == nil && n == 0 {
 		_, err = tx.Exec(`DELETE FROM doomed WHERE account = $1 AND mailbox = $2`, account, *mailbox)
 	}
 	return true, err
@@ -182,7 +179,7 @@ func sweepAccount(tx *sqldb.Tx, account int64) (int64, error) {
 // purge removes a slice of the emails that can no longer be restored.
 func (s *Store) purge(tx *sqldb.Tx) (more bool, err error) {
 	due, read, err := s.selectExpunged(tx, `WHERE x.at <= $1 ORDER BY x.at LIMIT $2`,
-		s.now().Add(-s.opt.UndeleteGrace).Unix(), rowSlice)
+		s.now().Add(-s.retention.Load().Expunged).Unix(), rowSlice)
 	if err != nil {
 		return false, err
 	}

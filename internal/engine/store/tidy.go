@@ -8,9 +8,9 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// sweepTombstones removes the tombstones that are older than UndeleteGrace.
+// sweepTombstones removes the tombstones that are older than Retention.Expunged.
 func (s *Store) sweepTombstones(ctx context.Context) error {
-	until := s.now().Add(-s.opt.UndeleteGrace).Unix()
+	until := s.now().Add(-s.retention.Load().Expunged).Unix()
 	for box := mail.MailboxID(0); ; {
 		var oldest int64
 		err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
@@ -36,12 +36,59 @@ func forgetTombstones(tx *sqldb.Tx, id mail.MailboxID, until int64) (more bool, 
 	if err != nil || last == 0 {
 		return false, err
 	}
-	if _, err := tx.Exec(`DELETE FROM tombstone WHERE mailbox = $1 AND modseq <= $2`, int64(id), int64(last)); err != nil {
+	_, err = tx.Exec(`DELETE FROM tombstone WHERE mailbox = $1 AND modseq <= $2`, int64(id), int64(last))
+	return true, err
+}
+
+// sweepChanges forgets the changes that are older than Retention.Changes.
+func (s *Store) sweepChanges(ctx context.Context) error {
+	until := s.now().Add(-s.retention.Load().Changes).Unix()
+	for account := mail.AccountID(-1); ; {
+		var oldest int64
+		err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
+			return tx.QueryRow(`SELECT account, at FROM change WHERE account > $1 ORDER BY account, modseq LIMIT 1`, int64(account)).
+				Scan(&account, &oldest)
+		})
+		if err == sqldb.ErrNoRows {
+			return nil
+		}
+		if err == nil && oldest <= until {
+			err = s.repeat(ctx, func(tx *sqldb.Tx) (bool, error) {
+				return forgetChanges(tx, account, func(at, total int64) bool { return at <= until })
+			})
+		}
+		if err != nil && !s.aside.Takes(sqldb.Named(fmt.Sprintf("changes of account %d", account), err)) {
+			return err
+		}
+	}
+}
+
+// forgetChanges removes the oldest rows of an account's changes, a slice of them, as
+// long as they are due by their time or their total.
+func forgetChanges(tx *sqldb.Tx, account mail.AccountID, due func(at, total int64) bool) (more bool, err error) {
+	rows, err := tx.Query(`SELECT modseq, at, total FROM change WHERE account = $1 ORDER BY modseq LIMIT $2`, int64(account), rowSlice)
+	if err != nil {
 		return false, err
 	}
-	_, err = tx.Exec(`INSERT INTO forgotten (mailbox, modseq) VALUES ($1, $2)
-		ON CONFLICT (mailbox) DO UPDATE SET modseq = excluded.modseq`, int64(id), int64(last))
-	return true, err
+	defer rows.Close()
+	last, n := mail.ModSeq(0), 0
+	for rows.Next() {
+		var modseq mail.ModSeq
+		var at, total int64
+		if err := rows.Scan(&modseq, &at, &total); err != nil {
+			return false, err
+		}
+		if !due(at, total) {
+			break
+		}
+		last, n = modseq, n+1
+	}
+	if err := rows.Err(); err != nil || n == 0 {
+		return false, err
+	}
+	rows.Close()
+	_, err = tx.Exec(`DELETE FROM change WHERE account = $1 AND modseq <= $2`, int64(account), int64(last))
+	return n == rowSlice, err
 }
 
 // neighbours are bundles of one mailbox, side by side, that fit into one.

@@ -24,7 +24,7 @@ func TestTombstonesEnd(t *testing.T) {
 	if n := h.count(`SELECT count(*) FROM tombstone`); n < odd.Len() {
 		t.Errorf("%d tombstones within the grace", n)
 	}
-	h.advance(store.DefaultUndeleteGrace + time.Second)
+	h.advance(store.DefaultRetention().Expunged + time.Second)
 	middle := h.view(inbox).ModSeq()
 	_, err = h.ExpungeAny(ctx, inbox, mail.UIDs(many-1))
 	h.must(err)
@@ -111,7 +111,7 @@ func TestThreadsEnd(t *testing.T) {
 	refs(6)
 	expunge(1, 2)
 	refs(6)
-	h.advance(store.DefaultUndeleteGrace + time.Second)
+	h.advance(store.DefaultRetention().Expunged + time.Second)
 	refs(6) // The third keeps the thread.
 	f := h.deliver(reply("5", "1"), h.inbox(a))[0]
 	if thread(f) != first {
@@ -120,10 +120,10 @@ func TestThreadsEnd(t *testing.T) {
 	refs(7)
 	expunge(3, 5)
 	refs(7)
-	h.advance(store.DefaultUndeleteGrace + time.Second)
+	h.advance(store.DefaultRetention().Expunged + time.Second)
 	refs(3)
 	expunge(4)
-	h.advance(store.DefaultUndeleteGrace + time.Second)
+	h.advance(store.DefaultRetention().Expunged + time.Second)
 	refs(2)
 	if n := h.count(`SELECT count(*) FROM thinned`); n != 0 {
 		t.Errorf("%d accounts are to be looked through", n)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -10,7 +12,7 @@ import (
 // A tombstone stands for messages that left a mailbox in one change, neighbours
 // by UID. It holds their memberships, packed as in a bundle, without keywords:
 // sessions that were not told yet go on reading them, with the flags that they
-// know.
+// know. What vanished when is not asked of them, but of the memory of changes.
 
 // bury leaves tombstones of members that are gone. They ascend by UID.
 func (l *ledger) bury(id mail.MailboxID, list []member) error {
@@ -65,31 +67,38 @@ func eachBuried(tx *sqldb.Tx, id mail.MailboxID, since mail.ModSeq, r mail.UIDRa
 // there is no such mailbox.
 func (s *Store) Vanished(ctx context.Context, id mail.MailboxID, since mail.ModSeq) (set mail.UIDSet, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
-		at, err := readMoment(tx, id)
+		var account mail.AccountID
+		var next uint64
+		err := tx.QueryRow(`SELECT t.account, t.uidnext FROM mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
+			WHERE m.id = $1`, int64(id)).Scan(&account, &next)
+		if err == sqldb.ErrNoRows {
+			return errNoMailbox()
+		}
 		if err != nil {
 			return err
 		}
-		forgotten, err := forgottenUntil(tx, id)
-		if err != nil {
-			return err
-		}
-		if since < forgotten {
-			set, err = missing(tx, id, at.uidnext)
-		} else {
-			set, err = tombstones(tx, id, since)
+		set, err = vanished(tx, account, id, since)
+		if errors.Is(err, ErrCannotCalculate) {
+			set, err = missing(tx, id, next)
 		}
 		return err
 	})
 	return set, err
 }
 
-// forgottenUntil is the ModSeq up to which there are no tombstones any more.
-func forgottenUntil(tx *sqldb.Tx, id mail.MailboxID) (m mail.ModSeq, err error) {
-	err = tx.QueryRow(`SELECT modseq FROM forgotten WHERE mailbox = $1`, int64(id)).Scan(&m)
-	if err == sqldb.ErrNoRows {
-		err = nil
-	}
-	return m, err
+// vanished is what the changes of an account after since say of a mailbox.
+func vanished(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, since mail.ModSeq) (mail.UIDSet, error) {
+	var uids []mail.UID
+	err := eachChange(tx, account, since, func(_ mail.ModSeq, r *recordReader) error {
+		for r.more() {
+			if one := r.next(); one.Mailbox == id && one.Kind.gone() {
+				uids = append(uids, one.UID)
+			}
+		}
+		return nil
+	})
+	slices.Sort(uids)
+	return mail.UIDs(uids...), err
 }
 
 // missing returns the UIDs below next that a mailbox does not have.
@@ -106,21 +115,4 @@ func missing(tx *sqldb.Tx, id mail.MailboxID, next uint64) (set mail.UIDSet, err
 		set.AddRange(mail.UID(from), mail.UID(next-1))
 	}
 	return set, err
-}
-
-// tombstones reads the UIDs expunged after since.
-func tombstones(tx *sqldb.Tx, id mail.MailboxID, since mail.ModSeq) (set mail.UIDSet, err error) {
-	rows, err := tx.Query(`SELECT uid, last FROM tombstone WHERE mailbox = $1 AND modseq > $2`, int64(id), int64(since))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var r mail.UIDRange
-		if err := rows.Scan(&r.First, &r.Last); err != nil {
-			return nil, err
-		}
-		set.AddRange(r.First, r.Last)
-	}
-	return set, rows.Err()
 }

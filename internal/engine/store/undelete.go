@@ -50,7 +50,7 @@ func (s *Store) selectExpunged(tx *sqldb.Tx, where string, args ...any) (list []
 // Restore puts back what was expunged from an account since a moment, each
 // message into the mailbox it was in last, or into INBOX if that is gone, with
 // a new UID and without \Deleted. It returns how many it put back. What is
-// older than UndeleteGrace may be gone.
+// older than Retention.Expunged may be gone.
 func (s *Store) Restore(ctx context.Context, account mail.AccountID, since time.Time) (n int, err error) {
 	if err := s.sweepDoomed(ctx); err != nil {
 		return 0, err

@@ -75,7 +75,7 @@ func TestUnreadableRows(t *testing.T) {
 			h.behind(`UPDATE expunged SET flags = 'red' WHERE account = $1`, one)
 		}
 	}
-	h.advance(store.DefaultUndeleteGrace + time.Hour)
+	h.advance(store.DefaultRetention().Expunged + time.Hour)
 	h.must(h.Sweep(ctx))
 	if got := h.count(`SELECT count(*) FROM expunged`); got != 1 {
 		t.Errorf("%d are left, want the damaged one", got)

@@ -26,6 +26,7 @@ type Config struct {
 	Limits          Limits
 	DNS             DNS
 	Queue           Queue
+	Retention       Retention
 	Admin           Admin
 	Listeners       []Listener
 
@@ -117,6 +118,13 @@ type Queue struct {
 	History         time.Duration // for which settled mail is remembered
 }
 
+// Retention is the [retention] table: how long what nobody sees any more is kept.
+type Retention struct {
+	Expunged    time.Duration // messages that were expunged, to be restored
+	Changes     time.Duration // what changed in an account
+	ChangesSize int64         // octets of it, of one account
+}
+
 // Admin is the [admin] table. The administration itself is on a socket in the
 // data folder; Address is for what others may see of it.
 type Admin struct {
@@ -206,6 +214,7 @@ func Default() Config {
 			SessionsPerAccount:    100,
 			QuotaGrace:            7 * 24 * time.Hour,
 		},
+		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20},
 	}
 }
 

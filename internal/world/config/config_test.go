@@ -76,6 +76,10 @@ site_rate = 10
 lifetime = "2d"
 notice_after = "never"
 history = "90d"
+[retention]
+expunged = "14d"
+changes = "60d"
+changes_size = "16 MiB"
 [admin]
 address = "127.0.0.1:2590"
 [[listener]]
@@ -101,11 +105,12 @@ tls = "implicit"
 		Trust:   DNSTrustNone, Timeout: 3 * time.Second, Attempts: 1,
 	}
 	want.Queue = Queue{Concurrency: 100, SiteConcurrency: 5, SiteRate: 10, Lifetime: 48 * time.Hour, NoticeAfter: -1, History: 90 * day}
+	want.Retention = Retention{Expunged: 14 * day, Changes: 60 * day, ChangesSize: 16 << 20}
 	want.Admin.Address = "127.0.0.1:2590"
 	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 5}}
 	want.Listeners = []Listener{
-		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 25},
-		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 29},
+		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 29},
+		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 33},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

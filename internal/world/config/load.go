@@ -85,6 +85,7 @@ func (t *table) config(c *Config) {
 	t.table("limits", func(t *table) { t.limits(&c.Limits) })
 	t.table("dns", func(t *table) { t.dns(&c.DNS) })
 	t.table("queue", func(t *table) { t.queue(&c.Queue) })
+	t.table("retention", func(t *table) { t.retention(&c.Retention) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
 	t.tables("certificate", func(t *table) {
 		cert := Certificate{Line: t.line("")}
@@ -144,6 +145,12 @@ func (t *table) queue(q *Queue) {
 	t.duration("lifetime", &q.Lifetime, time.Hour, 30*24*time.Hour)
 	t.noticeAfter(&q.NoticeAfter)
 	t.duration("history", &q.History, time.Hour, 3650*24*time.Hour)
+}
+
+func (t *table) retention(r *Retention) {
+	t.duration("expunged", &r.Expunged, time.Hour, 3650*24*time.Hour)
+	t.duration("changes", &r.Changes, time.Hour, 3650*24*time.Hour)
+	t.size("changes_size", &r.ChangesSize, 64<<10, 1<<30)
 }
 
 // noticeAfter is a duration, or "never".
