@@ -139,6 +139,7 @@ func (c *commit) spool(tx *sqldb.Tx, filed []store.Filed, held []store.BlobRef) 
 			m = it.Message
 		}
 		it.Blob, it.Prefix = held[r.own], m.Before(it.Prefix)
+		it.Size = int64(len(it.Prefix)) + m.Size()
 		id, err := c.in.o.Queue.Add(tx, it.Item, it.Recipients, r.known)
 		if err != nil {
 			return err

@@ -217,6 +217,7 @@ func (h *house) accept(in *store.Incoming, filings []store.Filing, it spool.Item
 	known, err := OctetsOf(in)
 	h.must(err)
 	it.Prefix = in.Before(it.Prefix)
+	it.Size = int64(len(it.Prefix)) + in.Size()
 	filed, err = h.store.Deliver(ctx, store.Delivery{Message: in, Filings: filings,
 		Decide: func(store.Refused) (int, error) { return 1, nil },
 		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
@@ -328,7 +329,7 @@ func (h *house) Tell(_ context.Context, r Report, also func(*sqldb.Tx, Made) err
 		Decide: func(store.Refused) (int, error) { return min(len(l.Recipients), 1), nil },
 		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
 			if len(l.Recipients) > 0 {
-				l.Item.Blob = held[0]
+				l.Item.Blob, l.Item.Size = held[0], in.Size()
 				if made.Item, err = h.Add(tx, l.Item, l.Recipients, nil); err != nil {
 					return err
 				}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"yubin/internal/engine/store"
+	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
 
@@ -31,60 +32,54 @@ func Held(tx *sqldb.Tx, first, end store.BlobRef, held func(store.BlobRef)) erro
 // Check verifies the invariants of the items, online, and reports what does not
 // hold. The error is one of reading.
 func (s *Spool) Check(ctx context.Context, report func(problem string)) error {
-	if err := s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		for _, rule := range []struct{ what, query string }{
-			{"spooled message without its octets", `SELECT i.id FROM spool_item i LEFT JOIN blob b ON b.id = i.blob
-				WHERE i.settled = 0 AND b.id IS NULL`},
-			{"spooled message of a wrong size", `SELECT i.id FROM spool_item i JOIN blob b ON b.id = i.blob
-				WHERE i.settled = 0 AND i.size <> b.size + coalesce(length(i.prefix), 0)`},
-			{"settled message that holds octets", `SELECT id FROM spool_item WHERE settled > 0 AND (blob <> 0 OR prefix IS NOT NULL)`},
-		} {
-			rows, err := tx.Query(rule.query)
-			if err != nil {
-				return err
-			}
-			for rows.Next() {
-				var id ItemID
-				if err := rows.Scan(&id); err != nil {
-					return err
-				}
-				report(fmt.Sprintf("%s: message %d", rule.what, id))
-			}
-			if err := rows.Err(); err != nil {
-				return err
-			}
+	err := s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		rows, err := tx.Query(`SELECT id FROM spool_item WHERE settled > 0 AND (blob <> 0 OR prefix IS NOT NULL)`)
+		if err != nil {
+			return err
 		}
-		return nil
-	}); err != nil {
+		defer rows.Close()
+		for rows.Next() {
+			var id ItemID
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			report(fmt.Sprintf("settled message that holds octets: message %d", id))
+		}
+		return rows.Err()
+	})
+	if err != nil {
 		return err
 	}
-	return s.checkReadable(ctx, report)
+	return s.checkCustody(ctx, report)
 }
 
 // checkSlice is how many rows one snapshot reads.
 const checkSlice = 1000
 
-// checkReadable reads the sender of every item in custody.
-func (s *Spool) checkReadable(ctx context.Context, report func(string)) error {
+// checkCustody looks at every item that is in custody: its sender, and its octets.
+func (s *Spool) checkCustody(ctx context.Context, report func(string)) error {
 	for last, n := ItemID(0), checkSlice; n == checkSlice; {
 		var found []string
 		err := s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-			rows, err := tx.Query(`SELECT id, sender FROM spool_item WHERE settled = 0 AND id > $1 ORDER BY id LIMIT $2`, last, checkSlice)
+			found = nil
+			list, err := inCustody(tx, last)
 			if err != nil {
 				return err
 			}
-			defer rows.Close()
-			for n = 0; rows.Next(); n++ {
-				var sender string
-				err := rows.Scan(&last, &sender)
-				if err == nil {
-					_, err = ParseReversePath(sender)
+			for _, k := range list {
+				found = append(found, k.problems...)
+				switch octets, err := s.o.Store.BlobSize(tx, k.blob); {
+				case mail.KindOf(err) == mail.NotFound && err != nil:
+					found = append(found, fmt.Sprintf("spooled message without its octets: message %d", k.id))
+				case err != nil:
+					return err
+				case octets+k.prefix != k.size:
+					found = append(found, fmt.Sprintf("spooled message of a wrong size: message %d", k.id))
 				}
-				if err != nil {
-					found = append(found, fmt.Sprintf(`message %d of the queue cannot be read: %v; "yubin queue drop %d" removes it`, last, sqldb.Why(err), last))
-				}
+				last = k.id
 			}
-			return rows.Err()
+			n = len(list)
+			return nil
 		})
 		if err != nil {
 			return err
@@ -94,4 +89,35 @@ func (s *Spool) checkReadable(ctx context.Context, report func(string)) error {
 		}
 	}
 	return nil
+}
+
+// kept is what checkCustody reads of an item.
+type kept struct {
+	id           ItemID
+	blob         store.BlobRef
+	size, prefix int64 // octets
+	problems     []string
+}
+
+// inCustody reads the next items in custody after one.
+func inCustody(tx *sqldb.Tx, after ItemID) (list []kept, err error) {
+	rows, err := tx.Query(`SELECT id, blob, size, coalesce(length(prefix), 0), sender FROM spool_item
+		WHERE settled = 0 AND id > $1 ORDER BY id LIMIT $2`, after, checkSlice)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k kept
+		var sender string
+		err := rows.Scan(&k.id, &k.blob, &k.size, &k.prefix, &sender)
+		if err == nil {
+			_, err = ParseReversePath(sender)
+		}
+		if err != nil {
+			k.problems = []string{fmt.Sprintf(`message %d of the queue cannot be read: %v; "yubin queue drop %d" removes it`, k.id, sqldb.Why(err), k.id)}
+		}
+		list = append(list, k)
+	}
+	return list, rows.Err()
 }

@@ -17,6 +17,10 @@
 // recipient's row, the reference and the mark are one commit. So octets are
 // held exactly as long as somebody may still want them; Check verifies it.
 //
+// Spool and queue are one engine in two packages: custody, and the schedule. The
+// queue's statements join spool_item with its own tables, to list, count and find
+// deliveries by what the item says; it writes no row of it.
+//
 // It deliberately starts nothing, reads no clock and knows no recipients.
 package spool
 
@@ -46,7 +50,7 @@ type ItemID int64
 // Item is one message in custody.
 type Item struct {
 	ID ItemID
-	// Outgoing is the envelope. Its Size counts Prefix and octets; Add sets it.
+	// Outgoing is the envelope. Its Size counts Prefix and octets.
 	mail.Outgoing
 	Blob   store.BlobRef // zero once it is settled
 	Prefix []byte        // header fields that go before the octets, as store.Incoming.Before gives them
@@ -166,27 +170,24 @@ func fromMillis(ms int64) time.Time {
 }
 
 // Add takes custody of an item whose Blob is held for it, and returns its
-// number. ID, Size and Settled of it are set here. The error is of kind Invalid
-// or TooLarge if the item cannot be.
+// number. ID and Settled of it are set here. The error is of kind Invalid or
+// TooLarge if the item cannot be.
 func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
 	if err := check(it); err != nil {
 		return 0, err
 	}
-	id, inserted, err := tx.InsertNew(`INSERT INTO spool_item (blob, prefix, size, sender, envid, ret, body, flags, priority, arrived,
+	id, err := tx.Insert(`INSERT INTO spool_item (blob, prefix, size, sender, envid, ret, body, flags, priority, arrived,
 		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, settled)
-		SELECT id, $2, size + $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0 FROM blob WHERE id = $1`,
-		it.Blob, it.Prefix, len(it.Prefix), it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0)`,
+		it.Blob, it.Prefix, it.Size, it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
 		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
 		it.Transaction, it.MessageID, it.Report, it.About)
-	if err == nil && !inserted {
-		err = mail.Errorf(mail.Internal, "blob %d is not there to be spooled", it.Blob)
-	}
 	return ItemID(id), err
 }
 
 func check(it Item) error {
 	switch {
-	case it.Blob == 0 || it.Arrived.IsZero() || it.Expire.IsZero():
+	case it.Blob == 0 || it.Size < int64(len(it.Prefix)) || it.Arrived.IsZero() || it.Expire.IsZero():
 		return mail.Errorf(mail.Internal, "a spooled message needs its octets and its times")
 	case it.Report > LostReport || it.Report != NoReport && !it.ReversePath.IsNull():
 		return mail.Errorf(mail.Internal, "a report has one of three forms and no sender")

@@ -78,7 +78,7 @@ func (h *house) accept(octets string, it Item) (ItemID, error) {
 	_, err = h.store.Deliver(ctx, store.Delivery{Message: in,
 		Decide: func(store.Refused) (int, error) { return 1, nil },
 		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
-			it.Blob = held[0]
+			it.Blob, it.Size = held[0], int64(len(it.Prefix))+in.Size()
 			id, err = h.Add(tx, it)
 			return err
 		}})
@@ -195,12 +195,12 @@ func TestRefusals(t *testing.T) {
 	}
 	err := h.db.Write(ctx, func(tx *sqldb.Tx) error {
 		it := plain()
-		it.Blob = 99
+		it.Blob, it.Prefix, it.Size = 1, []byte("X: y\r\n"), 3
 		_, err := h.Add(tx, it)
 		return err
 	})
 	if mail.KindOf(err) != mail.Internal || err == nil {
-		t.Errorf("octets that are not there: %v", err)
+		t.Errorf("a size without the prefix: %v", err)
 	}
 }
 

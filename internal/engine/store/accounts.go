@@ -43,6 +43,11 @@ func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
 	return l.close()
 }
 
+// HasAccount reports whether there is an account with that id.
+func (s *Store) HasAccount(tx *sqldb.Tx, id mail.AccountID) (bool, error) {
+	return s.HasMailbox(tx, id, 0)
+}
+
 // DeleteAccount takes the account's mail out of sight, within the transaction
 // that removes the account. Run removes the rows and octets; nothing of it can
 // be restored.

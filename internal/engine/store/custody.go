@@ -45,6 +45,16 @@ func (s *Store) ReleaseBlob(tx *sqldb.Tx, ref BlobRef) error {
 	return nil
 }
 
+// BlobSize returns how many octets there are of what is held. NotFound if they
+// are gone.
+func (s *Store) BlobSize(tx *sqldb.Tx, ref BlobRef) (octets int64, err error) {
+	err = tx.QueryRow(`SELECT size FROM blob WHERE id = $1`, ref).Scan(&octets)
+	if err == sqldb.ErrNoRows {
+		err = mail.Errorf(mail.NotFound, "the message is gone")
+	}
+	return octets, err
+}
+
 // OpenBlob opens octets that are held, with trace before them. NotFound if they
 // are gone. The caller closes the Content.
 func (s *Store) OpenBlob(ctx context.Context, ref BlobRef, trace []byte) (*Content, error) {

@@ -45,6 +45,15 @@ func (s *Store) MailboxByID(ctx context.Context, account mail.AccountID, id mail
 	return s.lookup(ctx, account, func(*sqldb.Tx) (mail.MailboxID, error) { return id, nil })
 }
 
+// HasMailbox reports whether the account has the mailbox, in the snapshot of tx.
+func (s *Store) HasMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID) (bool, error) {
+	err := tx.QueryRow(`SELECT 1 FROM tally WHERE account = $1 AND mailbox = $2`, account, id).Scan(new(int))
+	if err == sqldb.ErrNoRows {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func (s *Store) lookup(ctx context.Context, account mail.AccountID, find func(*sqldb.Tx) (mail.MailboxID, error)) (m Mailbox, err error) {
 	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
 		id, err := find(tx)

@@ -47,17 +47,68 @@ type taken struct {
 	keywords mail.Keywords
 }
 
-// sweep removes the rows of mailboxes of the account that are gone.
+// sweep removes the rows of mailboxes of the account that are gone, and of accounts
+// that are.
 func (t *Transfer) sweep(ctx context.Context, account mail.AccountID) error {
 	return t.db.Write(ctx, func(tx *sqldb.Tx) error {
-		const gone = `SELECT o.mailbox FROM transfer_origin o LEFT JOIN mailbox m ON m.id = o.mailbox AND m.account = o.account
-			WHERE m.id IS NULL AND (o.account = $1 OR NOT EXISTS (SELECT 1 FROM tally WHERE account = o.account))`
-		if _, err := tx.Exec(`DELETE FROM transfer_taken WHERE mailbox IN (`+gone+`)`, account); err != nil {
+		accounts, err := ids[mail.AccountID](tx, `SELECT DISTINCT account FROM transfer_origin`)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(`DELETE FROM transfer_origin WHERE mailbox IN (`+gone+`)`, account)
-		return err
+		for _, a := range accounts {
+			there, err := t.store.HasAccount(tx, a)
+			if err != nil {
+				return err
+			}
+			if there && a != account {
+				continue
+			}
+			if err := t.sweepAccount(tx, a); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+func (t *Transfer) sweepAccount(tx *sqldb.Tx, account mail.AccountID) error {
+	mailboxes, err := ids[mail.MailboxID](tx, `SELECT DISTINCT mailbox FROM transfer_origin WHERE account = $1`, account)
+	if err != nil {
+		return err
+	}
+	for _, m := range mailboxes {
+		there, err := t.store.HasMailbox(tx, account, m)
+		if err != nil {
+			return err
+		}
+		if there {
+			continue
+		}
+		if _, err := tx.Exec(`DELETE FROM transfer_taken WHERE mailbox = $1`, m); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`DELETE FROM transfer_origin WHERE account = $1 AND mailbox = $2`, account, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ids reads a column of numbers.
+func ids[ID ~int64](tx *sqldb.Tx, query string, args ...any) (list []ID, err error) {
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id ID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		list = append(list, id)
+	}
+	return list, rows.Err()
 }
 
 // findOrigin returns the row of a folder that was taken from before.

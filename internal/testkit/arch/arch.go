@@ -1,7 +1,8 @@
 // Package arch checks which package of yubin imports which: the folders are
 // the architecture, and this is the rule that keeps them so. It also knows methods
-// that only one package may call, by their names. Test files are free to import and
-// call what they need.
+// that only one package may call, by their names, and that the tables of an engine
+// are named in no other package's SQL. Test files are free to import, call and read
+// what they need.
 //
 // The tiers, each importing only what its row in the table names:
 //
@@ -27,11 +28,11 @@ import (
 
 const module = "yubin/"
 
-// Violation is one import or call that the tables do not allow.
+// Violation is one import, call or SQL that the tables do not allow.
 type Violation struct {
 	File string // slash-separated, from the root of the tree
 	Line int
-	What string // "imports yubin/internal/mail", "calls Deliver"
+	What string // "imports yubin/internal/mail", "calls Deliver", "reads or writes table blob"
 	Why  string
 }
 
@@ -40,9 +41,11 @@ func (v Violation) String() string {
 }
 
 // Check reads every Go file below internal/ and cmd/ of tree, save tests and
-// testdata, and returns what breaks the table, in the order of the files.
+// testdata, and returns what breaks the tables, in the order of the files: first
+// imports and calls, then SQL.
 func Check(tree fs.FS) ([]Violation, error) {
 	var found []Violation
+	var sql statements
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -52,11 +55,11 @@ func Check(tree fs.FS) ([]Violation, error) {
 		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
 			return nil
 		}
-		bad, err := checkFile(tree, name)
+		bad, err := checkFile(tree, name, &sql)
 		found = append(found, bad...)
 		return err
 	})
-	return found, err
+	return append(found, sql.violations()...), err
 }
 
 // skipDir leaves out what is no part of the program: only internal and cmd of
@@ -66,7 +69,8 @@ func skipDir(name string) bool {
 	return name != "." && top != "internal" && top != "cmd" || path.Base(name) == "testdata"
 }
 
-func checkFile(tree fs.FS, name string) ([]Violation, error) {
+// checkFile checks the imports and calls of a file, and gathers its SQL.
+func checkFile(tree fs.FS, name string, sql *statements) ([]Violation, error) {
 	src, err := fs.ReadFile(tree, name)
 	if err != nil {
 		return nil, err
@@ -87,9 +91,14 @@ func checkFile(tree fs.FS, name string) ([]Violation, error) {
 		}
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
-		if sel, ok := n.(*ast.SelectorExpr); ok {
-			if owner := callers[sel.Sel.Name]; owner != "" && owner != path.Dir(name) && within(name, "internal") {
-				found = append(found, Violation{name, files.Position(sel.Sel.Pos()).Line, "calls " + sel.Sel.Name, "only " + owner + " may"})
+		switch n := n.(type) {
+		case *ast.BasicLit:
+			if text, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
+				sql.add(name, files.Position(n.Pos()).Line, text)
+			}
+		case *ast.SelectorExpr:
+			if owner := callers[n.Sel.Name]; owner != "" && owner != path.Dir(name) && within(name, "internal") {
+				found = append(found, Violation{name, files.Position(n.Sel.Pos()).Line, "calls " + n.Sel.Name, "only " + owner + " may"})
 			}
 		}
 		return true

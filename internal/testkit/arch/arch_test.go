@@ -101,3 +101,37 @@ func describe(found []Violation) string {
 	}
 	return b.String()
 }
+
+// TestTables: SQL names only tables of its own engine.
+func TestTables(t *testing.T) {
+	file := func(sql string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte("package p\n\nconst s = `" + sql + "`\n")}
+	}
+	tree := fstest.MapFS{
+		"internal/engine/store/schema.go": file("CREATE TABLE email (\n\tid {id}\n); CREATE TABLE IF NOT EXISTS blob (id {id})"),
+		"internal/engine/spool/a.go":      file("CREATE TABLE spool_item (blob {int})"),
+		"internal/engine/queue/a.go":      file("SELECT blob, email FROM spool_item"),
+		"internal/engine/store/a.go":      file("SELECT 1 FROM email e, blob AS b WHERE EXISTS (SELECT 1 FROM few)"),
+		"internal/server/a.go":            file("mail FROM blob"),
+		"internal/engine/intake/a.go":     file("SELECT 1\nFROM few AS f, email e\nJOIN blob b"),
+		"internal/engine/journal/a.go":    file("INSERT INTO email (id) SELECT id\n\tFROM spool_item"),
+		"internal/engine/route/a.go":      file("UPDATE blob SET id = 1"),
+		"internal/engine/route/a_test.go": file("UPDATE blob SET id = 1"),
+		"internal/engine/notify/a.go":     file("`+\"DELETE FROM blob\"+`"),
+	}
+	found, err := Check(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const store, queue = ": only internal/engine/store may\n", ": only internal/engine/queue may\n"
+	want := "internal/engine/intake/a.go:4: reads or writes table email" + store +
+		"internal/engine/intake/a.go:5: reads or writes table blob" + store +
+		"internal/engine/journal/a.go:3: reads or writes table email" + store +
+		"internal/engine/journal/a.go:4: reads or writes table spool_item" + queue +
+		"internal/engine/notify/a.go:3: reads or writes table blob" + store +
+		"internal/engine/route/a.go:3: reads or writes table blob" + store +
+		"internal/server/a.go:3: reads or writes table blob" + store
+	if got := describe(found); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}

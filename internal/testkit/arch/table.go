@@ -26,6 +26,14 @@ var callers = map[string]string{
 	"DeliverNumbered": "internal/engine/intake",
 }
 
+// oneEngine are packages that are parts of another: the tables of both are those of
+// one engine, whichever of them makes them.
+var oneEngine = map[string]string{
+	// Custody and schedule of the same mail: deliveries are listed, counted and found
+	// by what the item says, which only one statement over both can do.
+	"internal/engine/spool": "internal/engine/queue",
+}
+
 // tiers is the table of style.md. Exceptions stand beside their rule.
 var tiers = []tier{
 	{
