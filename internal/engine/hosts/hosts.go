@@ -107,14 +107,13 @@ func proofOf[T any](a dns.Answer[T], err error) Proof {
 	return Proof{a.Expires, a.Authentic}
 }
 
-// Host is a host that was looked up: it has addresses, or a fault.
+// Host is a host that was looked up. It is tried unless it has a fault.
 type Host struct {
 	Name      string   // as a certificate calls it: a name, or an address
 	Canonical dns.Name // what Name is an alias of; "" if it is none
 	Addresses []netip.AddrPort
 	Proof     Proof          // of the addresses, or of their absence; zero of a literal
 	TLS       mail.TLSPolicy // how it is to be spoken to
-	Failure   dns.Failure    // of the lookup
 	Fault     *Fault         // why it cannot be tried
 }
 
@@ -149,9 +148,12 @@ type Candidate struct {
 	TLS  mail.TLSPolicy
 }
 
-// Candidates are the addresses of all hosts of the tier, in order.
+// Candidates are the addresses of the hosts of the tier that can be tried, in order.
 func (t Tier) Candidates() (list []Candidate) {
 	for _, h := range t.Hosts {
+		if h.Fault != nil {
+			continue
+		}
 		for _, a := range h.Addresses {
 			list = append(list, Candidate{h.Name, a, h.TLS})
 		}

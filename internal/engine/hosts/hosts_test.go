@@ -274,8 +274,18 @@ func TestSays(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	h = f.Find(t.Context(), mail.NextHop{Domain: "txt.example"}, false).Next(t.Context()).Hosts[0]
-	if h.Failure != dns.NoData || h.Fault == nil || h.Canonical != "" || h.Proof.Expires.IsZero() {
+	if h.Fault == nil || h.Fault.Text != "the address of txt.example could not be looked up: no such record" || h.Canonical != "" || h.Proof.Expires.IsZero() {
 		t.Errorf("%+v", h)
+	}
+}
+
+// TestFaultyHostIsNoCandidate: whatever a host is refused for, having addresses, it is
+// not tried, and the fault is told.
+func TestFaultyHostIsNoCandidate(t *testing.T) {
+	at := []netip.AddrPort{netip.MustParseAddrPort("198.51.100.1:25")}
+	tier := Tier{Hosts: []Host{{Name: "a.example", Addresses: at, Fault: NotTried()}, {Name: "b.example", Addresses: at}}}
+	if c := tier.Candidates(); len(c) != 1 || c[0].Host != "b.example" || len(tier.Faults()) != 1 {
+		t.Errorf("%v, %v", c, tier.Faults())
 	}
 }
 

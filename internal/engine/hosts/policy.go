@@ -29,5 +29,6 @@ func (s *Search) trust(demandsTLS bool) *Fault {
 	return nil
 }
 
-// terms sets how h, whose addresses are known, is to be spoken to.
+// terms sets how h, whose addresses are known, is to be spoken to. A policy by which
+// it must not be tried gives it a Fault.
 func (s *Search) terms(h *Host) { h.TLS = s.tls }

@@ -159,31 +159,30 @@ func (s *Search) Next(ctx context.Context) (t Tier) {
 	return t
 }
 
-// lookup finds the addresses of a host.
+// lookup finds the addresses of a host, and how it is to be spoken to.
 func (s *Search) lookup(ctx context.Context, at mail.HostPort) Host {
+	h := Host{Name: nameOf(at.Host)}
 	if at.Host.IsLiteral() {
-		h := Host{Name: nameOf(at.Host), Addresses: []netip.AddrPort{netip.AddrPortFrom(at.Host.IP().Unmap(), at.Port)}}
+		h.Addresses = []netip.AddrPort{netip.AddrPortFrom(at.Host.IP().Unmap(), at.Port)}
 		s.terms(&h)
 		return h
 	}
-	h := Host{Name: nameOf(at.Host)}
 	name, err := dns.NameOf(at.Host)
 	if err != nil {
-		h.Failure = dns.BadName
-	} else {
-		var a dns.Answer[netip.Addr]
-		a, err = s.finder.Resolver.Addresses(ctx, name)
-		h.Failure, h.Proof = dns.FailureOf(err), proofOf(a, err)
-		if err == nil && a.Name != name {
-			h.Canonical = a.Name
-		}
-		for _, ip := range a.Records {
-			h.Addresses = append(h.Addresses, netip.AddrPortFrom(ip.Unmap(), at.Port))
-		}
-	}
-	if h.Failure != dns.None {
-		h.Fault = hostFault(h.Name, h.Failure, s.named)
+		h.Fault = hostFault(h.Name, dns.BadName, s.named)
 		return h
+	}
+	a, err := s.finder.Resolver.Addresses(ctx, name)
+	h.Proof = proofOf(a, err)
+	if err != nil {
+		h.Fault = hostFault(h.Name, dns.FailureOf(err), s.named)
+		return h
+	}
+	if a.Name != name {
+		h.Canonical = a.Name
+	}
+	for _, ip := range a.Records {
+		h.Addresses = append(h.Addresses, netip.AddrPortFrom(ip.Unmap(), at.Port))
 	}
 	s.terms(&h)
 	return h

@@ -139,7 +139,7 @@ func (x *explainer) host(h hosts.Host) {
 	said := shortList(addresses, hosts.MaxAddresses) + x.proof(h.Proof)
 	switch {
 	case h.Fault != nil:
-		x.say("host", "%s: %s%s", name, h.Failure, x.proof(h.Proof))
+		x.say("host", "%s%s", h.Fault.Text, x.proof(h.Proof))
 	case len(h.Addresses) == 1 && h.Name == h.Addresses[0].Addr().String():
 		x.say("host", "%s", said)
 	default:
