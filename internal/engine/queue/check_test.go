@@ -12,6 +12,7 @@ func TestCheckFinds(t *testing.T) {
 	for _, tc := range []struct{ spoil, repair, want string }{
 		{`UPDATE spool_item SET settled = 5`, `UPDATE spool_item SET settled = 0`, "not in custody"},
 		{`UPDATE queue_delivery SET item = 9`, `UPDATE queue_delivery SET item = 1`, "nobody waits for"},
+		{`UPDATE queue_delivery SET item = 9000000`, `UPDATE queue_delivery SET item = 1`, "delivery 9000000.1"},
 		{`UPDATE queue_delivery SET state = 7, due = 0`, `UPDATE queue_delivery SET state = 1, due = 5`, "in no state"},
 		{`UPDATE queue_delivery SET due = 0`, `UPDATE queue_delivery SET due = 5`, "without its time"},
 		{`UPDATE queue_delivery SET state = 2`, `UPDATE queue_delivery SET state = 1`, "without its time"},

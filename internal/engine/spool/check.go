@@ -11,49 +11,44 @@ import (
 
 // Held is the store.Holder of the spool: each item that is not settled holds
 // its blob once.
-func Held(tx *sqldb.Tx, first, end store.BlobRef, held func(store.BlobRef)) error {
-	rows, err := tx.Query(`SELECT blob FROM spool_item WHERE blob >= $1 AND blob < $2`, first, end)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var ref store.BlobRef
-		if err := rows.Scan(&ref); err != nil {
-			return err
-		}
-		if ref != 0 {
-			held(ref)
-		}
-	}
-	return rows.Err()
+func Held(tx *sqldb.Tx, after int64, held func(store.BlobRef)) (last int64, more bool, err error) {
+	return store.HeldBy(`SELECT id, blob FROM spool_item WHERE id > $1 AND blob <> 0 ORDER BY id`)(tx, after, held)
 }
 
 // Check verifies the invariants of the items, online, and reports what does not
 // hold. The error is one of reading.
 func (s *Spool) Check(ctx context.Context, report func(problem string)) error {
-	err := s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		rows, err := tx.Query(`SELECT id FROM spool_item WHERE settled > 0 AND (blob <> 0 OR prefix IS NOT NULL)`)
+	for last, more := ItemID(0), true; more; {
+		err := s.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+			var first ItemID
+			err := tx.QueryRow(`SELECT min(id) FROM spool_item WHERE id > $1`, last).Scan(&first)
+			if more = first != 0; err != nil || !more {
+				return err
+			}
+			last = first + checkSlice - 1
+			rows, err := tx.Query(`SELECT id FROM spool_item WHERE id BETWEEN $1 AND $2 AND settled > 0
+				AND (blob <> 0 OR prefix IS NOT NULL)`, first, last)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var id ItemID
+				if err := rows.Scan(&id); err != nil {
+					return err
+				}
+				report(fmt.Sprintf("settled message that holds octets: message %d", id))
+			}
+			return rows.Err()
+		})
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var id ItemID
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			report(fmt.Sprintf("settled message that holds octets: message %d", id))
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return err
 	}
 	return s.checkCustody(ctx, report)
 }
 
-// checkSlice is how many rows one snapshot reads.
+// checkSlice is how many items one snapshot looks at.
 const checkSlice = 1000
 
 // checkCustody looks at every item that is in custody: its sender, and its octets.

@@ -205,14 +205,49 @@ func (c *checker) strays() error {
 			}
 		}
 	}
-	return c.run([]rule{
-		{"content without a blob", `SELECT 'blob ' || c.blob FROM content c LEFT JOIN blob b ON b.id = c.blob
-			WHERE b.id IS NULL OR b.file IS NOT NULL`},
-		{"expunged email that is not there", `SELECT 'email ' || x.email FROM expunged x LEFT JOIN email e ON e.id = x.email
-			WHERE e.id IS NULL OR e.account <> x.account`},
-		{"copies of an email that is not there", `SELECT 'email ' || c.email FROM copies c LEFT JOIN email e ON e.id = c.email
-			WHERE e.id IS NULL`},
-	})
+	for what, query := range map[string]string{
+		"content without a blob: blob %[1]d": `SELECT c.blob, 0, b.id IS NULL OR b.file IS NOT NULL FROM content c
+			LEFT JOIN blob b ON b.id = c.blob WHERE c.blob > $1 AND $2 = 0 ORDER BY c.blob`,
+		"expunged email that is not there: email %[2]d": `SELECT x.at, x.email, e.id IS NULL OR e.account <> x.account FROM expunged x
+			LEFT JOIN email e ON e.id = x.email WHERE (x.at, x.email) > ($1, $2) ORDER BY x.at, x.email`,
+		"copies of an email that is not there: email %[1]d": `SELECT c.email, 0, e.id IS NULL FROM copies c
+			LEFT JOIN email e ON e.id = c.email WHERE c.email > $1 AND $2 = 0 ORDER BY c.email`,
+	} {
+		for from := (progress{first: -1}); !from.end; {
+			err := c.s.db.Read(c.ctx, func(tx *sqldb.Tx) (err error) {
+				from, err = c.stray(tx, from, what, query)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stray reports what a query finds to be wrong among its next rows: it gives the two
+// numbers of a row's key, and whether it is.
+func (c *checker) stray(tx *sqldb.Tx, from progress, what, query string) (progress, error) {
+	rows, err := tx.Query(query, from.first, from.second)
+	if err != nil {
+		return from, err
+	}
+	defer rows.Close()
+	for n := 0; rows.Next(); n++ {
+		if n > 0 && n%rowSlice == 0 && tx.Enough() {
+			return from, c.ctx.Err()
+		}
+		var wrong bool
+		if err := rows.Scan(&from.first, &from.second, &wrong); err != nil {
+			return from, err
+		}
+		if wrong {
+			c.problem(what, from.first, from.second)
+		}
+	}
+	from.end = true
+	return from, rows.Err()
 }
 
 // views compares the views in memory with the rows.

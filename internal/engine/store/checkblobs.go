@@ -13,8 +13,8 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// checkWindow is how many emails or blobs are counted in one snapshot: a few
-// octets of memory each.
+// checkWindow is how many emails or blobs are counted at a time: a few octets of
+// memory each.
 const checkWindow = 1 << 20
 
 // emails compares, window by window, how many memberships each email has with
@@ -246,27 +246,6 @@ func (w *emailWindow) judge(tx *sqldb.Tx, account mail.AccountID, suspects map[i
 	return nil
 }
 
-// tallyWindow counts how often each id from first to end occurs.
-func (c *checker) tallyWindow(tx *sqldb.Tx, query string, first, end int64) ([]uint32, error) {
-	counts := make([]uint32, end-first)
-	rows, err := tx.Query(query, first, end)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for n := 1; rows.Next(); n++ {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		counts[id-first]++
-		if n%contextEvery == 0 && c.ctx.Err() != nil {
-			return nil, c.ctx.Err()
-		}
-	}
-	return counts, rows.Err()
-}
-
 // blobRow is what Check reads of a blob.
 type blobRow struct {
 	id, size, crc int64
@@ -286,8 +265,8 @@ func (c *checker) blobs() error {
 		return err
 	}
 	for first := int64(1); first <= last; first += checkWindow {
-		err := c.s.db.Read(c.ctx, func(tx *sqldb.Tx) error { return c.refsWindow(tx, first, first+checkWindow) })
-		if err != nil {
+		w := refsWindow{checker: c, first: first, counts: make([]uint32, min(checkWindow, last-first+1))}
+		if err := w.check(); err != nil {
 			return err
 		}
 	}
@@ -303,31 +282,6 @@ func (c *checker) blobs() error {
 		}
 		after = slice[len(slice)-1].id
 	}
-}
-
-func (c *checker) refsWindow(tx *sqldb.Tx, first, end int64) error {
-	refs, err := c.tallyWindow(tx, `SELECT blob FROM email WHERE blob >= $1 AND blob < $2`, first, end)
-	if err == nil {
-		err = c.countHeld(tx, refs, first)
-	}
-	if err != nil {
-		return err
-	}
-	rows, err := tx.Query(`SELECT id, refs FROM blob WHERE id >= $1 AND id < $2`, first, end)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, n int64
-		if err := rows.Scan(&id, &n); err != nil {
-			return err
-		}
-		if n != int64(refs[id-first]) {
-			c.problem("references are miscounted: blob %d has %d, its row says %d", id, refs[id-first], n)
-		}
-	}
-	return rows.Err()
 }
 
 // blobSlice reads the next blobs; their octets only for a deep check.

@@ -12,9 +12,9 @@ import (
 type BlobRef int64
 
 // Holder tells Check who else holds references: it calls held once for each
-// reference to a blob from first up to, not including, end, in the snapshot of
-// tx.
-type Holder func(tx *sqldb.Tx, first, end BlobRef, held func(BlobRef)) error
+// reference of its rows behind after, in ascending order, until tx.Enough says so.
+// more says that there are others behind last.
+type Holder func(tx *sqldb.Tx, after int64, held func(BlobRef)) (last int64, more bool, err error)
 
 // HoldBlob takes one more reference to octets of which one is held.
 func (s *Store) HoldBlob(tx *sqldb.Tx, ref BlobRef) error {
@@ -77,14 +77,26 @@ func (s *Store) OpenBlob(ctx context.Context, ref BlobRef, trace []byte) (*Conte
 	return c, nil
 }
 
-// countHeld adds the references of the holders to counts, which are of the
-// blobs from first on.
-func (c *checker) countHeld(tx *sqldb.Tx, counts []uint32, first int64) error {
-	for _, h := range c.s.opt.Holders {
-		err := h(tx, BlobRef(first), BlobRef(first+int64(len(counts))), func(ref BlobRef) { counts[int64(ref)-first]++ })
+// HeldBy is a Holder that reads the references that a query gives: pairs of a row's
+// number, greater than $1 and ascending, and of a blob.
+func HeldBy(query string) Holder {
+	return func(tx *sqldb.Tx, after int64, held func(BlobRef)) (last int64, more bool, err error) {
+		last = after
+		rows, err := tx.Query(query, after)
 		if err != nil {
-			return err
+			return last, false, err
 		}
+		defer rows.Close()
+		for n := 0; rows.Next(); n++ {
+			if n > 0 && n%rowSlice == 0 && tx.Enough() {
+				return last, true, nil
+			}
+			var ref BlobRef
+			if err := rows.Scan(&last, &ref); err != nil {
+				return last, false, err
+			}
+			held(ref)
+		}
+		return last, false, rows.Err()
 	}
-	return nil
 }

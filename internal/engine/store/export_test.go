@@ -32,6 +32,12 @@ func (s *Store) Announce(fn func(announce func())) { s.announces = fn }
 // NoChanges is what the account's row has of changes if none after since are known.
 func NoChanges(since mail.ModSeq) []byte { return (&pending{since: since}).append(nil) }
 
+// CheckBlobs is the part of Check about blobs.
+func (s *Store) CheckBlobs(ctx context.Context, report func(problem string)) error {
+	c := &checker{s: s, ctx: ctx, report: report, told: map[string]bool{}}
+	return c.blobs()
+}
+
 // EmailRuns is how many statements reach members with these emails, and how many
 // members those count.
 func EmailRuns(emails ...mail.EmailID) (runs int, members int64) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -245,4 +246,43 @@ func TestCheckInSlices(t *testing.T) {
 		}
 		return err
 	}))
+}
+
+// TestReferencesInSlices: the references to blobs are counted in short snapshots.
+// What is right and happens meanwhile is no problem, what is wrong is one.
+func TestReferencesInSlices(t *testing.T) {
+	h := newSlicedHouse(t)
+	a := h.account(1)
+	inbox := h.manyMessages(a, 3000)
+	reads := &intercept{ctx, 1 << 20, nil}
+	h.must(h.CheckBlobs(reads, func(p string) { t.Error(p) }))
+	if n := 1<<20 - reads.left; n < 6 {
+		t.Errorf("3000 references were counted in %d reads", n)
+	}
+	round := 0
+	for at := 1; at <= 9; at++ {
+		h.must(h.CheckBlobs(&intercept{ctx, at, func() error {
+			round++
+			h.deliver("m0", h.inbox(a)) // The octets of others.
+			h.deliver(fmt.Sprint("news ", round), h.inbox(a))
+			from := mail.UID(20 * round)
+			_, err := h.ExpungeAny(ctx, inbox, mail.UIDSet{{First: from, Last: from + 9}})
+			h.must(err)
+			h.advance(store.DefaultRetention().Expunged + time.Hour)
+			h.must(h.Sweep(ctx))
+			return nil
+		}}, func(p string) { t.Errorf("change %d: %s", round, p) }))
+	}
+	if round < 6 {
+		t.Errorf("%d changes while it ran", round)
+	}
+	found := ""
+	h.must(h.CheckBlobs(&intercept{ctx, 4, func() error {
+		h.behind(`UPDATE blob SET refs = refs + 1 WHERE id = 1`)
+		return nil
+	}}, func(p string) { found += p }))
+	if !strings.HasPrefix(found, "references are miscounted: blob 1 has ") {
+		t.Errorf("what was damaged while it ran is not seen: %q", found)
+	}
+	h.behind(`UPDATE blob SET refs = refs - 1 WHERE id = 1`)
 }
