@@ -24,7 +24,7 @@ const (
 
 	connectTime  = 5 * time.Second  // for one attempt to connect
 	lockTime     = 10 * time.Second // a statement waits for a lock
-	graceTime    = 5 * time.Second  // an answer may be late, beyond Options.Timeout
+	graceTime    = 5 * time.Second  // an answer may be late beyond Options.Timeout, or as long again if that is less
 	idleTime     = 5 * time.Minute  // a connection that nobody used is kept
 	maxRuns      = 12               // of a closure that others stand in the way of
 	oldestServer = 140000
@@ -52,6 +52,7 @@ type postgres struct {
 	once   sync.Once
 
 	pool   pool
+	lives  lives
 	shapes shapes
 	ids    ids
 
@@ -112,9 +113,7 @@ func (p *postgres) settings() {
 	if set["application_name"] == "" {
 		set["application_name"] = "yubin"
 	}
-	if p.config.ConnectTimeout == 0 || p.config.ConnectTimeout > connectTime {
-		p.config.ConnectTimeout = connectTime
-	}
+	p.config.ConnectTimeout = min(connectTime, p.o.Timeout)
 }
 
 // prepare refuses a server that would not keep what it is given, and makes the schema.
@@ -235,10 +234,7 @@ func (p *postgres) integrity(ctx context.Context, report func(problem string)) e
 			return err
 		}
 		err = p.read(ctx, func(tx *Tx) error {
-			if _, err := tx.Exec(`SET LOCAL statement_timeout = 0`); err != nil {
-				return err
-			}
-			tx.on.(*postgresTx).l.patient = true
+			tx.on.unhurried()
 			return tx.QueryRow(`SELECT coalesce(sum(hashtextextended(t::text, 0) % 2), 0)::bigint FROM ` + Quoted(name) + ` t`).Scan(new(int64))
 		}, true)
 		var f *refusal

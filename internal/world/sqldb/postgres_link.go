@@ -26,6 +26,7 @@ type link struct {
 	front *pgproto3.Frontend // reads; what is sent is in out
 	pid   uint32
 	epoch int       // of the pool when it was opened
+	life  life      // of the server when it was opened
 	since time.Time // unused
 
 	out      []byte     // not sent yet
@@ -58,7 +59,13 @@ func newLink(db *postgres, c *pgconn.PgConn, epoch int) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &link{db: db, conn: h.Conn, front: h.Frontend, pid: h.PID, epoch: epoch, status: 'I', prepared: map[*shape]struct{}{}}, nil
+	l := &link{db: db, conn: h.Conn, front: h.Frontend, pid: h.PID, epoch: epoch, status: 'I', prepared: map[*shape]struct{}{}}
+	if l.life, err = l.asksLife(); err != nil {
+		l.close()
+		return nil, err
+	}
+	db.lives.see(l.life)
+	return l, nil
 }
 
 // close says good-bye, if anybody listens.
@@ -254,7 +261,7 @@ func (l *link) settle() error {
 func (l *link) send() error {
 	at := l.message('S')
 	l.endMessage(at)
-	limit := l.db.o.Timeout + graceTime
+	limit := l.db.o.Timeout + min(graceTime, l.db.o.Timeout)
 	if l.patient {
 		limit = time.Hour
 	}

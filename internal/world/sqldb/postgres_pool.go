@@ -139,7 +139,7 @@ func (q *pool) dial(ctx context.Context) (*link, error) {
 	q.mu.Lock()
 	epoch := q.epoch
 	q.mu.Unlock()
-	limited, cancel := context.WithTimeout(ctx, connectTime)
+	limited, cancel := context.WithTimeout(ctx, q.db.config.ConnectTimeout)
 	defer cancel()
 	c, err := pgconn.ConnectConfig(limited, q.db.config)
 	var l *link
@@ -211,6 +211,10 @@ func (q *pool) give(l *link) {
 		return
 	}
 	l.since = time.Now()
+	if !q.away.IsZero() { // It is there after all, with fewer connections.
+		q.away = l.since
+		q.tell()
+	}
 	q.idle = append(q.idle, l)
 	for len(q.idle) > 0 && time.Since(q.idle[0].since) > idleTime {
 		q.idle[0].close()

@@ -189,6 +189,13 @@ func (i *ids) add(table string, more []int64) {
 	i.free[table] = append(i.free[table], more...)
 }
 
+func (t *postgresTx) unhurried() {
+	t.l.patient = true
+	if err := t.do(`SET LOCAL statement_timeout = 0`, nil); err != nil && t.broken == nil {
+		t.broken = err
+	}
+}
+
 func (t *postgresTx) newIDs(table string, n int) ([]int64, error) {
 	if n == 0 {
 		return nil, nil

@@ -2,7 +2,6 @@ package sqldb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -18,28 +17,21 @@ func (p *postgres) enter(ctx context.Context, class chan struct{}) (leave func()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	timer := time.NewTimer(p.o.Timeout)
-	defer timer.Stop()
 	doors := []chan struct{}{p.slots}
 	if class != nil {
 		doors = []chan struct{}{class, p.slots}
 	}
-	leave = func() {}
-	for _, door := range doors {
-		select {
-		case door <- struct{}{}:
-			before := leave
-			leave = func() { <-door; before() }
-			continue
-		case <-p.done:
-			err = errClosed
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-timer.C:
-			err = mail.Errorf(mail.Unavailable, "the database is busy")
+	leave = func() {
+		for _, door := range doors {
+			<-door
 		}
-		leave()
-		return nil, err
+	}
+	for i, door := range doors {
+		if err := p.pass(ctx, door); err != nil {
+			doors = doors[:i]
+			leave()
+			return nil, err
+		}
 	}
 	select {
 	case <-p.done: // Close waits for the places, and this one was free by chance.
@@ -47,6 +39,27 @@ func (p *postgres) enter(ctx context.Context, class chan struct{}) (leave func()
 		return nil, errClosed
 	default:
 		return leave, nil
+	}
+}
+
+// pass waits until there is room behind a door.
+func (p *postgres) pass(ctx context.Context, door chan struct{}) error {
+	select {
+	case door <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(p.o.Timeout)
+	defer timer.Stop()
+	select {
+	case door <- struct{}{}:
+		return nil
+	case <-p.done:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return mail.Errorf(mail.Unavailable, "the database is busy")
 	}
 }
 
@@ -96,13 +109,12 @@ func (p *postgres) runs(ctx context.Context, fn func(*Tx) error, c *Commit) (hoo
 			id, err = t.finish()
 			c.Sync = time.Since(begun)
 		}
-		pid := l.pid
 		p.pool.give(l)
 		switch {
 		case err == nil && !t.runs && !t.gone:
 			return t.hooks, nil
 		case t.gone && id != 0:
-			committed, known := p.outcome(id, pid)
+			committed, known := p.outcome(id, l)
 			if committed {
 				return t.hooks, nil
 			}
@@ -151,52 +163,6 @@ func (p *postgres) call(t *Tx, fn func(*Tx) error) (err error) {
 	return fn(t)
 }
 
-// How long it may take to find out whether a transaction was committed, and after
-// which time the server is told to end it.
-const (
-	outcomeTime = 30 * time.Second
-	outcomeWait = time.Second
-)
-
-// outcome asks the server whether a transaction was committed whose connection was
-// lost in COMMIT. The caller has a place for one connection.
-func (p *postgres) outcome(id int64, pid uint32) (committed, known bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), outcomeTime)
-	defer cancel()
-	begun := time.Now()
-	for wait := 10 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, outcomeWait) {
-		l, err := p.pool.take(ctx)
-		if err == nil {
-			var row []Value
-			row, err = l.ask(`SELECT pg_xact_status(CAST(CAST($1 AS TEXT) AS xid8))`, fmt.Sprint(id))
-			switch {
-			case err != nil || len(row) != 1:
-			case string(row[0].Octets) == "committed":
-				p.pool.give(l)
-				return true, true
-			case string(row[0].Octets) == "aborted":
-				p.pool.give(l)
-				return false, true
-			case row[0].Kind == Null: // The server has forgotten it.
-				p.pool.give(l)
-				return false, false
-			case time.Since(begun) > outcomeWait:
-				_, err = l.ask(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-					WHERE pid = $1 AND backend_xid = xid(CAST(CAST($2 AS TEXT) AS xid8))`, int64(pid), fmt.Sprint(id))
-			}
-			p.pool.give(l)
-		}
-		if errors.Is(err, errClosed) {
-			return false, false
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
-	}
-	return false, false
-}
-
 func (p *postgres) read(ctx context.Context, fn func(*Tx) error, long bool) error {
 	leave, err := p.enter(ctx, p.reads)
 	if err != nil {
@@ -230,9 +196,7 @@ func (p *postgres) readOnce(ctx context.Context, fn func(*Tx) error, long bool) 
 				return ctx.Err()
 			}
 		}
-		if err := t.do(`SET LOCAL idle_in_transaction_session_timeout = 0`, nil); err != nil {
-			return t.gone && !l.answered, err
-		}
+		t.Do(`SET LOCAL idle_in_transaction_session_timeout = 0`)
 	}
 	defer t.closeAll()
 	err = fn(&t.Tx)

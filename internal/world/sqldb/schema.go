@@ -14,6 +14,8 @@ import (
 // with more steps than given was made by a newer program: kind Conflict.
 func (db *DB) Migrate(ctx context.Context, engine string, steps []string) error {
 	return db.Write(ctx, func(tx *Tx) error {
+		tx.on.unhurried()
+		tx.Lock(Name, "schema") // Another process may begin at the same time.
 		if _, err := tx.Exec(`CREATE TABLE IF NOT EXISTS schema_version (
 			engine {text} NOT NULL PRIMARY KEY, version {int} NOT NULL)`); err != nil {
 			return err

@@ -87,7 +87,7 @@
 // once more on a new one; of one that is lost in COMMIT, the server is asked whether
 // the transaction was committed before anybody hears of it: only if it does not say
 // within half a minute Write returns Unavailable for what may have been done, and the
-// log has it. A Read whose connection is lost before it answered anything is begun
+// log has it. (It is asked by the transaction's id; see life for what a crash makes of those.) A Read whose connection is lost before it answered anything is begun
 // again, later it is Unavailable.
 //
 // While the server is away, one attempt to connect is made at a time, ever more

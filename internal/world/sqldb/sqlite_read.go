@@ -25,7 +25,7 @@ func (db *sqlite) read(ctx context.Context, fn func(*Tx) error, long bool) error
 		return err
 	}
 	defer func() { _ = c.do("ROLLBACK") }()
-	tx := &sqliteTx{conn: c}
+	tx := &sqliteTx{conn: c, reads: true}
 	tx.begin(db.order)
 	tx.until = time.Now().Add(db.slice)
 	if long {

@@ -1,3 +1,5 @@
+//go:build !postgres
+
 package sqldb_test
 
 import (

@@ -7,6 +7,7 @@ type sqliteTx struct {
 	Tx
 	conn   *conn
 	asked  []*Answer // of Ask, not used yet
+	reads  bool      // it is of a Read
 	wrote  bool
 	spoilt error // the transaction cannot be committed any more
 }
@@ -92,7 +93,11 @@ func (t *sqliteTx) prepare(query string, args []any) (*stmt, error) {
 		return nil, named(query, err)
 	}
 	if s.lock != 0 && t.order != nil {
-		if err := t.order.next(s.lock, args[:min(1, len(args))]); err != nil {
+		err := t.order.next(s.lock, args[:min(1, len(args))])
+		if t.reads {
+			err = mail.Errorf(mail.Internal, "a Read locks nothing")
+		}
+		if err != nil {
 			t.conn.release(s)
 			return nil, t.fail(query, err)
 		}
@@ -152,6 +157,8 @@ func (t *sqliteTx) answer() error {
 
 // wait has nothing to wait for: one transaction writes at a time.
 func (t *sqliteTx) wait(LockWord, []any) error { return nil }
+
+func (t *sqliteTx) unhurried() {}
 
 func (t *sqliteTx) newIDs(table string, n int) ([]int64, error) {
 	var last int64

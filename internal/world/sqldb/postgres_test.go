@@ -1,0 +1,552 @@
+//go:build postgres
+
+package sqldb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
+	"yubin/internal/world/sqldb"
+)
+
+// These tests need a server: scripts/with-postgres go test -tags postgres.
+
+// TestRoundTrips: a delivery is three round trips, whatever the number of recipients.
+func TestRoundTrips(t *testing.T) {
+	db := openTest(t)
+	if err := db.Migrate(ctx, "tally", []string{`CREATE TABLE tally (account {int} NOT NULL PRIMARY KEY, n {int} NOT NULL) {clustered}`}); err != nil {
+		t.Fatal(err)
+	}
+	const accounts = 20
+	deliver := func(tx *sqldb.Tx) error {
+		var tallies, known []*sqldb.Answer
+		for a := range accounts {
+			tallies = append(tallies, tx.Ask(`SELECT n FROM tally WHERE account = $1 {lock account}`, a))
+		}
+		counts := make([]int, accounts)
+		for a := range tallies {
+			if err := tallies[a].Scan(&counts[a]); err != nil {
+				return err
+			}
+		}
+		for a := range accounts {
+			known = append(known, tx.Ask(`SELECT count(*) FROM content WHERE octets = $1`, fmt.Append(nil, a)))
+		}
+		ids, err := tx.NewIDs("content", accounts)
+		if err != nil {
+			return err
+		}
+		for a := range accounts {
+			if err := known[a].Scan(new(int)); err != nil {
+				return err
+			}
+			tx.Do(`INSERT INTO content (id, octets) VALUES ($1, $2)`, ids[a], fmt.Append(nil, a))
+			tx.Do(`UPDATE tally SET n = $2 WHERE account = $1`, a, counts[a]+1)
+		}
+		return nil
+	}
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		for a := range accounts {
+			tx.Do(`INSERT INTO tally (account, n) VALUES ($1, 0)`, a)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for run := range 3 {
+		before := db.Traffic().RoundTrips
+		if err := db.Write(ctx, deliver); err != nil {
+			t.Fatal(err)
+		}
+		trips := db.Traffic().RoundTrips - before
+		if run > 0 && trips != 3 {
+			t.Errorf("delivery %d took %d round trips", run, trips)
+		}
+	}
+	before := db.Traffic().RoundTrips
+	if err := db.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT n FROM tally WHERE account = $1`, 1).Scan(new(int))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	before = db.Traffic().RoundTrips
+	if err := db.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT n FROM tally WHERE account = $1`, 1).Scan(new(int))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if trips := db.Traffic().RoundTrips - before; trips != 1 {
+		t.Errorf("a read of one row took %d round trips", trips)
+	}
+}
+
+// TestWritersCount: many who read and then write are right if they lock, by a row
+// or by a name; who locks in another order than others is run again.
+func TestWritersCount(t *testing.T) {
+	o := dbtest.Options(t)
+	o.CheckLocks = false
+	db := ready(t, o)
+	if err := db.Migrate(ctx, "tally", []string{`CREATE TABLE tally (account {int} NOT NULL PRIMARY KEY, n {int} NOT NULL) {clustered}`}); err != nil {
+		t.Fatal(err)
+	}
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		tx.Do(`INSERT INTO tally (account, n) VALUES (1, 0), (2, 0), (3, 0)`)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const writes = 200
+	var hooks atomic.Int64
+	each(8, writes, func() {
+		first := 1 + rand.Int64N(2)
+		err := db.Write(ctx, func(tx *sqldb.Tx) error {
+			tx.OnCommit(func() { hooks.Add(1) })
+			for _, a := range []int64{first, 3 - first} {
+				var n int64
+				if err := tx.QueryRow(`SELECT n FROM tally WHERE account = $1 {lock account}`, a).Scan(&n); err != nil {
+					return err
+				}
+				tx.Do(`UPDATE tally SET n = $2 WHERE account = $1`, a, n+1)
+			}
+			tx.Lock(sqldb.Name, "three")
+			var n int64
+			if err := tx.QueryRow(`SELECT n FROM tally WHERE account = 3`).Scan(&n); err != nil {
+				return err
+			}
+			tx.Do(`UPDATE tally SET n = $1 WHERE account = 3`, n+1)
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	var least, most int64
+	err = db.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT min(n), max(n) FROM tally`).Scan(&least, &most)
+	})
+	if err != nil || least != writes || most != writes || hooks.Load() != writes {
+		t.Errorf("%d writes counted %d to %d, %d hooks, %v", writes, least, most, hooks.Load(), err)
+	}
+	if db.Traffic().Again == 0 {
+		t.Error("nobody stood in the way of anybody")
+	}
+}
+
+// TestLargeResults: more rows than are fetched at a time come one by one, also while
+// other results are read and changes are made; who stops early costs nothing more.
+func TestLargeResults(t *testing.T) {
+	db := openTest(t)
+	const rows = 3000
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		for i := range rows {
+			tx.Do(insert, fmt.Appendf(nil, "%05d%s", i, strings.Repeat("x", i%700)))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Write(ctx, func(tx *sqldb.Tx) error {
+		outer, err := tx.Query(`SELECT octets FROM content ORDER BY octets`)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for ; outer.Next(); n++ {
+			var octets sqldb.Borrowed
+			if err := outer.Scan(&octets); err != nil {
+				return err
+			}
+			if want := fmt.Sprintf("%05d", n); string(octets[:5]) != want || len(octets) != 5+n%700 {
+				return fmt.Errorf("row %d is %.10q of %d octets", n, octets, len(octets))
+			}
+			switch n % 100 {
+			case 3:
+				inner, err := tx.Query(`SELECT octets FROM content ORDER BY octets DESC`)
+				if err != nil {
+					return err
+				}
+				for range n / 10 {
+					if !inner.Next() {
+						return errors.New("the inner result ended")
+					}
+				}
+				inner.Close()
+			case 5:
+				tx.Do(`UPDATE content SET octets = octets WHERE octets = $1`, []byte("none"))
+			}
+		}
+		if n != rows {
+			t.Errorf("%d rows", n)
+		}
+		return outer.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMuchAtOnce: a transaction that sends much while much is sent to it comes to an end.
+func TestMuchAtOnce(t *testing.T) {
+	db := openTest(t)
+	big := []byte(strings.Repeat("x", 1<<20))
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		tx.Do(insert, big)
+		var answers []*sqldb.Answer
+		for range 20 {
+			answers = append(answers, tx.Ask(`SELECT octets || $1 FROM content LIMIT 1`, big))
+			tx.Do(insert, big)
+		}
+		for _, a := range answers {
+			var got []byte
+			if err := a.Scan(&got); err != nil {
+				return err
+			}
+			if len(got) != 2<<20 {
+				t.Errorf("%d octets", len(got))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTwoMigrate: two processes that begin at once make the tables once.
+func TestTwoMigrate(t *testing.T) {
+	o := dbtest.Options(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			db, err := sqldb.Open(ctx, o)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer db.Close()
+			err = db.Migrate(ctx, "test", []string{`CREATE TABLE content (id {id}, octets {blob} NOT NULL)`, `CREATE TABLE more (a {int}); CREATE INDEX more_a ON more (a)`})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestRefusedServers: what would lose mail, or cannot be used, is refused, and told.
+func TestRefusedServers(t *testing.T) {
+	with := func(u, more string) string { return u + "&" + more }
+	for name, c := range map[string]struct {
+		url, says string
+		unsafe    bool
+		kind      mail.Kind
+	}{
+		"no fsync":   {dbtest.URL(), "fsync", false, mail.Invalid},
+		"no commit":  {with(dbtest.URL(), "synchronous_commit=off"), "synchronous_commit = on", false, mail.Invalid},
+		"read-only":  {with(dbtest.URL(), "default_transaction_read_only=on"), "read-only", true, mail.Invalid},
+		"schema":     {with(dbtest.URL(), "search_path=a,b"), "search_path", true, mail.Invalid},
+		"nonsense":   {"postgres://%zz", "URL", true, mail.Invalid},
+		"not there":  {"postgres://yubin:secret@127.0.0.1:1/yubin?sslmode=disable", "cannot be reached", true, mail.Unavailable},
+		"unknown db": {strings.Replace(dbtest.URL(), "/yubin?", "/nothing?", 1), "cannot be reached", true, mail.Unavailable},
+	} {
+		if name == "no commit" && os.Getenv("YUBIN_TEST_FSYNC") == "" {
+			c.says = "fsync = on" // It is looked at first.
+		}
+		begun := time.Now()
+		db, err := sqldb.Open(ctx, sqldb.Options{URL: c.url, Unsafe: c.unsafe, Patience: 300 * time.Millisecond})
+		if err == nil {
+			db.Close()
+			t.Errorf("%s: was taken", name)
+			continue
+		}
+		if mail.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) || strings.Contains(fmt.Sprint(err, errors.Unwrap(err)), "secret") {
+			t.Errorf("%s: %v (%v)", name, err, mail.KindOf(err))
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%s: it took %v", name, took)
+		}
+	}
+}
+
+// ledger writes numbered rows from many goroutines, and knows what each Write said.
+type ledger struct {
+	t    *testing.T
+	db   *sqldb.DB
+	next atomic.Int64
+	mu   sync.Mutex
+	kept map[int64]bool // by number: Write returned nil
+	lost int            // Writes that failed
+}
+
+func (l *ledger) write(ctx context.Context) error {
+	n := l.next.Add(1)
+	err := l.db.Write(ctx, func(tx *sqldb.Tx) error {
+		if err := tx.QueryRow(`SELECT count(*) FROM content WHERE id < 0`).Scan(new(int)); err != nil {
+			return err
+		}
+		tx.Do(insert, fmt.Append(nil, n))
+		return nil
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kept == nil {
+		l.kept = map[int64]bool{}
+	}
+	l.kept[n] = err == nil
+	if err != nil {
+		l.lost++
+		if mail.KindOf(err) != mail.Unavailable {
+			l.t.Errorf("write %d: %v: %v", n, err, errors.Unwrap(err))
+		}
+	}
+	return err
+}
+
+// check compares what is there with what was said.
+func (l *ledger) check() {
+	l.t.Helper()
+	there := map[string]int{}
+	for _, s := range strings.Fields(contents(l.t, l.db)) {
+		there[s]++
+	}
+	for n, kept := range l.kept {
+		if got := there[fmt.Sprint(n)]; kept && got != 1 || !kept && got != 0 {
+			l.t.Errorf("row %d, acknowledged %v, is there %d times", n, kept, got)
+		}
+	}
+}
+
+// weather opens a database by way of a proxy.
+func weather(t *testing.T, change ...func(*sqldb.Options)) (*ledger, *dbtest.Proxy) {
+	t.Helper()
+	p := dbtest.NewProxy(t)
+	o := dbtest.OnURL(t, p.URL())
+	for _, c := range change {
+		c(&o)
+	}
+	return &ledger{t: t, db: ready(t, o)}, p
+}
+
+// TestCutInCommit: wherever in a COMMIT the connection ends, what was done is there
+// once, and Write says so.
+func TestCutInCommit(t *testing.T) {
+	l, p := weather(t)
+	for _, cut := range []dbtest.Cut{dbtest.BeforeCommit, dbtest.InCommit, dbtest.AfterCommit} {
+		for range 5 {
+			p.CutNext(cut)
+			if err := l.write(ctx); err != nil {
+				t.Errorf("cut %d: %v: %v", cut, err, errors.Unwrap(err))
+			}
+		}
+	}
+	l.check()
+	if again := l.db.Traffic().Again; again < 5 {
+		t.Errorf("run again %d times", again)
+	}
+}
+
+// TestCutsUnderLoad: connections that end at any moment lose and double nothing.
+func TestCutsUnderLoad(t *testing.T) {
+	l, p := weather(t)
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			if i%10 == 9 {
+				p.CutAll()
+			} else {
+				p.CutNext(dbtest.Cut(1 + i%3))
+			}
+		}
+	})
+	each(12, 600, func() { _ = l.write(ctx) })
+	close(stop)
+	wg.Wait()
+	p.CutNext(dbtest.Never)
+	l.check()
+	if l.lost > 30 {
+		t.Errorf("%d of 600 writes were refused", l.lost)
+	}
+}
+
+// TestServerKilled: a server that dies and comes back under load loses and doubles
+// nothing that was acknowledged, and everything heals by itself.
+func TestServerKilled(t *testing.T) {
+	l := &ledger{t: t, db: openTest(t)}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = l.write(ctx)
+				}
+			}
+		})
+	}
+	for range 3 {
+		before := l.next.Load()
+		for l.next.Load() < before+200 {
+			_ = l.write(ctx)
+		}
+		if out, err := exec.Command(os.Getenv("YUBIN_TEST_POSTGRES"), "restart", "-m", "immediate").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	before := l.next.Load()
+	for l.next.Load() < before+200 {
+		_ = l.write(ctx)
+	}
+	close(stop)
+	wg.Wait()
+	l.check()
+	t.Logf("%d writes, %d refused, %d run again", l.next.Load(), l.lost, l.db.Traffic().Again)
+}
+
+// TestServerAway: while the server refuses, everybody hears it within the patience, hardly
+// anybody knocks, and it heals by itself.
+func TestServerAway(t *testing.T) {
+	l, p := weather(t, func(o *sqldb.Options) { o.Patience = 500 * time.Millisecond })
+	p.Refuse(true)
+	p.CutAll()
+	before := p.Attempts()
+	var wg sync.WaitGroup
+	begun := time.Now()
+	for range 300 {
+		wg.Go(func() {
+			if err := l.write(ctx); mail.KindOf(err) != mail.Unavailable {
+				t.Errorf("while it refuses: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	took, knocked := time.Since(begun), p.Attempts()-before
+	if took > 3*time.Second {
+		t.Errorf("300 writes waited %v", took)
+	}
+	if knocked > 40 {
+		t.Errorf("300 writes made %d attempts to connect in %v", knocked, took)
+	}
+	p.Refuse(false)
+	for begun = time.Now(); l.write(ctx) != nil; {
+		if time.Since(begun) > 5*time.Second {
+			t.Fatal("it does not heal")
+		}
+	}
+	l.check()
+}
+
+// TestServerSilent: a server that says nothing any more costs a bounded time.
+func TestServerSilent(t *testing.T) {
+	l, p := weather(t, func(o *sqldb.Options) { o.Timeout, o.Patience = 300*time.Millisecond, 300*time.Millisecond })
+	if err := l.write(ctx); err != nil {
+		t.Fatal(err)
+	}
+	p.Silence(true)
+	begun := time.Now()
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			if err := l.write(ctx); mail.KindOf(err) != mail.Unavailable {
+				t.Errorf("while it is silent: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(begun); took > 8*time.Second {
+		t.Errorf("40 writes took %v", took)
+	}
+	p.Silence(false)
+	for begun = time.Now(); l.write(ctx) != nil; {
+		if time.Since(begun) > 10*time.Second {
+			t.Fatal("it does not heal")
+		}
+	}
+}
+
+// TestFewConnections: a server that gives fewer connections than the pool may have is
+// used with those.
+func TestFewConnections(t *testing.T) {
+	o := dbtest.Options(t)
+	db := ready(t, o)
+	role := "few_" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "_"))
+	schema := schemaOf(t, o)
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		for _, q := range []string{`DROP OWNED BY %[1]s`, `DROP ROLE %[1]s`} {
+			var there int
+			if err := tx.QueryRow(`SELECT count(*) FROM pg_roles WHERE rolname = $1`, role).Scan(&there); err != nil || there == 0 {
+				break
+			}
+			if _, err := tx.Exec(fmt.Sprintf(q, role)); err != nil {
+				return err
+			}
+		}
+		for _, q := range []string{`CREATE ROLE %[1]s LOGIN CONNECTION LIMIT 3`, `GRANT ALL ON SCHEMA %[2]s TO %[1]s`, `GRANT ALL ON ALL TABLES IN SCHEMA %[2]s TO %[1]s`,
+			`GRANT ALL ON ALL SEQUENCES IN SCHEMA %[2]s TO %[1]s`} {
+			if _, err := tx.Exec(fmt.Sprintf(q, role, schema)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := db.Write(ctx, func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(`DROP OWNED BY ` + role)
+			if err == nil {
+				_, err = tx.Exec(`DROP ROLE ` + role)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	o.URL = strings.Replace(o.URL, "//yubin@", "//"+role+"@", 1)
+	few, err := sqldb.Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer few.Close()
+	l := &ledger{t: t, db: few}
+	each(30, 600, func() { _ = l.write(ctx) })
+	l.check()
+	if l.lost > 0 {
+		t.Errorf("%d of 600 writes were refused", l.lost)
+	}
+}
+
+// schemaOf is the schema of a test's database.
+func schemaOf(t *testing.T, o sqldb.Options) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(o.URL, "search_path=")
+	name, _, _ := strings.Cut(rest, "&")
+	if name == "" {
+		t.Fatal("no schema")
+	}
+	return name
+}
