@@ -19,7 +19,7 @@ const (
 	// BadMailbox: NO [CANNOT]; a mailbox name that is neither modified UTF-7
 	// nor UTF-8.
 	BadMailbox
-	// NoRoom: NO [LIMIT]; there is no memory for the command just now.
+	// NoRoom: NO [UNAVAILABLE]; there is no memory for the command just now.
 	NoRoom
 )
 

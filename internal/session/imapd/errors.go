@@ -54,7 +54,7 @@ var kindCodes = [...]struct {
 	mail.OverQuota:   {imap.CodeOverQuota, "the account is full; delete what you do not need and empty the trash, or ask for a larger quota"},
 	mail.TooLarge:    {code: imap.CodeLimit},
 	mail.RateLimited: {code: imap.CodeLimit},
-	mail.Unavailable: {code: imap.CodeLimit}, // The disk is full; a login that cannot be checked says UNAVAILABLE.
+	mail.Unavailable: {code: imap.CodeUnavailable},
 }
 
 // statusOf turns a failure into NO. What failed because ctx, the session's, ended is
@@ -93,7 +93,7 @@ func parseStatus(e *imap.Error) status {
 	case imap.BadMailbox:
 		return status{imap.NO, imap.CodeCannot, e.Error()}
 	case imap.NoRoom:
-		return status{imap.NO, imap.CodeLimit, e.Error()}
+		return status{imap.NO, imap.CodeUnavailable, e.Error()}
 	}
 	return status{imap.BAD, "", e.Error()}
 }

@@ -17,7 +17,7 @@ func TestKinds(t *testing.T) {
 		mail.Internal: imap.CodeServerBug, mail.Invalid: imap.CodeCannot, mail.NotFound: imap.CodeNonExistent,
 		mail.Exists: imap.CodeAlreadyExists, mail.Conflict: imap.CodeHasChildren, mail.Forbidden: imap.CodeNoPerm,
 		mail.OverQuota: imap.CodeOverQuota, mail.TooLarge: imap.CodeLimit, mail.RateLimited: imap.CodeLimit,
-		mail.Unavailable: imap.CodeLimit,
+		mail.Unavailable: imap.CodeUnavailable,
 	}
 	for kind := mail.Internal; kind <= mail.Unavailable; kind++ {
 		cause := errors.New("secret/path")

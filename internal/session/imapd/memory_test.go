@@ -8,7 +8,7 @@ import (
 	"yubin/internal/world/heap"
 )
 
-// TestMemoryRunsOut: what would hold more than there is is NO [LIMIT], and the
+// TestMemoryRunsOut: what would hold more than there is is NO [UNAVAILABLE], and the
 // session goes on.
 func TestMemoryRunsOut(t *testing.T) {
 	h := newHouse(t)
@@ -30,7 +30,7 @@ func TestMemoryRunsOut(t *testing.T) {
 		{"NOOP", true},
 	} {
 		got := c.run("%s", cmd.line)
-		if strings.HasPrefix(got, "OK ") != cmd.fits || strings.Contains(got, "NO [LIMIT] there is not enough memory") == cmd.fits {
+		if strings.HasPrefix(got, "OK ") != cmd.fits || strings.Contains(got, "NO [UNAVAILABLE] there is not enough memory") == cmd.fits {
 			t.Errorf("%.40s: %s", cmd.line, got)
 		}
 		c.run("NOOP")
