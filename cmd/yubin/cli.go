@@ -52,6 +52,7 @@ type commandLine struct {
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
 	Backup      backupCmd      `cmd:"" help:"Copy everything into a folder of snapshots, while the server runs."`
 	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a snapshot, or put a mailbox or message of one back."`
+	Move        moveCmd        `cmd:"" help:"Carry everything to another data folder and database, while the server runs."`
 	Import      importCmd      `cmd:"" help:"Take mail from elsewhere: a Maildir, mbox files, another server."`
 	Export      exportCmd      `cmd:"" help:"Write mail as files that other programs read."`
 	Profile     profileCmd     `cmd:"" help:"See what a running server does: a profile for go tool pprof."`

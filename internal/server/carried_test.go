@@ -3,7 +3,7 @@ package server
 import (
 	"testing"
 
-	"yubin/internal/engine/backup"
+	"yubin/internal/engine/schemas"
 	"yubin/internal/world/sqldb"
 )
 
@@ -16,7 +16,7 @@ func TestEveryTableIsCarried(t *testing.T) {
 	}
 	defer st.Close()
 	known := map[string]bool{}
-	for _, s := range backup.Schemas() {
+	for _, s := range schemas.All() {
 		known[s.Engine] = true
 		if err := st.db.Migrate(t.Context(), s.Engine, s.Steps); err != nil {
 			t.Error(err)
@@ -38,7 +38,7 @@ func TestEveryTableIsCarried(t *testing.T) {
 				return err
 			}
 			if !known[engine] {
-				t.Errorf("the engine %s has tables that a backup does not know: give it a func Schema() sqldb.Schema and add that to Schemas in engine/backup/schemas.go", engine)
+				t.Errorf("the engine %s has tables that a backup does not know: give it a func Schema() sqldb.Schema and add that to All in engine/schemas", engine)
 			}
 		}
 		return err

@@ -81,6 +81,7 @@ func New(ctx context.Context, cfg config.Config, d Deps) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{deps: d, store: st, cfg: cfg, broken: make(chan error, 1)}
+	st.gone = s.fail
 	s.slots = netx.NewSlots(s.limits(cfg))
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -207,7 +208,7 @@ func (s *Server) Run(ctx context.Context) error {
 // carry carries mail to other hosts until ctx is done. Without it the server is
 // not worth running.
 func (s *Server) carry(ctx context.Context) {
-	if err := s.store.outgoing.run(ctx); err != nil {
+	if err := s.store.carriage.run(ctx, s.store.outgoing.run); err != nil {
 		s.fail(fmt.Errorf("the queue: %w", err))
 	}
 }

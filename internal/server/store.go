@@ -48,6 +48,7 @@ type Store struct {
 	folder    *datadir.Dir
 	free      func() // lets this process open the folder of the blobs again; nil before it is held
 	db        *sqldb.DB
+	blobs     *blob.Dir
 	mail      *store.Store
 	hub       *notify.Hub
 	directory *directory.Directory
@@ -55,6 +56,8 @@ type Store struct {
 	budget    *heap.Budget // of what sessions hold; nil for no bound
 	outgoing  outgoing
 	intake    *intake.Intake
+	carriage  carriage
+	gone      func(error) // hears that the post office is elsewhere now; nil if no server runs
 	journal   *journal.Journal
 	strangers *obs.Strangers // bounds what they have remembered
 	metrics   *metrics.Metrics
@@ -147,10 +150,13 @@ func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err erro
 	if err != nil {
 		return nil, err
 	}
+	if err := s.endMove(ctx); err != nil {
+		return nil, err
+	}
 	if blobs, err = blob.Open(s.folder.Path(blobFolder), rand.Reader); err != nil {
 		return nil, err
 	}
-	s.free = files.Hold(s.folder.Path(blobFolder))
+	s.free, s.blobs = files.Hold(s.folder.Path(blobFolder)), blobs
 	s.hub = new(notify.Hub)
 	s.mail, err = store.Open(ctx, store.Options{
 		DB: s.db, Blobs: blobs, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
@@ -172,6 +178,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Store:     checked{s.mail, s.db, s.directory, &s.outgoing},
 		Transfers: newTransfers(s, d),
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
+		Moves:     moves{s, d, blobs, new(sync.Mutex)},
 		Metrics:   s.metrics.Handler(),
 		Status:    admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 	})

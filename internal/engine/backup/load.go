@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"yubin/internal/engine/schemas"
 	"yubin/internal/mail"
 	"yubin/internal/world/depot"
 	"yubin/internal/world/rows"
@@ -31,7 +32,7 @@ type loader struct {
 // load makes the tables as they were when the snapshot was made, fills them, and
 // leaves it to the engines to bring them up to date.
 func (l *loader) load(s Snapshot) error {
-	if err := makeTables(l.ctx, l.db, s.Engines); err != nil {
+	if err := schemas.Make(l.ctx, l.db, s.Engines); err != nil {
 		return err
 	}
 	tables, err := tablesOf(l.ctx, l.db)
@@ -41,7 +42,6 @@ func (l *loader) load(s Snapshot) error {
 	for _, t := range tables {
 		have := slices.IndexFunc(s.Tables, func(have Table) bool { return have.Name == t.Name })
 		switch {
-		case t.Name == sqldb.VersionTable:
 		case have < 0:
 			return &depot.Damaged{Why: "it has no table " + t.Name}
 		case !slices.Equal(s.Tables[have].Columns, columnsOf(t)):
@@ -54,22 +54,8 @@ func (l *loader) load(s Snapshot) error {
 		}
 	}
 	for _, have := range s.Tables {
-		if _, known := rows.Find(tables, have.Name); !known || have.Name == sqldb.VersionTable {
+		if _, known := rows.Find(tables, have.Name); !known {
 			return &depot.Damaged{Why: fmt.Sprintf("it has a table %.100q, which is none of ours", have.Name)}
-		}
-	}
-	return nil
-}
-
-// makeTables makes the tables of engines, empty, in the versions that are said.
-func makeTables(ctx context.Context, db *sqldb.DB, engines []Engine) error {
-	for _, e := range engines {
-		at := slices.IndexFunc(Schemas(), func(s sqldb.Schema) bool { return s.Engine == e.Name })
-		if at < 0 || e.Version > len(Schemas()[at].Steps) {
-			return mail.Errorf(mail.Conflict, "the tables of %.100q are of a newer yubin (version %d); use that version", e.Name, e.Version)
-		}
-		if err := db.Migrate(ctx, e.Name, Schemas()[at].Steps[:e.Version]); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -77,7 +63,7 @@ func makeTables(ctx context.Context, db *sqldb.DB, engines []Engine) error {
 
 func tablesOf(ctx context.Context, db *sqldb.DB) (list []sqldb.Table, err error) {
 	err = db.Read(ctx, func(tx *sqldb.Tx) error {
-		list, err = tx.Tables()
+		list, err = schemas.Tables(tx)
 		return err
 	})
 	return list, err

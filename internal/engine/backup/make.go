@@ -10,9 +10,9 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
+	"yubin/internal/engine/schemas"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
@@ -73,14 +73,9 @@ type maker struct {
 	started time.Time
 	snap    Snapshot
 	list    listWriter
-	files   []namedFile // large messages of the snapshot
+	files   []store.File // large messages of the snapshot
 	at      Progress
 	buf     []byte
-}
-
-type namedFile struct {
-	name string
-	size int64
 }
 
 func (m *maker) run() error {
@@ -123,25 +118,22 @@ func (m *maker) database(tx *sqldb.Tx) error {
 		return err
 	}
 	m.at = Progress{Phase: "database", Total: about.Database}
-	err = store.Files(tx, func(name string, size int64) error {
-		m.files = append(m.files, namedFile{name, size})
-		m.at.Total += size
+	err = store.Files(tx, func(f store.File) error {
+		m.files = append(m.files, f)
+		m.at.Total += f.Size
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if m.snap.Engines, err = enginesOf(tx); err != nil {
+	if m.snap.Engines, err = schemas.In(tx); err != nil {
 		return err
 	}
-	tables, err := tx.Tables()
+	tables, err := schemas.Tables(tx)
 	if err != nil {
 		return err
 	}
 	for _, t := range tables {
-		if t.Name == sqldb.VersionTable {
-			continue // Engines says what is in it.
-		}
 		if err := m.table(tx, t); err != nil {
 			return err
 		}
@@ -150,29 +142,12 @@ func (m *maker) database(tx *sqldb.Tx) error {
 	return nil
 }
 
-// enginesOf tells which engines have tables. All must be known: what nobody can make
-// anew is no backup.
-func enginesOf(tx *sqldb.Tx) (list []Engine, err error) {
-	versions, err := tx.Versions()
-	if err != nil {
-		return nil, err
-	}
-	for name, version := range versions {
-		if !slices.ContainsFunc(Schemas(), func(s sqldb.Schema) bool { return s.Engine == name }) {
-			return nil, mail.Errorf(mail.Internal, "the tables of %s are not known to the backup", name)
-		}
-		list = append(list, Engine{name, version})
-	}
-	slices.SortFunc(list, func(a, b Engine) int { return strings.Compare(a.Name, b.Name) })
-	return list, nil
-}
-
 // table copies the rows of a table.
 func (m *maker) table(tx *sqldb.Tx, t sqldb.Table) error {
 	out := Table{Name: t.Name, Columns: columnsOf(t)}
 	w := &indexWriter{put: m.put}
 	count := rows.NewCounter(t)
-	err := rows.Pieces(tx, t, func(why string) { m.fault("%s", why) }, func(p rows.Piece) error {
+	err := rows.Pieces(tx, t, nil, func(why string) { m.fault("%s", why) }, func(p rows.Piece) error {
 		count.Add(p.Octets, p.Rows)
 		m.done(int64(len(p.Octets)))
 		return w.add(p.Octets, p.Rows)
@@ -196,19 +171,19 @@ func (m *maker) messages() error {
 	defer stop()
 	old, more := before()
 	for _, f := range m.files {
-		path, err := depot.ParseName(datadir.Blobs + "/" + f.name[:min(2, len(f.name))] + "/" + f.name)
+		path, err := depot.ParseName(datadir.Blobs + "/" + f.Name[:min(2, len(f.Name))] + "/" + f.Name)
 		if err != nil {
-			m.fault("a message has its octets in %q, which is no name of a file", f.name)
+			m.fault("a message has its octets in %q, which is no name of a file", f.Name)
 			continue
 		}
 		for more && old.Path.String() < path.String() {
 			old, more = before()
 		}
-		if more && old.Path == path && old.Size == f.size && m.hasAll(old) {
+		if more && old.Path == path && old.Size == f.Size && m.hasAll(old) {
 			if err := m.list.add(old); err != nil {
 				return err
 			}
-			m.done(f.size)
+			m.done(f.Size)
 			continue
 		}
 		if err := m.message(path, f); err != nil {
@@ -243,8 +218,8 @@ func (m *maker) hasAll(e entry) bool {
 	return true
 }
 
-func (m *maker) message(path depot.Name, f namedFile) error {
-	in, err := m.source.Blobs.Open(f.name)
+func (m *maker) message(path depot.Name, f store.File) error {
+	in, err := m.source.Blobs.Open(f.Name)
 	if err != nil && mail.KindOf(err) == mail.NotFound {
 		m.fault("%s is missing in the store", path)
 		return nil
@@ -257,8 +232,8 @@ func (m *maker) message(path depot.Name, f namedFile) error {
 	if err != nil {
 		return err
 	}
-	if e.Size != f.size {
-		m.fault("%s has %d octets of %d in the store", path, e.Size, f.size)
+	if e.Size != f.Size {
+		m.fault("%s has %d octets of %d in the store", path, e.Size, f.Size)
 	}
 	return m.list.add(e)
 }
@@ -304,39 +279,17 @@ func (m *maker) others() error {
 		return &mail.Error{Kind: mail.Unavailable, Text: "cannot read the data folder", Err: err}
 	}
 	defer from.Close()
-	return filepath.WalkDir(root, func(path string, f fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // It went meanwhile.
-		}
-		if err != nil {
-			return &mail.Error{Kind: mail.Unavailable, Text: "cannot read the data folder", Err: err}
-		}
-		name, err := filepath.Rel(root, path)
-		if err != nil || name == "." {
-			return err
-		}
-		if m.skips(name) {
-			if f.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		return m.other(from, filepath.ToSlash(name), f)
-	})
-}
-
-// skips reports whether a name in the data folder is not copied as a file.
-func (m *maker) skips(name string) bool {
-	return name == datadir.Blobs || datadir.IsDatabase(name) || slices.Contains(datadir.Own(), name) || slices.Contains(m.source.Skip, name)
+	err = datadir.Each(root, m.source.Skip, func(name string, f fs.DirEntry) error { return m.other(from, name, f) })
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		err = &mail.Error{Kind: mail.Unavailable, Text: "cannot read the data folder", Err: err}
+	}
+	return err
 }
 
 func (m *maker) other(from *files.Folder, name string, f fs.DirEntry) error {
-	switch {
-	case f.Type()&fs.ModeSymlink != 0:
+	if !f.Type().IsRegular() {
 		m.fault("%s is a link and was left out", name)
 		return nil
-	case !f.Type().IsRegular():
-		return nil // A folder, whose files follow, or a socket.
 	}
 	kept, err := depot.ParseName(name)
 	if err != nil {

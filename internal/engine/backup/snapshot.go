@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"yubin/internal/engine/schemas"
 	"yubin/internal/mail"
 	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
@@ -35,16 +36,16 @@ const (
 
 // Snapshot says what one backup consists of.
 type Snapshot struct {
-	Format  int           `json:"format"`
-	ID      string        `json:"id"`
-	Time    time.Time     `json:"time"` // the moment that it shows
-	Version string        `json:"version"`
-	Engines []Engine      `json:"engines"`
-	Tables  []Table       `json:"tables"`
-	Files   Files         `json:"files"`
-	Written int64         `json:"written"` // octets that it added to the depot
-	Took    time.Duration `json:"took"`
-	Faults  []string      `json:"faults,omitempty"` // what the store lacked already
+	Format  int              `json:"format"`
+	ID      string           `json:"id"`
+	Time    time.Time        `json:"time"` // the moment that it shows
+	Version string           `json:"version"`
+	Engines []schemas.Engine `json:"engines"`
+	Tables  []Table          `json:"tables"`
+	Files   Files            `json:"files"`
+	Written int64            `json:"written"` // octets that it added to the depot
+	Took    time.Duration    `json:"took"`
+	Faults  []string         `json:"faults,omitempty"` // what the store lacked already
 }
 
 // Octets returns how large what it shows is.
@@ -60,13 +61,7 @@ func (s Snapshot) rows() (n int64) {
 
 // has reports whether an engine has tables in it.
 func (s Snapshot) has(engine string) bool {
-	return slices.ContainsFunc(s.Engines, func(e Engine) bool { return e.Name == engine })
-}
-
-// Engine says which version the tables of an engine have (sqldb.DB.Migrate).
-type Engine struct {
-	Name    string `json:"name"`
-	Version int    `json:"version"`
+	return slices.ContainsFunc(s.Engines, func(e schemas.Engine) bool { return e.Name == engine })
 }
 
 // Table is all rows of a table, in pieces (package rows).

@@ -9,21 +9,26 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// Files calls fn for each file of octets that the rows of tx name, sorted by
-// name, with its size.
-func Files(tx *sqldb.Tx, fn func(name string, size int64) error) error {
-	rows, err := tx.Query(`SELECT file, size FROM blob WHERE file IS NOT NULL ORDER BY file`)
+// File is a file with the octets of a large message.
+type File struct {
+	Name   string
+	Size   int64
+	SHA256 []byte
+}
+
+// Files calls fn for each file of octets that the rows of tx name, sorted by name.
+func Files(tx *sqldb.Tx, fn func(File) error) error {
+	rows, err := tx.Query(`SELECT file, size, sha256 FROM blob WHERE file IS NOT NULL ORDER BY file`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var name string
-		var size int64
-		if err := rows.Scan(&name, &size); err != nil {
+		var f File
+		if err := rows.Scan(&f.Name, &f.Size, &f.SHA256); err != nil {
 			return err
 		}
-		if err := fn(name, size); err != nil {
+		if err := fn(f); err != nil {
 			return err
 		}
 	}

@@ -81,11 +81,20 @@ func (l *lines) tell(line any) {
 // progress sends what line makes of p, if it is time to.
 func (l *lines) progress(line func(*backup.Progress) any) func(backup.Progress) {
 	return func(p backup.Progress) {
-		if now := time.Now(); now.Sub(l.told) >= progressEvery {
-			l.told = now
+		if l.due() {
 			l.tell(line(&p))
 		}
 	}
+}
+
+// due reports whether it is time for a line of progress.
+func (l *lines) due() bool {
+	now := time.Now()
+	if now.Sub(l.told) < progressEvery {
+		return false
+	}
+	l.told = now
+	return true
 }
 
 // fail ends the answer with err: as a status, if nothing was sent yet.

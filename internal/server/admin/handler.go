@@ -64,6 +64,7 @@ type Config struct {
 	Resolver  dns.Resolver // for the explanation of routes
 	Store     Store
 	Backups   Backups
+	Moves     Moves
 	Transfers Transfers // nil for none
 	Queue     Queue     // nil for none
 	Journal   Journal   // nil for none
@@ -112,6 +113,7 @@ func New(c Config) *Handler {
 	}
 	h.mux.HandleFunc("POST /v1/check", h.check)
 	h.mux.HandleFunc("POST /v1/backup", h.backup)
+	h.mux.HandleFunc("POST /v1/move", h.move)
 	h.mux.HandleFunc("POST /v1/restore", h.putBack)
 	h.queueRoutes()
 	h.transfers()

@@ -88,7 +88,19 @@ func (d *Dir) Create() (*File, error) {
 	if _, err := io.ReadFull(d.rand, b[:]); err != nil {
 		return nil, failure("no randomness for a name", err)
 	}
-	name := hex.EncodeToString(b[:])
+	return d.create(hex.EncodeToString(b[:]))
+}
+
+// CreateAs is Create for a file that has its name already: a copy of one of another
+// folder. A kept file of the name is replaced.
+func (d *Dir) CreateAs(name string) (*File, error) {
+	if !validName(name) {
+		return nil, mail.Errorf(mail.Invalid, "%q is not the name of a blob", name)
+	}
+	return d.create(name)
+}
+
+func (d *Dir) create(name string) (*File, error) {
 	f, err := os.OpenFile(filepath.Join(d.path, tempDir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, failure("cannot write a message file", err)

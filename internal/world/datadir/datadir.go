@@ -144,11 +144,18 @@ func prepare(path string, unmarked func(path string) error) error {
 	text, err := os.ReadFile(filepath.Join(path, markerFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if done, err := finish(path); err != nil || done {
+			return err
+		}
 		return unmarked(path)
 	case err != nil:
 		return fmt.Errorf("data folder %s cannot be read: %w", path, cause(err))
 	case string(text) == markerText:
-		return tighten(path)
+		to, err := movedTo(path)
+		if err == nil && to != "" {
+			err = &MovedError{path, to}
+		}
+		return errors.Join(err, tighten(path))
 	case strings.HasPrefix(string(text), markerHead):
 		return fmt.Errorf("data folder %s is of a newer yubin (%q); use that version", path, strings.TrimSpace(string(text)))
 	}

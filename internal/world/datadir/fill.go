@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -123,6 +124,32 @@ func IsDatabase(name string) bool {
 	return of && slices.Contains([]string{"", "-wal", "-shm", "-journal", ".lock"}, rest)
 }
 
+// Each calls fn for every file of a data folder that is neither the database's, nor a
+// large message, nor this package's, nor in skip, and for every link; by name, with
+// slashes. A file may go meanwhile.
+func Each(path string, skip []string, fn func(name string, f fs.DirEntry) error) error {
+	return filepath.WalkDir(path, func(at string, f fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(path, at)
+		if err != nil || name == "." {
+			return err
+		}
+		ours := name == Blobs || IsDatabase(name) || slices.Contains(Own(), name) || slices.Contains(skip, name)
+		switch {
+		case ours && f.IsDir():
+			return filepath.SkipDir
+		case ours, !f.Type().IsRegular() && f.Type()&fs.ModeSymlink == 0:
+			return nil // A folder, whose files follow, or a socket.
+		}
+		return fn(filepath.ToSlash(name), f)
+	})
+}
+
 // Own lists the names in a data folder that are this package's: a copy of the
 // folder has its own.
-func Own() []string { return []string{markerFile, lockFile, fillingFile} }
+func Own() []string { return []string{markerFile, lockFile, fillingFile, movedFile} }

@@ -49,7 +49,7 @@ func (c *Counter) Count() Count {
 // CountTable reads a whole table.
 func CountTable(tx *sqldb.Tx, t sqldb.Table, fault func(string)) (Count, error) {
 	c := NewCounter(t)
-	err := Pieces(tx, t, fault, func(p Piece) error {
+	err := Pieces(tx, t, nil, fault, func(p Piece) error {
 		c.Add(p.Octets, p.Rows)
 		return nil
 	})

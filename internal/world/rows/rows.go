@@ -45,6 +45,16 @@ const (
 	page        = 512       // rows that one statement reads
 )
 
+// KeyTable is a table that has the key of t for its columns, to Parse keys with.
+func KeyTable(t sqldb.Table) sqldb.Table {
+	k := sqldb.Table{Name: t.Name}
+	for i, c := range t.Key {
+		k.Columns = append(k.Columns, t.Columns[c])
+		k.Key = append(k.Key, i)
+	}
+	return k
+}
+
 // Row is the values of one row.
 type Row = []sqldb.Value
 
@@ -257,11 +267,11 @@ type Piece struct {
 	Range  Range // of the keys: after the last one of the piece before, up to its own last
 }
 
-// Pieces reads a table in pieces, in order. The last piece has no upper bound; a table
-// without rows has no piece.
-func Pieces(tx *sqldb.Tx, t sqldb.Table, fault func(string), fn func(Piece) error) error {
-	var p Piece
-	err := Scan(tx, t, Range{}, fault, func(row Row) error {
+// Pieces reads the rows of a table above a key in pieces, in order; nil is all rows. The
+// last piece has no upper bound; no rows are no piece.
+func Pieces(tx *sqldb.Tx, t sqldb.Table, after Row, fault func(string), fn func(Piece) error) error {
+	p := Piece{Range: Range{After: after}}
+	err := Scan(tx, t, p.Range, fault, func(row Row) error {
 		if p.Rows > 0 && p.Range.Upto != nil { // The row before was an end.
 			if err := fn(p); err != nil {
 				return err

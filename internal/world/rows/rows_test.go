@@ -94,7 +94,7 @@ func read(t testing.TB, db *sqldb.DB) (list []sqldb.Table, all map[string]kept) 
 		for _, one := range list {
 			var k kept
 			c := rows.NewCounter(one)
-			err := rows.Pieces(tx, one, func(why string) { t.Error(why) }, func(p rows.Piece) error {
+			err := rows.Pieces(tx, one, nil, func(why string) { t.Error(why) }, func(p rows.Piece) error {
 				k.pieces = append(k.pieces, bytes.Clone(p.Octets))
 				c.Add(p.Octets, p.Rows)
 				return nil

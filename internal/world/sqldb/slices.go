@@ -27,7 +27,7 @@ func (db *DB) LongSlices() *Slices { return &Slices{db: db, later: true} }
 func (s *Slices) Write(ctx context.Context, fn func(*Tx) error) error {
 	later := s.later
 	s.later = true
-	return s.db.on.write(ctx, fn, later)
+	return s.db.write(ctx, fn, later)
 }
 
 // Enough says that the transaction has had the writer, or its snapshot, for as

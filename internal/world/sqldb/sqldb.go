@@ -160,6 +160,7 @@ package sqldb
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"yubin/internal/mail"
@@ -204,6 +205,9 @@ type Options struct {
 type DB struct {
 	on   database
 	lite *sqlite // on, or nil
+
+	gate sync.RWMutex // held to read by every write
+	held error        // what writes get meanwhile, see Hold; under gate
 }
 
 // database is what each of the two does in its own way.
@@ -247,8 +251,27 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 // error after all that fn changed is undone. If ctx ends before fn's turn, fn
 // does not run; later, ctx is not looked at. See the package comment for what
 // fn must obey.
-func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error {
-	return db.on.write(ctx, fn, false)
+func (db *DB) Write(ctx context.Context, fn func(*Tx) error) error { return db.write(ctx, fn, false) }
+
+func (db *DB) write(ctx context.Context, fn func(*Tx) error, later bool) error {
+	db.gate.RLock()
+	defer db.gate.RUnlock()
+	if db.held != nil {
+		return db.held
+	}
+	return db.on.write(ctx, fn, later)
+}
+
+// Hold waits for the writes under way and has all later ones of this process get why,
+// until release. Reads go on.
+func (db *DB) Hold(why *mail.Error) (release func()) {
+	set := func(why error) {
+		db.gate.Lock()
+		defer db.gate.Unlock()
+		db.held = why
+	}
+	set(why)
+	return func() { set(nil) }
 }
 
 // Read runs fn on a snapshot: what is committed when fn reads first. fn may

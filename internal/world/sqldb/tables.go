@@ -98,6 +98,17 @@ func (t *Tx) Versions() (map[string]int, error) {
 	return all, rows.Err()
 }
 
+// Drop removes the tables of an engine, as far as they are there.
+func (t *Tx) Drop(engine string, tables ...string) error {
+	for _, name := range tables {
+		if _, err := t.Exec(`DROP TABLE IF EXISTS ` + Quoted(name)); err != nil {
+			return err
+		}
+	}
+	_, err := t.Exec(`DELETE FROM schema_version WHERE engine = $1`, engine)
+	return err
+}
+
 // Tables describes all tables, by name. It is of kind Internal if one has no primary
 // key, or a column that is neither {int}, TEXT nor {blob}: such rows cannot be
 // carried to another database.

@@ -184,3 +184,47 @@ func TestSetLastID(t *testing.T) {
 		}
 	}
 }
+
+// TestHold: a hold waits for what is being written; later writes get its reason and
+// change nothing, until it is released. Reads go on.
+func TestHold(t *testing.T) {
+	ctx := context.Background()
+	db := openTables(t, `CREATE TABLE t (id {id}, n {int})`)
+	insert := func(tx *sqldb.Tx) error {
+		_, err := tx.Insert(`INSERT INTO t (n) VALUES (1)`)
+		return err
+	}
+	writing, finish, wrote := make(chan bool), make(chan bool), make(chan error)
+	go func() {
+		wrote <- db.Write(ctx, func(tx *sqldb.Tx) error {
+			close(writing)
+			<-finish
+			return insert(tx)
+		})
+	}()
+	<-writing
+	held := make(chan func())
+	go func() { held <- db.Hold(mail.Errorf(mail.Unavailable, "moving")) }()
+	select {
+	case <-held:
+		t.Error("it did not wait")
+	default:
+	}
+	close(finish)
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
+	release := <-held
+	for _, write := range []func(context.Context, func(*sqldb.Tx) error) error{db.Write, db.Slices().Write} {
+		if err := write(ctx, insert); mail.KindOf(err) != mail.Unavailable || !strings.Contains(fmt.Sprint(err), "moving") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n := count(t, db); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	release()
+	if err := db.Write(ctx, insert); err != nil {
+		t.Error(err)
+	}
+}

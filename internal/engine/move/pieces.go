@@ -1,0 +1,206 @@
+package move
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+	"sort"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/rows"
+	"yubin/internal/world/sqldb"
+)
+
+// schema is the target's own tables until the move is over: where its rows are from, and
+// which pieces of them it holds.
+const schema = `
+CREATE TABLE move_source (folder TEXT NOT NULL PRIMARY KEY);
+CREATE TABLE move_piece (
+	name TEXT NOT NULL, -- of the table
+	above {blob} NOT NULL, -- the key that the piece begins after, as rows.Append writes it; empty for none
+	upto {blob} NOT NULL, -- its last key; empty for no bound
+	sum {blob} NOT NULL, -- SHA-256 of its rows
+	octets {int} NOT NULL,
+	PRIMARY KEY (name, above, upto)
+)`
+
+// engine is the name of schema in the database.
+const engine = "move"
+
+// own are the tables of schema.
+func own() []string { return []string{"move_source", "move_piece"} }
+
+// claim makes sure that a database is ours to fill from the source in folder: it is
+// empty, or kept is so and an earlier move from there began it.
+func claim(ctx context.Context, db *sqldb.DB, folder string, kept bool) error {
+	is, err := Unfinished(ctx, db)
+	if err != nil {
+		return err
+	}
+	if !is {
+		var tables []sqldb.Table
+		err := db.Read(ctx, func(tx *sqldb.Tx) error {
+			tables, err = tx.Tables()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(tables, func(t sqldb.Table) bool { return t.Name != sqldb.VersionTable }) {
+			return mail.Errorf(mail.Conflict, "the database %s is not empty; a move goes into an empty one", db.Path())
+		}
+	}
+	if err := db.Migrate(ctx, engine, []string{schema}); err != nil {
+		return err
+	}
+	return db.Write(ctx, func(tx *sqldb.Tx) error {
+		var from string
+		err := tx.QueryRow(`SELECT folder FROM move_source`).Scan(&from)
+		switch {
+		case err == sqldb.ErrNoRows:
+			_, err = tx.Exec(`INSERT INTO move_source (folder) VALUES ($1)`, folder)
+			return err
+		case err == nil && (from != folder || !kept):
+			return mail.Errorf(mail.Conflict, "a move from %s into another data folder fills the database %s; name that folder again, or an empty database", from, db.Path())
+		}
+		return err
+	})
+}
+
+// Unfinished reports whether a move fills a database.
+func Unfinished(ctx context.Context, db *sqldb.DB) (is bool, err error) {
+	err = db.Read(ctx, func(tx *sqldb.Tx) error {
+		tables, err := tx.Tables()
+		is = slices.ContainsFunc(tables, func(t sqldb.Table) bool { return t.Name == own()[0] })
+		return err
+	})
+	return is, err
+}
+
+// Finish takes away what a move that is over kept in the database.
+func Finish(ctx context.Context, db *sqldb.DB) error {
+	return db.Write(ctx, func(tx *sqldb.Tx) error { return tx.Drop(engine, own()...) })
+}
+
+// piece is a piece of a table without its rows.
+type piece struct {
+	rows.Range
+	sum    [sha256.Size]byte
+	octets int64
+}
+
+func newPiece(p rows.Piece) piece {
+	return piece{p.Range, sha256.Sum256(p.Octets), int64(len(p.Octets))}
+}
+
+// note writes the line of a piece.
+func (p piece) note(tx *sqldb.Tx, t sqldb.Table) error {
+	_, err := tx.Exec(`INSERT INTO move_piece (name, above, upto, sum, octets) VALUES ($1, $2, $3, $4, $5)`,
+		t.Name, rows.Append([]byte{}, p.After), rows.Append([]byte{}, p.Upto), p.sum[:], p.octets)
+	return err
+}
+
+// holding is what a target has of a table: pieces that do not overlap, in order. Rows
+// that no piece has may be there too.
+type holding struct {
+	table sqldb.Table
+	list  []piece
+}
+
+// held reads it.
+func held(ctx context.Context, db *sqldb.DB, t sqldb.Table) (*holding, error) {
+	h := &holding{table: t}
+	err := db.Read(ctx, func(tx *sqldb.Tx) error {
+		h.list = nil
+		lines, err := tx.Query(`SELECT above, upto, sum, octets FROM move_piece WHERE name = $1`, t.Name)
+		if err != nil {
+			return err
+		}
+		defer lines.Close()
+		keys := rows.KeyTable(t)
+		for lines.Next() {
+			var p piece
+			var above, upto, sum []byte
+			if err := lines.Scan(&above, &upto, &sum, &p.octets); err != nil {
+				return err
+			}
+			for from, to := range map[*[]byte]*rows.Row{&above: &p.After, &upto: &p.Upto} {
+				if len(*from) == 0 {
+					continue
+				}
+				*to = make(rows.Row, len(t.Key))
+				if _, err := rows.Parse(keys, *from, *to); err != nil {
+					return mail.Errorf(mail.Internal, "what the new database says of table %s cannot be read: %w", t.Name, err)
+				}
+			}
+			if copy(p.sum[:], sum) != len(sum) {
+				return mail.Errorf(mail.Internal, "what the new database says of table %s cannot be read", t.Name)
+			}
+			h.list = append(h.list, p)
+		}
+		return lines.Err()
+	})
+	slices.SortFunc(h.list, func(a, b piece) int { return compareFrom(a.After, b.After) })
+	return h, err
+}
+
+// compareFrom compares the keys that two ranges begin after; nil is before all.
+func compareFrom(a, b rows.Row) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return rows.Compare(a, b)
+}
+
+// overlap is the pieces, of those that it has, with keys in a range.
+func (h *holding) overlap(r rows.Range) []piece {
+	from := sort.Search(len(h.list), func(i int) bool {
+		p := h.list[i]
+		return p.Upto == nil || r.After == nil || rows.Compare(p.Upto, r.After) > 0
+	})
+	to := from
+	for to < len(h.list) && (r.Upto == nil || h.list[to].After == nil || rows.Compare(h.list[to].After, r.Upto) < 0) {
+		to++
+	}
+	return h.list[from:to]
+}
+
+// other are the pieces of a list that it has not just so.
+func (h *holding) other(list []piece) (other []piece) {
+	for _, p := range list {
+		have := h.overlap(p.Range)
+		if len(have) != 1 || have[0].sum != p.sum || compareFrom(have[0].After, p.After) != 0 || !sameEnd(have[0].Upto, p.Upto) {
+			other = append(other, p)
+		}
+	}
+	return other
+}
+
+func sameEnd(a, b rows.Row) bool {
+	return a == nil && b == nil || a != nil && b != nil && rows.Compare(a, b) == 0
+}
+
+// empty removes all rows of some ranges, and the lines of the pieces that had them, in
+// one transaction.
+func (h *holding) empty(ctx context.Context, db *sqldb.DB, some []piece) error {
+	return db.Write(ctx, func(tx *sqldb.Tx) error {
+		for _, p := range some {
+			if err := rows.Delete(tx, h.table, p.Range); err != nil {
+				return err
+			}
+			for _, gone := range h.overlap(p.Range) {
+				_, err := tx.Exec(`DELETE FROM move_piece WHERE name = $1 AND above = $2 AND upto = $3`,
+					h.table.Name, rows.Append([]byte{}, gone.After), rows.Append([]byte{}, gone.Upto))
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
