@@ -303,21 +303,28 @@ const everyBundle = 1 << 40
 // allUIDs is a range for eachBundle.
 func allUIDs() mail.UIDRange { return mail.UIDRange{First: 0, Last: maxUID} }
 
+// lastBundle is how large the last bundle of a mailbox is; place is 0 if there is none.
+type lastBundle struct{ place, size int64 }
+
 // addMembers puts members behind all others of a mailbox: some into the last
-// bundle if there is room, the rest into new ones. The last bundle is not read
-// for it, which makes an arrival cheaper than a row of its own would be.
-func addMembers(tx *sqldb.Tx, id mail.MailboxID, list []member) error {
-	octets, n := fill(make([]byte, 0, 64), list, bundleOctets/2)
-	fit, err := tx.Exec(`UPDATE membership SET entries = CAST(entries || $1 AS BLOB)
-		WHERE place = (SELECT max(place) FROM membership WHERE place BETWEEN $2 AND $3) AND length(entries) < $4`,
-		octets, place(id, 0), place(id, maxUID), int64(bundleOctets))
-	if err != nil {
-		return err
+// bundle if there is room, the rest into new ones. What the last bundle holds is not
+// read for it, which makes an arrival cheaper than a row of its own would be; how
+// large it is, is read unless it is known.
+func addMembers(tx *sqldb.Tx, id mail.MailboxID, last *lastBundle, list []member) error {
+	if last == nil {
+		last = new(lastBundle)
+		err := tx.QueryRow(`SELECT place, length(entries) FROM membership WHERE place BETWEEN $1 AND $2 ORDER BY place DESC LIMIT 1`,
+			place(id, 0), place(id, maxUID)).Scan(&last.place, &last.size)
+		if err != nil && err != sqldb.ErrNoRows {
+			return err
+		}
 	}
-	if fit == 0 {
-		n = 0
+	if last.place != 0 && last.size < bundleOctets {
+		octets, n := fill(make([]byte, 0, 64), list, bundleOctets/2)
+		tx.Do(`UPDATE membership SET entries = CAST(entries || $1 AS {blob}) WHERE place = $2`, octets, last.place)
+		list = list[n:]
 	}
-	return insertMembers(tx, id, list[n:])
+	return insertMembers(tx, id, list)
 }
 
 // fill adds members to octets until they are so many and returns how many it took.
@@ -332,14 +339,9 @@ func fill(octets []byte, list []member, enough int) ([]byte, int) {
 
 // insertMembers makes bundles of members.
 func insertMembers(tx *sqldb.Tx, id mail.MailboxID, list []member) error {
-	var octets []byte
 	for len(list) > 0 {
-		var n int
-		octets, n = fill(append(octets[:0], bundleFormat), list, bundleOctets)
-		_, err := tx.Exec(`INSERT INTO membership (place, entries) VALUES ($1, $2)`, place(id, list[0].UID), octets)
-		if err != nil {
-			return err
-		}
+		octets, n := fill([]byte{bundleFormat}, list, bundleOctets)
+		tx.Do(`INSERT INTO membership (place, entries) VALUES ($1, $2)`, place(id, list[0].UID), octets)
 		list = list[n:]
 	}
 	return nil

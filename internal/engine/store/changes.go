@@ -368,14 +368,12 @@ func (l *ledger) record() error {
 // there are too many octets then.
 func (l *ledger) fileChanges(p *pending) error {
 	p.total += int64(len(p.records))
-	_, err := l.tx.Exec(`INSERT INTO change (account, modseq, since, total, at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
+	l.tx.Do(`INSERT INTO change (account, modseq, since, total, at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
 		int64(l.account), int64(l.modseq), int64(p.since), p.total, p.at, p.records)
-	if err != nil {
-		return err
-	}
 	p.since, p.count, p.records = l.modseq, 0, nil
 	kept := p.total - l.s.retention.Load().ChangeOctets
 	for more := kept > 0; more; {
+		var err error
 		more, err = forgetChanges(l.tx, l.account, func(_, total int64) bool { return total <= kept })
 		if err != nil {
 			return err

@@ -168,9 +168,11 @@ func (d *delivery) sameEmail(k int) int {
 	return -1
 }
 
+// run is the transaction. What it asks it asks together: first of all accounts, then
+// of what they lead to and of the octets; what it changes then, nobody waits for.
 func (d *delivery) run(tx *sqldb.Tx) error {
-	d.filed = make([]Filed, len(d.want.Filings))
-	ledgers, err := d.openLedgers(tx)
+	d.filed, d.refused, d.live = make([]Filed, len(d.want.Filings)), Refused{}, make([]int, 0, len(d.order))
+	accounts, err := d.open(tx)
 	if err != nil {
 		return err
 	}
@@ -183,11 +185,16 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 	if err != nil {
 		return err
 	}
+	emails := d.emails()
+	ids, err := tx.NewIDs("email", emails)
+	if err != nil {
+		return err
+	}
 	held := make([]BlobRef, len(d.all))
 	for i, o := range d.all {
 		refs := 1
 		if i == 0 {
-			refs = holds + d.emails()
+			refs = holds + emails
 		}
 		if refs == 0 {
 			continue
@@ -199,16 +206,18 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 			held[i] = BlobRef(o.blob)
 		}
 	}
-	k := 0
-	for _, l := range ledgers {
-		for ; k < len(d.live) && d.filing(k).Account == l.account; k++ {
-			if err := d.file(l, k); err != nil {
-				return err
-			}
+	for k := range d.live {
+		l := accounts[0]
+		if ids, err = d.file(l, k, ids); err != nil {
+			return err
+		}
+		if k+1 < len(d.live) && d.filing(k+1).Account == l.account {
+			continue
 		}
 		if err := l.close(); err != nil {
 			return err
 		}
+		accounts = accounts[1:]
 	}
 	if d.want.Also != nil {
 		return d.want.Also(tx, d.filed, held)
@@ -251,56 +260,76 @@ func (r *Refused) err() error {
 	return nil
 }
 
-// openLedgers starts the changes of all accounts that can have the message.
-// Whatever stands against some of them is found here, before anything is written.
-func (d *delivery) openLedgers(tx *sqldb.Tx) ([]*ledger, error) {
-	ledgers := make([]*ledger, 0, 1)
-	d.refused, d.live = Refused{}, make([]int, 0, len(d.order))
+// open starts the changes of all accounts that can have the message, in the order of
+// their numbers, in which they are locked. Whatever stands against some of them is
+// found here, before anything is written.
+func (d *delivery) open(tx *sqldb.Tx) ([]*addressee, error) {
+	asked := make([]addressee, 0, 1)
 	for k := 0; k < len(d.order); {
-		account, first := d.want.Filings[d.order[k]].Account, k
-		for k < len(d.order) && d.want.Filings[d.order[k]].Account == account {
+		f, first := &d.want.Filings[d.order[k]], k
+		for k < len(d.order) && d.want.Filings[d.order[k]].Account == f.Account {
 			k++
 		}
-		l, err := d.openLedger(tx, d.order[first:k])
-		if err != nil {
-			if !d.refused.add(account, err) {
-				return nil, err
-			}
-			continue
+		a := addressee{filings: d.order[first:k], row: askAccount(tx, f.Account), threads: askThread(tx, f.Account, d.refs)}
+		if f.Mailbox != 0 || f.Name == "" {
+			a.box = askMailbox(tx, f.Account, f.Mailbox, f.Role)
 		}
-		ledgers = append(ledgers, l)
-		d.live = append(d.live, d.order[first:k]...)
+		asked = append(asked, a)
 	}
-	return ledgers, nil
+	able := make([]*addressee, 0, len(asked))
+	for i := range asked {
+		a := &asked[i]
+		account := d.want.Filings[a.filings[0]].Account
+		err := d.openOne(tx, a, account)
+		switch {
+		case err == nil:
+			able = append(able, a)
+			d.live = append(d.live, a.filings...)
+		case !d.refused.add(account, err):
+			return nil, err
+		}
+	}
+	return able, nil
 }
 
-// openLedger starts the change of an account with some filings, unless something
-// stands against one of them.
-func (d *delivery) openLedger(tx *sqldb.Tx, filings []int) (*ledger, error) {
-	first := &d.want.Filings[filings[0]]
-	var l *ledger
-	var err error
-	if first.Mailbox == 0 && first.Name == "" {
-		l, err = d.s.openLedgerAt(tx, first.Account, first.Role)
-	} else {
-		l, err = d.s.openLedger(tx, first.Account)
+// addressee is an account that gets the message.
+type addressee struct {
+	*ledger
+	filings           []int         // their places
+	row, box, threads *sqldb.Answer // box is the mailbox of the first filing, or nil
+	thread            mail.ThreadID
+}
+
+// openOne starts the change of an account, unless something stands against it.
+func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (err error) {
+	if a.ledger, err = d.s.openAsked(tx, account, a.row); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, err
+	if a.box != nil {
+		f, role := &d.want.Filings[a.filings[0]], mail.Role("")
+		if f.Mailbox == 0 {
+			role = f.Role
+		}
+		if err := a.openBox(a.box, role); err != nil {
+			return err
+		}
+	}
+	if a.thread, err = findThread(a.threads, d.refs); err != nil {
+		return err
 	}
 	var octets int64
-	l.ours = true
-	for _, i := range filings {
+	a.ours = true
+	for _, i := range a.filings {
 		f := &d.want.Filings[i]
 		octets += d.in.size + int64(len(f.Trace))
-		l.ours = l.ours && f.Ours
+		a.ours = a.ours && f.Ours
 		if f.Only {
-			if _, err := l.target(f); err != nil {
-				return nil, err
+			if _, err := a.target(f); err != nil {
+				return err
 			}
 		}
 	}
-	return l, l.fits(octets, int64(len(filings)))
+	return a.fits(octets, int64(len(a.filings)))
 }
 
 // store stores the octets, unless the store has them.
@@ -312,8 +341,8 @@ func (o *octets) store(tx *sqldb.Tx, refs int64) error {
 	if err != nil || !o.fresh || o.in.name != "" {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, o.blob, o.in.inline())
-	return err
+	tx.Do(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, o.blob, o.in.inline())
+	return nil
 }
 
 // blobKey is what octets are found by. It is short, so that the index is; the
@@ -343,38 +372,42 @@ func (o *octets) share(tx *sqldb.Tx, refs int64) error {
 	return err
 }
 
-// file makes the k-th filing.
-func (d *delivery) file(l *ledger, k int) error {
-	i, f := d.live[k], d.filing(k)
+// file makes the k-th filing. It takes of the numbers of emails, and returns the rest.
+func (d *delivery) file(a *addressee, k int, ids []int64) (_ []int64, err error) {
+	i, f, l := d.live[k], d.filing(k), a.ledger
 	box, err := l.destination(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var email mail.EmailID
 	kind := EmailCreated
 	if j := d.sameEmail(k); j >= 0 {
 		email, kind = d.filed[j].Email, EmailAdded
-		err = addMember(l.tx, email)
+		addMember(l.tx, email)
 	} else {
-		email, err = d.insertEmail(l, *f)
-	}
-	if err != nil {
-		return err
+		email, ids = mail.EmailID(ids[0]), ids[1:]
+		insertEmail(l.tx, email, d.email(l.account, f, a.thread), d.refs)
 	}
 	uid, err := box.takeUIDs(1)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w, full, err := l.words(box, f.Keywords)
 	if full && err == nil {
 		err = errNoKeywordRoom(box.id)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
-	l.added(box, d.member(d.filed[i], *f, w), kind)
-	return nil
+	l.added(box, d.member(d.filed[i], f, w), kind)
+	return ids, nil
+}
+
+// email is the row of a filing.
+func (d *delivery) email(account mail.AccountID, f *Filing, thread mail.ThreadID) email {
+	return email{account: account, blob: d.blob, thread: thread, received: f.Received.Unix(), zone: zone(f.Received),
+		size: d.in.size + int64(len(f.Trace)), ascii: d.ascii(f), trace: f.Trace}
 }
 
 // destination is the mailbox of a filing. One that is gone means INBOX, unless
@@ -411,22 +444,8 @@ func (l *ledger) target(f *Filing) (*tally, error) {
 	return l.boxByRole(f.Role)
 }
 
-func (d *delivery) insertEmail(l *ledger, f Filing) (mail.EmailID, error) {
-	thread, err := findThread(l.tx, l.account, d.refs)
-	if err != nil {
-		return 0, err
-	}
-	id, err := l.tx.Insert(`INSERT INTO email (account, blob, thread, received, zone, size, ascii, trace)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, int64(l.account), d.blob, int64(thread), f.Received.Unix(), zone(f.Received),
-		d.in.size+int64(len(f.Trace)), d.ascii(f), f.Trace)
-	if err != nil {
-		return 0, err
-	}
-	return mail.EmailID(id), keepThread(l.tx, l.account, d.refs, mail.EmailID(id), thread)
-}
-
 // ascii is Row.ASCII of a filing.
-func (d *delivery) ascii(f Filing) int64 {
+func (d *delivery) ascii(f *Filing) int64 {
 	_, more := message.SurrogateFields(f.Trace[:message.TraceSize(f.Trace)])
 	if !d.in.msg.Surrogate.Changes() && message.IsHeaderASCII(f.Trace) {
 		return -1
@@ -435,7 +454,7 @@ func (d *delivery) ascii(f Filing) int64 {
 }
 
 // member makes the membership of a filing.
-func (d *delivery) member(filed Filed, f Filing, w words) member {
+func (d *delivery) member(filed Filed, f *Filing, w words) member {
 	return member{
 		state: state{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, words: w},
 		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)), lacking: d.in.ends.Lacking(), ascii: d.ascii(f),
@@ -444,10 +463,9 @@ func (d *delivery) member(filed Filed, f Filing, w words) member {
 }
 
 // addMember counts one more membership of an email.
-func addMember(tx *sqldb.Tx, email mail.EmailID) error {
-	_, err := tx.Exec(`INSERT INTO copies (email, members) VALUES ($1, 2)
-		ON CONFLICT (email) DO UPDATE SET members = members + 1`, email)
-	return err
+func addMember(tx *sqldb.Tx, email mail.EmailID) {
+	tx.Do(`INSERT INTO copies (email, members) VALUES ($1, 2)
+		ON CONFLICT (email) DO UPDATE SET members = copies.members + 1`, int64(email))
 }
 
 // zone returns the offset of t from UTC in minutes.

@@ -65,10 +65,14 @@ type importing struct {
 	also       func(tx *sqldb.Tx, from int, filed []Filed) error
 	filed      []Filed // in slices that are done
 	slice      []Filed
+	ids        []int64 // for emails of the slice
 }
 
+// importIDs is how many numbers of emails are drawn at a time.
+const importIDs = 32
+
 func (im *importing) run(tx *sqldb.Tx) error {
-	im.slice = im.slice[:0]
+	im.slice, im.ids = im.slice[:0], nil
 	l, box, err := im.s.openMailbox(tx, im.mailbox)
 	if err != nil {
 		return err
@@ -96,12 +100,19 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 	if err := d.store(l.tx, 1); err != nil {
 		return err
 	}
-	f := d.want.Filings[0]
-	f.Account = l.account
-	email, err := d.insertEmail(l, f)
+	f := &d.want.Filings[0]
+	thread, err := findThread(askThread(l.tx, l.account, d.refs), d.refs)
 	if err != nil {
 		return err
 	}
+	if len(im.ids) == 0 {
+		if im.ids, err = l.tx.NewIDs("email", importIDs); err != nil {
+			return err
+		}
+	}
+	email := mail.EmailID(im.ids[0])
+	im.ids = im.ids[1:]
+	insertEmail(l.tx, email, d.email(l.account, f, thread), d.refs)
 	uid, err := box.takeUIDs(1)
 	if err != nil {
 		return err

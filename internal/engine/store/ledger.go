@@ -23,7 +23,8 @@ type tally struct {
 	names       *names // nil: not read yet; what it is now
 	doomed      bool   // the mailbox is gone: its messages are, one after another, and nothing counts them
 	changes     []change
-	arrivals    []member // to be filed, ascending
+	arrivals    []member    // to be filed, ascending
+	last        *lastBundle // nil: not read yet
 }
 
 const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size, t.full, t.warned`
@@ -58,35 +59,47 @@ type ledger struct {
 
 // openLedger starts a change of an account. NotFound if there is no such account.
 func (s *Store) openLedger(tx *sqldb.Tx, account mail.AccountID) (*ledger, error) {
+	return s.openAsked(tx, account, askAccount(tx, account))
+}
+
+// askAccount asks for the row of an account, and locks it.
+func askAccount(tx *sqldb.Tx, account mail.AccountID) *sqldb.Answer {
+	return tx.Ask(`SELECT `+tallyColumns+`, t.changes FROM tally t WHERE t.account = $1 AND t.mailbox = 0 {lock account}`, int64(account))
+}
+
+// openAsked starts the change of an account that was asked for.
+func (s *Store) openAsked(tx *sqldb.Tx, account mail.AccountID, asked *sqldb.Answer) (*ledger, error) {
 	l := &ledger{s: s, tx: tx, account: account}
-	err := tx.QueryRow(`SELECT `+tallyColumns+`, t.changes FROM tally t WHERE t.account = $1 AND t.mailbox = 0`, account).
-		Scan(append(l.total.targets(), &l.changes)...)
+	err := asked.Scan(append(l.total.targets(), &l.changes)...)
 	if err == sqldb.ErrNoRows {
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
-	l.begin()
+	l.modseq, l.had = l.total.modseq+1, l.total
 	return l, err
 }
 
-// begin notes what the account was before the change.
-func (l *ledger) begin() { l.modseq, l.had = l.total.modseq+1, l.total }
+// askMailbox asks for the row of a mailbox, by its number or else by its role, and
+// for its last bundle.
+func askMailbox(tx *sqldb.Tx, account mail.AccountID, mailbox mail.MailboxID, role mail.Role) *sqldb.Answer {
+	const columns = `SELECT ` + tallyColumns + `, b.place, length(b.entries) FROM `
+	const last = ` LEFT JOIN membership b ON b.place = (SELECT max(place) FROM membership
+		WHERE place BETWEEN t.mailbox << 32 AND (t.mailbox << 32) + 4294967295) WHERE `
+	if mailbox != 0 {
+		return tx.Ask(columns+`tally t`+last+`t.account = $1 AND t.mailbox = $2`, int64(account), int64(mailbox))
+	}
+	return tx.Ask(columns+`mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id`+last+
+		`m.account = $1 AND m.role = $2 AND m.role <> ''`, int64(account), string(role))
+}
 
-// openLedgerAt is openLedger, and reads the mailbox with a role at once, if
-// there is one.
-func (s *Store) openLedgerAt(tx *sqldb.Tx, account mail.AccountID, role mail.Role) (*ledger, error) {
-	l, box := &ledger{s: s, tx: tx, account: account}, &tally{role: role}
-	err := tx.QueryRow(`SELECT `+tallyColumns+`, t.changes, b.mailbox, b.modseq, b.uidvalidity, b.uidnext, b.recent, b.messages, b.unseen,
-		b.deleted, b.size, b.full, b.warned FROM tally t LEFT JOIN mailbox m ON m.account = t.account AND m.role = $2 AND m.role <> ''
-		LEFT JOIN tally b ON b.account = t.account AND b.mailbox = m.id
-		WHERE t.account = $1 AND t.mailbox = 0`, account, role).Scan(append(append(l.total.targets(), &l.changes), box.targets()...)...)
+// openBox takes the mailbox that was asked for to the change, if there is one.
+func (l *ledger) openBox(asked *sqldb.Answer, role mail.Role) error {
+	b := &tally{role: role, last: new(lastBundle)}
+	err := asked.Scan(append(b.targets(), &b.last.place, &b.last.size)...)
 	if err == sqldb.ErrNoRows {
-		return nil, mail.Errorf(mail.NotFound, "no such account")
+		return nil
 	}
-	l.begin()
-	if box.id != 0 {
-		l.boxes = append(l.boxes, box)
-	}
-	return l, err
+	l.boxes = append(l.boxes, b)
+	return err
 }
 
 // openMailbox starts a change of the account that has the mailbox.
@@ -249,9 +262,7 @@ func (l *ledger) close() error {
 	if err := l.record(); err != nil {
 		return err
 	}
-	if err := l.writeTotal(); err != nil {
-		return err
-	}
+	l.writeTotal()
 	if l.s.announces != nil {
 		l.tx.OnCommit(func() { l.s.announces(l.announce) })
 		return nil
@@ -264,31 +275,30 @@ func (l *ledger) close() error {
 func (l *ledger) file(b *tally) error {
 	b.recent = min(l.s.recents.from(b.id, b.recent), b.uidnext)
 	if len(b.arrivals) > 0 {
-		if err := addMembers(l.tx, b.id, b.arrivals); err != nil {
+		if err := addMembers(l.tx, b.id, b.last, b.arrivals); err != nil {
 			return err
 		}
-		b.arrivals = nil
+		b.arrivals, b.last = nil, nil
 	}
-	return l.write(b)
+	l.write(b)
+	return nil
 }
 
 // write writes the counters of a mailbox.
-func (l *ledger) write(b *tally) error {
-	_, err := l.tx.Exec(`UPDATE tally SET modseq = $1, uidvalidity = $2, uidnext = $3, recent = $4,
+func (l *ledger) write(b *tally) {
+	l.tx.Do(`UPDATE tally SET modseq = $1, uidvalidity = $2, uidnext = $3, recent = $4,
 		messages = $5, unseen = $6, deleted = $7, size = $8
 		WHERE account = $9 AND mailbox = $10`,
 		int64(b.modseq), int64(b.uidvalidity), int64(b.uidnext), int64(b.recent),
 		b.messages, b.unseen, b.deleted, b.size, int64(l.account), int64(b.id))
-	return err
 }
 
 // writeTotal writes the account's row.
-func (l *ledger) writeTotal() error {
+func (l *ledger) writeTotal() {
 	b := &l.total
-	_, err := l.tx.Exec(`UPDATE tally SET modseq = $1, uidvalidity = $2, messages = $3, unseen = $4, deleted = $5, size = $6, full = $7,
+	l.tx.Do(`UPDATE tally SET modseq = $1, uidvalidity = $2, messages = $3, unseen = $4, deleted = $5, size = $6, full = $7,
 		warned = $8, changes = $9 WHERE account = $10 AND mailbox = 0`, int64(b.modseq), int64(b.uidvalidity),
 		b.messages, b.unseen, b.deleted, b.size, b.full, b.warned, l.changes, int64(l.account))
-	return err
 }
 
 // announce runs after the commit.

@@ -271,9 +271,9 @@ func (l *ledger) weigh() error {
 		return nil
 	}
 	l.tx.OnCommit(l.s.opt.Warn)
-	_, err = l.tx.Exec(`INSERT INTO warning (account, percent) VALUES ($1, $2)
+	l.tx.Do(`INSERT INTO warning (account, percent) VALUES ($1, $2)
 		ON CONFLICT (account) DO UPDATE SET percent = excluded.percent`, int64(l.account), t.warned)
-	return err
+	return nil
 }
 
 // warnedAt is the warning that stands when so many percent are taken, after

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"yubin/internal/mail"
 	"yubin/internal/message"
@@ -23,49 +26,75 @@ func threadRefs(m *message.Message) []int64 {
 	return refs
 }
 
-// findThread returns the thread of the first ref that has one, or 0. A message
-// that names no other is not looked up: keepThread finds out.
-func findThread(tx *sqldb.Tx, account mail.AccountID, refs []int64) (thread mail.ThreadID, err error) {
-	if len(refs) == 1 {
+// askThread asks which of refs have a thread; nil if that is not asked before the
+// email is inserted, as insertEmail asks itself for a single ref.
+func askThread(tx *sqldb.Tx, account mail.AccountID, refs []int64) *sqldb.Answer {
+	if len(refs) < 2 {
+		return nil
+	}
+	args := []any{int64(account)}
+	var in strings.Builder
+	for _, ref := range refs {
+		args = append(args, ref)
+		fmt.Fprintf(&in, ", $%d", len(args))
+	}
+	return tx.Ask(`SELECT ref, thread FROM threadref WHERE account = $1 AND ref IN (`+in.String()[2:]+`)`, args...)
+}
+
+// findThread returns the thread of the first of refs that has one, or 0.
+func findThread(asked *sqldb.Answer, refs []int64) (mail.ThreadID, error) {
+	if asked == nil {
 		return 0, nil
 	}
-	for _, ref := range refs {
-		err := threadOf(tx, account, ref, &thread)
-		if err != sqldb.ErrNoRows {
-			return thread, err
+	rows, err := asked.Rows()
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	first, thread := len(refs), mail.ThreadID(0)
+	for rows.Next() {
+		var ref int64
+		var t mail.ThreadID
+		if err := rows.Scan(&ref, &t); err != nil {
+			return 0, err
+		}
+		if i := slices.Index(refs, ref); i < first {
+			first, thread = i, t
 		}
 	}
-	return 0, nil
+	return thread, rows.Err()
 }
 
-func threadOf(tx *sqldb.Tx, account mail.AccountID, ref int64, thread *mail.ThreadID) error {
-	return tx.QueryRow(`SELECT thread FROM threadref WHERE account = $1 AND ref = $2`, int64(account), ref).Scan(thread)
-}
-
-// keepThread leads every ref that has no thread yet to the email's; thread 0 is
-// one of its own, unless its only ref turns out to have a thread.
-func keepThread(tx *sqldb.Tx, account mail.AccountID, refs []int64, email mail.EmailID, thread mail.ThreadID) error {
-	own := thread == 0
-	if own {
-		thread = mail.ThreadID(email)
+// insertEmail inserts an email and leads every ref that has no thread yet to its
+// thread: one of its own if thread is 0, unless its only ref has one.
+func insertEmail(tx *sqldb.Tx, id mail.EmailID, e email, refs []int64) {
+	if len(refs) == 1 {
+		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, trace)
+			VALUES ($1, $2, $3, coalesce((SELECT thread FROM threadref WHERE account = $2 AND ref = $9), 0), $4, $5, $6, $7, $8)`,
+			int64(id), int64(e.account), e.blob, e.received, e.zone, e.size, e.ascii, e.trace, refs[0])
+	} else {
+		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, trace)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			int64(id), int64(e.account), e.blob, int64(e.thread), e.received, e.zone, e.size, e.ascii, e.trace)
+	}
+	thread := e.thread
+	if thread == 0 {
+		thread = mail.ThreadID(id)
 	}
 	for _, ref := range refs {
-		n, err := tx.Exec(`INSERT INTO threadref (account, ref, thread) VALUES ($1, $2, $3)
-			ON CONFLICT (account, ref) DO NOTHING`, int64(account), ref, int64(thread))
-		if err != nil {
-			return err
-		}
-		if n > 0 || !own {
-			continue
-		}
-		if err := threadOf(tx, account, ref, &thread); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(`UPDATE email SET thread = $1 WHERE id = $2`, int64(thread), int64(email)); err != nil {
-			return err
-		}
+		tx.Do(`INSERT INTO threadref (account, ref, thread) VALUES ($1, $2, $3) ON CONFLICT (account, ref) DO NOTHING`,
+			int64(e.account), ref, int64(thread))
 	}
-	return nil
+}
+
+// email is a row of that table, but for its number.
+type email struct {
+	account        mail.AccountID
+	blob           int64
+	thread         mail.ThreadID // 0: its own
+	received, zone int64
+	size, ascii    int64
+	trace          []byte
 }
 
 // threadGone is true of a row r of threadref whose thread has no email.
