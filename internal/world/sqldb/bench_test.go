@@ -4,13 +4,69 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 
 	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
+
+// BenchmarkReadRow reads one row in a Read of its own.
+func BenchmarkReadRow(b *testing.B) {
+	db := openTest(b)
+	var id int64
+	err := db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+		id, err = tx.Insert(insert, []byte("hello"))
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		err := db.Read(ctx, func(tx *sqldb.Tx) error {
+			var octets sqldb.Borrowed
+			return tx.QueryRow(`SELECT octets FROM content WHERE id = $1`, id).Scan(&octets)
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReadRows reads ten thousand rows in one query.
+func BenchmarkReadRows(b *testing.B) {
+	db := openTest(b)
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		for range 10_000 {
+			tx.Do(insert, []byte("hello"))
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		err := db.Read(ctx, func(tx *sqldb.Tx) error {
+			rows, err := tx.Query(`SELECT id, octets FROM content`)
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+				var id int64
+				var octets sqldb.Borrowed
+				if err := rows.Scan(&id, &octets); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
 
 // BenchmarkRawCommit is the limit that group commit on this disk sets: one
 // insert of 4 KiB per caller and nothing else.
@@ -20,6 +76,7 @@ func BenchmarkRawCommit(b *testing.B) {
 			db := openTest(b)
 			content := make([]byte, 4096)
 			rand.Read(content)
+			b.ReportAllocs()
 			b.ResetTimer()
 			each(callers, b.N, func() {
 				err := db.Write(ctx, func(tx *sqldb.Tx) error {
@@ -39,12 +96,6 @@ func BenchmarkRawCommit(b *testing.B) {
 func openTest(t testing.TB) *sqldb.DB {
 	t.Helper()
 	return ready(t, dbtest.Options(t))
-}
-
-// openFile is openTest for what is SQLite's own.
-func openFile(t testing.TB) *sqldb.DB {
-	t.Helper()
-	return ready(t, sqldb.Options{Path: filepath.Join(t.TempDir(), "test.db"), CheckLocks: true})
 }
 
 func ready(t testing.TB, o sqldb.Options) *sqldb.DB {

@@ -105,3 +105,11 @@ func Detour(db *DB) (detoured bool, behind []uint32) {
 	}
 	return cache.FiMaxKey == detour, behind
 }
+
+// Inside reports whether the writer's WAL goes through the layer of ours, and whether
+// its page cache is known.
+func Inside(db *DB) (layered, cached bool) {
+	f := fileOf(db.lite.writer, sqlite3.SQLITE_FCNTL_JOURNAL_POINTER)
+	layered = f.FpMethods != 0 && at[sqlite3.Tsqlite3_io_methods](f.FpMethods).FxSync == pointer(syncWAL)
+	return layered, db.lite.writer.inside && db.lite.writer.knowsCache()
+}

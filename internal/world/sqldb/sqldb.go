@@ -198,6 +198,7 @@ type Options struct {
 	Timeout     time.Duration // for one statement on a server, and to wait for a connection; 0 means DefaultTimeout
 	Unsafe      bool          // for tests: a server that does not sync is taken
 
+	Plain      bool // for tests: without what is known of SQLite's inside
 	CheckLocks bool // for tests: locks taken out of order are errors
 }
 

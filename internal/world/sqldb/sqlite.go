@@ -89,7 +89,14 @@ func (db *sqlite) open(ctx context.Context, o Options) (err error) {
 	if err := rewrite(o.Path + "-wal"); err != nil {
 		return err
 	}
-	if db.writer, err = openWriter(o.Path, o.MaxSize, o.WALPages, o.CacheSize/4*3); err != nil {
+	layer := ""
+	if !o.Plain {
+		if err := layWAL(); err != nil {
+			return err
+		}
+		layer = walLayer
+	}
+	if db.writer, err = openWriter(o.Path, layer, o.MaxSize, o.WALPages, o.CacheSize/4*3); err != nil {
 		return damaged(o.Path, err)
 	}
 	db.tx.conn = db.writer
@@ -103,7 +110,8 @@ func (db *sqlite) open(ctx context.Context, o Options) (err error) {
 	if err := db.checkContent(); err != nil {
 		return err
 	}
-	if db.checkpointer, err = openCheckpointer(o.Path); err != nil {
+	db.writer.inside = !o.Plain && db.writer.knowsCache()
+	if db.checkpointer, err = openCheckpointer(o.Path, layer); err != nil {
 		return damaged(o.Path, err)
 	}
 	db.free = files.Hold(o.Path, o.Path+"-wal", o.Path+"-shm")

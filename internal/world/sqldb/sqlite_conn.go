@@ -18,6 +18,8 @@ type conn struct {
 	tls   *libc.TLS
 	db    uintptr
 	stmts map[string]*stmt
+
+	inside bool // what is known of SQLite's page cache is true
 }
 
 func openConn(path, layer string, pragmas ...string) (*conn, error) {
@@ -99,10 +101,7 @@ func (c *conn) failed(rc int32) error {
 // restartWAL ever waits long: for readers, while nothing is written.
 const busyTimeout = 1000
 
-func openWriter(path string, maxSize, walPages, cache int64) (*conn, error) {
-	if err := layWAL(); err != nil {
-		return nil, err
-	}
+func openWriter(path, layer string, maxSize, walPages, cache int64) (*conn, error) {
 	pragmas := []string{
 		fmt.Sprintf("page_size(%d)", pageSize),
 		"journal_mode(WAL)",
@@ -116,7 +115,7 @@ func openWriter(path string, maxSize, walPages, cache int64) (*conn, error) {
 	if maxSize > 0 {
 		pragmas = append(pragmas, fmt.Sprintf("max_page_count(%d)", maxSize/pageSize))
 	}
-	return openConn(path, walLayer, pragmas...)
+	return openConn(path, layer, pragmas...)
 }
 
 func openReader(path string, cache int64) (*conn, error) {
@@ -124,8 +123,8 @@ func openReader(path string, cache int64) (*conn, error) {
 		fmt.Sprintf("cache_size(-%d)", cache>>10))
 }
 
-func openCheckpointer(path string) (*conn, error) {
-	return openConn(path, walLayer, "synchronous(FULL)", "wal_autocheckpoint(0)", "mmap_size(0)", "cache_size(-64)")
+func openCheckpointer(path, layer string) (*conn, error) {
+	return openConn(path, layer, "synchronous(FULL)", "wal_autocheckpoint(0)", "mmap_size(0)", "cache_size(-64)")
 }
 
 func (c *conn) close() error {

@@ -276,3 +276,9 @@ func readUntil(t *testing.T, db *sqldb.DB, stop chan struct{}) {
 		}
 	}
 }
+
+// openFile is openTest for what is SQLite's own.
+func openFile(t testing.TB) *sqldb.DB {
+	t.Helper()
+	return ready(t, sqldb.Options{Path: filepath.Join(t.TempDir(), "test.db"), CheckLocks: true})
+}

@@ -46,18 +46,6 @@ type (
 	measurer = func(tls *libc.TLS, file, size uintptr) int32
 )
 
-// at is the value at an address of the C heap.
-func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
-
-// octetsAt are n octets at an address of the C heap.
-func octetsAt(p uintptr, n int64) []byte { return unsafe.Slice(at[byte](p), n) }
-
-// method is the function that a C function pointer leads to.
-func method[F any](p uintptr) F { return *(*F)(unsafe.Pointer(&p)) }
-
-// pointer is the C function pointer of a function, which must not be a closure.
-func pointer(f any) uintptr { return (*[2]uintptr)(unsafe.Pointer(&f))[1] }
-
 // layWAL makes the layer known to SQLite. Doing it twice does no harm.
 func layWAL() error {
 	tls := libc.NewTLS()
@@ -97,6 +85,9 @@ func openWAL(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) i
 	own := at[sqlite3.Tsqlite3_vfs](vfs).FpAppData
 	rc := method[opener](at[sqlite3.Tsqlite3_vfs](own).FxOpen)(tls, own, name, file, flags, out)
 	if rc != sqlite3.SQLITE_OK || flags&sqlite3.SQLITE_OPEN_WAL == 0 {
+		return rc
+	}
+	if !knowsDescriptor(file, libc.GoString(name)) {
 		return rc
 	}
 	f := at[sqlite3.Tsqlite3_file](file)
@@ -172,7 +163,7 @@ func syncWAL(tls *libc.TLS, file uintptr, _ int32) int32 {
 	if !w.dirty {
 		return sqlite3.SQLITE_OK
 	}
-	if err := syncOctets(int(at[sqlite3.TunixFile](file).Fh)); err != nil {
+	if err := syncOctets(descriptor(file)); err != nil {
 		return sqlite3.SQLITE_IOERR_FSYNC
 	}
 	w.dirty = false
