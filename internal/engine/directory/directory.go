@@ -233,9 +233,11 @@ func (d *Directory) random(n int) ([]byte, error) {
 	return b, nil
 }
 
-// change is DB.Write for what the caches must hear of.
+// change is DB.Write for what the caches must hear of. One at a time changes who
+// has what address: what is free, led to or empty stays so until the commit.
 func (d *Directory) change(ctx context.Context, fn func(*sqldb.Tx) error) error {
 	return d.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+		tx.Lock(sqldb.Directory)
 		tx.OnCommit(d.forget)
 		return fn(tx)
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -62,12 +62,12 @@ var home = netip.MustParseAddr("192.0.2.7")
 // open makes a directory with the domains example.org and xn--bcher-kva.example.
 func open(t testing.TB, change func(*Options)) *house {
 	t.Helper()
-	return reopen(t, filepath.Join(t.TempDir(), "yubin.db"), change)
+	return reopen(t, dbtest.Options(t), change)
 }
 
-func reopen(t testing.TB, path string, change func(*Options)) *house {
+func reopen(t testing.TB, where sqldb.Options, change func(*Options)) *house {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), sqldb.Options{Path: path})
+	db, err := sqldb.Open(t.Context(), where)
 	if err != nil {
 		t.Fatal(err)
 	}

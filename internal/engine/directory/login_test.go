@@ -15,6 +15,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -133,8 +134,8 @@ func (h *house) talkScram(user, password string) (mail.Principal, ScramKeys, err
 }
 
 func TestScram(t *testing.T) {
-	path := t.TempDir() + "/yubin.db"
-	h := reopen(t, path, nil)
+	where := dbtest.Options(t)
+	h := reopen(t, where, nil)
 	id := h.account("alice")
 	p, known, err := h.talkScram("Alice@example.org", "pw of alice")
 	if err != nil || p.Account != id {
@@ -158,7 +159,7 @@ func TestScram(t *testing.T) {
 	}
 	h.close()
 
-	_, again, _ := reopen(t, path, nil).talkScram("NOBODY@example.org", "x")
+	_, again, _ := reopen(t, where, nil).talkScram("NOBODY@example.org", "x")
 	if string(again.Salt) != string(unknown.Salt) {
 		t.Error("the salt of an unknown user changed with a restart")
 	}

@@ -2,11 +2,11 @@ package directory
 
 import (
 	"net/netip"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 )
 
 // knows reports whether the account is known in the network of from.
@@ -18,13 +18,13 @@ func (h *house) knows(user, from string) bool {
 }
 
 func TestNetworksSurviveARestart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "yubin.db")
-	h := reopen(t, path, nil)
+	where := dbtest.Options(t)
+	h := reopen(t, where, nil)
 	h.account("alice")
 	h.account("bob")
 	h.must(h.login("alice@example.org", "pw of alice"))
 	h.close()
-	h = reopen(t, path, nil)
+	h = reopen(t, where, nil)
 	if !h.knows("alice@example.org", home.String()) {
 		t.Error("the network is forgotten")
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -33,15 +34,21 @@ func (h *house) wantProblem(name string) {
 // wrong, named by check, and removed by what the list shows; all others log in and
 // get their mail.
 func TestUnreadableAccount(t *testing.T) {
-	for _, tc := range []struct{ name, set, shown string }{
-		{"local part", `local = 'bo b' || char(9)`, "bob@example.org"},
-		{"key", `local_key = 'BOB'`, "BOB@example.org"},
-		{"domain", `domain = 'exa..mple'`, "bob@exa..mple"},
-		{"language", `language = 'a language'`, "bob@example.org"},
-		{"disabled", `disabled = 'perhaps'`, "bob@example.org"},
-		{"quota", `quota_octets = 'much'`, "bob@example.org"},
-		{"created", `created = 'once'`, "bob@example.org"},
+	for _, tc := range []struct {
+		name, set, shown string
+		number           bool // the column is of numbers
+	}{
+		{"local part", "local = 'bo b\t'", "bob@example.org", false},
+		{"key", `local_key = 'BOB'`, "BOB@example.org", false},
+		{"domain", `domain = 'exa..mple'`, "bob@exa..mple", false},
+		{"language", `language = 'a language'`, "bob@example.org", false},
+		{"disabled", `disabled = 'perhaps'`, "bob@example.org", true},
+		{"quota", `quota_octets = 'much'`, "bob@example.org", true},
+		{"created", `created = 'once'`, "bob@example.org", true},
 	} {
+		if tc.number && dbtest.OnServer() {
+			continue // A column of numbers has nothing else there.
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			h := open(t, nil)
 			for _, name := range []string{"alice", "bob", "carl"} {
@@ -134,8 +141,12 @@ func TestUnreadableDomain(t *testing.T) {
 	h := open(t, nil)
 	bob := h.account("bob")
 	h.damage(`INSERT INTO directory_domain (name) VALUES ('EXAMPLE.org'), ('a..b')`)
-	h.damage(`UPDATE directory_domain SET quota_octets = 'much' WHERE name = 'example.org'`)
-	h.damage(`INSERT INTO directory_site (id, quota_octets, quota_messages) VALUES (1, 'little', 7)`)
+	wrong := 2
+	if !dbtest.OnServer() { // A column of numbers has nothing else there.
+		wrong++
+		h.damage(`UPDATE directory_domain SET quota_octets = 'much' WHERE name = 'example.org'`)
+		h.damage(`INSERT INTO directory_site (id, quota_octets, quota_messages) VALUES (1, 'little', 7)`)
+	}
 	h.wantRoute("bob", "", bob)
 	if q, err := h.Quota(t.Context(), bob); err != nil || q != (mail.Quota{}) {
 		t.Errorf("quota %+v, %v", q, err)
@@ -151,7 +162,7 @@ func TestUnreadableDomain(t *testing.T) {
 			bad++
 		}
 	}
-	if len(list) != 4 || bad != 3 {
+	if len(list) != 4 || bad != wrong {
 		t.Fatalf("listed %+v", list)
 	}
 	h.wantProblem("a..b")

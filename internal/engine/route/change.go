@@ -144,7 +144,10 @@ func (r *Router) Untrust(ctx context.Context, network string) error {
 // change runs fn on the tables as they are and shows them as it leaves them,
 // when that is durable.
 func (r *Router) change(ctx context.Context, fn func(tx *sqldb.Tx, now *tables) error) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	return r.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+		tx.Lock(sqldb.Name, "routes")
 		now, err := load(tx)
 		if err != nil {
 			return err

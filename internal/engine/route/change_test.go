@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -32,8 +32,8 @@ func mustNetwork(s string) netip.Prefix {
 
 // TestKept: all of a route is there after a restart.
 func TestKept(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "yubin.db")
-	h := reopen(t, path)
+	where := dbtest.Options(t)
+	h := reopen(t, where)
 	wanted := []Route{
 		{Name: "a", To: patterns("x@a.example a.example .a.example *"), From: patterns(`"q(w"@b.example b.example`), Action: SMTP,
 			Hosts: parseHosts("mx.example mx.example:587 [192.0.2.1]:25 [2001:db8::1]:26 [2001:db8::2]"), TLS: mail.TLSVerified, ImplicitTLS: true,
@@ -54,7 +54,7 @@ func TestKept(t *testing.T) {
 		t.Errorf("got %+v\nwant %+v", got, wanted)
 	}
 	h.close()
-	h = reopen(t, path)
+	h = reopen(t, where)
 	if got := h.Routes(); !reflect.DeepEqual(got, wanted) {
 		t.Errorf("after a restart %+v\nwant %+v", got, wanted)
 	}

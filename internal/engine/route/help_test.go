@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -41,12 +41,12 @@ type house struct {
 
 func open(t testing.TB) *house {
 	t.Helper()
-	return reopen(t, filepath.Join(t.TempDir(), "yubin.db"))
+	return reopen(t, dbtest.Options(t))
 }
 
-func reopen(t testing.TB, path string) *house {
+func reopen(t testing.TB, where sqldb.Options) *house {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), sqldb.Options{Path: path})
+	db, err := sqldb.Open(t.Context(), where)
 	if err != nil {
 		t.Fatal(err)
 	}

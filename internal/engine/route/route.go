@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,9 +39,10 @@ type Options struct {
 
 // Router routes. Safe for concurrent use.
 type Router struct {
-	o      Options
-	tables atomic.Pointer[tables]
-	aside  sqldb.Aside // rows that cannot be read
+	o        Options
+	changing sync.Mutex // held by who changes the rows until the tables show it
+	tables   atomic.Pointer[tables]
+	aside    sqldb.Aside // rows that cannot be read
 }
 
 // Open brings the tables up to date and returns the router.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -49,6 +50,9 @@ func TestUnreadableRoutes(t *testing.T) {
 		{"side", `UPDATE route_pattern SET side = 'up' WHERE pattern = 'bad.example'`, "x@bad.example", off, "good"},
 		{"pattern", `UPDATE route_pattern SET pattern = 'bad..example' WHERE pattern = 'bad.example'`, "x@bad.example", "MX>x@bad.example", "good"},
 	} {
+		if tc.name == "number" && dbtest.OnServer() {
+			continue // A column of numbers has nothing else there.
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			h := open(t)
 			h.set("good", "good.example", "")
@@ -104,7 +108,7 @@ func TestUnreadableRelay(t *testing.T) {
 	h.set("bad", "bad.example", "", relay)
 	h.alias("team", "bob", "x@bad.example")
 	h.alias("away", "x@bad.example")
-	h.damaged(`UPDATE route_route SET relay = 'yes' WHERE name = 'bad'`)
+	h.damaged(`UPDATE route_route SET tls = 'maybe' WHERE name = 'bad'`)
 	h.want(ask("x@bad.example", ""), "unavailable: the route bad cannot be read")
 	h.want(ask("x@other.example", ""), "forbidden: relaying denied")
 	h.want(ask("away", ""), "unavailable: the route bad cannot be read")
