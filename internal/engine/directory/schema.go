@@ -15,45 +15,45 @@ func Schema() sqldb.Schema { return sqldb.Schema{Engine: "directory", Steps: sch
 func schema() []string {
 	return []string{`
 	CREATE TABLE directory_domain (
-		name      TEXT NOT NULL PRIMARY KEY,
+		name      {text} NOT NULL PRIMARY KEY,
 		catch_all {int} NOT NULL DEFAULT 0,
 		quota_octets   {int} NOT NULL DEFAULT -1,
 		quota_messages {int} NOT NULL DEFAULT -1
 	) {clustered};
 	CREATE TABLE directory_account (
 		id        {id},
-		domain    TEXT NOT NULL,
-		local_key TEXT NOT NULL,
-		local     TEXT NOT NULL,
-		password  TEXT NOT NULL,
-		scram     TEXT NOT NULL,
+		domain    {text} NOT NULL,
+		local_key {text} NOT NULL,
+		local     {text} NOT NULL,
+		password  {text} NOT NULL,
+		scram     {text} NOT NULL,
 		version   {int} NOT NULL DEFAULT 1,
 		disabled  {int} NOT NULL DEFAULT 0,
-		language  TEXT NOT NULL,
+		language  {text} NOT NULL,
 		created   {int} NOT NULL,
 		quota_octets   {int} NOT NULL DEFAULT -1,
 		quota_messages {int} NOT NULL DEFAULT -1,
 		UNIQUE (domain, local_key)
 	);
 	CREATE TABLE directory_alias (
-		domain    TEXT NOT NULL,
-		local_key TEXT NOT NULL,
-		local     TEXT NOT NULL,
+		domain    {text} NOT NULL,
+		local_key {text} NOT NULL,
+		local     {text} NOT NULL,
 		PRIMARY KEY (domain, local_key)
 	) {clustered};
 	CREATE TABLE directory_alias_target (
-		domain        TEXT NOT NULL,
-		local_key     TEXT NOT NULL,
+		domain        {text} NOT NULL,
+		local_key     {text} NOT NULL,
 		position      {int} NOT NULL,
-		target_domain TEXT NOT NULL,
-		target_key    TEXT NOT NULL,
+		target_domain {text} NOT NULL,
+		target_key    {text} NOT NULL,
 		PRIMARY KEY (domain, local_key, position)
 	) {clustered};
 	CREATE INDEX directory_alias_target_name ON directory_alias_target (target_domain, target_key);
 	CREATE INDEX directory_domain_catch_all ON directory_domain (catch_all);
 	CREATE TABLE directory_network (
 		account {int} NOT NULL,
-		network TEXT NOT NULL,
+		network {text} NOT NULL,
 		seen    {int} NOT NULL,
 		PRIMARY KEY (account, network)
 	) {clustered};
@@ -63,7 +63,7 @@ func schema() []string {
 		quota_messages {int} NOT NULL
 	);
 	CREATE TABLE directory_secret (
-		name  TEXT NOT NULL PRIMARY KEY,
+		name  {text} NOT NULL PRIMARY KEY,
 		value {blob} NOT NULL
 	) {clustered}`}
 }

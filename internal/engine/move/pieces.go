@@ -14,9 +14,9 @@ import (
 // schema is the target's own tables until the move is over: where its rows are from, and
 // which pieces of them it holds.
 const schema = `
-CREATE TABLE move_source (folder TEXT NOT NULL PRIMARY KEY);
+CREATE TABLE move_source (folder {text} NOT NULL PRIMARY KEY);
 CREATE TABLE move_piece (
-	name TEXT NOT NULL, -- of the table
+	name {text} NOT NULL, -- of the table
 	above {blob} NOT NULL, -- the key that the piece begins after, as rows.Append writes it; empty for none
 	upto {blob} NOT NULL, -- its last key; empty for no bound
 	sum {blob} NOT NULL, -- SHA-256 of its rows

@@ -15,11 +15,11 @@ func schema() []string {
 	CREATE TABLE queue_delivery (
 		item {int} NOT NULL,
 		n {int} NOT NULL, -- from 1
-		recipient TEXT NOT NULL,
-		orcpt TEXT NOT NULL,
+		recipient {text} NOT NULL,
+		orcpt {text} NOT NULL,
 		notify {int} NOT NULL,
-		site TEXT NOT NULL,
-		via TEXT NOT NULL, -- the route an operator chose, or ''
+		site {text} NOT NULL,
+		via {text} NOT NULL, -- the route an operator chose, or ''
 		lane {int} NOT NULL,
 		state {int} NOT NULL,
 		due {int} NOT NULL, -- of a waiting or active one; 0 otherwise
@@ -29,7 +29,7 @@ func schema() []string {
 		parked {int} NOT NULL, -- put off because of its site, not because of an answer
 		noticed {int} NOT NULL, -- the sender knows of the delay
 		owner {int} NOT NULL, -- who has an active one; 0 otherwise
-		last TEXT NOT NULL, -- a record of the last attempt, or ''
+		last {text} NOT NULL, -- a record of the last attempt, or ''
 		PRIMARY KEY (item, n)
 	) {clustered};
 	CREATE INDEX queue_due ON queue_delivery (due, item, n, site, lane) WHERE due > 0;
@@ -40,7 +40,7 @@ func schema() []string {
 
 	CREATE TABLE queue_owner (
 		id {id},
-		name TEXT NOT NULL,
+		name {text} NOT NULL,
 		until {int} NOT NULL
 	);
 
@@ -49,18 +49,18 @@ func schema() []string {
 		seq {int} NOT NULL,
 		at {int} NOT NULL,
 		n {int} NOT NULL, -- 0 is the whole message
-		recipient TEXT NOT NULL,
-		kind TEXT NOT NULL,
-		note TEXT NOT NULL,
-		record TEXT NOT NULL, -- of an attempt, or ''
+		recipient {text} NOT NULL,
+		kind {text} NOT NULL,
+		note {text} NOT NULL,
+		record {text} NOT NULL, -- of an attempt, or ''
 		PRIMARY KEY (item, seq)
 	) {clustered};
 
 	CREATE TABLE queue_pause (
-		scope TEXT NOT NULL,
-		name TEXT NOT NULL,
+		scope {text} NOT NULL,
+		name {text} NOT NULL,
 		since {int} NOT NULL,
-		why TEXT NOT NULL,
+		why {text} NOT NULL,
 		PRIMARY KEY (scope, name)
 	) {clustered}`}
 }

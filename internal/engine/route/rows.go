@@ -19,29 +19,29 @@ func Schema() sqldb.Schema { return sqldb.Schema{Engine: "route", Steps: schema(
 func schema() []string {
 	return []string{`
 	CREATE TABLE route_route (
-		name      TEXT NOT NULL PRIMARY KEY,
-		action    TEXT NOT NULL,
+		name      {text} NOT NULL PRIMARY KEY,
+		action    {text} NOT NULL,
 		relay     {int} NOT NULL,
 		unknown   {int} NOT NULL,
-		hosts     TEXT NOT NULL,
+		hosts     {text} NOT NULL,
 		port      {int} NOT NULL,
-		tls       TEXT NOT NULL,
+		tls       {text} NOT NULL,
 		implicit  {int} NOT NULL,
-		username  TEXT NOT NULL,
-		password  TEXT NOT NULL,
-		source_v4 TEXT NOT NULL,
-		source_v6 TEXT NOT NULL,
-		words     TEXT NOT NULL,
-		enhanced  TEXT NOT NULL
+		username  {text} NOT NULL,
+		password  {text} NOT NULL,
+		source_v4 {text} NOT NULL,
+		source_v6 {text} NOT NULL,
+		words     {text} NOT NULL,
+		enhanced  {text} NOT NULL
 	) {clustered};
 	CREATE TABLE route_pattern (
-		side    TEXT NOT NULL,
-		pattern TEXT NOT NULL,
-		route   TEXT NOT NULL,
+		side    {text} NOT NULL,
+		pattern {text} NOT NULL,
+		route   {text} NOT NULL,
 		PRIMARY KEY (side, pattern)
 	) {clustered};
 	CREATE TABLE route_network (
-		network TEXT NOT NULL PRIMARY KEY
+		network {text} NOT NULL PRIMARY KEY
 	) {clustered}`}
 }
 

@@ -111,8 +111,8 @@ func schema() []string {
 		blob {int} NOT NULL, -- 0 once settled
 		prefix {blob}, -- goes before the octets; NULL is nothing
 		size {int} NOT NULL,
-		sender TEXT NOT NULL, -- the reverse-path
-		envid TEXT NOT NULL,
+		sender {text} NOT NULL, -- the reverse-path
+		envid {text} NOT NULL,
 		ret {int} NOT NULL,
 		body {int} NOT NULL,
 		flags {int} NOT NULL, -- bits below
@@ -122,9 +122,9 @@ func schema() []string {
 		deliver_by {int} NOT NULL,
 		expire {int} NOT NULL,
 		account {int} NOT NULL,
-		language TEXT NOT NULL,
-		trans TEXT NOT NULL,
-		message_id TEXT NOT NULL,
+		language {text} NOT NULL,
+		trans {text} NOT NULL,
+		message_id {text} NOT NULL,
 		report {int} NOT NULL, -- a form, 0 of other mail
 		about {int} NOT NULL, -- the item of which a report tells; it may be forgotten
 		settled {int} NOT NULL

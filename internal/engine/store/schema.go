@@ -47,8 +47,8 @@ CREATE TABLE mailbox (
 	id {id},
 	account {int} NOT NULL,
 	parent {int} NOT NULL, -- 0 at the top
-	label TEXT NOT NULL,
-	role TEXT NOT NULL
+	label {text} NOT NULL,
+	role {text} NOT NULL
 );
 CREATE UNIQUE INDEX mailbox_name ON mailbox (account, parent, label);
 CREATE UNIQUE INDEX mailbox_role ON mailbox (account, role) WHERE role <> '';
@@ -57,7 +57,7 @@ CREATE UNIQUE INDEX mailbox_role ON mailbox (account, role) WHERE role <> '';
 -- name below it may have had too, of the name '' what any name may have had.
 CREATE TABLE retired (
 	account {int} NOT NULL,
-	name TEXT NOT NULL,
+	name {text} NOT NULL,
 	uidvalidity {int} NOT NULL,
 	below {int} NOT NULL, -- 1: of names below it as well
 	PRIMARY KEY (account, name)
@@ -74,7 +74,7 @@ CREATE TABLE naming (
 
 CREATE TABLE subscription (
 	account {int} NOT NULL,
-	name TEXT NOT NULL,
+	name {text} NOT NULL,
 	PRIMARY KEY (account, name)
 ) {clustered};
 
@@ -89,7 +89,7 @@ CREATE TABLE membership (
 CREATE TABLE keyword (
 	mailbox {int} NOT NULL,
 	number {int} NOT NULL,
-	name TEXT NOT NULL,
+	name {text} NOT NULL,
 	PRIMARY KEY (mailbox, number)
 ) {clustered};
 
@@ -119,10 +119,10 @@ CREATE TABLE blob (
 	crc32c {int} NOT NULL, -- of octets in content
 	lacking {int} NOT NULL, -- octets of CR and LF that its lines lack (RFC 1939 §3)
 	refs {int} NOT NULL, -- emails with it, and references held by others
-	file TEXT, -- NULL: the octets are in content
+	file {text}, -- NULL: the octets are in content
 	sums {blob}, -- CRC-32C of each 64 KiB of the file
 	form {blob} NOT NULL, -- envelope and structure: message.Form
-	preview TEXT NOT NULL
+	preview {text} NOT NULL
 );
 CREATE UNIQUE INDEX blob_key ON blob (key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX blob_file ON blob (file) WHERE file IS NOT NULL;

@@ -16,8 +16,8 @@ func schema() []string {
 CREATE TABLE transfer_origin (
 	id {id},
 	account {int} NOT NULL,
-	kind TEXT NOT NULL,
-	name TEXT NOT NULL,
+	kind {text} NOT NULL,
+	name {text} NOT NULL,
 	mailbox {int} NOT NULL
 );
 CREATE UNIQUE INDEX transfer_origin_name ON transfer_origin (account, kind, name);
@@ -25,10 +25,10 @@ CREATE UNIQUE INDEX transfer_origin_name ON transfer_origin (account, kind, name
 CREATE TABLE transfer_taken (
 	mailbox {int} NOT NULL,
 	origin {int} NOT NULL,
-	key TEXT NOT NULL,
+	key {text} NOT NULL,
 	uid {int} NOT NULL,
 	flags {int} NOT NULL, -- at the source
-	keywords TEXT NOT NULL, -- at the source
+	keywords {text} NOT NULL, -- at the source
 	PRIMARY KEY (mailbox, origin, key)
 ) {clustered}`}
 }
