@@ -134,6 +134,7 @@ type FormPart struct {
 	parts            int32
 	fromBase, header int64 // Offset less the body of the parent, Body less Offset
 	depth            int
+	plain            bool
 }
 
 // read reads the part that b is.
@@ -146,6 +147,7 @@ func (p *FormPart) read(b []byte, depth int) {
 	p.subtype = int32(r.at)
 	r.skipText()
 	p.fromBase, p.header, p.Size, p.Lines = r.offset(), r.offset(), r.offset(), r.offset()
+	p.plain = m&^(1<<formParams|1<<formEncoding) == 0
 	for m &= 1<<formFields - 1; m != 0; m &= m - 1 {
 		i := bits.TrailingZeros(m)
 		p.fields[i] = int32(r.at)
@@ -213,6 +215,10 @@ func (p *FormPart) GivenDispositionParams() FormParams {
 	}
 	return FormParams(p.listOf(formGivenDispositionParams))
 }
+
+// IsPlain reports whether of all that a part may have or not this has no more than
+// Params and Encoding.
+func (p *FormPart) IsPlain() bool { return p.plain }
 
 // IsMultipart is Part.IsMultipart.
 func (p *FormPart) IsMultipart() bool { return string(p.Type().octets) == "multipart" }

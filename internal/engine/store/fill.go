@@ -34,7 +34,7 @@ func fillers() [2]filler {
 			return n
 		},
 		columns: []column{
-			{NeedForm, "b.form, b.size", func(t []any, _ *Row, b *blobPart) []any { return append(t, &b.form, &b.size) }},
+			{NeedForm, "b.form, b.size", func(t []any, _ *Row, b *blobPart) []any { return append(t, &b.read, &b.size) }},
 			{NeedPreview, "b.preview", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Preview) }},
 			{NeedContent, "b.size, b.crc32c, b.file, b.sums, c.octets",
 				func(t []any, _ *Row, b *blobPart) []any {
@@ -106,6 +106,7 @@ func (r *reader) fillRun(tx *sqldb.Tx, f *filler, query string, i, end int) erro
 			}
 			i = k
 		}
+		r.keepForm(&r.blobs[i])
 		r.octets += f.weight(&r.rows[i], &r.blobs[i])
 		i++
 		if r.octets >= r.most {
@@ -124,6 +125,22 @@ func (r *reader) targets(t []any, f *filler, i int) []any {
 		}
 	}
 	return t
+}
+
+// formsAtOnce is for how many octets of forms memory is taken at a time.
+const formsAtOnce = 16 << 10
+
+// keepForm copies the form, if one was just read.
+func (r *reader) keepForm(b *blobPart) {
+	if b.read == nil {
+		return
+	}
+	if n := len(b.read); n > cap(r.forms)-len(r.forms) {
+		r.forms = make([]byte, 0, max(n, formsAtOnce))
+	}
+	start := len(r.forms)
+	r.forms = append(r.forms, b.read...)
+	b.form, b.read = r.forms[start:len(r.forms):len(r.forms)], nil
 }
 
 // miss notes that there is nothing for the rows from i up to end.

@@ -60,6 +60,7 @@ type reader struct {
 	most    int64      // of them
 	zones   map[int64]*time.Location
 	names   *names
+	forms   []byte // of rows, side by side
 
 	contents []Content // of each row, with NeedContent
 }
@@ -73,6 +74,7 @@ type blobPart struct {
 	sums    []byte
 	octets  []byte
 	form    []byte
+	read    sqldb.Borrowed // what becomes form
 	trace   []byte
 	missing bool
 }

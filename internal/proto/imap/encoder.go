@@ -28,6 +28,8 @@ type Encoder struct {
 	gather int    // octets to gather before they are written; 0: a response is written when it ends
 	utf8   bool
 	err    error
+
+	written uint // how often something was
 }
 
 // NewEncoder returns an encoder for a session before ENABLE.
@@ -176,6 +178,7 @@ func (e *Encoder) crlf() {
 
 // flush writes what was gathered. A buffer grown large is not kept.
 func (e *Encoder) flush() {
+	e.written++
 	if len(e.b) > 0 && e.err == nil {
 		_, e.err = e.w.Write(e.b)
 	}

@@ -15,15 +15,19 @@ import (
 func (e *Encoder) envelope(b []byte, env message.FormEnvelope) []byte {
 	b = e.header(append(b, '('), env.Date)
 	b = e.header(append(b, ' '), env.Subject)
-	if env.Sender.Empty() {
-		env.Sender = env.From
-	}
-	if env.ReplyTo.Empty() {
-		env.ReplyTo = env.From
-	}
+	start, written := len(b), e.written
 	b = e.addresses(b, env.From)
-	b = e.addresses(b, env.Sender)
-	b = e.addresses(b, env.ReplyTo)
+	end := len(b)
+	for _, list := range [...]message.FormAddresses{env.Sender, env.ReplyTo} {
+		switch {
+		case !list.Empty():
+			b = e.addresses(b, list)
+		case written == e.written: // From stands for it, and is still there.
+			b = append(b, b[start:end]...)
+		default:
+			b = e.addresses(b, env.From)
+		}
+	}
 	b = e.addresses(b, env.To)
 	b = e.addresses(b, env.Cc)
 	b = e.addresses(b, env.Bcc)
@@ -79,7 +83,10 @@ func (e *Encoder) body(b []byte, p *message.FormPart, extended bool) []byte {
 	if lines {
 		b = strconv.AppendInt(append(b, ' '), p.Lines, 10)
 	}
-	if extended {
+	switch {
+	case extended && p.IsPlain():
+		b = append(b, " NIL NIL NIL NIL"...)
+	case extended:
 		b = e.nstring(append(b, ' '), p.MD5())
 		b = e.extension(b, p)
 	}
@@ -95,7 +102,11 @@ func (e *Encoder) multipart(b []byte, p *message.FormPart, extended bool) []byte
 	b = e.text(append(b, ' '), p.Subtype())
 	if extended {
 		b = e.params(append(b, ' '), p.GivenParams())
-		b = e.extension(b, p)
+		if p.IsPlain() {
+			b = append(b, " NIL NIL NIL"...)
+		} else {
+			b = e.extension(b, p)
+		}
 	}
 	return e.spilled(append(b, ')'))
 }
@@ -103,8 +114,12 @@ func (e *Encoder) multipart(b []byte, p *message.FormPart, extended bool) []byte
 // fields appends body-fields. The size is that of the body as it is stored.
 func (e *Encoder) fields(b []byte, p *message.FormPart) []byte {
 	b = e.params(b, p.GivenParams())
-	b = e.nstring(append(b, ' '), p.ID())
-	b = e.nstring(append(b, ' '), p.Description())
+	if p.IsPlain() {
+		b = append(b, " NIL NIL"...)
+	} else {
+		b = e.nstring(append(b, ' '), p.ID())
+		b = e.nstring(append(b, ' '), p.Description())
+	}
 	if encoding := p.Encoding(); len(encoding.Octets()) == 0 {
 		b = append(b, ` "7bit" `...)
 	} else {
