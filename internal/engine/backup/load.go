@@ -143,10 +143,8 @@ func (l *loader) add(t sqldb.Table, octets []byte, after rows.Row) (last rows.Ro
 	err = l.db.Write(l.ctx, func(tx *sqldb.Tx) error {
 		last = after
 		in := tx.Load(t)
-		if _, err := rows.Each(t, octets, &last, in.Add); err != nil {
-			return err
-		}
-		return in.End()
+		_, err := rows.Each(t, octets, &last, in.Add)
+		return err
 	})
 	if kind := mail.KindOf(err); kind == mail.Exists || kind == mail.Invalid {
 		err = &depot.Damaged{Why: fmt.Sprintf("table %s has rows that cannot stand together: %v", t.Name, err)}

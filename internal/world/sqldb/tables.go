@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"yubin/internal/mail"
@@ -110,75 +111,85 @@ func (t *Tx) Drop(engine string, tables ...string) error {
 }
 
 // Tables describes all tables, by name. It is of kind Internal if one has no primary
-// key, or a column that is neither {int}, TEXT nor {blob}: such rows cannot be
+// key, or a column that is neither {int}, {text} nor {blob}: such rows cannot be
 // carried to another database.
 func (t *Tx) Tables() (list []Table, err error) {
-	rows, err := t.Query(`SELECT name, sql LIKE '%AUTOINCREMENT%' FROM sqlite_schema
-		WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name`)
+	rows, err := t.Query(t.on.columns())
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	var places []int // of the columns of the last table in its key; 0 is none
+	end := func() error {
+		if len(list) == 0 {
+			return nil
+		}
+		last := &list[len(list)-1]
+		for place := 1; slices.Contains(places, place); place++ {
+			last.Key = append(last.Key, slices.Index(places, place))
+		}
+		if places = places[:0]; len(last.Key) == 0 {
+			return mail.Errorf(mail.Internal, "table %s has no primary key; give it one, so that its rows have an order", last.Name)
+		}
+		return nil
+	}
 	for rows.Next() {
-		var one Table
-		if err := rows.Scan(&one.Name, &one.Numbered); err != nil {
+		var table, kind string
+		var c Column
+		var numbered, required bool
+		var place int
+		if err := rows.Scan(&table, &numbered, &c.Name, &kind, &required, &place); err != nil {
 			return nil, err
 		}
-		list = append(list, one)
+		if len(list) == 0 || list[len(list)-1].Name != table {
+			if err := end(); err != nil {
+				return nil, err
+			}
+			list = append(list, Table{Name: table, Numbered: numbered})
+		}
+		if c.Kind = kindOf(kind); c.Kind == Null {
+			return nil, mail.Errorf(mail.Internal, "column %s of table %s is of type %s; use {int}, {text} or {blob}, which every database has", c.Name, table, kind)
+		}
+		c.Optional = !required && place == 0
+		last := &list[len(list)-1]
+		last.Columns = append(last.Columns, c)
+		places = append(places, place)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	for i := range list {
-		if err := t.describe(&list[i]); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
+	return list, end()
 }
 
-// describe reads the columns of a table.
-func (t *Tx) describe(one *Table) error {
-	rows, err := t.Query(`SELECT name, type, "notnull", pk FROM pragma_table_info($1) ORDER BY cid`, one.Name)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	key := map[int]int{} // which column has which place in the key
-	for rows.Next() {
-		var c Column
-		var kind string
-		var required bool
-		var place int
-		if err := rows.Scan(&c.Name, &kind, &required, &place); err != nil {
-			return err
-		}
-		if c.Kind = kindOf(kind); c.Kind == Null {
-			return mail.Errorf(mail.Internal, "column %s of table %s is of type %s; use {int}, TEXT or {blob}, which every database has", c.Name, one.Name, kind)
-		}
-		c.Optional = !required && place == 0
-		if place > 0 {
-			key[place] = len(one.Columns)
-		}
-		one.Columns = append(one.Columns, c)
-	}
-	for place := 1; place <= len(key); place++ {
-		one.Key = append(one.Key, key[place])
-	}
-	if len(key) == 0 {
-		return mail.Errorf(mail.Internal, "table %s has no primary key; give it one, so that its rows have an order", one.Name)
-	}
-	return rows.Err()
+// columns is a query of all columns of all tables, in order: the table, whether its key
+// is an {id}, the column, its type, whether it is never NULL, its place in the key.
+func (t *sqliteTx) columns() string {
+	return `SELECT t.name, t.sql LIKE '%AUTOINCREMENT%', c.name, c.type, c."notnull", c.pk
+		FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+		WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY t.name, c.cid`
+}
+
+// columns tells text that does not compare by its octets as another type.
+func (t *postgresTx) columns() string {
+	return `SELECT t.relname, bool_or(c.attidentity <> '') OVER (PARTITION BY t.oid), c.attname,
+		CASE WHEN c.atttypid = CAST('text' AS regtype) AND o.collname IS DISTINCT FROM 'C' THEN 'text of ' || coalesce(o.collname, 'no collation')
+			ELSE CAST(format_type(c.atttypid, c.atttypmod) AS TEXT) END,
+		c.attnotnull, CAST(coalesce(array_position(CAST(k.indkey AS INT2[]), c.attnum) + 1, 0) AS BIGINT)
+		FROM pg_class t JOIN pg_attribute c ON c.attrelid = t.oid AND c.attnum > 0 AND NOT c.attisdropped
+		LEFT JOIN pg_collation o ON o.oid = c.attcollation
+		LEFT JOIN pg_index k ON k.indrelid = t.oid AND k.indisprimary
+		WHERE t.relkind = 'r' AND t.relnamespace = CAST(current_schema() AS regnamespace)
+		ORDER BY t.relname COLLATE "C", c.attnum`
 }
 
 // kindOf is the kind of a declared type.
 func kindOf(declared string) Kind {
-	switch strings.ToUpper(declared) {
-	case "INTEGER":
+	switch strings.ToLower(declared) {
+	case "integer", "bigint":
 		return Int
-	case "TEXT":
+	case "text":
 		return Text
-	case "BLOB":
+	case "blob", "bytea":
 		return Octets
 	}
 	return Null
@@ -186,20 +197,39 @@ func kindOf(declared string) Kind {
 
 // LastID returns the highest number that the {id} of a table ever gave.
 func (t *Tx) LastID(table string) (last int64, err error) {
-	err = t.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = $1`, table).Scan(&last)
+	err = t.QueryRow(t.on.lastID(), table).Scan(&last)
 	if err == ErrNoRows {
 		err = nil
 	}
 	return last, err
 }
 
-// SetLastID has the {id} of a table give numbers above last from now on.
+func (t *sqliteTx) lastID() string { return `SELECT seq FROM sqlite_sequence WHERE name = $1` }
+
+func (t *postgresTx) lastID() string {
+	return `SELECT pg_sequence_last_value(CAST(pg_get_serial_sequence($1, 'id') AS regclass))`
+}
+
+// SetLastID has the {id} of a table, which has given none in this process, give numbers
+// above last from now on.
 func (t *Tx) SetLastID(table string, last int64) error {
+	if t.broken != nil {
+		return t.broken
+	}
+	return t.on.setLastID(table, last)
+}
+
+func (t *sqliteTx) setLastID(table string, last int64) error {
 	n, err := t.Exec(`UPDATE sqlite_sequence SET seq = $2 WHERE name = $1`, table, last)
 	if err == nil && n == 0 {
 		_, err = t.Exec(`INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)`, table, last)
 	}
 	return err
+}
+
+func (t *postgresTx) setLastID(table string, last int64) error {
+	return t.QueryRow(`SELECT setval(CAST(pg_get_serial_sequence($1, 'id') AS regclass), greatest($2, CAST(1 AS BIGINT)), $2 > CAST(0 AS BIGINT))`,
+		table, last).Scan(new(int64))
 }
 
 // Loader adds rows to a table, many of them quickly.
@@ -220,17 +250,14 @@ func (t *Tx) Load(table Table) *Loader {
 		Quoted(table.Name), strings.Join(names, ", "), strings.Join(places, ", "))}
 }
 
-// Add adds a row. Its octets are not kept.
+// Add adds a row, as Do does. Its octets are not kept.
 func (l *Loader) Add(row []Value) error {
 	for i, v := range row {
 		l.args[i] = v.Arg()
 	}
-	_, err := l.tx.Exec(l.query, l.args...)
-	return err
+	l.tx.Do(l.query, l.args...)
+	return l.tx.broken
 }
-
-// End adds what Add has not yet.
-func (l *Loader) End() error { return nil }
 
 // Quoted is the name of a table or column as it stands in a statement.
 func Quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

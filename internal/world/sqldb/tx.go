@@ -37,6 +37,9 @@ type transaction interface {
 	use(a *Answer) (*Rows, error) // once
 	wait(word LockWord, key []any) error
 	newIDs(table string, n int) ([]int64, error)
+	columns() string // see Tables
+	lastID() string
+	setLastID(table string, last int64) error
 	unhurried()                         // statements may take long from now on
 	fail(query string, err error) error // of a result; translates it
 }
