@@ -113,3 +113,6 @@ func Inside(db *DB) (layered, cached bool) {
 	layered = f.FpMethods != 0 && at[sqlite3.Tsqlite3_io_methods](f.FpMethods).FxSync == pointer(syncWAL)
 	return layered, db.lite.writer.inside && db.lite.writer.knowsCache()
 }
+
+// Connections counts those to a server that are in use.
+func Connections(db *DB) int { return len(db.on.(*postgres).slots) }

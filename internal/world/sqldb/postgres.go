@@ -108,7 +108,7 @@ func (p *postgres) settings() {
 	set["client_encoding"] = "UTF8"
 	set["statement_timeout"] = milliseconds(p.o.Timeout)
 	set["lock_timeout"] = milliseconds(min(lockTime, p.o.Timeout))
-	set["idle_in_transaction_session_timeout"] = milliseconds(p.o.Timeout)
+	set["idle_in_transaction_session_timeout"] = milliseconds(4 * p.o.Timeout)
 	set["jit"] = "off" // It costs more than our statements take.
 	if set["application_name"] == "" {
 		set["application_name"] = "yubin"

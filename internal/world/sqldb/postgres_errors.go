@@ -85,6 +85,8 @@ func (r *refusal) kind() (mail.Kind, string) {
 		return mail.Unavailable, "the database is busy"
 	case "25006":
 		return mail.Unavailable, "the database takes no writes"
+	case "XX001", "XX002":
+		return mail.Internal, "the database is damaged"
 	case "58030", "58P01", "58P02":
 		return mail.Unavailable, "the disk does not take or give data"
 	}
@@ -93,8 +95,6 @@ func (r *refusal) kind() (mail.Kind, string) {
 		return mail.Unavailable, "the database cannot be reached"
 	case "53":
 		return mail.Unavailable, "the database has no more room"
-	case "XX":
-		return mail.Internal, "the database is damaged"
 	}
 	return mail.Internal, "database failure"
 }

@@ -110,13 +110,13 @@ func (q *pool) kept() *link {
 func (q *pool) turn(begun time.Time) (wait time.Duration, changed chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	select {
-	case <-q.db.done:
-		return 0, nil, errClosed
-	default:
-	}
 	if q.away.IsZero() {
 		return 0, nil, nil
+	}
+	select {
+	case <-q.db.done: // What is under way when the database closes does not wait for a server.
+		return 0, nil, errClosed
+	default:
 	}
 	now := time.Now()
 	patience := q.db.o.Patience
