@@ -155,9 +155,9 @@ const (
 	leadStray = "X-Stray-Line: "
 )
 
-// TraceSize returns how many octets of prefix, which are fields and a
+// PrefixSize returns how many octets of prefix, which are fields and a
 // Header.Lead, are the fields.
-func TraceSize(prefix []byte) int {
+func PrefixSize(prefix []byte) int {
 	for _, lead := range [...]string{leadBody, leadMbox, leadStray} {
 		if fields, ok := bytes.CutSuffix(prefix, []byte(lead)); ok && bytes.HasSuffix(fields, []byte("\n")) {
 			return len(fields)

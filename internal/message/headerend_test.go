@@ -71,13 +71,13 @@ func TestEmbeddedMboxLine(t *testing.T) {
 	}
 }
 
-func TestTraceSize(t *testing.T) {
+func TestPrefixSize(t *testing.T) {
 	for _, lead := range []string{"", leadBody, leadMbox, leadStray} {
-		if n := TraceSize([]byte(trace + lead)); n != len(trace) {
+		if n := PrefixSize([]byte(trace + lead)); n != len(trace) {
 			t.Errorf("with %q the trace has %d octets, want %d", lead, n, len(trace))
 		}
 	}
-	if n := TraceSize(nil); n != 0 {
+	if n := PrefixSize(nil); n != 0 {
 		t.Errorf("no trace has %d octets", n)
 	}
 }

@@ -15,9 +15,9 @@ import (
 // captureHost is the host that the attempts of a capture name.
 const captureHost = "capture"
 
-// maxCaptureFront leaves room for one more recipient, and for whom it is captured,
-// within store.MaxTrace.
-const maxCaptureFront = store.MaxTrace - 8192
+// maxCapturePrefix leaves room for one more recipient, and for whom it is captured,
+// within store.MaxPrefix.
+const maxCapturePrefix = store.MaxPrefix - 8192
 
 // capture files all mail for elsewhere for one account, where people who try things
 // out can look at it. Nothing is carried away.
@@ -46,20 +46,21 @@ func (c *capture) file(ctx context.Context, hop mail.NextHop, it spool.Item, t m
 	who, err := c.store.directory.Resolve(ctx, c.to)
 	if err == nil {
 		it.Arrived = at
-		e := intake.Envelope{Item: held(it), Front: c.front(hop, t), Each: true, Held: true}
+		e := intake.Envelope{Item: held(it), Each: true, Held: true}
+		e.Prefix = c.prefix(hop, t)
 		to := []intake.Recipient{{Address: c.to, Route: route.Routed{Accounts: who.Accounts}}}
 		_, err = c.store.takeIn(ctx, t, e, to, func(tx *sqldb.Tx, _ intake.Receipt) error { return settle(tx, results(nil)) })
 	}
 	return results(err), err == nil
 }
 
-// front are the fields that say where the message would have gone.
-func (c *capture) front(hop mail.NextHop, t mail.Transaction) (front []byte) {
+// prefix are the fields that say where the message would have gone.
+func (c *capture) prefix(hop mail.NextHop, t mail.Transaction) (fields []byte) {
 	for _, r := range t.Recipients {
-		if len(front) > maxCaptureFront {
+		if len(fields) > maxCapturePrefix {
 			break
 		}
-		front = append(front, "X-Original-To: "+r.Address.String()+"\r\n"...)
+		fields = append(fields, "X-Original-To: "+r.Address.String()+"\r\n"...)
 	}
-	return append(front, "X-Captured-Site: "+hop.Site()+"\r\n"...)
+	return append(fields, "X-Captured-Site: "+hop.Site()+"\r\n"...)
 }

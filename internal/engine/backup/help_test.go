@@ -151,7 +151,7 @@ func (h *house) tryDeliver(octets []byte, to ...store.Filing) ([]store.Filed, er
 func (h *house) intake() *intake.Intake { return intake.New(intake.Options{Store: h.store}) }
 
 func (h *house) inbox(a mail.AccountID) store.Filing {
-	return store.Filing{Account: a, Role: mail.RoleInbox, Received: h.now().In(time.FixedZone("", 7200)), Trace: []byte(fmt.Sprintf("Delivered-To: %d\r\n", a))}
+	return store.Filing{Account: a, Role: mail.RoleInbox, Received: h.now().In(time.FixedZone("", 7200)), Prefix: []byte(fmt.Sprintf("Delivered-To: %d\r\n", a))}
 }
 
 func (h *house) source() backup.Source {

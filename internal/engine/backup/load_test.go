@@ -98,7 +98,7 @@ func (w *worker) deliver(n int) error {
 		return err
 	}
 	w.to += len(to) - 1
-	w.now[w.inbox][filed[0].UID] = seen{received: to[0].Received.Format(time.RFC3339), octets: string(to[0].Trace) + string(octets)}
+	w.now[w.inbox][filed[0].UID] = seen{received: to[0].Received.Format(time.RFC3339), octets: string(to[0].Prefix) + string(octets)}
 	w.remember(filed[0].ModSeq)
 	return nil
 }

@@ -298,7 +298,7 @@ func (p *putter) deliver(row store.Row, dest *destination, done *PutBack) error 
 		return err
 	}
 	_, err := p.in.File(p.ctx, in, store.Filing{
-		Account: p.account, Mailbox: dest.id, Trace: row.Content.Trace(),
+		Account: p.account, Mailbox: dest.id, Prefix: row.Content.Fields(),
 		Flags: row.Flags &^ mail.Deleted, Keywords: row.Keywords, Received: row.Received,
 	})
 	if err == nil {

@@ -22,12 +22,12 @@ import (
 )
 
 var (
-	ctx   = context.Background()
-	noon  = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	ann   = mail.AccountID(1)
-	bea   = mail.AccountID(2)
-	cyn   = mail.AccountID(3)
-	front = []byte("Received: here\r\n")
+	ctx    = context.Background()
+	noon   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	ann    = mail.AccountID(1)
+	bea    = mail.AccountID(2)
+	cyn    = mail.AccountID(3)
+	prefix = []byte("Received: here\r\n")
 )
 
 const text = "Subject: hello\r\nFrom: s@a.test\r\n\r\nbody\r\n"
@@ -54,7 +54,7 @@ func to(s string, accounts []mail.AccountID, onward ...string) intake.Recipient 
 }
 
 func from(s string) intake.Envelope {
-	e := intake.Envelope{Front: front, Item: spool.Item{Arrived: noon}}
+	e := intake.Envelope{Item: spool.Item{Arrived: noon, Prefix: prefix}}
 	if s != "" {
 		e.ReversePath = mail.ReversePath(address(s))
 	}

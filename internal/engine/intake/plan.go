@@ -14,11 +14,9 @@ import (
 // Envelope is what came with a message, beside its recipients.
 type Envelope struct {
 	// Item is the envelope as the queue keeps it: what MAIL said and who said it.
-	// Arrived is the date of the filings too.
+	// Arrived is the date of the filings too. The fields in Prefix are put in front of
+	// every copy; a copy for a mailbox has Return-Path and Delivered-To before them.
 	spool.Item
-	// Front are header fields to be put in front of every copy: whole lines with
-	// CRLF. A copy for a mailbox has Return-Path and Delivered-To before them.
-	Front []byte
 	// Each says that every recipient has an answer of its own (LMTP, the queue).
 	// Else there is one for all: who is refused while others are not is the queue's,
 	// which tells the sender.
@@ -189,7 +187,6 @@ func (p *Plan) lay() {
 	}
 	seen := make(map[mail.AccountID]bool, len(p.recipients))
 	item := Item{Item: p.envelope.Item}
-	item.Prefix = p.envelope.Front
 	onItem := make(map[mail.Address]bool)
 	add := func(r Recipient, o route.Onward, several bool) { // Each address once.
 		if !onItem[o.Address] {
@@ -207,7 +204,7 @@ func (p *Plan) lay() {
 			continue
 		}
 		onward := r.Route.Onward
-		var front []byte
+		var prefix []byte
 		filed := 0
 		for _, c := range p.copies[i] {
 			if c.err != nil { // Others behind the same recipient can have it.
@@ -219,12 +216,12 @@ func (p *Plan) lay() {
 				continue
 			}
 			seen[c.account] = true
-			if front == nil {
-				front = frontOf(p.envelope, r.Address)
+			if prefix == nil {
+				prefix = prefixOf(p.envelope, r.Address)
 			}
 			for _, w := range c.wishes {
 				p.Filings = append(p.Filings, Filing{For: i, Filing: store.Filing{Account: c.account, Mailbox: w.Mailbox, Name: w.Name, Role: w.Role,
-					Make: w.Make, Flags: w.Flags, Keywords: w.Keywords, Trace: front, Received: p.envelope.Arrived, Ours: p.envelope.Ours}})
+					Make: w.Make, Flags: w.Flags, Keywords: w.Keywords, Prefix: prefix, Received: p.envelope.Arrived, Ours: p.envelope.Ours}})
 			}
 		}
 		several := filed+len(onward) > 1
@@ -240,14 +237,14 @@ func (p *Plan) lay() {
 	}
 }
 
-// frontOf are the header fields before the copy for a mailbox of who was written to
+// prefixOf are the header fields before the copy for a mailbox of who was written to
 // as to (RFC 5321 §4.4).
-func frontOf(e Envelope, to mail.Address) []byte {
+func prefixOf(e Envelope, to mail.Address) []byte {
 	from, addr := e.ReversePath.String(), to.String()
-	b := make([]byte, 0, len("Return-Path: <>\r\nDelivered-To: \r\n")+len(from)+len(addr)+len(e.Front))
+	b := make([]byte, 0, len("Return-Path: <>\r\nDelivered-To: \r\n")+len(from)+len(addr)+len(e.Prefix))
 	b = append(append(append(b, "Return-Path: <"...), from...), ">\r\n"...)
 	b = append(append(append(b, "Delivered-To: "...), addr...), "\r\n"...)
-	return append(b, e.Front...)
+	return append(b, e.Prefix...)
 }
 
 // QueuedHere is the way to an address of ours through the queue.

@@ -107,13 +107,13 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestFront: what stands before a copy says for whom it is.
-func TestFront(t *testing.T) {
+// TestPrefix: what stands before a copy says for whom it is.
+func TestPrefix(t *testing.T) {
 	p, err := intake.New(intake.Options{}).Plan(ctx, bare(text), from("s@a.test"), []intake.Recipient{to("ann@here.test", []mail.AccountID{ann}), to("x@far.test", nil, "x@far.test")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(p.Filings[0].Trace); got != "Return-Path: <s@a.test>\r\nDelivered-To: ann@here.test\r\nReceived: here\r\n" {
+	if got := string(p.Filings[0].Prefix); got != "Return-Path: <s@a.test>\r\nDelivered-To: ann@here.test\r\nReceived: here\r\n" {
 		t.Errorf("a copy begins with %q", got)
 	}
 	if got := string(p.Items[0].Prefix); got != "Received: here\r\n" {

@@ -84,7 +84,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 		Make    bool     `json:"make,omitempty"`
 		Only    bool     `json:"only,omitempty"`
 		Flags   []string `json:"flags,omitempty"` // and keywords
-		Front   string   `json:"front,omitempty"`
+		Prefix  string   `json:"prefix,omitempty"`
 	}
 	type recipient struct {
 		Address  string `json:"address"`
@@ -94,7 +94,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	}
 	type item struct {
 		From       string      `json:"from"`
-		Front      string      `json:"front,omitempty"`
+		Prefix     string      `json:"prefix,omitempty"`
 		Own        int64       `json:"own,omitempty"`
 		Recipients []recipient `json:"recipients"`
 	}
@@ -111,10 +111,10 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 	out.Filings, out.Items, out.Refusals = []filing{}, []item{}, []refusal{}
 	for _, f := range p.Filings {
 		out.Filings = append(out.Filings, filing{int64(f.Account), int64(f.Mailbox), string(f.Name), string(f.Role), f.Make, f.Only,
-			f.words(), string(f.Trace)})
+			f.words(), string(f.Prefix)})
 	}
 	for _, it := range p.Items {
-		o := item{From: it.ReversePath.String(), Front: string(it.Prefix)}
+		o := item{From: it.ReversePath.String(), Prefix: string(it.Prefix)}
 		if it.Message != nil {
 			o.Own = it.Message.Size()
 		}

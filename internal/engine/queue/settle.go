@@ -26,7 +26,7 @@ type fate uint8
 
 const (
 	again fate = iota // it waits
-	gone              // it is settled and nobody needs to be told
+	ended             // it is settled and nobody needs to be told
 	owed              // it is settled and the sender is to be told
 )
 
@@ -57,14 +57,14 @@ func (q *Queue) decide(it spool.Item, s settlement, now time.Time) decision {
 	}
 	switch {
 	case s.result.Outcome == mail.Delivered:
-		d.fate = gone
+		d.fate = ended
 		if !null && wantsSuccess(it, s.d, d.last, s.final) {
 			d.fate = owed
 		}
 	case s.result.Outcome == mail.Deferred && !s.over && !expired(it, now):
 		d.due = q.next(it, s.d.Deferrals+1, now)
 	case !told:
-		d.fate, d.untold = gone, null
+		d.fate, d.untold = ended, null
 	default:
 		d.fate = owed
 	}

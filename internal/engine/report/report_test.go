@@ -126,8 +126,8 @@ func TestFiled(t *testing.T) {
 	if len(made.Filings) != 1 || made.Filings[0].Account != 3 || made.Filings[0].Role != mail.RoleInbox || len(made.Recipients) != 0 {
 		t.Errorf("filed %+v, spooled for %+v", made.Filings, made.Recipients)
 	}
-	if trace := string(made.Filings[0].Trace); trace != "Return-Path: <>\r\nDelivered-To: alice@yubin.test\r\n" {
-		t.Errorf("trace %q", trace)
+	if prefix := string(made.Filings[0].Prefix); prefix != "Return-Path: <>\r\nDelivered-To: alice@yubin.test\r\n" {
+		t.Errorf("prefix %q", prefix)
 	}
 	p := got.Recipients[0]
 	if p.Action != dsn.Failed || p.Status.String() != "5.1.1" || p.Original.Value != "Bob@Far.Example" || p.Final.Value != "bob@far.example" ||

@@ -196,7 +196,7 @@ func check(it Item) error {
 	case len(it.EnvID) > MaxEnvID, len(it.MessageID) > MaxMessageID,
 		len(it.Language) > MaxLanguage, len(it.Transaction) > MaxTransaction:
 		return mail.Errorf(mail.TooLarge, "a text of the message's envelope is too long")
-	case !store.ValidTrace(it.Prefix[:message.TraceSize(it.Prefix)]):
+	case !store.ValidPrefix(it.Prefix[:message.PrefixSize(it.Prefix)]):
 		return mail.Errorf(mail.Internal, "the fields in front of a message must be whole lines")
 	}
 	return nil

@@ -181,11 +181,11 @@ func TestSettleAndForget(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	h := newHouse(t)
 	for name, spoil := range map[string]func(*Item){
-		"priority":   func(it *Item) { it.Priority = 10 },
-		"no arrival": func(it *Item) { it.Arrived = time.Time{} },
-		"long trace": func(it *Item) { it.Prefix = []byte(strings.Repeat("x", store.MaxTrace) + "\r\n") },
-		"open trace": func(it *Item) { it.Prefix = []byte("Received: x") },
-		"message-id": func(it *Item) { it.MessageID = strings.Repeat("x", MaxMessageID+1) },
+		"priority":    func(it *Item) { it.Priority = 10 },
+		"no arrival":  func(it *Item) { it.Arrived = time.Time{} },
+		"long prefix": func(it *Item) { it.Prefix = []byte(strings.Repeat("x", store.MaxPrefix) + "\r\n") },
+		"open prefix": func(it *Item) { it.Prefix = []byte("Received: x") },
+		"message-id":  func(it *Item) { it.MessageID = strings.Repeat("x", MaxMessageID+1) },
 	} {
 		it := plain()
 		spoil(&it)

@@ -60,7 +60,7 @@ func (h *house) readsAlike(t *testing.T, a mail.AccountID, kind string, octets [
 	t.Helper()
 	box := h.box(a, mail.Inbox)
 	traced := h.inbox(a)
-	traced.Trace = []byte("Return-Path: <a@b>\r\nDelivered-To: c@d\r\nReceived: from x by y;\r\n\tMon, 1 Jan 2024 10:00:00 +0100\r\n")
+	traced.Prefix = []byte("Return-Path: <a@b>\r\nDelivered-To: c@d\r\nReceived: from x by y;\r\n\tMon, 1 Jan 2024 10:00:00 +0100\r\n")
 	delivered := h.deliver(string(octets), traced)[0].UID
 	appended := h.deliver(string(octets), h.inbox(a))[0].UID
 	in := h.NewIncoming()
@@ -101,13 +101,13 @@ func (h *house) readsAlike(t *testing.T, a mail.AccountID, kind string, octets [
 }
 
 // TestASCII: what is said of the size of what stands for a message in ASCII is what
-// a reader of it gets, whatever its trace, its lines and its header are.
+// a reader of it gets, whatever its prefix, its lines and its header are.
 func TestASCII(t *testing.T) {
 	h := newHouse(t)
 	a := h.account(1)
 	plain, traced, utf8 := h.inbox(a), h.inbox(a), h.inbox(a)
-	traced.Trace = []byte("Return-Path: <a@b>\r\nDelivered-To: c@d\r\n")
-	utf8.Trace = []byte("Return-Path: <\u00e9@b.example>\r\nDelivered-To: \u00e9@d\r\n")
+	traced.Prefix = []byte("Return-Path: <a@b>\r\nDelivered-To: c@d\r\n")
+	utf8.Prefix = []byte("Return-Path: <\u00e9@b.example>\r\nDelivered-To: \u00e9@d\r\n")
 	messages := []string{
 		"", "Subject: x\r\n\r\n\u00e9", "Subject: \u00e9\n\nbody\n", "A: \u00e9", "A: \u00e9\r\n\r\n", "no header \u00e9\r\n", "str\u00e9y\r\nFrom: \u00e9 <a@b.example>\r\n\r\n",
 		"From x \u00e9\r\nSubject: \u00e9\r\n\r\n" + strings.Repeat("line\r\n", 30_000), "Subject: " + strings.Repeat("\u00e9 ", 200_000) + "\r\n\r\nx",
@@ -131,10 +131,10 @@ func TestASCII(t *testing.T) {
 			var l message.LineEnds
 			l.Count(got)
 			if size := int64(len(got)) + l.Lacking(); row.ASCII >= 0 && size != row.ASCII || row.ASCII < 0 && int64(len(got)) != row.Size {
-				t.Errorf("%.100q behind %q: %d octets in lines, said were %d of %d", octets, f.Trace, size, row.ASCII, row.Size)
+				t.Errorf("%.100q behind %q: %d octets in lines, said were %d of %d", octets, f.Prefix, size, row.ASCII, row.Size)
 			}
 			if header := got[:message.Parse(got).Header.Size]; !message.IsHeaderASCII(header) {
-				t.Errorf("%.100q behind %q has the header %.300q", octets, f.Trace, header)
+				t.Errorf("%.100q behind %q has the header %.300q", octets, f.Prefix, header)
 			}
 			if most > 4<<20 {
 				t.Errorf("%.100q takes %d octets", octets, most)

@@ -35,7 +35,7 @@ func Files(tx *sqldb.Tx, fn func(File) error) error {
 	return rows.Err()
 }
 
-// BlobIDs returns which octets each message of a mailbox has, its trace not
+// BlobIDs returns which octets each message of a mailbox has, its prefix not
 // counted: what is needed to tell that two mailboxes hold the same. Those whose
 // octets have no name are left out.
 func (s *Store) BlobIDs(ctx context.Context, mailbox mail.MailboxID) (ids map[mail.UID]mail.BlobID, err error) {
@@ -56,11 +56,11 @@ func (s *Store) BlobIDs(ctx context.Context, mailbox mail.MailboxID) (ids map[ma
 	return ids, err
 }
 
-// Trace returns the fields that stand before what was received, for Filing.
+// Fields returns the fields that stand before what was received, for Filing.
 // They are not to be changed.
-func (c *Content) Trace() []byte { return c.prefix[:message.TraceSize(c.prefix)] }
+func (c *Content) Fields() []byte { return c.prefix[:message.PrefixSize(c.prefix)] }
 
-// WriteReceived is WriteTo without the trace.
+// WriteReceived is WriteTo without the prefix.
 func (c *Content) WriteReceived(w io.Writer) (int64, error) {
 	return c.writeRange(w, int64(len(c.prefix)), c.Size())
 }

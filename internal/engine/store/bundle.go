@@ -24,7 +24,7 @@ type member struct {
 	state
 	email    mail.EmailID
 	blob     int64 // of the email, as the rest
-	size     int64 // trace and octets
+	size     int64 // prefix and octets
 	lacking  int64 // octets of CR and LF that its lines lack
 	ascii    int64 // see the table email
 	received int64 // seconds
@@ -320,15 +320,15 @@ func addMembers(tx *sqldb.Tx, id mail.MailboxID, last *lastBundle, list []member
 		}
 	}
 	if last.place != 0 && last.size < bundleOctets {
-		octets, n := fill(make([]byte, 0, 64), list, bundleOctets/2)
+		octets, n := pack(make([]byte, 0, 64), list, bundleOctets/2)
 		tx.Do(`UPDATE membership SET entries = CAST(entries || $1 AS {blob}) WHERE place = $2`, octets, last.place)
 		list = list[n:]
 	}
 	return insertMembers(tx, id, list)
 }
 
-// fill adds members to octets until they are so many and returns how many it took.
-func fill(octets []byte, list []member, enough int) ([]byte, int) {
+// pack adds members to octets until they are so many and returns how many it took.
+func pack(octets []byte, list []member, enough int) ([]byte, int) {
 	n := 0
 	for n < len(list) && len(octets) < enough {
 		octets = appendMember(octets, &list[n])
@@ -340,7 +340,7 @@ func fill(octets []byte, list []member, enough int) ([]byte, int) {
 // insertMembers makes bundles of members.
 func insertMembers(tx *sqldb.Tx, id mail.MailboxID, list []member) error {
 	for len(list) > 0 {
-		octets, n := fill([]byte{bundleFormat}, list, bundleOctets)
+		octets, n := pack([]byte{bundleFormat}, list, bundleOctets)
 		tx.Do(`INSERT INTO membership (place, entries) VALUES ($1, $2)`, place(id, list[0].UID), octets)
 		list = list[n:]
 	}
@@ -365,7 +365,7 @@ func (b *bundle) write(tx *sqldb.Tx) error {
 	if len(octets) <= maxBundleOctets {
 		return updateBundle(tx, b.place, octets)
 	}
-	octets, n := fill(append(octets[:0], bundleFormat), b.members, bundleOctets)
+	octets, n := pack(append(octets[:0], bundleFormat), b.members, bundleOctets)
 	if err := updateBundle(tx, b.place, octets); err != nil {
 		return err
 	}

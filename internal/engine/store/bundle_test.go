@@ -20,7 +20,7 @@ func bundleMembers() []member {
 }
 
 func bundleOf(list []member) []byte {
-	octets, _ := fill([]byte{bundleFormat}, list, math.MaxInt)
+	octets, _ := pack([]byte{bundleFormat}, list, math.MaxInt)
 	return octets
 }
 

@@ -253,7 +253,7 @@ func (c *checker) stray(tx *sqldb.Tx, from progress, what, query string) (progre
 // views compares the views in memory with the rows.
 func (c *checker) views() error {
 	for _, id := range c.s.views.loaded() {
-		fresh, _, err := c.s.readView(c.ctx, id)
+		read, _, err := c.s.readView(c.ctx, id)
 		if mail.KindOf(err) == mail.NotFound && err != nil {
 			continue
 		}
@@ -268,7 +268,7 @@ func (c *checker) views() error {
 		if err != nil {
 			return err
 		}
-		if v.modseq == fresh.modseq && !v.equal(fresh) {
+		if v.modseq == read.modseq && !v.equal(read) {
 			c.problem("view differs from the rows: mailbox %d", id)
 		}
 	}

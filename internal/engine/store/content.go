@@ -17,7 +17,7 @@ import (
 // sumBlock is how many octets of a file have a checksum of their own.
 const sumBlock = InlineMax
 
-// Content is the octets of a message: the trace of its recipient, then what was
+// Content is the octets of a message: the prefix of its recipient, then what was
 // received. Reading at offsets is safe for concurrent use. Nothing is given out
 // that does not match its checksum: octets in the database are compared when
 // they are read, those of a file block by block whenever they are. What is
@@ -59,8 +59,8 @@ func (c *Content) Verify(off, end int64) error {
 	if c.file == nil {
 		return nil
 	}
-	trace := int64(len(c.prefix))
-	return c.eachBlock(max(off-trace, 0), min(end-trace, c.size), func([]byte) error { return nil })
+	prefix := int64(len(c.prefix))
+	return c.eachBlock(max(off-prefix, 0), min(end-prefix, c.size), func([]byte) error { return nil })
 }
 
 // eachBlock calls fn with the octets of the file from off to end, a block at a
@@ -153,25 +153,25 @@ func (c *Content) writeRange(w io.Writer, off, end int64) (written int64, err er
 	if end > c.Size() {
 		return 0, io.ErrUnexpectedEOF
 	}
-	trace := int64(len(c.prefix))
+	prefix := int64(len(c.prefix))
 	write := func(b []byte) error {
 		n, err := w.Write(b)
 		written += int64(n)
 		return err
 	}
-	if off < min(trace, end) {
-		if err := write(c.prefix[off:min(trace, end)]); err != nil {
+	if off < min(prefix, end) {
+		if err := write(c.prefix[off:min(prefix, end)]); err != nil {
 			return written, err
 		}
-		off = trace
+		off = prefix
 	}
 	switch {
 	case off >= end:
 		return written, nil
 	case c.file == nil:
-		return written, write(c.octets[off-trace : end-trace])
+		return written, write(c.octets[off-prefix : end-prefix])
 	}
-	return written, c.eachBlock(off-trace, end-trace, write)
+	return written, c.eachBlock(off-prefix, end-prefix, write)
 }
 
 // WriteTo writes the whole message.
@@ -190,12 +190,12 @@ func (c *Content) ASCII(hold func(octets int) error) (io.Reader, error) {
 	if err := hold(s.Memory()); err != nil {
 		return nil, err
 	}
-	n := message.TraceSize(c.prefix)
-	trace, _ := message.SurrogateFields(c.prefix[:n])
+	n := message.PrefixSize(c.prefix)
+	prefix, _ := message.SurrogateFields(c.prefix[:n])
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return io.MultiReader(bytes.NewReader(trace), bytes.NewReader(c.prefix[n:]), s.Reader(body)), nil
+	return io.MultiReader(bytes.NewReader(prefix), bytes.NewReader(c.prefix[n:]), s.Reader(body)), nil
 }
 
 // heldParser is a Parser whose memory is accounted for.

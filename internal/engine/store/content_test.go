@@ -13,13 +13,13 @@ import (
 	"yubin/internal/mail"
 )
 
-// Every range of a message, short or in a file, with trace or without.
+// Every range of a message, short or in a file, with prefix or without.
 func TestContentRanges(t *testing.T) {
 	h := newHouse(t)
 	f := h.inbox(h.account(1))
 	id := h.box(1, mail.Inbox).ID
 	traced := f
-	traced.Trace = []byte("Received: here\r\n")
+	traced.Prefix = []byte("Received: here\r\n")
 	for _, body := range []string{"short", strings.Repeat("long ", store.InlineMax/4)} {
 		h.deliver(text("x", "ranges", body), f, traced)
 	}
@@ -68,12 +68,12 @@ func TestDamagedFile(t *testing.T) {
 	var log bytes.Buffer
 	h := newHouse(t, func(o *store.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	f := h.inbox(h.account(1))
-	f.Trace = []byte("Received: here\r\n")
+	f.Prefix = []byte("Received: here\r\n")
 	const block = store.InlineMax
 	octets := text("x", "damaged", strings.Repeat("long ", block)) // Five blocks and a bit.
 	filed := h.deliver(octets, f)
-	whole := string(f.Trace) + octets
-	trace := int64(len(f.Trace))
+	whole := string(f.Prefix) + octets
+	prefix := int64(len(f.Prefix))
 	h.spoil(2*block + 1000)
 	open := func() *store.Content {
 		rows, _, err := h.Rows(ctx, filed[0].Mailbox, []mail.UID{1}, store.NeedContent)
@@ -81,8 +81,8 @@ func TestDamagedFile(t *testing.T) {
 		return rows[0].Content
 	}
 	c := open()
-	good, bad := [][2]int64{{0, 2*block + trace}, {3*block + trace, c.Size()}, {2*block + trace - 1, 2*block + trace}},
-		[][2]int64{{0, c.Size()}, {2*block + trace, 2*block + trace + 1}, {2 * block, 4 * block}}
+	good, bad := [][2]int64{{0, 2*block + prefix}, {3*block + prefix, c.Size()}, {2*block + prefix - 1, 2*block + prefix}},
+		[][2]int64{{0, c.Size()}, {2*block + prefix, 2*block + prefix + 1}, {2 * block, 4 * block}}
 	for _, r := range good {
 		var b strings.Builder
 		p := make([]byte, r[1]-r[0])
@@ -101,7 +101,7 @@ func TestDamagedFile(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if int64(b.Len()) > max(2*block+trace-r[0], 0) || b.String() != whole[r[0]:r[0]+int64(b.Len())] {
+		if int64(b.Len()) > max(2*block+prefix-r[0], 0) || b.String() != whole[r[0]:r[0]+int64(b.Len())] {
 			t.Errorf("%d to %d: %d octets were written", r[0], r[1], b.Len())
 		}
 	}

@@ -55,10 +55,10 @@ func (s *Store) BlobSize(tx *sqldb.Tx, ref BlobRef) (octets int64, err error) {
 	return octets, err
 }
 
-// OpenBlob opens octets that are held, with trace before them. NotFound if they
+// OpenBlob opens octets that are held, with prefix before them. NotFound if they
 // are gone. The caller closes the Content.
-func (s *Store) OpenBlob(ctx context.Context, ref BlobRef, trace []byte) (*Content, error) {
-	c := &Content{s: s, blob: int64(ref), prefix: trace}
+func (s *Store) OpenBlob(ctx context.Context, ref BlobRef, prefix []byte) (*Content, error) {
+	c := &Content{s: s, blob: int64(ref), prefix: prefix}
 	var crc int64
 	var file string
 	err := s.db.Read(ctx, func(tx *sqldb.Tx) error {

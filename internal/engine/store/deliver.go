@@ -38,7 +38,7 @@ type Delivery struct {
 // Deliver files a message as it is told, in one commit, and returns after it is
 // durable: all or nothing, but for accounts that are gone or full, see
 // Delivery.Decide. The results stand in the order of the filings; that of one
-// which was refused is zero. Filings of one account with the same trace and date
+// which was refused is zero. Filings of one account with the same prefix and date
 // become one email in several mailboxes. A mailbox that is gone means INBOX.
 // Only engine/intake calls it.
 func (s *Store) Deliver(ctx context.Context, want Delivery) ([]Filed, error) {
@@ -52,7 +52,7 @@ func (s *Store) Deliver(ctx context.Context, want Delivery) ([]Filed, error) {
 		return nil, err
 	}
 	for _, o := range d.all {
-		o.in.taken = o.fresh
+		o.in.taken = o.in.taken || o.isNew
 	}
 	return d.filed, nil
 }
@@ -62,8 +62,8 @@ func checkFilings(to []Filing) error {
 		return mail.Errorf(mail.TooLarge, "one message goes to at most %d mailboxes at once", MaxFilings)
 	}
 	for _, f := range to {
-		if !ValidTrace(f.Trace) {
-			return mail.Errorf(mail.Internal, "trace fields must be whole lines of at most %d octets", MaxTrace)
+		if !ValidPrefix(f.Prefix) {
+			return mail.Errorf(mail.Internal, "the fields in front of a message must be whole lines of at most %d octets", MaxPrefix)
 		}
 	}
 	return nil
@@ -92,7 +92,7 @@ type octets struct {
 	form []byte
 
 	blob  int64
-	fresh bool // the blob is new: its octets are the ones in in
+	isNew bool // the blob is: its octets are the ones in in
 }
 
 // usualForm is enough for the forms of most messages, in octets.
@@ -122,7 +122,7 @@ func newDelivery(s *Store, want Delivery) (*delivery, error) {
 	}
 	d.octets = d.all[0]
 	d.refs = threadRefs(d.in.msg)
-	d.want.Filings = traced(d.in, d.in.msg, want.Filings)
+	d.want.Filings = prefixed(d.in, d.in.msg, want.Filings)
 	for i := range want.Filings {
 		d.order = append(d.order, i)
 	}
@@ -130,19 +130,19 @@ func newDelivery(s *Store, want Delivery) (*delivery, error) {
 	return d, nil
 }
 
-// traced is to with the traces as they stand before the octets of in.
-func traced(in *Incoming, msg *message.Message, to []Filing) []Filing {
+// prefixed is to with the prefixes as they stand before the octets of in.
+func prefixed(in *Incoming, msg *message.Message, to []Filing) []Filing {
 	if msg.Header.Lead == "" {
 		return to
 	}
 	to = slices.Clone(to)
 	for i := range to {
-		to[i].Trace = in.Before(to[i].Trace)
+		to[i].Prefix = in.Before(to[i].Prefix)
 	}
 	return to
 }
 
-// emails counts the email rows that come to be: one for each account and trace.
+// emails counts the email rows that come to be: one for each account and prefix.
 func (d *delivery) emails() int {
 	n := 0
 	for k := range d.live {
@@ -161,7 +161,7 @@ func (d *delivery) sameEmail(k int) int {
 	f := d.filing(k)
 	for j := k - 1; j >= 0 && d.filing(j).Account == f.Account; j-- {
 		o := d.filing(j)
-		if bytes.Equal(o.Trace, f.Trace) && o.Received.Equal(f.Received) {
+		if bytes.Equal(o.Prefix, f.Prefix) && o.Received.Equal(f.Received) {
 			return d.live[j]
 		}
 	}
@@ -321,7 +321,7 @@ func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (
 	a.ours = true
 	for _, i := range a.filings {
 		f := &d.want.Filings[i]
-		octets += d.in.size + int64(len(f.Trace))
+		octets += d.in.size + int64(len(f.Prefix))
 		a.ours = a.ours && f.Ours
 		if f.Only {
 			if _, err := a.target(f); err != nil {
@@ -335,10 +335,10 @@ func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (
 // store stores the octets, unless the store has them.
 func (o *octets) store(tx *sqldb.Tx, refs int64) error {
 	var err error
-	if err = o.insert(tx, blobKey(o.in.id), refs); err == nil && !o.fresh {
+	if err = o.insert(tx, blobKey(o.in.id), refs); err == nil && !o.isNew {
 		err = o.share(tx, refs)
 	}
-	if err != nil || !o.fresh || o.in.name != "" {
+	if err != nil || !o.isNew || o.in.name != "" {
 		return err
 	}
 	tx.Do(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, o.blob, o.in.inline())
@@ -349,13 +349,13 @@ func (o *octets) store(tx *sqldb.Tx, refs int64) error {
 // whole hash decides.
 func blobKey(id mail.BlobID) int64 { return int64(binary.BigEndian.Uint64(id[:8])) }
 
-// insert makes a row for the octets, which is fresh then, unless one has the key.
+// insert makes a row for the octets, unless one has the key; isNew says which.
 func (o *octets) insert(tx *sqldb.Tx, key any, refs int64) (err error) {
 	var file, sums any
 	if o.in.name != "" {
 		file, sums = o.in.name, o.in.sums
 	}
-	o.blob, o.fresh, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
+	o.blob, o.isNew, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, o.in.id[:],
 		o.in.size, int64(o.in.crc), refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
 	return err
@@ -407,7 +407,7 @@ func (d *delivery) file(a *addressee, k int, ids []int64) (_ []int64, err error)
 // email is the row of a filing.
 func (d *delivery) email(account mail.AccountID, f *Filing, thread mail.ThreadID) email {
 	return email{account: account, blob: d.blob, thread: thread, received: f.Received.Unix(), zone: zone(f.Received),
-		size: d.in.size + int64(len(f.Trace)), ascii: d.ascii(f), trace: f.Trace}
+		size: d.in.size + int64(len(f.Prefix)), ascii: d.ascii(f), prefix: f.Prefix}
 }
 
 // destination is the mailbox of a filing. One that is gone means INBOX, unless
@@ -446,18 +446,18 @@ func (l *ledger) target(f *Filing) (*tally, error) {
 
 // ascii is Row.ASCII of a filing.
 func (d *delivery) ascii(f *Filing) int64 {
-	_, more := message.SurrogateFields(f.Trace[:message.TraceSize(f.Trace)])
-	if !d.in.msg.Surrogate.Changes() && message.IsHeaderASCII(f.Trace) {
+	_, more := message.SurrogateFields(f.Prefix[:message.PrefixSize(f.Prefix)])
+	if !d.in.msg.Surrogate.Changes() && message.IsHeaderASCII(f.Prefix) {
 		return -1
 	}
-	return d.in.size + int64(len(f.Trace)) + d.in.ends.Lacking() + d.in.msg.Surrogate.Surplus() + more
+	return d.in.size + int64(len(f.Prefix)) + d.in.ends.Lacking() + d.in.msg.Surrogate.Surplus() + more
 }
 
 // member makes the membership of a filing.
 func (d *delivery) member(filed Filed, f *Filing, w words) member {
 	return member{
 		state: state{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, words: w},
-		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Trace)), lacking: d.in.ends.Lacking(), ascii: d.ascii(f),
+		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Prefix)), lacking: d.in.ends.Lacking(), ascii: d.ascii(f),
 		received: f.Received.Unix(), zone: zone(f.Received), saved: d.saved,
 	}
 }

@@ -45,10 +45,10 @@ func fillers() [2]filler {
 		need: NeedThread | NeedContent,
 		from: "email e", id: "e.id",
 		key:    func(r *Row, _ *blobPart) int64 { return int64(r.Email) },
-		weight: func(_ *Row, b *blobPart) int64 { return int64(len(b.trace)) },
+		weight: func(_ *Row, b *blobPart) int64 { return int64(len(b.prefix)) },
 		columns: []column{
 			{NeedThread, "CASE e.thread WHEN 0 THEN e.id ELSE e.thread END", func(t []any, r *Row, _ *blobPart) []any { return append(t, &r.Thread) }},
-			{NeedContent, "e.trace", func(t []any, _ *Row, b *blobPart) []any { return append(t, &b.trace) }},
+			{NeedContent, "e.prefix", func(t []any, _ *Row, b *blobPart) []any { return append(t, &b.prefix) }},
 		},
 	}}
 }

@@ -50,7 +50,7 @@ func (s *Store) DeliverNumbered(ctx context.Context, mailbox mail.MailboxID, lis
 		}
 		im.filed = append(im.filed, im.slice...)
 		for i := n; i < len(im.filed); i++ {
-			list[i].Incoming.taken = im.deliveries[i].fresh
+			list[i].Incoming.taken = im.deliveries[i].isNew
 		}
 	}
 	return im.filed, nil

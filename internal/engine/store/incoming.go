@@ -192,13 +192,13 @@ func (in *Incoming) HeaderSize() int64 {
 // BetweenFields is that of message.Parser; false after Finish.
 func (in *Incoming) BetweenFields() bool { return in.msg == nil && in.parser.BetweenFields() }
 
-// Before returns trace as it must stand before the octets, so that they read as
+// Before returns prefix as it must stand before the octets, so that they read as
 // they do alone. Valid after Finish.
-func (in *Incoming) Before(trace []byte) []byte {
-	if lead := in.msg.Header.Lead; len(trace) > 0 && lead != "" {
-		return append(trace[:len(trace):len(trace)], lead...)
+func (in *Incoming) Before(prefix []byte) []byte {
+	if lead := in.msg.Header.Lead; len(prefix) > 0 && lead != "" {
+		return append(prefix[:len(prefix):len(prefix)], lead...)
 	}
-	return trace
+	return prefix
 }
 
 // Finish ends the message: it is parsed, and synced if it is in a file. It can
@@ -230,7 +230,7 @@ func (in *Incoming) Finish() (*message.Message, error) {
 // Blob returns the name of the octets. Valid after Finish.
 func (in *Incoming) Blob() mail.BlobID { return in.id }
 
-// Content gives the octets received, without any trace, for who must look at
+// Content gives the octets received, without any prefix, for who must look at
 // them before they are delivered. Valid from Finish to Close; the caller
 // closes it before that.
 func (in *Incoming) Content() (*Content, error) {
@@ -279,7 +279,7 @@ func (in *Incoming) inline() []byte {
 	return in.buf
 }
 
-// ValidTrace reports whether b can be a block of trace fields.
-func ValidTrace(b []byte) bool {
-	return len(b) <= MaxTrace && (len(b) == 0 || bytes.HasSuffix(b, []byte("\r\n")))
+// ValidPrefix reports whether b can stand in front of a message.
+func ValidPrefix(b []byte) bool {
+	return len(b) <= MaxPrefix && (len(b) == 0 || bytes.HasSuffix(b, []byte("\r\n")))
 }

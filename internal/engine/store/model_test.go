@@ -171,7 +171,7 @@ func (m *model) deliver() {
 	octets := text(fmt.Sprintf("%d.%d", m.account, m.serial%40), "Subject", fmt.Sprint(m.serial%40))
 	to := []store.Filing{{Account: m.account, Mailbox: m.boxes[a].id, Flags: m.anyFlags(), Keywords: m.anyWords(), Received: m.now()}}
 	if m.rng.IntN(4) == 0 {
-		to = append(to, store.Filing{Account: m.account, Mailbox: m.boxes[b].id, Received: m.now(), Trace: []byte("T: 1\r\n")[:6*m.rng.IntN(2)]})
+		to = append(to, store.Filing{Account: m.account, Mailbox: m.boxes[b].id, Received: m.now(), Prefix: []byte("T: 1\r\n")[:6*m.rng.IntN(2)]})
 	}
 	m.note("deliver %q to %+v", octets, to)
 	for i, f := range m.house.deliver(octets, to...) {
@@ -180,7 +180,7 @@ func (m *model) deliver() {
 			m.t.Errorf("filed %+v, want UID %d", f, box.uidnext)
 		}
 		box.uidnext++
-		box.msgs = append(box.msgs, modelMessage{f.UID, to[i].Flags, to[i].Keywords, f.ModSeq, string(to[i].Trace) + octets})
+		box.msgs = append(box.msgs, modelMessage{f.UID, to[i].Flags, to[i].Keywords, f.ModSeq, string(to[i].Prefix) + octets})
 	}
 	m.compare(a)
 	m.compare(b)

@@ -60,7 +60,7 @@ func TestOneUserIsNotAll(t *testing.T) {
 	for done := 0; done < many; done += store.MaxFilings {
 		f := store.Filing{Account: 1, Role: mail.RoleInbox, Received: h.now()}
 		for i := range 10 { // Ten emails, each in a hundred places.
-			f.Trace = fmt.Appendf(nil, "X-Number: %d\r\n", done+i)
+			f.Prefix = fmt.Appendf(nil, "X-Number: %d\r\n", done+i)
 			h.deliver(fmt.Sprint("m", done), slices.Repeat([]store.Filing{f}, store.MaxFilings/10)...)
 		}
 	}

@@ -202,7 +202,7 @@ func (s *Store) noteRefusals(ctx context.Context, refused Refused, err error, to
 	}
 	for _, f := range to {
 		if why := refused.Accounts[f.Account]; all || why != nil && mail.KindOf(why) == mail.OverQuota {
-			_ = s.Room(ctx, f.Account, octets+int64(len(f.Trace)))
+			_ = s.Room(ctx, f.Account, octets+int64(len(f.Prefix)))
 		}
 	}
 }

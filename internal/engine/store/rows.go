@@ -75,7 +75,7 @@ type blobPart struct {
 	octets  []byte
 	form    []byte
 	read    sqldb.Borrowed // what becomes form
-	trace   []byte
+	prefix  []byte
 	missing bool
 }
 
@@ -229,7 +229,7 @@ func (r *reader) complete(i int) (err error) {
 
 // content makes c the content of b.
 func (r *reader) content(b *blobPart, c *Content) (*Content, error) {
-	*c = Content{s: r.s, blob: b.id, prefix: b.trace, octets: b.octets, size: b.size, sums: b.sums}
+	*c = Content{s: r.s, blob: b.id, prefix: b.prefix, octets: b.octets, size: b.size, sums: b.sums}
 	return c, c.open(b.file, b.crc)
 }
 

@@ -101,8 +101,8 @@ CREATE TABLE email (
 	received {int} NOT NULL,
 	zone {int} NOT NULL,
 	size {int} NOT NULL,
-	ascii {int} NOT NULL, -- octets in lines of what stands for it in ASCII (message.Surrogate), trace too; -1 if that is itself
-	trace {blob} -- goes before the octets; NULL is none
+	ascii {int} NOT NULL, -- octets in lines of what stands for it in ASCII (message.Surrogate), prefix too; -1 if that is itself
+	prefix {blob} -- goes before the octets; NULL is none
 );
 CREATE INDEX email_thread ON email (thread) WHERE thread <> 0;
 

@@ -13,7 +13,7 @@
 //   - Keywords are kept once per mailbox, by number; a number gets another name
 //     only when no message has it, and none that can be restored.
 //   - Octets are kept once however many accounts have them, by SHA-256. A
-//     message as seen is its trace, which differs by recipient, then the octets.
+//     message as seen is its prefix, which differs by recipient, then the octets.
 //   - A thread holds emails of an account that share a message-id and the base
 //     subject (RFC 8621 §3). An email never changes its thread.
 //
@@ -109,7 +109,7 @@ import (
 // Limits and sizes.
 const (
 	InlineMax     = 64 << 10  // octets of a message kept in the database; larger ones are files
-	MaxTrace      = 16 << 10  // octets of Filing.Trace
+	MaxPrefix     = 16 << 10  // octets of Filing.Prefix
 	MaxFilings    = 1000      // of one Deliver
 	MaxMailboxes  = 10000     // of one account
 	MaxSubscribed = 20000     // names that one account is subscribed to

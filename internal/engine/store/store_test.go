@@ -22,7 +22,7 @@ func TestDeliver(t *testing.T) {
 	a, b := h.account(1), h.account(2)
 	body := text("1", "Hello", strings.Repeat("line\r\n", 10))
 	f := h.inbox(b)
-	f.Trace = []byte("Return-Path: <x@example.org>\r\n")
+	f.Prefix = []byte("Return-Path: <x@example.org>\r\n")
 	f.Flags, f.Keywords = mail.Seen, "$Label"
 	f.Received = time.Date(2025, 3, 4, 5, 6, 7, 0, time.FixedZone("", -3*3600-1800))
 	filed := h.deliver(body, h.inbox(a), f)
@@ -32,7 +32,7 @@ func TestDeliver(t *testing.T) {
 	if got := h.read(filed[0].Mailbox, 1); got != body {
 		t.Errorf("first has %q", got)
 	}
-	if got := h.read(filed[1].Mailbox, 1); got != string(f.Trace)+body {
+	if got := h.read(filed[1].Mailbox, 1); got != string(f.Prefix)+body {
 		t.Errorf("second has %q", got)
 	}
 	if got := show(h.view(filed[1].Mailbox)); got != `1+$Label+\Seen` {
@@ -41,7 +41,7 @@ func TestDeliver(t *testing.T) {
 	rows, _, err := h.Rows(ctx, filed[1].Mailbox, []mail.UID{1}, 0)
 	h.must(err)
 	if r := rows[0]; r.Received.Format(time.RFC3339) != "2025-03-04T05:06:07-03:30" || !r.Saved.Equal(h.now()) ||
-		r.Size != int64(len(f.Trace)+len(body)) || r.Email != filed[1].Email {
+		r.Size != int64(len(f.Prefix)+len(body)) || r.Email != filed[1].Email {
 		t.Errorf("row %+v", r)
 	}
 }
@@ -58,7 +58,7 @@ func TestDeliverRefuses(t *testing.T) {
 	}
 	wantKind(t, deliver(h.inbox(99)), mail.NotFound)
 	wantKind(t, deliver(store.Filing{Account: a, Mailbox: 99, Only: true}), mail.NotFound)
-	wantKind(t, deliver(store.Filing{Account: a, Role: mail.RoleInbox, Trace: []byte("no line end")}), mail.Internal)
+	wantKind(t, deliver(store.Filing{Account: a, Role: mail.RoleInbox, Prefix: []byte("no line end")}), mail.Internal)
 	if n := h.count(`SELECT count(*) FROM blob`) + h.count(`SELECT count(*) FROM membership`); n != 0 {
 		t.Errorf("%d rows are left of refused deliveries", n)
 	}
@@ -92,7 +92,7 @@ func TestOneBlobForAll(t *testing.T) {
 			var to []store.Filing
 			for i := range 20 {
 				f := h.inbox(h.account(mail.AccountID(i + 1)))
-				f.Trace = fmt.Appendf(nil, "Delivered-To: a%d@example.org\r\n", i)
+				f.Prefix = fmt.Appendf(nil, "Delivered-To: a%d@example.org\r\n", i)
 				to = append(to, f)
 			}
 			octets := strings.Repeat("x", size)
@@ -107,7 +107,7 @@ func TestOneBlobForAll(t *testing.T) {
 			if n := h.files(); n != boolInt(size > store.InlineMax) {
 				t.Errorf("%d files", n)
 			}
-			if got := h.read(filed[7].Mailbox, 2); got != string(to[7].Trace)+"\r\n"+octets { // It has no header.
+			if got := h.read(filed[7].Mailbox, 2); got != string(to[7].Prefix)+"\r\n"+octets { // It has no header.
 				t.Errorf("read %d octets", len(got))
 			}
 			h.checkGoneAfterPurge(filed)
@@ -226,7 +226,7 @@ func TestPartsAreShifted(t *testing.T) {
 	h := newHouse(t)
 	a := h.account(1)
 	f := h.inbox(a)
-	f.Trace = []byte("Received: here\r\n")
+	f.Prefix = []byte("Received: here\r\n")
 	body := text("1", "Hello", "the body")
 	filed := h.deliver(body, f)
 	rows, more, err := h.Rows(ctx, filed[0].Mailbox, []mail.UID{1}, store.NeedForm|store.NeedPreview|store.NeedThread|store.NeedContent)
@@ -243,8 +243,8 @@ func TestPartsAreShifted(t *testing.T) {
 	if e := r.Form.Envelope(); e.Subject.String() != "Hello" || r.Thread == 0 {
 		t.Errorf("row %+v", r)
 	}
-	head := make([]byte, len(f.Trace)+5)
-	if _, err := r.Content.ReadAt(head, 0); err != nil || string(head) != string(f.Trace)+body[:5] {
+	head := make([]byte, len(f.Prefix)+5)
+	if _, err := r.Content.ReadAt(head, 0); err != nil || string(head) != string(f.Prefix)+body[:5] {
 		t.Errorf("head is %q: %v", head, err)
 	}
 }

@@ -69,13 +69,13 @@ func findThread(asked *sqldb.Answer, refs []int64) (mail.ThreadID, error) {
 // thread: one of its own if thread is 0, unless its only ref has one.
 func insertEmail(tx *sqldb.Tx, id mail.EmailID, e email, refs []int64) {
 	if len(refs) == 1 {
-		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, trace)
+		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, prefix)
 			VALUES ($1, $2, $3, coalesce((SELECT thread FROM threadref WHERE account = $2 AND ref = $9), 0), $4, $5, $6, $7, $8)`,
-			int64(id), int64(e.account), e.blob, e.received, e.zone, e.size, e.ascii, e.trace, refs[0])
+			int64(id), int64(e.account), e.blob, e.received, e.zone, e.size, e.ascii, e.prefix, refs[0])
 	} else {
-		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, trace)
+		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, prefix)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			int64(id), int64(e.account), e.blob, int64(e.thread), e.received, e.zone, e.size, e.ascii, e.trace)
+			int64(id), int64(e.account), e.blob, int64(e.thread), e.received, e.zone, e.size, e.ascii, e.prefix)
 	}
 	thread := e.thread
 	if thread == 0 {
@@ -94,7 +94,7 @@ type email struct {
 	thread         mail.ThreadID // 0: its own
 	received, zone int64
 	size, ascii    int64
-	trace          []byte
+	prefix         []byte
 }
 
 // threadGone is true of a row r of threadref whose thread has no email.

@@ -72,7 +72,7 @@ type Filing struct {
 	Role     mail.Role
 	Make     bool   // a mailbox with Name is made, with the parents that it lacks, if there is none
 	Only     bool   // there and nowhere else: without the mailbox the account cannot have the message
-	Trace    []byte // header fields put before the octets received, with Header.Lead between; whole lines with CRLF, or nil
+	Prefix   []byte // header fields put before the octets received, with Header.Lead between; whole lines with CRLF, or nil
 	Flags    mail.Flags
 	Keywords mail.Keywords
 	Received time.Time // INTERNALDATE; its zone is kept

@@ -265,7 +265,7 @@ func (n *View) rewrite(v *View, changes []change, bits func(state) uint32) {
 }
 
 func rewriteChunk(chunk []entry, changes []change, bits func(state) uint32) []entry {
-	fresh := make([]entry, 0, chunkLen)
+	made := make([]entry, 0, chunkLen)
 	for _, e := range chunk {
 		for len(changes) > 0 && uint32(changes[0].UID) < e.uid {
 			changes = changes[1:] // Of a message that is gone already.
@@ -278,9 +278,9 @@ func rewriteChunk(chunk []entry, changes []change, bits func(state) uint32) []en
 			}
 			e = entry{uint64(c.ModSeq), e.uid, bits(c.state)}
 		}
-		fresh = append(fresh, e)
+		made = append(made, e)
 	}
-	return fresh
+	return made
 }
 
 // viewOctets estimates what a view of so many messages takes, without keywords.

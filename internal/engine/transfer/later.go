@@ -10,7 +10,7 @@ import (
 // reflag brings flags that changed at the source to messages that were taken
 // before, if nobody changed them here. A source that cannot tell all keywords takes
 // none away.
-func (b *box) reflag(ctx context.Context) error {
+func (b *folderRun) reflag(ctx context.Context) error {
 	if len(b.rows) == 0 || len(b.from.Problems()) > 0 {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (b *box) reflag(ctx context.Context) error {
 
 // removeGone removes what was taken before, is gone at the source and was not
 // touched here. It can be restored for a while, as all that is expunged.
-func (b *box) removeGone(ctx context.Context) error {
+func (b *folderRun) removeGone(ctx context.Context) error {
 	if !b.plan.RemoveGone || len(b.rows) == 0 {
 		return nil
 	}

@@ -109,7 +109,7 @@ func (r *run) folder(ctx context.Context, f Folder) error {
 	if err != nil {
 		return err
 	}
-	b := &box{run: r, folder: f, from: from, origin: o, list: list}
+	b := &folderRun{run: r, folder: f, from: from, origin: o, list: list}
 	if err = b.take(ctx); err != nil && mail.KindOf(err) == mail.NotFound { // The mailbox, or the account, went away meanwhile.
 		r.report.fail(f.Source, "", "it was cut short: "+err.Error())
 		return nil

@@ -98,9 +98,9 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 func (s *session) envelope(ctx context.Context, now time.Time) intake.Envelope {
 	m := s.tx.mail
 	e := intake.Envelope{
-		Front: appendReceived(make([]byte, 0, receivedRoom), s.stamp(now)),
-		Each:  s.client.Profile == LMTP,
+		Each: s.client.Profile == LMTP,
 		Item: spool.Item{
+			Prefix: appendReceived(make([]byte, 0, receivedRoom), s.stamp(now)),
 			Outgoing: mail.Outgoing{
 				ReversePath: m.ReversePath, Body: s.body(), UTF8: m.UTF8, RequireTLS: m.RequireTLS,
 				Ret: m.Ret, EnvID: m.EnvID, Priority: s.tx.priority, DeliverBy: s.tx.deliverBy,

@@ -199,7 +199,7 @@ func (c *cupboard) Commit(_ context.Context, p *intake.Plan, _ ...intake.Also) (
 		if f.Role != mail.RoleInbox || f.Received.IsZero() {
 			return r, errors.New("an incomplete filing")
 		}
-		c.stored[f.Account] = append(c.stored[f.Account], string(p.Message.Before(f.Trace))+octets)
+		c.stored[f.Account] = append(c.stored[f.Account], string(p.Message.Before(f.Prefix))+octets)
 		r.Filed = append(r.Filed, store.Filed{Mailbox: mail.MailboxID(f.Account), UID: mail.UID(len(c.stored[f.Account]))})
 	}
 	for _, it := range p.Items {

@@ -14,8 +14,8 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// box is one folder being taken.
-type box struct {
+// folderRun is one folder being taken.
+type folderRun struct {
 	*run
 	folder Folder
 	from   Mailbox
@@ -30,7 +30,7 @@ type box struct {
 	wanted   []Message
 }
 
-func (b *box) take(ctx context.Context) error {
+func (b *folderRun) take(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{b.prepare, b.sort, b.reflag, b.read, b.removeGone, b.number} {
 		if err := step(ctx); err != nil {
 			return err
@@ -40,7 +40,7 @@ func (b *box) take(ctx context.Context) error {
 }
 
 // prepare brings the mailbox to the numbers of the source, if it can have them.
-func (b *box) prepare(ctx context.Context) (err error) {
+func (b *folderRun) prepare(ctx context.Context) (err error) {
 	b.validity, _ = b.from.Numbering()
 	var lost int
 	if b.rows, b.others, lost, err = b.t.load(ctx, b.origin); err != nil {
@@ -62,7 +62,7 @@ func (b *box) prepare(ctx context.Context) (err error) {
 
 // sort finds what is to be taken, and whether what was taken has the UIDs that
 // the source has given it since.
-func (b *box) sort(ctx context.Context) error {
+func (b *folderRun) sort(ctx context.Context) error {
 	if b.claimed[b.origin.mailbox] == nil {
 		b.claimed[b.origin.mailbox] = new(mail.UIDSet)
 	}
@@ -93,7 +93,7 @@ func (b *box) sort(ctx context.Context) error {
 
 // collect finds octets that are in the mailbox and not known to be of a message
 // that the source has.
-func (b *box) collect(ctx context.Context, claimed mail.UIDSet) error {
+func (b *folderRun) collect(ctx context.Context, claimed mail.UIDSet) error {
 	m, err := b.t.store.MailboxByID(ctx, b.plan.Account, b.origin.mailbox)
 	if err != nil || len(b.wanted) == 0 || m.Exists == 0 {
 		return err
@@ -116,14 +116,14 @@ func (b *box) collect(ctx context.Context, claimed mail.UIDSet) error {
 }
 
 // misalign gives up the numbers of the source.
-func (b *box) misalign(ctx context.Context) error {
+func (b *folderRun) misalign(ctx context.Context) error {
 	b.aligned = false
 	b.report.note(fmt.Sprintf("%s: a message cannot have the UID that it has there; the mailbox gets a new UIDVALIDITY, and mail programs fetch it again", b.folder.Source))
 	return b.t.store.NewNumbering(ctx, b.origin.mailbox)
 }
 
 // keywords makes a set of what can be a keyword here.
-func (b *box) keywords(m Message) (k mail.Keywords) {
+func (b *folderRun) keywords(m Message) (k mail.Keywords) {
 	for _, name := range m.Keywords {
 		more, err := k.With(name)
 		if err != nil {
@@ -151,7 +151,7 @@ type job struct {
 
 // read takes what is wanted: first what has UIDs, then, behind the last UID that
 // the source knows, what has none.
-func (b *box) read(ctx context.Context) error {
+func (b *folderRun) read(ctx context.Context) error {
 	n := 0
 	for n < len(b.wanted) && b.wanted[n].UID != 0 {
 		n++
@@ -167,7 +167,7 @@ func (b *box) read(ctx context.Context) error {
 
 // readAll takes messages: batches are read at the same time and committed one
 // after another, so that UIDs ascend.
-func (b *box) readAll(ctx context.Context, wanted []Message) error {
+func (b *folderRun) readAll(ctx context.Context, wanted []Message) error {
 	g, ctx := errgroup.WithContext(ctx)
 	workers := max(b.run.from.Parallel(), 1)
 	jobs, order := make(chan job), make(chan job, workers+1)
@@ -229,7 +229,7 @@ func batchLen(list []Message) int {
 }
 
 // readBatch reads messages. An error is one that ends all.
-func (b *box) readBatch(ctx context.Context, batch []Message) (list []ready, err error) {
+func (b *folderRun) readBatch(ctx context.Context, batch []Message) (list []ready, err error) {
 	err = b.from.Read(ctx, batch, func(i int, read func(io.Writer) error) error {
 		m := ready{Message: batch[i], at: i, in: b.t.intake.Begin()}
 		to := &sink{in: m.in, left: b.plan.MaxMessage}
@@ -267,7 +267,7 @@ func (s *sink) Write(p []byte) (n int, err error) {
 }
 
 // commit files messages, with their rows.
-func (b *box) commit(ctx context.Context, list []ready) error {
+func (b *folderRun) commit(ctx context.Context, list []ready) error {
 	var here, rows []taken
 	var files []store.Imported
 	for _, m := range list {
@@ -297,7 +297,7 @@ func (b *box) commit(ctx context.Context, list []ready) error {
 
 // find returns the UID of a message with these octets that the mailbox has; 0 if
 // there is none. Where UIDs are the source's, it must be that one.
-func (b *box) find(m ready) mail.UID {
+func (b *folderRun) find(m ready) mail.UID {
 	id := m.in.Blob()
 	for i, uid := range b.have[id] {
 		if !b.aligned || m.UID == 0 || m.UID == uid {
@@ -309,7 +309,7 @@ func (b *box) find(m ready) mail.UID {
 	return 0
 }
 
-func (b *box) file(ctx context.Context, files []store.Imported, rows []taken) error {
+func (b *folderRun) file(ctx context.Context, files []store.Imported, rows []taken) error {
 	if len(files) == 0 {
 		return nil
 	}
@@ -342,7 +342,7 @@ func (b *box) file(ctx context.Context, files []store.Imported, rows []taken) er
 
 // number raises the next UID to the source's, so that none is given that a
 // client may know.
-func (b *box) number(ctx context.Context) error {
+func (b *folderRun) number(ctx context.Context) error {
 	_, next := b.from.Numbering()
 	if !b.aligned || next == 0 {
 		return nil
