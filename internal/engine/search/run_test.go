@@ -15,6 +15,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -43,9 +44,7 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	ctx := t.Context()
-	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "yubin.db")})
-	must(t, err)
-	t.Cleanup(func() { db.Close() })
+	db := dbtest.Open(t)
 	blobs, err := blob.Open(filepath.Join(t.TempDir(), "blobs"), rand.Reader)
 	must(t, err)
 	s, err := store.Open(ctx, store.Options{DB: db, Blobs: blobs})

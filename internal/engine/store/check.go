@@ -161,7 +161,7 @@ func accountRules() []rule {
 	return []rule{
 		{"account totals differ from its mailboxes", `SELECT 'account ' || a.account FROM tally a WHERE a.account = $1 AND a.mailbox = 0
 			AND EXISTS (SELECT 1 FROM (SELECT coalesce(sum(messages), 0) AS m, coalesce(sum(unseen), 0) AS u,
-				coalesce(sum(deleted), 0) AS d, coalesce(sum(size), 0) AS s FROM tally WHERE account = $1 AND mailbox > 0)
+				coalesce(sum(deleted), 0) AS d, coalesce(sum(size), 0) AS s FROM tally WHERE account = $1 AND mailbox > 0) AS sums
 				WHERE m <> a.messages OR u <> a.unseen OR d <> a.deleted OR s <> a.size)`},
 		{"names of an account differ from their count", `SELECT 'account ' || a.account FROM tally a
 			LEFT JOIN naming n ON n.account = a.account WHERE a.account = $1 AND a.mailbox = 0 AND (n.account IS NULL OR n.changed > a.modseq

@@ -13,6 +13,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -22,6 +23,7 @@ type house struct {
 	*store.Store
 	t     testing.TB
 	db    *sqldb.DB
+	on    sqldb.Options // of db
 	blobs *blob.Dir
 	dir   string
 	slice time.Duration // sqldb.Options.Slice
@@ -54,6 +56,8 @@ func startHouse(h *house, change []func(*store.Options)) *house {
 	t := h.t
 	t.Helper()
 	h.dir, h.clock = t.TempDir(), time.Unix(1_700_000_000, 0)
+	h.on = dbtest.Options(t)
+	h.on.Slice = h.slice
 	h.open(change...)
 	t.Cleanup(func() {
 		h.check()
@@ -67,7 +71,7 @@ func startHouse(h *house, change []func(*store.Options)) *house {
 func (h *house) open(change ...func(*store.Options)) {
 	h.t.Helper()
 	var err error
-	if h.db, err = sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(h.dir, "yubin.db"), Slice: h.slice}); err != nil {
+	if h.db, err = sqldb.Open(ctx, h.on); err != nil {
 		h.t.Fatal(err)
 	}
 	if h.blobs, err = blob.Open(filepath.Join(h.dir, "blobs"), rand.Reader); err != nil {

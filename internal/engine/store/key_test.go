@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -16,7 +17,7 @@ import (
 // other. Nobody can make such hashes here, so the rows are given the key.
 func TestCollidingKeys(t *testing.T) {
 	ctx := context.Background()
-	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "k.db")})
+	db, err := sqldb.Open(ctx, dbtest.Options(t))
 	if err != nil {
 		t.Fatal(err)
 	}

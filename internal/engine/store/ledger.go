@@ -27,7 +27,7 @@ type tally struct {
 	last        *lastBundle // nil: not read yet
 }
 
-const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size, t.full, t.warned`
+const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size, t.full_since, t.warned`
 
 func (t *tally) targets() []any {
 	return []any{&t.id, &t.modseq, &t.uidvalidity, &t.uidnext, &t.recent, &t.messages, &t.unseen, &t.deleted, &t.size,
@@ -296,7 +296,7 @@ func (l *ledger) write(b *tally) {
 // writeTotal writes the account's row.
 func (l *ledger) writeTotal() {
 	b := &l.total
-	l.tx.Do(`UPDATE tally SET modseq = $1, uidvalidity = $2, messages = $3, unseen = $4, deleted = $5, size = $6, full = $7,
+	l.tx.Do(`UPDATE tally SET modseq = $1, uidvalidity = $2, messages = $3, unseen = $4, deleted = $5, size = $6, full_since = $7,
 		warned = $8, changes = $9 WHERE account = $10 AND mailbox = 0`, int64(b.modseq), int64(b.uidvalidity),
 		b.messages, b.unseen, b.deleted, b.size, b.full, b.warned, l.changes, int64(l.account))
 }

@@ -15,6 +15,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -32,16 +33,15 @@ func TestOneUserIsNotAll(t *testing.T) {
 	var mu sync.Mutex
 	var held, synced []time.Duration // the writer, by each batch; of that, its commit
 	dir := t.TempDir()
-	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(dir, "yubin.db"), Observe: func(c sqldb.Commit) {
-		mu.Lock()
-		defer mu.Unlock()
-		held, synced = append(held, c.Took), append(synced, c.Sync)
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := dbtest.Open(t, func(o *sqldb.Options) {
+		o.Observe = func(c sqldb.Commit) {
+			mu.Lock()
+			defer mu.Unlock()
+			held, synced = append(held, c.Took), append(synced, c.Sync)
+		}
+	})
 	h := &house{t: t, db: db, dir: dir, clock: time.Unix(1_700_000_000, 0)}
-	defer func() { h.must(db.Close()) }()
+	var err error
 	h.blobs, err = blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	h.must(err)
 	h.Store, err = store.Open(ctx, store.Options{DB: db, Blobs: h.blobs, Now: h.now})

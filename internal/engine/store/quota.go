@@ -101,7 +101,7 @@ type usage struct {
 }
 
 func readUsage(tx *sqldb.Tx, account mail.AccountID) (u usage, err error) {
-	err = tx.QueryRow(`SELECT modseq, size, messages, full FROM tally WHERE account = $1 AND mailbox = 0`, account).
+	err = tx.QueryRow(`SELECT modseq, size, messages, full_since FROM tally WHERE account = $1 AND mailbox = 0`, account).
 		Scan(&u.modseq, &u.octets, &u.messages, &u.full)
 	if err == sqldb.ErrNoRows {
 		err = mail.Errorf(mail.NotFound, "no such account")
@@ -178,7 +178,7 @@ func (s *Store) Room(ctx context.Context, account mail.AccountID, octets int64) 
 func (s *Store) noteFull(ctx context.Context, account mail.AccountID, u usage) usage {
 	at := s.now().Unix()
 	err := s.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
-		if _, err = tx.Exec(`UPDATE tally SET full = $1 WHERE account = $2 AND mailbox = 0 AND full = 0`, at, account); err != nil {
+		if _, err = tx.Exec(`UPDATE tally SET full_since = $1 WHERE account = $2 AND mailbox = 0 AND full_since = 0`, at, account); err != nil {
 			return err
 		}
 		if u, err = readUsage(tx, account); err == nil {

@@ -31,7 +31,7 @@ CREATE TABLE tally (
 	unseen {int} NOT NULL,
 	deleted {int} NOT NULL,
 	size {int} NOT NULL,
-	full {int} NOT NULL DEFAULT 0, -- of the account: since when mail is refused, in seconds; 0 if it has room
+	full_since {int} NOT NULL DEFAULT 0, -- of the account: when it began to refuse mail, in seconds; 0 if it has room
 	warned {int} NOT NULL DEFAULT 0, -- of the account: percent of the quota that was last warned of
 	changes {blob}, -- of the account: the latest, see changes.go
 	PRIMARY KEY (account, mailbox)
