@@ -222,3 +222,33 @@ func wantKind(t testing.TB, err error, kind mail.Kind) {
 		t.Fatalf("error %v, want kind %v", err, kind)
 	}
 }
+
+// refuse makes the database fail whoever inserts into a table, or deletes from it,
+// as a full disk does: always, or while something is true. With no event nobody
+// fails any more.
+func (h *house) refuse(event, table string, while ...string) {
+	h.t.Helper()
+	when := strings.Join(append(while, "1 = 1"), " AND ")
+	statements := []string{fmt.Sprintf(`CREATE TRIGGER refuse BEFORE %s ON %s WHEN %s BEGIN SELECT RAISE(ABORT, 'refused'); END`, event, table, when)}
+	if dbtest.OnServer() {
+		statements = []string{
+			fmt.Sprintf(`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $body$
+				BEGIN IF %s THEN RAISE EXCEPTION USING ERRCODE = '53100'; END IF; RETURN coalesce(NEW, OLD); END $body$`, when),
+			fmt.Sprintf(`CREATE TRIGGER refuse BEFORE %s ON %s FOR EACH ROW EXECUTE FUNCTION refuse()`, event, table),
+		}
+	}
+	if event == "" {
+		statements = []string{`DROP TRIGGER refuse`}
+		if dbtest.OnServer() {
+			statements[0] += ` ON ` + table
+		}
+	}
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		for _, q := range statements {
+			if _, err := tx.Exec(q); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}

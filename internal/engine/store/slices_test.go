@@ -62,16 +62,13 @@ func TestCopyInSlicesIsWhole(t *testing.T) {
 	}
 	h.check()
 
-	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { // Nothing can be taken back.
-		_, err := tx.Exec(`CREATE TRIGGER stop BEFORE DELETE ON copying BEGIN SELECT RAISE(ABORT, 'crash'); END`)
-		return err
-	}))
+	h.refuse("DELETE", "copying") // Nothing can be taken back.
 	_, err = h.Copy(&intercept{ctx, 20, func() error { return context.Canceled }}, inbox, everything(), sent)
 	if err == nil || h.count(`SELECT count(*) FROM copying`) == 0 {
 		t.Fatalf("error %v", err)
 	}
 	h.deliver("between", store.Filing{Account: a, Mailbox: sent, Received: h.now()})
-	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { _, err := tx.Exec(`DROP TRIGGER stop`); return err }))
+	h.refuse("", "copying")
 	h.must(h.db.Close())
 	h.open()
 	h.must(h.Sweep(ctx))
@@ -232,7 +229,7 @@ func TestCheckInSlices(t *testing.T) {
 	found := ""
 	h.must(h.Check(&intercept{ctx, 60, func() error {
 		return h.db.Write(ctx, func(tx *sqldb.Tx) error {
-			_, err := tx.Exec(`UPDATE membership SET entries = x'' WHERE place = $1`, last)
+			_, err := tx.Exec(octets(`UPDATE membership SET entries = x'' WHERE place = $1`), last)
 			return err
 		})
 	}}, func(p string) { found += p }))

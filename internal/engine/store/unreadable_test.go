@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -9,16 +10,25 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
-// behind changes rows behind the store's back.
+// behind changes rows behind the store's back. x'00ff' are octets.
 func (h *house) behind(query string, args ...any) {
 	h.t.Helper()
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(query, args...)
+		_, err := tx.Exec(octets(query), args...)
 		return err
 	}))
+}
+
+// octets is a statement with its octets as the database writes them.
+func octets(query string) string {
+	if !dbtest.OnServer() {
+		return query
+	}
+	return regexp.MustCompile(`x'([0-9a-f]*)'`).ReplaceAllString(query, `CAST('\x$1' AS {blob})`)
 }
 
 // TestDamagedBundle: a mailbox with a bundle that cannot be read is not shown as if
@@ -72,7 +82,7 @@ func TestUnreadableRows(t *testing.T) {
 		_, err := h.ExpungeAny(ctx, filed[0].Mailbox, mail.UIDSet{{First: filed[0].UID, Last: filed[0].UID}})
 		h.must(err)
 		if i == 0 {
-			h.behind(`UPDATE expunged SET flags = 'red' WHERE account = $1`, one)
+			h.behind(`UPDATE expunged SET flags = 999 WHERE account = $1`, one)
 		}
 	}
 	h.advance(store.DefaultRetention().Expunged + time.Hour)
@@ -86,13 +96,16 @@ func TestUnreadableRows(t *testing.T) {
 	h.must(err)
 	all, err := h.Mailboxes(ctx, one)
 	h.must(err)
-	h.behind(`UPDATE tally SET unseen = 'many' WHERE mailbox = $1`, bad.ID)
+	h.behind(`UPDATE tally SET unseen = -1 WHERE mailbox = $1`, bad.ID)
 	list, err := h.Mailboxes(ctx, one)
 	if err != nil || len(list) != len(all)-1 {
 		t.Errorf("listed %d of %d, %v", len(list), len(all), err)
 	}
 	h.behind(`UPDATE tally SET unseen = 0 WHERE mailbox = $1`, bad.ID)
 
+	if dbtest.OnServer() { // Has no number that is none.
+		return
+	}
 	h.behind(`UPDATE tally SET size = 'much' WHERE account = $1 AND mailbox = 0`, one)
 	h.deliver(text("d", "s", "b"), h.inbox(two))
 	used, err := h.Usages(ctx, []mail.AccountID{one, two})
@@ -179,7 +192,7 @@ func TestUnreadableCounters(t *testing.T) {
 		h.must(err)
 	}
 	bad := h.box(one, "Bad").ID
-	h.behind(`UPDATE tally SET unseen = 'many' WHERE mailbox = $1`, bad)
+	h.behind(`UPDATE tally SET unseen = -1 WHERE mailbox = $1`, bad)
 	list, err := h.Mailboxes(ctx, one)
 	h.must(err)
 	if names := nameList(list); names != "INBOX A Archive Bad/kid Drafts Junk Sent Trash" {
@@ -192,10 +205,10 @@ func TestUnreadableCounters(t *testing.T) {
 	}
 	h.must(h.RenameMailbox(ctx, one, "A", "Z"))
 	h.must(h.RenameMailbox(ctx, one, "Bad", "Good"))
-	h.behind(`UPDATE tally SET uidvalidity = 'new' WHERE mailbox = $1`, bad)
+	h.behind(`UPDATE tally SET uidvalidity = -1 WHERE mailbox = $1`, bad)
 	h.must(h.RenameMailbox(ctx, one, "Z", "A"))
 	wantKind(t, h.RenameMailbox(ctx, one, "Good", "Bad"), mail.Internal)
-	h.behind(`UPDATE retired SET uidvalidity = 'old' WHERE account = $1 AND name = 'Z'`, one)
+	h.behind(`UPDATE retired SET uidvalidity = -1 WHERE account = $1 AND name = 'Z'`, one)
 	before := h.box(one, "A").UIDValidity
 	h.must(h.RenameMailbox(ctx, one, "A", "Z"))
 	if now := h.box(one, "Z").UIDValidity; now <= before {
@@ -221,13 +234,17 @@ func TestUnreadableKeywords(t *testing.T) {
 		h.must(err)
 		_, err = h.SetFlags(ctx, box, mail.UIDs(1), store.FlagChange{Mode: store.FlagsReplace})
 		h.must(err)
-		if a == one {
+		if a == one && !dbtest.OnServer() { // Has no octets that are none.
 			h.behind(`UPDATE expunged SET keywords = 5 WHERE mailbox = $1`, box)
 		}
 		_, err = h.SetFlags(ctx, box, mail.UIDs(9), store.FlagChange{Keywords: "more"})
 		return err
 	}
-	wantKind(t, full(one), mail.TooLarge)
+	if err := full(one); dbtest.OnServer() {
+		h.must(err)
+	} else {
+		wantKind(t, err, mail.TooLarge)
+	}
 	h.must(full(two))
 	h.must(h.DeleteMailbox(ctx, two, "Sent"))
 	h.must(h.SweepKeywords(ctx))
@@ -247,11 +264,22 @@ func TestUnreadableWarnings(t *testing.T) {
 		_, err := h.try(10, h.inbox(a))
 		h.must(err)
 	}
-	h.behind(`UPDATE warning SET percent = 'half' WHERE account < $1`, last-1)
-	h.behind(`UPDATE tally SET size = 'much' WHERE account = $1 AND mailbox = 0`, last-1)
-	list, err := h.Warnings(ctx, 0)
-	h.must(err)
-	if len(list) != 1 || list[0].Account != last {
+	readable := int(last)
+	if !dbtest.OnServer() { // Has no number that is none.
+		readable = 1
+		h.behind(`UPDATE warning SET percent = 'half' WHERE account < $1`, last-1)
+		h.behind(`UPDATE tally SET size = 'much' WHERE account = $1 AND mailbox = 0`, last-1)
+	}
+	var list []store.Warning
+	for after, more := mail.AccountID(0), true; more; {
+		part, err := h.Warnings(ctx, after)
+		h.must(err)
+		if more = len(part) > 0; more {
+			after = part[len(part)-1].Account
+		}
+		list = append(list, part...)
+	}
+	if len(list) != readable || list[len(list)-1].Account != last {
 		t.Errorf("owed %+v", list)
 	}
 	if list, err := h.Warnings(ctx, last); err != nil || len(list) != 0 {
