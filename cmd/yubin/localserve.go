@@ -20,6 +20,7 @@ import (
 
 type localserveCmd struct {
 	Data         string `help:"Where to keep everything." default:"local-data" type:"path" placeholder:"DIR"`
+	Database     string `help:"Keep the database on a PostgreSQL server, and only large messages in the data folder." env:"YUBIN_DATABASE" placeholder:"postgres://…"`
 	Reset        bool   `help:"Begin anew: delete what the data folder holds."`
 	ListenOffset int    `help:"Add N to every port, so that several can run." default:"0" placeholder:"N"`
 	Deliver      bool   `help:"Carry mail for other domains to their hosts. Without it, all of it is captured for captured@yubin.test and none leaves this machine."`
@@ -35,6 +36,7 @@ func (c *localserveCmd) config() (config.Config, error) {
 		return config.Config{}, usagef("--listen-offset must be from 0 to %d", config.MaxListenOffset)
 	}
 	cfg := config.Local(c.Data, c.ListenOffset)
+	cfg.Database = c.Database
 	cfg.Limits.DSN = config.DSN(c.DSN)
 	if c.Deliver || c.Resolver != "" || c.DeliverPort != 0 {
 		cfg.Capture, cfg.DeliverPort = mail.Address{}, c.DeliverPort
@@ -89,11 +91,7 @@ func reset(ctx context.Context, path string) error {
 	if !datadir.Is(path) {
 		return fmt.Errorf("%s is not a yubin data folder, so it is not deleted", path)
 	}
-	d, err := datadir.Open(ctx, path, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Clear(), d.Close())
+	return server.Erase(ctx, path)
 }
 
 // populate makes the domain and accounts that are not there yet.

@@ -18,7 +18,8 @@ import (
 )
 
 type serveCmd struct {
-	Config string `help:"The configuration." env:"YUBIN_CONFIG" default:"/etc/yubin/yubin.toml" type:"path" placeholder:"FILE"`
+	Config   string `help:"The configuration." env:"YUBIN_CONFIG" default:"/etc/yubin/yubin.toml" type:"path" placeholder:"FILE"`
+	Database string `help:"Where the database is, instead of what the configuration says. The file that PGPASSFILE names can have the password." env:"YUBIN_DATABASE" placeholder:"postgres://…"`
 }
 
 // Run serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
@@ -26,6 +27,9 @@ func (c *serveCmd) Run(e *env) error {
 	cfg, err := config.LoadVerified(c.Config)
 	if err != nil {
 		return err
+	}
+	if c.Database != "" {
+		cfg.Database = c.Database
 	}
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)

@@ -40,6 +40,10 @@ func (s *Server) keep(cfg *config.Config) (changed []string) {
 		changed = append(changed, "data")
 		cfg.Data = s.cfg.Data
 	}
+	if s.cfg.Database != cfg.Database {
+		changed = append(changed, "database")
+		cfg.Database = s.cfg.Database
+	}
 	if cfg.Postmaster != s.cfg.Postmaster {
 		changed = append(changed, "postmaster")
 		cfg.Postmaster = s.cfg.Postmaster

@@ -101,7 +101,7 @@ func openStore(ctx context.Context, folder *datadir.Dir, cfg config.Config, d De
 func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.metrics = metrics.New(metrics.Options{Version: d.Version, Now: d.Now, Log: d.Log})
 	s.warner = newWarner(s, cfg, d)
-	blobs, err := s.openMail(ctx, d)
+	blobs, err := s.openMail(ctx, cfg, d)
 	if err != nil {
 		return err
 	}
@@ -143,9 +143,9 @@ func hashMemory(p heap.Plan) int {
 }
 
 // openMail opens the database and the mail in it.
-func (s *Store) openMail(ctx context.Context, d Deps) (blobs *blob.Dir, err error) {
-	s.db, err = sqldb.Open(ctx, sqldb.Options{
-		Path: s.folder.Path(databaseFile), Log: d.Log, Observe: s.metrics.Commit, CacheSize: d.Memory.Database,
+func (s *Store) openMail(ctx context.Context, cfg config.Config, d Deps) (blobs *blob.Dir, err error) {
+	s.db, err = openDatabase(ctx, s.folder, cfg, sqldb.Options{
+		Log: d.Log, Observe: s.metrics.Commit, CacheSize: d.Memory.Database,
 	})
 	if err != nil {
 		return nil, err

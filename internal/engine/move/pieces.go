@@ -46,7 +46,7 @@ func claim(ctx context.Context, db *sqldb.DB, folder string, kept bool) error {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(tables, func(t sqldb.Table) bool { return t.Name != sqldb.VersionTable }) {
+		if slices.ContainsFunc(tables, func(t sqldb.Table) bool { return t.Name != sqldb.VersionTable && t.Name != sqldb.OwnerTable }) {
 			return mail.Errorf(mail.Conflict, "the database %s is not empty; a move goes into an empty one", db.Path())
 		}
 	}

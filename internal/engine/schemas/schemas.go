@@ -64,7 +64,7 @@ func Make(ctx context.Context, db *sqldb.DB, engines []Engine) error {
 // Tables describes the tables of the engines, without that of their versions.
 func Tables(tx *sqldb.Tx) ([]sqldb.Table, error) {
 	list, err := tx.Tables()
-	return slices.DeleteFunc(list, func(t sqldb.Table) bool { return t.Name == sqldb.VersionTable }), err
+	return slices.DeleteFunc(list, func(t sqldb.Table) bool { return t.Name == sqldb.VersionTable || t.Name == sqldb.OwnerTable }), err
 }
 
 func find(engine string) (sqldb.Schema, bool) {

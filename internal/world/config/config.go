@@ -20,6 +20,7 @@ type Config struct {
 	Hostname        mail.Domain   // our name in greetings, Received and reports
 	Postmaster      mail.Address  // who gets mail for postmaster where nobody has that name; zero chooses
 	Data            string        // the data folder
+	Database        string        // a URL, if the database is on a server: postgres://…
 	ShutdownTimeout time.Duration // how long sessions may take to finish after SIGTERM
 	Log             Log
 	TLS             TLS

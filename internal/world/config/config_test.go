@@ -57,6 +57,7 @@ func TestValues(t *testing.T) {
 	c, err := Parse("/etc/yubin/yubin.toml", []byte(`
 hostname = "Mail.Example.ORG"
 data = "store"
+database = "postgres://yubin@db.example/yubin"
 shutdown_timeout = "1m"
 certificate = [{cert = "c.pem", key = "/k.pem"}]
 [log]
@@ -97,6 +98,7 @@ tls = "implicit"
 	want := Default()
 	want.Hostname = "mail.example.org"
 	want.Data = "/etc/yubin/store"
+	want.Database = "postgres://yubin@db.example/yubin"
 	want.ShutdownTimeout = time.Minute
 	want.Log = Log{Level: 4, Format: obs.FormatJSON}
 	want.Limits.MessageSize = 64 << 10
@@ -107,10 +109,10 @@ tls = "implicit"
 	want.Queue = Queue{Concurrency: 100, SiteConcurrency: 5, SiteRate: 10, Lifetime: 48 * time.Hour, NoticeAfter: -1, History: 90 * day}
 	want.Retention = Retention{Expunged: 14 * day, Changes: 60 * day, ChangesSize: 16 << 20}
 	want.Admin.Address = "127.0.0.1:2590"
-	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 5}}
+	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 6}}
 	want.Listeners = []Listener{
-		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 29},
-		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 33},
+		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 30},
+		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 34},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +68,16 @@ func (t *table) text(key string, dst *string) {
 		*dst = s
 		if s == "" {
 			t.fault(key, "must not be empty")
+		}
+	}
+}
+
+// database reads the URL of a database on a server.
+func (t *table) database(key string, dst *string) {
+	if s, ok := take[string](t, key, "a string"); ok {
+		*dst = s
+		if u, err := url.Parse(s); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			t.fault(key, `must be where a PostgreSQL database is, like "postgres://yubin@db.example.org/yubin"`)
 		}
 	}
 }

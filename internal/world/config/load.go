@@ -76,6 +76,7 @@ func (t *table) config(c *Config) {
 	t.domain("hostname", &c.Hostname)
 	t.address("postmaster", &c.Postmaster)
 	t.text("data", &c.Data)
+	t.database("database", &c.Database)
 	t.duration("shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour)
 	t.table("log", func(t *table) { t.log(&c.Log) })
 	t.table("tls", func(t *table) {
