@@ -209,9 +209,11 @@ func besides(t testing.TB, rows int) (accepted, carried time.Duration, known int
 // TestManySitesDue: what is due at more sites than memory holds costs those
 // nothing who bring mail or wait for theirs. With YUBIN_LONG it is a million.
 func TestManySitesDue(t *testing.T) {
-	rows, slower := 40_000, 4.0
+	// Time is measured, and there is other work on the machine: what took seconds when
+	// every site was looked at must not take a tenth of one.
+	rows, slower, least := 40_000, 4.0, 0.1
 	if os.Getenv("YUBIN_LONG") != "" {
-		rows, slower = 1_000_000, 1.5 // Time is measured, and there is other work on the machine.
+		rows, slower, least = 1_000_000, 1.5, 0.002
 	}
 	accepted0, carried0, _ := besides(t, 0)
 	accepted, carried, known := besides(t, rows)
@@ -220,7 +222,7 @@ func TestManySitesDue(t *testing.T) {
 	if known > MaxWindow+maxIdle+maxWanting {
 		t.Errorf("%d sites are known", known)
 	}
-	if accepted.Seconds() > slower*accepted0.Seconds() || carried.Seconds() > slower*max(carried0.Seconds(), 0.002) {
+	if accepted.Seconds() > max(least, slower*accepted0.Seconds()) || carried.Seconds() > max(least, slower*carried0.Seconds()) {
 		t.Error("the queue is slower when it is full")
 	}
 }
