@@ -120,8 +120,16 @@ func (t *postgresTx) query(query string, args []any, first bool) (result, bool, 
 	return p, more, nil
 }
 
+// maxUnsent is how many octets of changes travel together at most; more do not wait
+// for somebody who asks.
+const maxUnsent = 1 << 20
+
 func (t *postgresTx) do(query string, args []any) error {
-	return t.put(shapeKey{query: query}, args, nil, 0)
+	err := t.put(shapeKey{query: query}, args, nil, 0)
+	if err == nil && len(t.l.out) > maxUnsent {
+		err = t.flush(query)
+	}
+	return err
 }
 
 func (t *postgresTx) ask(a *Answer) {
