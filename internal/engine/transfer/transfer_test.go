@@ -12,6 +12,7 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/maildir"
+	"yubin/internal/world/sqldb"
 )
 
 func TestMaildirKeepsAll(t *testing.T) {
@@ -258,4 +259,33 @@ func TestRoles(t *testing.T) {
 			t.Errorf("%v, want %s", got, c.want)
 		}
 	}
+}
+
+// TestSweep: nothing is remembered of mailboxes and accounts that are gone.
+func TestSweep(t *testing.T) {
+	h, f := newHouse(t), numbered(t, 2)
+	f.put(".Old/cur/1.a:2,S", "A: 1\n\n")
+	rows := func() (list []string) {
+		for _, table := range []string{"transfer_origin", "transfer_taken"} {
+			h.must(h.db.Read(h.ctx, func(tx *sqldb.Tx) error {
+				var n int
+				err := tx.QueryRow(`SELECT count(*) FROM ` + table).Scan(&n)
+				list = append(list, fmt.Sprint(n))
+				return err
+			}))
+		}
+		return list
+	}
+	h.take(f.source(), Plan{})
+	h.take(f.source(), Plan{Account: 2})
+	h.want("folders and messages of two accounts", rows(), "[4 6]")
+	h.must(h.store.DeleteMailbox(h.ctx, 1, "Old"))
+	f.remove(".Old/cur/1.a:2,S")
+	h.take(f.source(), Plan{Account: 2})
+	h.want("after the import of another", rows(), "[4 6]")
+	h.take(f.source(), Plan{Skip: []string{"Old"}})
+	h.want("without a mailbox", rows(), "[3 5]")
+	h.must(h.db.Write(h.ctx, func(tx *sqldb.Tx) error { return h.store.DeleteAccount(tx, 2) }))
+	h.take(f.source(), Plan{Skip: []string{"Old"}})
+	h.want("without an account", rows(), "[1 2]")
 }

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/testkit/memnet"
+	"yubin/internal/world/sqldb"
 )
 
 // FuzzSession sends lines at a session that is logged in and has a mailbox
@@ -212,6 +214,40 @@ func TestStuckClientsHoldUpNobody(t *testing.T) {
 	}
 	if writes.Load() == 0 {
 		t.Error("no write was stuck: the test tells nothing")
+	}
+}
+
+// A damaged envelope is not shown: its message is left out, and the others are not.
+func TestDamagedForm(t *testing.T) {
+	h := newHouse(t)
+	for i := range 3 {
+		h.deliver(mail.Inbox, simple(fmt.Sprint("number ", i)), 0)
+	}
+	replace := func(old, now string) { // in the second
+		h.must(h.db.Write(h.ctx, func(tx *sqldb.Tx) error {
+			var form []byte
+			if err := tx.QueryRow(`SELECT form FROM blob WHERE id = 2`).Scan(&form); err != nil {
+				return err
+			}
+			_, err := tx.Exec(`UPDATE blob SET form = $1 WHERE id = 2`, bytes.Replace(form, []byte(old), []byte(now), 1))
+			return err
+		}))
+	}
+	replace("number", "Number")
+	defer replace("Number", "number") // Or Check finds it.
+	c := h.client(t, "A")
+	c.run("SELECT INBOX")
+	for _, cmd := range []string{"FETCH 1:3 ENVELOPE", "FETCH 1:3 BODYSTRUCTURE", "FETCH 1:3 (FLAGS BODY)", "FETCH 1:3 BODY.PEEK[1]"} {
+		c.log = nil
+		got := c.run("%s", cmd)
+		log := strings.Join(c.log, "\n")
+		if !strings.HasPrefix(got, "NO [SERVERBUG]") || !strings.Contains(log, "* 1 FETCH") || strings.Contains(log, "* 2 FETCH") ||
+			!strings.Contains(log, "* 3 FETCH") {
+			t.Error(log)
+		}
+	}
+	if got := c.run("FETCH 2 BODY.PEEK[]"); !strings.HasPrefix(got, "OK") {
+		t.Error(got)
 	}
 }
 
