@@ -24,6 +24,9 @@ func TestBundles(t *testing.T) {
 	third := everyThird(n)
 	// A large ModSeq and keywords with high numbers make a bundle grow as far as it can.
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		if err := h.FileChanges(tx, a); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(`DELETE FROM change`); err != nil {
 			return err
 		}

@@ -182,18 +182,9 @@ func Fold(list []Change) (f Folded) {
 // eachChange calls fn for the record of each commit after since, until it returns
 // errEnough.
 func eachChange(tx *sqldb.Tx, account mail.AccountID, since mail.ModSeq, fn func(at mail.ModSeq, r *recordReader) error) error {
-	var now mail.ModSeq
-	var octets []byte
-	err := tx.QueryRow(`SELECT modseq, changes FROM tally WHERE account = $1 AND mailbox = 0`, int64(account)).Scan(&now, &octets)
-	if err == sqldb.ErrNoRows {
-		return mail.Errorf(mail.NotFound, "no such account")
-	}
+	latest, now, err := loadPending(tx, account)
 	if err != nil {
 		return err
-	}
-	latest, ok := readPending(octets, now)
-	if !ok {
-		return damagedChanges(account)
 	}
 	if since > now {
 		return ErrCannotCalculate
@@ -213,20 +204,8 @@ func forgottenChanges(tx *sqldb.Tx, account mail.AccountID) (floor mail.ModSeq, 
 	if err != sqldb.ErrNoRows {
 		return floor, err
 	}
-	var now mail.ModSeq
-	var octets []byte
-	err = tx.QueryRow(`SELECT modseq, changes FROM tally WHERE account = $1 AND mailbox = 0`, int64(account)).Scan(&now, &octets)
-	if err == sqldb.ErrNoRows {
-		return 0, mail.Errorf(mail.NotFound, "no such account")
-	}
-	if err != nil {
-		return 0, err
-	}
-	latest, ok := readPending(octets, now)
-	if !ok {
-		return 0, damagedChanges(account)
-	}
-	return latest.since, nil
+	latest, _, err := loadPending(tx, account)
+	return latest.since, err
 }
 
 func enough(err error) error {
@@ -315,6 +294,24 @@ func readPending(octets []byte, modseq mail.ModSeq) (p pending, ok bool) {
 	return p, ok && !r.failed && uint64(p.since)+p.count == uint64(modseq)
 }
 
+// loadPending reads the latest changes of an account, and its ModSeq. NotFound if
+// there is no such account.
+func loadPending(tx *sqldb.Tx, account mail.AccountID) (p pending, now mail.ModSeq, err error) {
+	var octets []byte
+	err = tx.QueryRow(`SELECT modseq, changes FROM tally WHERE account = $1 AND mailbox = 0`, int64(account)).Scan(&now, &octets)
+	if err == sqldb.ErrNoRows {
+		return p, 0, mail.Errorf(mail.NotFound, "no such account")
+	}
+	if err != nil {
+		return p, 0, err
+	}
+	p, ok := readPending(octets, now)
+	if !ok {
+		return p, 0, damagedChanges(account)
+	}
+	return p, now, nil
+}
+
 func (p *pending) append(b []byte) []byte {
 	b = append(b, pendingFormat)
 	b = binary.AppendUvarint(b, uint64(p.since))
@@ -364,16 +361,22 @@ func (l *ledger) record() error {
 	return nil
 }
 
-// fileChanges writes the latest changes to a row of their own. The oldest rows go if
-// there are too many octets then.
+// fileChanges writes the latest changes to a row of their own, and what they say of
+// arrivals to that index. The oldest rows go if there are too many octets then.
 func (l *ledger) fileChanges(p *pending) error {
+	ops, err := arrivalOps(l.account, p)
+	if err == nil {
+		err = index{l.tx, l.account, byArrival}.change(ops)
+	}
+	if err != nil && !l.s.aside.Takes(err) {
+		return err
+	}
 	p.total += int64(len(p.records))
 	l.tx.Do(`INSERT INTO change (account, modseq, since, total, at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
 		int64(l.account), int64(l.modseq), int64(p.since), p.total, p.at, p.records)
 	p.since, p.count, p.records = l.modseq, 0, nil
 	kept := p.total - l.s.retention.Load().ChangeOctets
 	for more := kept > 0; more; {
-		var err error
 		more, err = forgetChanges(l.tx, l.account, func(_, total int64) bool { return total <= kept })
 		if err != nil {
 			return err

@@ -1,9 +1,12 @@
 package store_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,13 +21,14 @@ type modelState struct {
 	modseq    mail.ModSeq
 	mailboxes map[mail.MailboxID]mail.MailboxName
 	emails    map[mail.EmailID]map[string]mail.ModSeq
+	arrivals  []store.Arrival
 }
 
 // state reads the account as it is now, without its memory of changes.
 func (m *model) state() modelState {
 	m.must(m.Sweep(ctx)) // What is left of deleted mailboxes goes.
 	now := modelState{mail.ModSeq(m.count(`SELECT modseq FROM tally WHERE account = $1 AND mailbox = 0`, m.account)),
-		map[mail.MailboxID]mail.MailboxName{}, map[mail.EmailID]map[string]mail.ModSeq{}}
+		map[mail.MailboxID]mail.MailboxName{}, map[mail.EmailID]map[string]mail.ModSeq{}, nil}
 	list, err := m.Mailboxes(ctx, m.account)
 	m.must(err)
 	for _, box := range list {
@@ -37,12 +41,59 @@ func (m *model) state() modelState {
 			for _, row := range rows {
 				if now.emails[row.Email] == nil {
 					now.emails[row.Email] = map[string]mail.ModSeq{}
+					now.arrivals = append(now.arrivals, store.Arrival{Received: row.Received, Email: row.Email})
 				}
 				now.emails[row.Email][fmt.Sprintf("%d/%d", box.ID, row.UID)] = row.ModSeq
 			}
 		}
 	}
+	slices.SortFunc(now.arrivals, func(a, b store.Arrival) int {
+		return cmp.Or(a.Received.Compare(b.Received), cmp.Compare(a.Email, b.Email))
+	})
 	return now
+}
+
+// compareIndexes holds what the indexes of the account's emails say against where they
+// are.
+func (m *model) compareIndexes(now modelState) {
+	m.t.Helper()
+	ids := slices.Collect(maps.Keys(now.emails))
+	places, err := m.Places(ctx, m.account, append(ids, 1<<40))
+	m.must(err)
+	if len(places) != len(ids) {
+		m.t.Errorf("%d emails have a place, want %d", len(places), len(ids))
+	}
+	for id, want := range now.emails {
+		got := map[string]bool{}
+		for _, p := range places[id] {
+			got[fmt.Sprintf("%d/%d", p.Mailbox, p.UID)] = true
+		}
+		if len(got) != len(want) || len(places[id]) != len(want) {
+			m.t.Errorf("email %d is at %v, want %v", id, places[id], want)
+		}
+		for p := range want {
+			if !got[p] {
+				m.t.Errorf("email %d is at %v, want %v", id, places[id], want)
+			}
+		}
+	}
+	want := slices.Clone(now.arrivals)
+	for _, newest := range []bool{false, true} {
+		var got []store.Arrival
+		for last := (store.Arrival{}); ; {
+			limit := 1 + m.rng.IntN(40)
+			list, err := m.Arrivals(ctx, m.account, last, newest, limit)
+			m.must(err)
+			if got = append(got, list...); len(list) < limit {
+				break
+			}
+			last = list[len(list)-1]
+		}
+		if !slices.Equal(got, want) {
+			m.t.Errorf("newest first %v: arrivals are %v, want %v", newest, got, want)
+		}
+		slices.Reverse(want)
+	}
 }
 
 // allChanges lists changes, limit at a time.
@@ -77,6 +128,7 @@ func (m *model) compareChanges(times int) {
 		m.compareFolded(store.Fold(list), was, now)
 		m.replay(list, was, now)
 	}
+	m.compareIndexes(now)
 	m.states = append(m.states, now)
 }
 
@@ -346,7 +398,7 @@ func TestChangesDamaged(t *testing.T) {
 	}))
 	var problems []string
 	h.must(h.Check(ctx, func(p string) { problems = append(problems, p) }))
-	if len(problems) != 1 || problems[0] != "the latest changes are damaged: account 1" {
+	if len(problems) != 1 || !strings.Contains(problems[0], "account 1: what is remembered of its changes is damaged") {
 		t.Errorf("check tells %q", problems)
 	}
 	h.deliver(text("2", "s", "b"), h.inbox(a))
@@ -357,4 +409,49 @@ func TestChangesDamaged(t *testing.T) {
 	if list, _ := h.allChanges(a, before, 10); len(list) != 1 {
 		t.Errorf("%d changes since", len(list))
 	}
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { return h.DeleteAccount(tx, a) })) // What was lost stays lost.
+	h.must(h.Sweep(ctx))
+	if n := h.count(`SELECT (SELECT count(*) FROM change) + (SELECT count(*) FROM email_index)`); n != 0 {
+		t.Errorf("%d rows of the account are left", n)
+	}
+}
+
+// TestThreadEmails: of a thread those emails that are in a mailbox, by when they came.
+func TestThreadEmails(t *testing.T) {
+	h := newHouse(t)
+	a := h.account(1)
+	at := func(hours int) store.Filing {
+		f := h.inbox(a)
+		f.Received = h.now().Add(time.Duration(hours) * time.Hour)
+		return f
+	}
+	reply := func(id string) string { return "In-Reply-To: <1@example.org>\r\n" + text(id, "s", "b") }
+	first := h.deliver(text("1", "s", "b"), at(3))[0]
+	h.deliver(text("other", "s", "b"), at(0))
+	h.deliver(reply("2"), at(1))
+	h.deliver(reply("3"), at(2))
+	want := func(wanted ...mail.EmailID) {
+		t.Helper()
+		list, err := h.ThreadEmails(ctx, a, mail.ThreadID(first.Email))
+		h.must(err)
+		var got []mail.EmailID
+		for _, one := range list {
+			got = append(got, one.Email)
+		}
+		if !slices.Equal(got, wanted) {
+			t.Errorf("the thread has %v, want %v", got, wanted)
+		}
+	}
+	want(3, 4, 1)
+	_, err := h.ExpungeAny(ctx, first.Mailbox, mail.UIDs(1))
+	h.must(err)
+	_, err = h.Move(ctx, first.Mailbox, mail.UIDs(3), h.box(a, "Archive").ID)
+	h.must(err)
+	want(3, 4)
+	list, err := h.ThreadEmails(ctx, 2, mail.ThreadID(first.Email))
+	if h.must(err); len(list) != 0 {
+		t.Errorf("another account has %v of the thread", list)
+	}
+	h.must(h.DeleteMailbox(ctx, a, "Archive"))
+	want(4)
 }

@@ -96,6 +96,9 @@ func (c *checker) accounts() error {
 		if err := c.changes(account); err != nil {
 			return err
 		}
+		if err := c.indexes(account); err != nil {
+			return err
+		}
 		for box := mail.MailboxID(0); ; {
 			err := c.one(&box, `SELECT min(mailbox) FROM tally WHERE account = $1 AND mailbox > $2`, account, box)
 			if err != nil {
@@ -210,8 +213,6 @@ func (c *checker) strays() error {
 			LEFT JOIN blob b ON b.id = c.blob WHERE c.blob > $1 AND $2 = 0 ORDER BY c.blob`,
 		"expunged email that is not there: email %[2]d": `SELECT x.at, x.email, e.id IS NULL OR e.account <> x.account FROM expunged x
 			LEFT JOIN email e ON e.id = x.email WHERE (x.at, x.email) > ($1, $2) ORDER BY x.at, x.email`,
-		"copies of an email that is not there: email %[1]d": `SELECT c.email, 0, e.id IS NULL FROM copies c
-			LEFT JOIN email e ON e.id = c.email WHERE c.email > $1 AND $2 = 0 ORDER BY c.email`,
 	} {
 		for from := (progress{first: -1}); !from.end; {
 			err := c.s.db.Read(c.ctx, func(tx *sqldb.Tx) (err error) {

@@ -18,7 +18,7 @@ import (
 const checkWindow = 1 << 20
 
 // emails compares, window by window, how many memberships each email has with
-// what copies and expunged say. There is no index for it: each window is a pass
+// what expunged says. There is no index for it: each window is a pass
 // over all memberships, in slices. What seems wrong may only have changed
 // meanwhile: that is looked at again, account by account, on one snapshot.
 func (c *checker) emails() error {
@@ -147,24 +147,23 @@ func countDead(tx *sqldb.Tx, from progress, at func(email int64) *presence) (pro
 	return from, rows.Err()
 }
 
-const emailColumns = `SELECT e.id, e.account, e.thread, coalesce(c.members, -1), b.id IS NULL FROM email e
-	LEFT JOIN copies c ON c.email = e.id LEFT JOIN blob b ON b.id = e.blob `
+const emailColumns = `SELECT e.id, e.account, e.thread, b.id IS NULL FROM email e
+	LEFT JOIN blob b ON b.id = e.blob `
 
 // emailRow is what Check reads of an email.
 type emailRow struct {
-	id, thread, copies int64
-	account            mail.AccountID
-	blobless           bool
+	id, thread int64
+	account    mail.AccountID
+	blobless   bool
 }
 
 func (e *emailRow) targets() []any {
-	return []any{&e.id, &e.account, &e.thread, &e.copies, &e.blobless}
+	return []any{&e.id, &e.account, &e.thread, &e.blobless}
 }
 
 // right says whether an email is where its rows say.
 func (e *emailRow) right(p *presence) bool {
-	n := int64(p.members)
-	return p.dead == (n == 0) && (e.copies < 0 || e.copies == n) && (e.copies >= 0 || n <= 1)
+	return p.dead == (p.members == 0)
 }
 
 // compare compares the next emails with where they were found.
@@ -240,7 +239,7 @@ func (w *emailWindow) judge(tx *sqldb.Tx, account mail.AccountID, suspects map[i
 			return err
 		}
 		if !e.right(p) {
-			w.problem("memberships are miscounted: email %d has %d, copies says %d, expunged %v", id, p.members, e.copies, p.dead)
+			w.problem("memberships are miscounted: email %d has %d, expunged %v", id, p.members, p.dead)
 		}
 	}
 	return nil

@@ -105,7 +105,7 @@ func (c *changeRows) latest(tx *sqldb.Tx) error {
 	p, ok := readPending(octets, modseq)
 	if !ok {
 		c.damaged = true
-		c.problem("the latest changes are damaged: account %d", c.account)
+		c.unreadable(damagedChanges(c.account))
 		return nil
 	}
 	if c.last != 0 && (p.since != c.last || p.total != c.total) {

@@ -51,6 +51,8 @@ type memberCheck struct {
 	modseq  mail.ModSeq // the highest
 	counted tally
 	named   words // looked up already
+
+	elsewhere []point // members of a bundle that did not come where they are
 }
 
 // begin begins a slice. False if the mailbox is not there any more.
@@ -110,6 +112,7 @@ func (m *memberCheck) bundle(at int64, octets []byte, first bool) error {
 	if place(m.id, list[0].UID) < at || !goesOn && at <= place(m.id, m.last) {
 		m.problem("memberships are misplaced: mailbox %d from UID %d on", m.id, uint32(at))
 	}
+	m.elsewhere = m.elsewhere[:0]
 	for i := range list {
 		if goesOn && list[i].UID <= m.from {
 			continue
@@ -118,7 +121,7 @@ func (m *memberCheck) bundle(at int64, octets []byte, first bool) error {
 			return err
 		}
 	}
-	return nil
+	return m.indexed(list, m.elsewhere)
 }
 
 func (m *memberCheck) member(e *member) error {
@@ -141,14 +144,17 @@ func (m *memberCheck) member(e *member) error {
 func (m *memberCheck) email(e *member) error {
 	is := member{state: e.state, email: e.email, saved: e.saved}
 	var account mail.AccountID
-	err := m.tx.QueryRow(`SELECT e.account, e.blob, e.size, b.lacking, e.ascii, e.received, e.zone
+	var came Place
+	err := m.tx.QueryRow(`SELECT e.account, e.mailbox, e.uid, e.blob, e.size, b.lacking, e.ascii, e.received, e.zone
 		FROM email e JOIN blob b ON b.id = e.blob WHERE e.id = $1`, int64(e.email)).
-		Scan(&account, &is.blob, &is.size, &is.lacking, &is.ascii, &is.received, &is.zone)
+		Scan(&account, &came.Mailbox, &came.UID, &is.blob, &is.size, &is.lacking, &is.ascii, &is.received, &is.zone)
 	if err != nil && err != sqldb.ErrNoRows {
 		return err
 	}
 	if err != nil || account != m.account || is != *e {
 		m.problem("message without its email: mailbox %d UID %d", m.id, e.UID)
+	} else if came != (Place{m.id, e.UID}) {
+		m.elsewhere = append(m.elsewhere, point{int64(e.email), int64(m.id), int64(e.UID)})
 	}
 	return nil
 }

@@ -1,9 +1,7 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"slices"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -92,11 +90,16 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 	}
 	c = Copied{UIDValidity: dest.uidvalidity}
 	saved := t.s.now().Unix()
+	moves := make([]placing, 0, len(found))
 	for i, m := range found {
 		c.Source = append(c.Source, m.UID)
+		moves = append(moves, placing{m.email, Place{source.id, m.UID}, Place{dest.id, first + mail.UID(i)}, t.number != 0})
 		m.UID, m.ModSeq, m.saved = first+mail.UID(i), l.modseq, saved
 		c.Dest = append(c.Dest, m.UID)
 		l.added(dest, m, EmailAdded)
+	}
+	if _, err := movePlaces(tx, l.account, moves); err != nil {
+		return c, nil, 0, err
 	}
 	if t.number == 0 {
 		err = l.bury(t.from, found)
@@ -112,15 +115,6 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 // collect reads members of a set, as many as fit into a slice, or takes them
 // out of their mailbox; next is the UID to go on from, or 0.
 func (t *transfer) collect(l *ledger, source *tally, set mail.UIDSet) (found []member, next mail.UID, err error) {
-	counted := 0
-	count := func(least int) error {
-		list := found[counted:]
-		if t.number == 0 || len(list) < least {
-			return nil
-		}
-		counted = len(found)
-		return addCopies(l.tx, list)
-	}
 	next, err = revise(l.tx, source.id, set, func(m *member) (verdict, error) {
 		found = append(found, *m)
 		if t.number != 0 {
@@ -128,16 +122,9 @@ func (t *transfer) collect(l *ledger, source *tally, set mail.UIDSet) (found []m
 		}
 		l.removed(source, m, EmailRemoved)
 		return gone, nil
-	}, func() error { return count(settleEvery) })
-	if err == nil {
-		err = count(1)
-	}
+	}, func() error { return nil })
 	return found, next, err
 }
-
-// settleEvery is how many members wait for what one statement does for many of
-// them: more make it cheaper, fewer keep a slice to its time.
-const settleEvery = 96
 
 // reword gives what goes from one mailbox to another the numbers that its
 // keywords have there.
@@ -191,51 +178,4 @@ func (s *Store) sameAccount(l *ledger, to mail.MailboxID) (*tally, error) {
 		return nil, mail.Errorf(mail.Forbidden, "messages can only be copied within an account")
 	}
 	return nil, err
-}
-
-// emailRun are emails that are neighbours, so that one statement reaches them
-// all, and only them. Each has as many members of a list, which are alike.
-type emailRun struct {
-	first, last mail.EmailID
-	each        int64   // members of an email
-	like        *member // the last of them
-}
-
-// emails is how many there are.
-func (r *emailRun) emails() int64 { return int64(r.last-r.first) + 1 }
-
-// emailRuns makes as few runs of a list as there can be. Of an email that the
-// list has several times, the last counts for what is alike.
-func emailRuns(list []member, alike func(a, b *member) bool) []emailRun {
-	byEmail := func(a, b member) int { return cmp.Compare(a.email, b.email) }
-	if !slices.IsSortedFunc(list, byEmail) {
-		list = slices.Clone(list)
-		slices.SortStableFunc(list, byEmail)
-	}
-	var runs []emailRun
-	for i := 0; i < len(list); {
-		next := emailRun{list[i].email, list[i].email, 0, nil}
-		for ; i < len(list) && list[i].email == next.first; i++ {
-			next.each++
-			next.like = &list[i]
-		}
-		if n := len(runs); n > 0 && next.first == runs[n-1].last+1 && next.each == runs[n-1].each && alike(runs[n-1].like, next.like) {
-			runs[n-1].last = next.last
-			continue
-		}
-		runs = append(runs, next)
-	}
-	return runs
-}
-
-// addCopies counts one more membership of each one's email.
-func addCopies(tx *sqldb.Tx, list []member) error {
-	for _, r := range emailRuns(list, func(a, b *member) bool { return true }) {
-		_, err := tx.Exec(`INSERT INTO copies (email, members) SELECT id, 1 + $1 FROM email WHERE id BETWEEN $2 AND $3
-			ON CONFLICT (email) DO UPDATE SET members = copies.members + $1`, r.each, int64(r.first), int64(r.last))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -379,18 +379,22 @@ func (d *delivery) file(a *addressee, k int, ids []int64) (_ []int64, err error)
 	if err != nil {
 		return nil, err
 	}
+	uid, err := box.takeUIDs(1)
+	if err != nil {
+		return nil, err
+	}
+	at := Place{box.id, uid}
 	var email mail.EmailID
 	kind := EmailCreated
 	if j := d.sameEmail(k); j >= 0 {
 		email, kind = d.filed[j].Email, EmailAdded
-		addMember(l.tx, email)
+		_, err = movePlaces(l.tx, l.account, []placing{{email, Place{d.filed[j].Mailbox, d.filed[j].UID}, at, true}})
+		if err != nil {
+			return nil, err
+		}
 	} else {
 		email, ids = mail.EmailID(ids[0]), ids[1:]
-		insertEmail(l.tx, email, d.email(l.account, f, a.thread), d.refs)
-	}
-	uid, err := box.takeUIDs(1)
-	if err != nil {
-		return nil, err
+		insertEmail(l.tx, email, d.email(l.account, f, a.thread, at), d.refs)
 	}
 	w, full, err := l.words(box, f.Keywords)
 	if full && err == nil {
@@ -404,9 +408,9 @@ func (d *delivery) file(a *addressee, k int, ids []int64) (_ []int64, err error)
 	return ids, nil
 }
 
-// email is the row of a filing.
-func (d *delivery) email(account mail.AccountID, f *Filing, thread mail.ThreadID) email {
-	return email{account: account, blob: d.blob, thread: thread, received: f.Received.Unix(), zone: zone(f.Received),
+// email is the row of a filing, which comes to a place.
+func (d *delivery) email(account mail.AccountID, f *Filing, thread mail.ThreadID, at Place) email {
+	return email{account: account, blob: d.blob, thread: thread, at: at, received: f.Received.Unix(), zone: zone(f.Received),
 		size: d.in.size + int64(len(f.Prefix)), ascii: d.ascii(f), prefix: f.Prefix}
 }
 
@@ -460,12 +464,6 @@ func (d *delivery) member(filed Filed, f *Filing, w words) member {
 		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Prefix)), lacking: d.in.ends.Lacking(), ascii: d.ascii(f),
 		received: f.Received.Unix(), zone: zone(f.Received), saved: d.saved,
 	}
-}
-
-// addMember counts one more membership of an email.
-func addMember(tx *sqldb.Tx, email mail.EmailID) {
-	tx.Do(`INSERT INTO copies (email, members) VALUES ($1, 2)
-		ON CONFLICT (email) DO UPDATE SET members = copies.members + 1`, int64(email))
 }
 
 // zone returns the offset of t from UTC in minutes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
 )
 
 // SweepCopies is the part of Sweep that takes copies back.
@@ -29,6 +30,26 @@ func (s *Store) Tidy(ctx context.Context) error {
 // Announce has fn called with each announcement of a commit instead of making it.
 func (s *Store) Announce(fn func(announce func())) { s.announces = fn }
 
+// FileChanges writes the latest changes of an account to a row of their own, however
+// few they are.
+func (s *Store) FileChanges(tx *sqldb.Tx, account mail.AccountID) error {
+	l, err := s.openLedger(tx, account)
+	if err != nil {
+		return err
+	}
+	p, now, err := loadPending(tx, account)
+	if err != nil {
+		return err
+	}
+	l.modseq = now
+	if err := l.fileChanges(&p); err != nil {
+		return err
+	}
+	l.changes = p.append(nil)
+	l.writeTotal()
+	return nil
+}
+
 // NoChanges is what the account's row has of changes if none after since are known.
 func NoChanges(since mail.ModSeq) []byte { return (&pending{since: since}).append(nil) }
 
@@ -39,17 +60,17 @@ func (s *Store) CheckBlobs(ctx context.Context, report func(problem string)) err
 }
 
 // EmailRuns is how many statements reach members with these emails, and how many
-// members those count.
-func EmailRuns(emails ...mail.EmailID) (runs int, members int64) {
+// emails those are.
+func EmailRuns(emails ...mail.EmailID) (runs, reached int) {
 	var list []member
 	for _, e := range emails {
 		list = append(list, member{email: e})
 	}
-	all := emailRuns(list, func(a, b *member) bool { return true })
+	all := emailRuns(list)
 	for _, r := range all {
-		members += r.emails() * r.each
+		reached += int(r.last-r.first) + 1
 	}
-	return len(all), members
+	return len(all), reached
 }
 
 // ChunkOctets is what the chunks take that are reachable from the views in memory

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -106,83 +108,80 @@ func (r *releaser) rest() error {
 			return err
 		}
 	}
-	stay, err := releaseEmails(r.tx, r.account, r.box.id, list, r.at)
-	if err != nil || r.l == nil {
+	left := make([]placing, 0, len(list))
+	for i := range list {
+		left = append(left, placing{email: list[i].email, from: Place{r.box.id, list[i].UID}})
+	}
+	gone, err := movePlaces(r.tx, r.account, left)
+	if err != nil {
+		return err
+	}
+	last := list
+	if slices.Contains(gone, false) {
+		last = nil
+		for i := range list {
+			if gone[i] {
+				last = append(last, list[i])
+			}
+		}
+	}
+	if err := expungeEmails(r.tx, r.account, r.box.id, last, r.at); err != nil || r.l == nil {
 		return err
 	}
 	for i := range list {
-		kind := EmailDestroyed
-		if stay[list[i].email] {
-			kind = EmailRemoved
+		kind := EmailRemoved
+		if gone[i] {
+			kind = EmailDestroyed
 		}
 		r.l.removed(r.box, &list[i], kind)
 	}
 	return nil
 }
 
-// releaseEmails takes memberships that are gone from a mailbox off their emails,
-// which are expunged at a time with their last one, and tells which emails have
-// others and stay.
-func releaseEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) (stay map[mail.EmailID]bool, err error) {
-	alike := func(a, b *member) bool { return a.Flags == b.Flags && a.words == b.words }
-	for _, r := range emailRuns(list, alike) {
-		released := int64(0)
-		if r.each == 1 { // Nearly always, and their only one.
-			n, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
-				SELECT $1, e.id, $2, $3, $4, $5 FROM email e
-				WHERE e.id BETWEEN $6 AND $7 AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.email = e.id)`, at, int64(account),
-				int64(id), int64(r.like.Flags), []byte(r.like.words), int64(r.first), int64(r.last))
-			if err != nil {
-				return nil, err
-			}
-			released = n
+// expungeEmails notes that the emails of members, which were the last they had, are
+// expunged at a time.
+func expungeEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) error {
+	for _, r := range emailRuns(list) {
+		_, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
+			SELECT $1, id, $2, $3, $4, $5 FROM email WHERE id BETWEEN $6 AND $7`, at, int64(account),
+			int64(id), int64(r.like.Flags), []byte(r.like.words), int64(r.first), int64(r.last))
+		if err != nil {
+			return err
 		}
-		if released == r.emails() {
+	}
+	return nil
+}
+
+// emailRun are emails that are neighbours, so that one statement reaches them
+// all, and only them. Their flags and keywords are alike.
+type emailRun struct {
+	first, last mail.EmailID
+	like        *member
+}
+
+// emailRuns makes as few runs of a list as there can be. Of an email that the
+// list has several times, the last counts for what is alike.
+func emailRuns(list []member) []emailRun {
+	byEmail := func(a, b member) int { return cmp.Compare(a.email, b.email) }
+	if !slices.IsSortedFunc(list, byEmail) {
+		list = slices.Clone(list)
+		slices.SortStableFunc(list, byEmail)
+	}
+	var runs []emailRun
+	for i := range list {
+		m, n := &list[i], len(runs)-1
+		if i+1 < len(list) && list[i+1].email == m.email {
 			continue
 		}
-		if err := releaseCopies(tx, account, id, r, at); err != nil {
-			return nil, err
+		if n >= 0 && m.email == runs[n].last+1 && m.Flags == runs[n].like.Flags && m.words == runs[n].like.words {
+			runs[n].last = m.email
+			continue
 		}
-		if stay, err = addCopied(tx, stay, r); err != nil {
-			return nil, err
-		}
+		runs = append(runs, emailRun{m.email, m.email, m})
 	}
-	return stay, nil
+	return runs
 }
 
-// addCopied adds the emails of a run that have memberships to a set.
-func addCopied(tx *sqldb.Tx, set map[mail.EmailID]bool, r emailRun) (map[mail.EmailID]bool, error) {
-	rows, err := tx.Query(`SELECT email FROM copies WHERE email BETWEEN $1 AND $2`, int64(r.first), int64(r.last))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id mail.EmailID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		if set == nil {
-			set = make(map[mail.EmailID]bool)
-		}
-		set[id] = true
-	}
-	return set, rows.Err()
-}
-
-// releaseCopies is releaseEmails for those of a run that have, or had, several
-// memberships.
-func releaseCopies(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, r emailRun, at int64) error {
-	first, last := int64(r.first), int64(r.last)
-	if _, err := tx.Exec(`UPDATE copies SET members = members - $1 WHERE email BETWEEN $2 AND $3`, r.each, first, last); err != nil {
-		return err
-	}
-	n, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
-		SELECT $1, email, $2, $3, $4, $5 FROM copies WHERE email BETWEEN $6 AND $7 AND members = 0`, at, int64(account),
-		int64(id), int64(r.like.Flags), []byte(r.like.words), first, last)
-	if err != nil || n == 0 {
-		return err
-	}
-	_, err = tx.Exec(`DELETE FROM copies WHERE email BETWEEN $1 AND $2 AND members = 0`, first, last)
-	return err
-}
+// settleEvery is how many members wait for what one statement does for many of
+// them: more make it cheaper, fewer keep a slice to its time.
+const settleEvery = 96

@@ -112,11 +112,11 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 	}
 	email := mail.EmailID(im.ids[0])
 	im.ids = im.ids[1:]
-	insertEmail(l.tx, email, d.email(l.account, f, thread), d.refs)
 	uid, err := box.takeUIDs(1)
 	if err != nil {
 		return err
 	}
+	insertEmail(l.tx, email, d.email(l.account, f, thread, Place{box.id, uid}), d.refs)
 	w, _, err := l.words(box, f.Keywords)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -169,7 +170,7 @@ func (m *model) deliver() {
 	a, b := m.anyName(), m.anyName()
 	m.serial++
 	octets := text(fmt.Sprintf("%d.%d", m.account, m.serial%40), "Subject", fmt.Sprint(m.serial%40))
-	to := []store.Filing{{Account: m.account, Mailbox: m.boxes[a].id, Flags: m.anyFlags(), Keywords: m.anyWords(), Received: m.now()}}
+	to := []store.Filing{{Account: m.account, Mailbox: m.boxes[a].id, Flags: m.anyFlags(), Keywords: m.anyWords(), Received: m.now().Add(time.Duration(m.rng.IntN(50)) * -time.Hour)}}
 	if m.rng.IntN(4) == 0 {
 		to = append(to, store.Filing{Account: m.account, Mailbox: m.boxes[b].id, Received: m.now(), Prefix: []byte("T: 1\r\n")[:6*m.rng.IntN(2)]})
 	}

@@ -15,8 +15,7 @@ func Schema() sqldb.Schema { return sqldb.Schema{Engine: "store", Steps: schema(
 // flags are changed, or thousands of messages are moved with that many times
 // fewer rows read and written, while an arrival still writes one page of it.
 // Counters are in tally, account and mailboxes side by side on one page. An
-// email has no member count: nearly all have one membership, and copies has a
-// row only for those that ever had more.
+// email has where it came; nearly all stay there, and email_index has the others.
 func schema() []string { return []string{tables} }
 
 const tables = `
@@ -98,6 +97,8 @@ CREATE TABLE email (
 	account {int} NOT NULL,
 	blob {int} NOT NULL,
 	thread {int} NOT NULL, -- 0 is its own id
+	mailbox {int} NOT NULL, -- where it came; if it was ever copied or moved, email_index says where it is
+	uid {int} NOT NULL, -- there
 	received {int} NOT NULL,
 	zone {int} NOT NULL,
 	size {int} NOT NULL,
@@ -106,10 +107,17 @@ CREATE TABLE email (
 );
 CREATE INDEX email_thread ON email (thread) WHERE thread <> 0;
 
-CREATE TABLE copies (
-	email {int} NOT NULL PRIMARY KEY,
-	members {int} NOT NULL
-);
+-- Two indexes of an account's emails, packed: those in a mailbox by when they came,
+-- and of those that were copied or moved where they are; see index.go.
+CREATE TABLE email_index (
+	account {int} NOT NULL,
+	kind {int} NOT NULL,
+	first {int} NOT NULL, -- up to which point those in entries go down
+	second {int} NOT NULL,
+	third {int} NOT NULL,
+	entries {blob} NOT NULL,
+	PRIMARY KEY (account, kind, first, second, third)
+) {clustered};
 
 CREATE TABLE blob (
 	id {id},

@@ -26,7 +26,7 @@
 //	             membership, tally, threadref                         of custody
 //	expunged     membership gone; tombstone,         NA/NAME          all of it
 //	             expunged; email and blob stay
-//	copied       membership, copies; copying while       -                all of it; Sweep takes
+//	copied       membership, email_index; copying while  -                all of it; Sweep takes
 //	             the copy is not whole yet                                back what is not whole
 //	restored     as delivered, with a new UID        NA/NAME          all of it
 //	purged       email gone; blob and content gone   NA/NAME for a    an orphan: Run
@@ -85,8 +85,11 @@
 // Filings that say Ours are mail of this server itself and always find room.
 // See quota.go.
 //
+// From an email its places, from a thread its emails and from an account its emails by
+// when they came is one look into an index each: Places, ThreadEmails, Arrivals.
+//
 // It deliberately does not number messages for a session, search text or say
-// what quota an account has, and has no index from email to mailboxes.
+// what quota an account has.
 package store
 
 import (

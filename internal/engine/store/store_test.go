@@ -153,7 +153,7 @@ func (h *house) checkGoneAfterPurge(filed []store.Filed) {
 	h.advance(time.Hour)
 	h.must(h.Sweep(ctx))
 	n := h.count(`SELECT (SELECT count(*) FROM blob) + (SELECT count(*) FROM content) + (SELECT count(*) FROM email) +
-		(SELECT count(*) FROM expunged) + (SELECT count(*) FROM copies)`)
+		(SELECT count(*) FROM expunged) + (SELECT count(*) FROM email_index WHERE kind = 2)`)
 	if n != 0 || h.files() != 0 {
 		h.t.Errorf("%d rows and %d files after the purge", n, h.files())
 	}
@@ -363,7 +363,11 @@ func TestCheckFinds(t *testing.T) {
 		`DELETE FROM mailbox WHERE label = 'Sent'`,
 		`DELETE FROM email WHERE id = 2`,
 		`DELETE FROM email WHERE id = 3`,
-		`DELETE FROM copies`,
+		`DELETE FROM email_index WHERE kind = 2`,
+		`UPDATE email_index SET entries = CAST(substr(entries, 1, 4) || x'02' || substr(entries, 6) AS BLOB) WHERE kind = 2`,
+		`UPDATE email SET uid = 9 WHERE id = 2`,
+		`UPDATE tally SET changes = NULL WHERE mailbox = 0`,
+		`UPDATE tally SET changes = CAST(substr(changes, 1, length(changes) - 1) || x'09' AS BLOB) WHERE mailbox = 0`,
 		`DELETE FROM expunged`,
 		`UPDATE blob SET refs = refs + 1`,
 		`DELETE FROM content WHERE blob = 1`,
@@ -386,7 +390,7 @@ func TestCheckFinds(t *testing.T) {
 
 // damage runs a statement, checks that a check notices, and undoes it.
 func (h *house) damage(a mail.AccountID, statement string) {
-	tables := []string{"tally", "mailbox", "naming", "email", "copies", "expunged", "blob", "content", "tombstone", "membership"}
+	tables := []string{"tally", "mailbox", "naming", "email", "email_index", "change", "expunged", "blob", "content", "tombstone", "membership"}
 	none := strings.Contains(statement, "= -1")
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
 		for _, table := range tables {

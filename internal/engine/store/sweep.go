@@ -159,10 +159,15 @@ func (s *Store) sweepMailbox(tx *sqldb.Tx, account mail.AccountID, id mail.Mailb
 		(SELECT modseq, uid FROM tombstone WHERE mailbox = $1 LIMIT $2)`, id, rowSlice)
 }
 
-// sweepAccount removes a slice of an account's changes and threads, then gives its expunged
+// sweepAccount removes a slice of an account's indexes, changes and threads, then gives its expunged
 // emails to purge.
 func sweepAccount(tx *sqldb.Tx, account int64) (int64, error) {
-	n, err := tx.Exec(`DELETE FROM change WHERE account = $1 AND modseq IN
+	n, err := tx.Exec(`DELETE FROM email_index WHERE account = $1 AND (kind, first, second, third) IN
+		(SELECT kind, first, second, third FROM email_index WHERE account = $1 LIMIT $2)`, account, rowSlice)
+	if err != nil || n > 0 {
+		return n, err
+	}
+	n, err = tx.Exec(`DELETE FROM change WHERE account = $1 AND modseq IN
 		(SELECT modseq FROM change WHERE account = $1 LIMIT $2)`, account, rowSlice)
 	if err != nil || n > 0 {
 		return n, err

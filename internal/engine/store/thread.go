@@ -69,13 +69,13 @@ func findThread(asked *sqldb.Answer, refs []int64) (mail.ThreadID, error) {
 // thread: one of its own if thread is 0, unless its only ref has one.
 func insertEmail(tx *sqldb.Tx, id mail.EmailID, e email, refs []int64) {
 	if len(refs) == 1 {
-		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, prefix)
-			VALUES ($1, $2, $3, coalesce((SELECT thread FROM threadref WHERE account = $2 AND ref = $9), 0), $4, $5, $6, $7, $8)`,
-			int64(id), int64(e.account), e.blob, e.received, e.zone, e.size, e.ascii, e.prefix, refs[0])
+		tx.Do(`INSERT INTO email (id, account, blob, thread, mailbox, uid, received, zone, size, ascii, prefix)
+			VALUES ($1, $2, $3, coalesce((SELECT thread FROM threadref WHERE account = $2 AND ref = $11), 0), $4, $5, $6, $7, $8, $9, $10)`,
+			int64(id), int64(e.account), e.blob, int64(e.at.Mailbox), int64(e.at.UID), e.received, e.zone, e.size, e.ascii, e.prefix, refs[0])
 	} else {
-		tx.Do(`INSERT INTO email (id, account, blob, thread, received, zone, size, ascii, prefix)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			int64(id), int64(e.account), e.blob, int64(e.thread), e.received, e.zone, e.size, e.ascii, e.prefix)
+		tx.Do(`INSERT INTO email (id, account, blob, thread, mailbox, uid, received, zone, size, ascii, prefix)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, int64(id), int64(e.account), e.blob, int64(e.thread),
+			int64(e.at.Mailbox), int64(e.at.UID), e.received, e.zone, e.size, e.ascii, e.prefix)
 	}
 	thread := e.thread
 	if thread == 0 {
@@ -92,6 +92,7 @@ type email struct {
 	account        mail.AccountID
 	blob           int64
 	thread         mail.ThreadID // 0: its own
+	at             Place         // where it comes
 	received, zone int64
 	size, ascii    int64
 	prefix         []byte

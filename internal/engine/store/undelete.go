@@ -87,13 +87,17 @@ func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Ti
 		}
 		n++
 	}
+	if _, err := movePlaces(tx, account, r.places); err != nil {
+		return 0, false, err
+	}
 	return n, n < len(list) || n == maxSlice, l.close()
 }
 
 // restoration is a slice of Restore.
 type restoration struct {
 	*ledger
-	from map[mail.MailboxID]*names // of where messages were
+	from   map[mail.MailboxID]*names // of where messages were
+	places []placing
 }
 
 // words finds what x was tagged with in the mailbox that it goes to.
@@ -128,6 +132,7 @@ func (l *restoration) restore(x expunged) error {
 	if err != nil {
 		return err
 	}
+	l.places = append(l.places, placing{email: x.email, to: Place{box.id, uid}})
 	l.added(box, member{
 		state: state{UID: uid, Flags: x.flags &^ mail.Deleted, ModSeq: l.modseq, words: w},
 		email: x.email, blob: x.blob, size: x.size, lacking: x.lacking, ascii: x.ascii, received: x.received, zone: x.zone, saved: l.s.now().Unix(),
