@@ -73,16 +73,15 @@ func (s *UIDSet) AddRange(first, last UID) {
 
 // Contains reports whether u is in the set.
 func (s UIDSet) Contains(u UID) bool {
-	_, ok := slices.BinarySearchFunc(s, u, func(r UIDRange, u UID) int {
-		switch {
-		case r.Last < u:
-			return -1
-		case r.First > u:
-			return 1
+	at, end := 0, len(s) // The first range that does not end before u is in s[at:end+1].
+	for at < end {
+		if middle := (at + end) / 2; s[middle].Last < u {
+			at = middle + 1
+		} else {
+			end = middle
 		}
-		return 0
-	})
-	return ok
+	}
+	return at < len(s) && s[at].First <= u
 }
 
 // Len counts the UIDs in the set.

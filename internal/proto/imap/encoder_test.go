@@ -3,6 +3,7 @@ package imap
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -127,6 +128,14 @@ func TestResponses(t *testing.T) {
 		c.write(e)
 		if b.String() != c.want+"\r\n" || e.Err() != nil {
 			t.Errorf("got  %q\nwant %q", b.String(), c.want)
+		}
+	}
+}
+
+func TestAppendNumber(t *testing.T) {
+	for _, n := range []uint32{0, 1, 9, 10, 11, 99, 100, 101, 999_999_999, 1_000_000_000, 4_294_967_295} {
+		if got, want := string(appendNumber([]byte("x"), n)), fmt.Sprint("x", n); got != want {
+			t.Errorf("%d is written %q", n, got)
 		}
 	}
 }

@@ -19,7 +19,7 @@ type Fetched struct {
 // other response may be written before its End.
 func (e *Encoder) Fetch(seq uint32) Fetched {
 	e.b = append(e.b, "* "...)
-	e.b = strconv.AppendUint(e.b, uint64(seq), 10)
+	e.b = appendNumber(e.b, seq)
 	e.b = append(e.b, " FETCH ("...)
 	return Fetched{e: e}
 }
@@ -42,7 +42,7 @@ func (f *Fetched) item(name string) {
 // UID writes UID.
 func (f *Fetched) UID(u mail.UID) {
 	f.item("UID ")
-	f.e.b = strconv.AppendUint(f.e.b, uint64(u), 10)
+	f.e.b = appendNumber(f.e.b, uint32(u))
 }
 
 // Flags writes FLAGS; recent adds \Recent.

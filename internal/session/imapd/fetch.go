@@ -112,8 +112,8 @@ func (f *fetcher) fromView(ps spans) {
 			return
 		}
 		w := f.begin(seq, e, false)
-		for _, it := range f.items {
-			if it.Kind == imap.FetchUID {
+		for i := range f.items {
+			if f.items[i].Kind == imap.FetchUID {
 				w.UID(e.UID)
 			} else {
 				f.s.flags(&w, e)
