@@ -25,6 +25,7 @@ const (
 	connectTime  = 5 * time.Second  // for one attempt to connect
 	lockTime     = 10 * time.Second // a statement waits for a lock
 	graceTime    = 5 * time.Second  // an answer may be late beyond Options.Timeout, or as long again if that is less
+	patientTime  = time.Hour        // an answer to what is known to take long
 	idleTime     = 5 * time.Minute  // a connection that nobody used is kept
 	maxRuns      = 12               // of a closure that others stand in the way of
 	oldestServer = 140000

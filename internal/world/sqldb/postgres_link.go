@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -263,7 +264,7 @@ func (l *link) send() error {
 	l.endMessage(at)
 	limit := l.db.o.Timeout + min(graceTime, l.db.o.Timeout)
 	if l.patient {
-		limit = time.Hour
+		limit = patientTime
 	}
 	if err := l.conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return l.lose(err)
@@ -302,13 +303,15 @@ func (l *link) receive(want *portal) error {
 			l.answered = true
 			if p := l.first().into; p != nil {
 				if p == want {
-					p.row = m.Values
+					p.take(m.Values)
 					return nil
 				}
 				p.keep(m.Values)
 			}
 		case *pgproto3.ParseComplete:
-			l.owed[l.head].parse = false
+			if l.head < l.sent {
+				l.owed[l.head].parse = false
+			}
 		case *pgproto3.CommandComplete:
 			l.answered = true
 			if p := l.first().into; p != nil {
@@ -495,7 +498,8 @@ type portal struct {
 	shape *shape
 	name  string // empty for one that is read in one go
 
-	row       [][]byte   // the current one; the link's until it receives more
+	row       [][]byte   // the current one
+	octets    []byte     // of it
 	ahead     [][][]byte // rows that were read before they were wanted
 	coming    bool       // rows may be coming in
 	suspended bool       // the server has more
@@ -505,7 +509,7 @@ type portal struct {
 	changed   int64 // rows
 	err       error
 
-	rows, octets int64 // that were given
+	rows, size int64 // that were given, and how many octets
 }
 
 func newPortal(l *link, s *shape) *portal { return &portal{l: l, shape: s, coming: true} }
@@ -534,19 +538,36 @@ func (p *portal) keep(row [][]byte) {
 	if p.dropped {
 		return
 	}
+	kept := make([][]byte, len(row))
+	copyRow(kept, row, nil)
+	p.ahead = append(p.ahead, kept)
+}
+
+// take makes row the current one. It is the link's until that receives more, which
+// may be for another result; so it is copied to where the one before was.
+func (p *portal) take(row [][]byte) {
+	if cap(p.row) < len(row) {
+		p.row = make([][]byte, len(row))
+	}
+	p.row = p.row[:len(row)]
+	p.octets = copyRow(p.row, row, p.octets[:0])
+}
+
+// copyRow copies a row into dst, its octets into all, which it returns.
+func copyRow(dst, row [][]byte, all []byte) []byte {
 	n := 0
 	for _, b := range row {
 		n += len(b)
 	}
-	all := make([]byte, 0, n)
-	kept := make([][]byte, len(row))
+	all = slices.Grow(all, n)
 	for i, b := range row {
+		dst[i] = nil
 		if b != nil {
 			all = append(all, b...)
-			kept[i] = all[len(all)-len(b) : len(all) : len(all)]
+			dst[i] = all[len(all)-len(b) : len(all) : len(all)]
 		}
 	}
-	p.ahead = append(p.ahead, kept)
+	return all
 }
 
 func (p *portal) step() (bool, error) {
@@ -559,11 +580,11 @@ func (p *portal) step() (bool, error) {
 		case p.err != nil:
 			return false, p.err
 		case p.coming:
-			p.row = nil
+			p.row = p.row[:0]
 			if err := p.l.receive(p); err != nil {
 				return false, err
 			}
-			if p.row != nil {
+			if len(p.row) > 0 {
 				p.count()
 				return true, nil
 			}
@@ -580,7 +601,7 @@ func (p *portal) step() (bool, error) {
 func (p *portal) count() {
 	p.rows++
 	for _, b := range p.row {
-		p.octets += int64(len(b))
+		p.size += int64(len(b))
 	}
 }
 
@@ -593,7 +614,7 @@ func (p *portal) more() error {
 	if err := p.l.settle(); err != nil {
 		return err
 	}
-	n := max(leastRows, min(mostRows, fetchOctets/max(1, p.octets/max(1, p.rows))))
+	n := max(leastRows, min(mostRows, fetchOctets/max(1, p.size/max(1, p.rows))))
 	p.suspended, p.coming = false, true
 	p.l.execute(p.name, uint32(n))
 	p.l.owed = append(p.l.owed, owed{shape: p.shape, into: p})

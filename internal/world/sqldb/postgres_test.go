@@ -144,6 +144,7 @@ func TestLargeResults(t *testing.T) {
 			if want := fmt.Sprintf("%05d", n); string(octets[:5]) != want || len(octets) != 5+n%700 {
 				return fmt.Errorf("row %d is %.10q of %d octets", n, octets, len(octets))
 			}
+			before := string(octets)
 			switch n % 100 {
 			case 3:
 				inner, err := tx.Query(`SELECT octets FROM content ORDER BY octets DESC`)
@@ -158,6 +159,12 @@ func TestLargeResults(t *testing.T) {
 				inner.Close()
 			case 5:
 				tx.Do(`UPDATE content SET octets = octets WHERE octets = $1`, []byte("none"))
+				if err := tx.QueryRow(`SELECT octets FROM content LIMIT 1`).Scan(new(string)); err != nil {
+					return err
+				}
+			}
+			if string(octets) != before {
+				return fmt.Errorf("row %d became %.10q when others were read", n, octets)
 			}
 		}
 		if n != rows {
