@@ -11,6 +11,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/sqldb"
 )
 
 type restoreCmd struct {
@@ -19,6 +20,7 @@ type restoreCmd struct {
 	Snapshot string `help:"Which snapshot: its name, or how it begins; else the newest." placeholder:"ID"`
 
 	To           string `help:"Make a new data folder here of all that the snapshot has." type:"path" placeholder:"DATA" xor:"what" required:""`
+	Database     string `help:"With --to: the URL of an empty PostgreSQL database; else a file in DATA." placeholder:"URL" env:"YUBIN_RESTORE_DATABASE"`
 	ReleaseQueue bool   `help:"With --to: send the mail that waited to be sent, although it has probably been sent since."`
 
 	Account   string `help:"Put mail of this account back into the server's." placeholder:"ADDRESS" xor:"what" required:""`
@@ -36,8 +38,8 @@ func (c *restoreCmd) Run(e *env) error {
 		return usagef("--to restores everything; --mailbox, --message-id, --uid, --into and --scratch go with --account")
 	case c.To != "":
 		return c.all(e)
-	case c.ReleaseQueue:
-		return usagef("--release-queue goes with --to")
+	case c.ReleaseQueue, c.Database != "":
+		return usagef("--release-queue and --database go with --to")
 	}
 	return c.some(e)
 }
@@ -54,7 +56,7 @@ func (c *restoreCmd) all(e *env) error {
 		return err
 	}
 	p := newProgress(e, time.Now)
-	r, err := backup.Restore(e.ctx, d, s, c.To, c.ReleaseQueue, backup.Options{Now: time.Now, Version: e.versionText(), Progress: p.showOctets})
+	r, err := backup.Restore(e.ctx, d, s, backup.Destination{Folder: c.To, Database: sqldb.Options{URL: c.Database}, Sending: c.ReleaseQueue}, backup.Options{Now: time.Now, Version: e.versionText(), Progress: p.showOctets})
 	p.end()
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"yubin/internal/engine/move"
+	"yubin/internal/engine/schemas"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/blob"
@@ -64,9 +65,9 @@ func (s *Store) endMove(ctx context.Context) error {
 		}
 		return s.folder.Settle()
 	}
-	filling, err := move.Unfinished(ctx, s.db)
-	if err == nil && filling {
-		err = mail.Errorf(mail.Conflict, "a move fills the database %s, or was cut short; run the move again", s.db.Path())
+	filler, err := schemas.Unfinished(ctx, s.db)
+	if err == nil && filler != "" {
+		err = mail.Errorf(mail.Conflict, "the database %s is not complete: it is being filled by %s, or that was cut short; run it again", s.db.Path(), filler)
 	}
 	return err
 }

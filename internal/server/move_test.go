@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,9 +18,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"yubin/internal/engine/move"
+	"yubin/internal/engine/schemas"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
+	"yubin/internal/testkit/dbtest"
+	"yubin/internal/world/blob"
 	"yubin/internal/world/datadir"
 )
 
@@ -37,8 +41,8 @@ func newMover(t *testing.T) *mover {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = st.Close() })
 	m := &mover{t: t, st: st, rng: rand.New(rand.NewPCG(1, 2))}
+	t.Cleanup(func() { _ = m.st.Close() })
 	client := admin.InProcess(st.Admin())
 	_, err = client.AddDomain(t.Context(), "example.net")
 	m.must(err)
@@ -185,6 +189,40 @@ func TestMove(t *testing.T) {
 	m.st = m.opened(again)
 	if d := cmp.Diff(was, m.seenIn(m.st)); d != "" {
 		t.Errorf("moved on, it differs (-was +is):\n%.2000s", d)
+	}
+}
+
+// TestMoveThroughServer: a post office moves into a database on a server, if there is one
+// to test with, and from there back into a file, while it has rows of every table; all
+// is equal then.
+func TestMoveThroughServer(t *testing.T) {
+	m := newMover(t)
+	m.fill(60, 3)
+	middle, back := filepath.Join(t.TempDir(), "middle"), filepath.Join(t.TempDir(), "back")
+	o := dbtest.Options(t)
+	was := m.seenIn(m.st)
+	carry := func(s move.Source, to move.Target) {
+		t.Helper()
+		s.Hold = func(context.Context) (func(), error) { return s.DB.Hold(mail.Errorf(mail.Unavailable, "held")), nil }
+		moved, err := move.Run(t.Context(), s, to, move.Options{Now: time.Now, Log: deps().Log})
+		m.must(err)
+		if moved.Rows < 100 || len(moved.Problems) > 0 {
+			t.Errorf("moved %+v", moved)
+		}
+	}
+	carry(moves{s: m.st, d: deps(), blobs: m.st.blobs}.source(), move.Target{Folder: middle, Database: o})
+	folder, err := datadir.Open(t.Context(), middle, 0)
+	m.must(err)
+	db, err := schemas.Open(t.Context(), filepath.Join(middle, datadir.Database), o)
+	m.must(err)
+	blobs, err := blob.Open(filepath.Join(middle, datadir.Blobs), crand.Reader)
+	m.must(err)
+	carry(move.Source{Folder: middle, Dir: folder, DB: db, Blobs: blobs}, move.Target{Folder: back})
+	m.must(errors.Join(db.Close(), folder.Close()))
+	st := m.opened(back)
+	defer st.Close()
+	if d := cmp.Diff(was, m.seenIn(st)); d != "" {
+		t.Errorf("it differs (-was +is):\n%.2000s", d)
 	}
 }
 

@@ -210,7 +210,7 @@ func TestRestoreInterrupted(t *testing.T) {
 	must(t, err)
 	to := filepath.Join(t.TempDir(), "new")
 	stopped, stop := withCancel()
-	_, err = backup.Restore(stopped, d, s, to, false, h.options(func(backup.Progress) { stop() }))
+	_, err = backup.Restore(stopped, d, s, backup.Destination{Folder: to}, h.options(func(backup.Progress) { stop() }))
 	if !errors.Is(err, stopped.Err()) {
 		t.Fatalf("got %v", err)
 	}
@@ -218,12 +218,12 @@ func TestRestoreInterrupted(t *testing.T) {
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("half a restore is a data folder: %v", err)
 	}
-	_, err = backup.Restore(ctx, d, s, to, false, h.options(nil))
+	_, err = backup.Restore(ctx, d, s, backup.Destination{Folder: to}, h.options(nil))
 	must(t, err)
 	if d := cmp.Diff(h.read(a), openHouse(t, to).read(a), seenOptions); d != "" {
 		t.Errorf("it differs:\n%.1000s", d)
 	}
-	_, err = backup.Restore(ctx, d, s, to, false, h.options(nil))
+	_, err = backup.Restore(ctx, d, s, backup.Destination{Folder: to}, h.options(nil))
 	wantKind(t, err, mail.Conflict, "is not empty")
 }
 

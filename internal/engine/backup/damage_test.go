@@ -83,7 +83,7 @@ func TestDamagedMessage(t *testing.T) {
 	defer d.Close()
 	s, err := backup.Find(d, "")
 	must(t, err)
-	_, err = backup.Restore(ctx, d, s, filepath.Join(t.TempDir(), "new"), false, h.options(nil))
+	_, err = backup.Restore(ctx, d, s, backup.Destination{Folder: filepath.Join(t.TempDir(), "new")}, h.options(nil))
 	wantKind(t, err, mail.Conflict, "is damaged and was not restored")
 	// The messages that are whole can be put back.
 	back, err := backup.Return(ctx, d, s, h.store, h.intake(), a, backup.Wanted{Address: address("alice")}, h.options(nil))
@@ -115,7 +115,7 @@ func TestDamagedAnywhere(t *testing.T) {
 		s, err := backup.Find(d, "")
 		must(t, err)
 		to := filepath.Join(t.TempDir(), fmt.Sprint("new", n))
-		if _, err := backup.Restore(ctx, d, s, to, false, h.options(nil)); err == nil {
+		if _, err := backup.Restore(ctx, d, s, backup.Destination{Folder: to}, h.options(nil)); err == nil {
 			t.Errorf("octet %d of %d: it was restored", at, info.Size())
 		}
 		must(t, d.Close())

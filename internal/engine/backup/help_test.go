@@ -189,7 +189,7 @@ func restore(t testing.TB, h *house, path string) *house {
 	s, err := backup.Find(d, "")
 	must(t, err)
 	to := filepath.Join(t.TempDir(), "restored")
-	r, err := backup.Restore(ctx, d, s, to, false, h.options(nil))
+	r, err := backup.Restore(ctx, d, s, backup.Destination{Folder: to}, h.options(nil))
 	must(t, err)
 	for _, p := range r.Problems {
 		t.Error("restored with a problem:", p)

@@ -220,7 +220,7 @@ func TestHostileDepot(t *testing.T) {
 
 			new := filepath.Join(top, "new")
 			if found, err := backup.Find(d, id); err == nil {
-				_, err = backup.Restore(ctx, d, found, new, false, h.options(nil))
+				_, err = backup.Restore(ctx, d, found, backup.Destination{Folder: new}, h.options(nil))
 				if mail.KindOf(err) != mail.Conflict && !strings.Contains(fmt.Sprint(err), "not a directory") {
 					t.Errorf("restored: %v (%v)", err, mail.KindOf(err))
 				}
@@ -317,7 +317,7 @@ func TestHostileDepotFolder(t *testing.T) {
 			if err == nil {
 				var s backup.Snapshot
 				if s, err = backup.Find(d, ""); err == nil {
-					_, err = backup.Restore(ctx, d, s, filepath.Join(top, "new"), false, h.options(nil))
+					_, err = backup.Restore(ctx, d, s, backup.Destination{Folder: filepath.Join(top, "new")}, h.options(nil))
 				}
 				must(t, d.Close())
 			}

@@ -40,6 +40,9 @@ func (l *loader) load(s Snapshot) error {
 		return err
 	}
 	for _, t := range tables {
+		if t.Name == schemas.Mark {
+			continue
+		}
 		have := slices.IndexFunc(s.Tables, func(have Table) bool { return have.Name == t.Name })
 		switch {
 		case have < 0:

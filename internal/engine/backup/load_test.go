@@ -224,7 +224,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	for i, s := range list {
 		to := filepath.Join(t.TempDir(), fmt.Sprintf("restored%d", i))
-		r, err := backup.Restore(ctx, d, s, to, false, h.options(nil))
+		r, err := backup.Restore(ctx, d, s, backup.Destination{Folder: to}, h.options(nil))
 		must(t, err)
 		if len(r.Problems) > 0 {
 			t.Errorf("problems: %q", r.Problems)

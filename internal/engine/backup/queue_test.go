@@ -57,7 +57,7 @@ func TestRestoredQueue(t *testing.T) {
 	must(t, err)
 	for _, sending := range []bool{false, true} {
 		folder := filepath.Join(t.TempDir(), "new")
-		r, err := backup.Restore(ctx, d, s, folder, sending, h.options(nil))
+		r, err := backup.Restore(ctx, d, s, backup.Destination{Folder: folder, Sending: sending}, h.options(nil))
 		must(t, err)
 		got := openHouse(t, folder)
 		c, err := openQueue(got).Count(ctx, queue.Filter{})

@@ -11,6 +11,7 @@ import (
 	"path"
 
 	"yubin/internal/engine/queue"
+	"yubin/internal/engine/schemas"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/datadir"
@@ -28,32 +29,37 @@ type Restored struct {
 	Problems []string `json:"problems,omitempty"` // that the store had already
 }
 
-// Restore makes a data folder of a snapshot at folder, which must not exist or be
-// empty. Every object is verified on the way. Mail that waits to be sent is put
-// on hold, unless sending says to send it again. A Restore that was cut short
-// leaves a folder that no server takes, and can be begun anew.
-func Restore(ctx context.Context, d *depot.Depot, s Snapshot, folder string, sending bool, o Options) (r Restored, err error) {
-	if err := Check(d.Path(), Source{Folder: folder}); err != nil {
+// Destination is where a snapshot is restored to.
+type Destination struct {
+	Folder   string        // a new data folder: it does not exist or is empty
+	Database sqldb.Options // the URL of an empty database; without one, a file in Folder
+	Sending  bool          // mail that waits to be sent is sent again, instead of being put on hold
+}
+
+// Restore makes a post office of a snapshot. Every object is verified on the way. A
+// Restore that was cut short leaves what no server takes, and can be begun anew.
+func Restore(ctx context.Context, d *depot.Depot, s Snapshot, dest Destination, o Options) (r Restored, err error) {
+	if err := Check(d.Path(), Source{Folder: dest.Folder}); err != nil {
 		return r, err
 	}
-	to, err := datadir.Fill(folder)
+	to, err := datadir.Fill(dest.Folder)
 	if err != nil {
 		return r, mail.Errorf(mail.Conflict, "%w", err)
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
 	w := &restorer{ctx: ctx, d: d, to: to, o: o, at: Progress{Phase: "restore", Total: s.Octets()}, folders: map[string]bool{".": true}}
-	if err := room(folder, s.Octets()); err != nil {
+	if err := room(dest.Folder, dest.needs(s)); err != nil {
 		return r, err
 	}
 	if err := w.all(s); err != nil {
 		return r, err
 	}
 	r = Restored{Snapshot: s.ID, Files: s.Files.Count + 1, Octets: s.Octets()}
-	db, err := w.database(s)
+	db, err := w.database(s, dest.Database)
 	if err != nil {
 		return r, refuse(s, err)
 	}
-	if err := settle(ctx, db, to, s, sending, o, &r); err != nil {
+	if err := settle(ctx, db, to, s, dest.Sending, o, &r); err != nil {
 		return r, err
 	}
 	return r, to.Done()
@@ -92,25 +98,29 @@ func (w *restorer) all(s Snapshot) error {
 	return w.syncFolders()
 }
 
+// needs is how many octets the folder gets.
+func (dest Destination) needs(s Snapshot) int64 {
+	if dest.Database.URL != "" {
+		return s.Files.Octets
+	}
+	return s.Octets()
+}
+
 // database makes the database and fills it.
-func (w *restorer) database(s Snapshot) (*sqldb.DB, error) {
-	name, err := depot.ParseName(datadir.Database)
+func (w *restorer) database(s Snapshot, o sqldb.Options) (*sqldb.DB, error) {
+	db, err := schemas.Open(w.ctx, w.to.Path(datadir.Database), o)
 	if err != nil {
 		return nil, err
 	}
-	f, err := w.create(name) // For its owner only, and with it what SQLite puts beside it.
+	resumed, err := schemas.Begin(w.ctx, db, "a restore into "+w.to.Path(""))
+	if err == nil && resumed {
+		err = schemas.Clear(w.ctx, db)
+	}
 	if err == nil {
-		err = finish(f)
+		l := &loader{ctx: w.ctx, d: w.d, db: db, wrote: w.wrote, lost: strictly}
+		err = l.load(s)
 	}
 	if err != nil {
-		return nil, err
-	}
-	db, err := sqldb.Open(w.ctx, sqldb.Options{Path: w.to.Path(datadir.Database)})
-	if err != nil {
-		return nil, err
-	}
-	l := &loader{ctx: w.ctx, d: w.d, db: db, wrote: w.wrote, lost: strictly}
-	if err := l.load(s); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -190,6 +200,9 @@ func settle(ctx context.Context, db *sqldb.DB, to *datadir.Filling, s Snapshot, 
 	if err == nil && s.has("queue") && !sending {
 		note := "restored from the backup of " + s.Time.UTC().Format("2006-01-02 15:04:05 UTC")
 		r.Held, err = e.queue.Hold(ctx, queue.Filter{}, note, nil)
+	}
+	if err == nil {
+		err = schemas.End(ctx, db)
 	}
 	return errors.Join(err, e.close())
 }

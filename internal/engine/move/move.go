@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -48,8 +47,8 @@ type Source struct {
 
 // Target is where it goes.
 type Target struct {
-	Folder   string // a new data folder
-	Database string // the URL of an empty database; "" for a file in Folder
+	Folder   string        // a new data folder
+	Database sqldb.Options // the URL of an empty database; without one, a file in Folder
 }
 
 // Options say how to work.
@@ -77,7 +76,6 @@ type Progress struct {
 // Moved says what was carried.
 type Moved struct {
 	To       string        `json:"to"`
-	Database string        `json:"database,omitempty"`
 	Tables   int           `json:"tables"`
 	Rows     int64         `json:"rows"`
 	Octets   int64         `json:"octets"` // of rows
@@ -107,7 +105,7 @@ func Run(ctx context.Context, s Source, t Target, o Options) (moved Moved, err e
 		return moved, err
 	}
 	m := &mover{ctx: ctx, s: s, t: t, o: o, began: o.Now(), kept: map[string]fileMark{}}
-	m.moved.To, m.moved.Database = t.Folder, t.Database
+	m.moved.To = t.Folder
 	release := s.Blobs.Hold()
 	err = m.run()
 	if e := release(); err == nil && e != nil && m.over {
@@ -198,24 +196,23 @@ func (m *mover) close() (err error) {
 
 // open begins a target or takes over what an earlier move left.
 func (m *mover) open() error {
-	var kept bool
 	var err error
 	if err := m.step("begin"); err != nil {
 		return err
 	}
-	if m.to, kept, err = datadir.Continue(m.t.Folder, m.s.Folder); err != nil {
+	if m.to, _, err = datadir.Continue(m.t.Folder, m.s.Folder); err != nil {
 		if known := (*mail.Error)(nil); errors.As(err, &known) {
 			return known
 		}
 		return &mail.Error{Kind: mail.Unavailable, Text: err.Error(), Err: err}
 	}
-	if m.db, err = OpenDatabase(m.ctx, m.to.Path(datadir.Database), m.t.Database, m.o.Log); err != nil {
+	if m.db, err = schemas.Open(m.ctx, m.to.Path(datadir.Database), m.t.Database); err != nil {
 		return err
 	}
 	if err := m.step("database"); err != nil {
 		return err
 	}
-	if err := claim(m.ctx, m.db, m.s.Folder, kept); err != nil {
+	if err := claim(m.ctx, m.db, m.s.Folder, m.t.Folder); err != nil {
 		return err
 	}
 	var engines []schemas.Engine
@@ -233,22 +230,6 @@ func (m *mover) open() error {
 		m.blobs, err = blob.Open(m.to.Path(datadir.Blobs), rand.Reader)
 	}
 	return err
-}
-
-// OpenDatabase opens the database at url, or the file at path if that is "". The file
-// is for its owner only.
-func OpenDatabase(ctx context.Context, path, url string, log *slog.Logger) (*sqldb.DB, error) {
-	if url != "" {
-		return sqldb.Open(ctx, sqldb.Options{URL: url, Log: log})
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives the files beside it the same mode.
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		return nil, &mail.Error{Kind: mail.Unavailable, Text: fmt.Sprintf("%s cannot be made", path), Err: err}
-	}
-	return sqldb.Open(ctx, sqldb.Options{Path: path, Log: log})
 }
 
 // rounds carries until all is there and the source is marked.

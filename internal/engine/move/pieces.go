@@ -3,18 +3,19 @@ package move
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"sort"
 
+	"yubin/internal/engine/schemas"
 	"yubin/internal/mail"
 	"yubin/internal/world/rows"
 	"yubin/internal/world/sqldb"
 )
 
-// schema is the target's own tables until the move is over: where its rows are from, and
-// which pieces of them it holds.
+// schema is what the target knows until the move is over: which pieces of tables it
+// holds.
 const schema = `
-CREATE TABLE move_source (folder {text} NOT NULL PRIMARY KEY);
 CREATE TABLE move_piece (
 	name {text} NOT NULL, -- of the table
 	above {blob} NOT NULL, -- the key that the piece begins after, as rows.Append writes it; empty for none
@@ -27,59 +28,22 @@ CREATE TABLE move_piece (
 // engine is the name of schema in the database.
 const engine = "move"
 
-// own are the tables of schema.
-func own() []string { return []string{"move_source", "move_piece"} }
-
-// claim makes sure that a database is ours to fill from the source in folder: it is
-// empty, or kept is so and an earlier move from there began it.
-func claim(ctx context.Context, db *sqldb.DB, folder string, kept bool) error {
-	is, err := Unfinished(ctx, db)
+// claim makes sure that a database is ours to fill: it is empty, or an earlier move from
+// the same folder to the same one began it.
+func claim(ctx context.Context, db *sqldb.DB, from, to string) error {
+	_, err := schemas.Begin(ctx, db, fmt.Sprintf("a move from %s to %s", from, to))
 	if err != nil {
 		return err
 	}
-	if !is {
-		var tables []sqldb.Table
-		err := db.Read(ctx, func(tx *sqldb.Tx) error {
-			tables, err = tx.Tables()
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(tables, func(t sqldb.Table) bool { return t.Name != sqldb.VersionTable && t.Name != sqldb.OwnerTable }) {
-			return mail.Errorf(mail.Conflict, "the database %s is not empty; a move goes into an empty one", db.Path())
-		}
-	}
-	if err := db.Migrate(ctx, engine, []string{schema}); err != nil {
-		return err
-	}
-	return db.Write(ctx, func(tx *sqldb.Tx) error {
-		var from string
-		err := tx.QueryRow(`SELECT folder FROM move_source`).Scan(&from)
-		switch {
-		case err == sqldb.ErrNoRows:
-			_, err = tx.Exec(`INSERT INTO move_source (folder) VALUES ($1)`, folder)
-			return err
-		case err == nil && (from != folder || !kept):
-			return mail.Errorf(mail.Conflict, "a move from %s into another data folder fills the database %s; name that folder again, or an empty database", from, db.Path())
-		}
-		return err
-	})
-}
-
-// Unfinished reports whether a move fills a database.
-func Unfinished(ctx context.Context, db *sqldb.DB) (is bool, err error) {
-	err = db.Read(ctx, func(tx *sqldb.Tx) error {
-		tables, err := tx.Tables()
-		is = slices.ContainsFunc(tables, func(t sqldb.Table) bool { return t.Name == own()[0] })
-		return err
-	})
-	return is, err
+	return db.Migrate(ctx, engine, []string{schema})
 }
 
 // Finish takes away what a move that is over kept in the database.
 func Finish(ctx context.Context, db *sqldb.DB) error {
-	return db.Write(ctx, func(tx *sqldb.Tx) error { return tx.Drop(engine, own()...) })
+	if err := db.Write(ctx, func(tx *sqldb.Tx) error { return tx.Drop(engine, "move_piece") }); err != nil {
+		return err
+	}
+	return schemas.End(ctx, db)
 }
 
 // piece is a piece of a table without its rows.

@@ -5,6 +5,8 @@ package schemas
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -27,6 +29,23 @@ func All() []sqldb.Schema {
 type Engine struct {
 	Name    string `json:"name"`
 	Version int    `json:"version"`
+}
+
+// Open opens the database that o names by its URL, or else the file at path, which is
+// made for its owner only.
+func Open(ctx context.Context, path string, o sqldb.Options) (*sqldb.DB, error) {
+	if o.URL != "" {
+		return sqldb.Open(ctx, o)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives the files beside it the same mode.
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, &mail.Error{Kind: mail.Unavailable, Text: fmt.Sprintf("%s cannot be made", path), Err: err}
+	}
+	o.Path = path
+	return sqldb.Open(ctx, o)
 }
 
 // In tells which engines have tables in a database, by name. All must be known: what
@@ -61,10 +80,103 @@ func Make(ctx context.Context, db *sqldb.DB, engines []Engine) error {
 	return nil
 }
 
-// Tables describes the tables of the engines, without that of their versions.
+// Tables describes the tables of a database, without that of their versions.
 func Tables(tx *sqldb.Tx) ([]sqldb.Table, error) {
 	list, err := tx.Tables()
 	return slices.DeleteFunc(list, func(t sqldb.Table) bool { return t.Name == sqldb.VersionTable || t.Name == sqldb.OwnerTable }), err
+}
+
+// Mark is the table of a database that is being filled, until it is whole: who fills it.
+const Mark = "unfinished"
+
+const (
+	filling = "filling" // its engine
+	marker  = `CREATE TABLE unfinished (filler {text} NOT NULL PRIMARY KEY)`
+)
+
+// Begin marks a database as being filled by whom filler says, for people, so that nobody
+// takes it for a post office. It must be empty, or marked by the same already: then it is
+// resumed.
+func Begin(ctx context.Context, db *sqldb.DB, filler string) (resumed bool, err error) {
+	by, err := Unfinished(ctx, db)
+	switch {
+	case err != nil:
+		return false, err
+	case by == filler:
+		return true, nil
+	case by != "":
+		return false, mail.Errorf(mail.Conflict, "the database %s is being filled by %s; end that, or name an empty one", db.Path(), by)
+	}
+	tables, err := list(ctx, db)
+	if err != nil {
+		return false, err
+	}
+	if len(tables) > 0 {
+		return false, mail.Errorf(mail.Conflict, "the database %s is not empty; name an empty one", db.Path())
+	}
+	if err := db.Migrate(ctx, filling, []string{marker}); err != nil {
+		return false, err
+	}
+	return false, db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`INSERT INTO unfinished (filler) VALUES ($1)`, filler)
+		return err
+	})
+}
+
+// Unfinished says who fills a database; "" if nobody does.
+func Unfinished(ctx context.Context, db *sqldb.DB) (filler string, err error) {
+	tables, err := list(ctx, db)
+	if err != nil || !slices.ContainsFunc(tables, func(t sqldb.Table) bool { return t.Name == Mark }) {
+		return "", err
+	}
+	err = db.Read(ctx, func(tx *sqldb.Tx) error { return tx.QueryRow(`SELECT filler FROM unfinished`).Scan(&filler) })
+	if err == sqldb.ErrNoRows { // It was cut short between the two.
+		return "nobody any more", nil
+	}
+	return filler, err
+}
+
+// End takes the mark away.
+func End(ctx context.Context, db *sqldb.DB) error {
+	return db.Write(ctx, func(tx *sqldb.Tx) error { return tx.Drop(filling, Mark) })
+}
+
+// Clear removes all tables of a database but the mark.
+func Clear(ctx context.Context, db *sqldb.DB) error {
+	tables, err := list(ctx, db)
+	if err != nil {
+		return err
+	}
+	return db.Write(ctx, func(tx *sqldb.Tx) error {
+		versions, err := tx.Versions()
+		if err != nil {
+			return err
+		}
+		for engine := range versions {
+			if engine != filling {
+				if err := tx.Drop(engine); err != nil {
+					return err
+				}
+			}
+		}
+		for _, t := range tables {
+			if t.Name == Mark {
+				continue
+			}
+			if err := tx.Drop(t.Name, t.Name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func list(ctx context.Context, db *sqldb.DB) (tables []sqldb.Table, err error) {
+	err = db.Read(ctx, func(tx *sqldb.Tx) error {
+		tables, err = Tables(tx)
+		return err
+	})
+	return tables, err
 }
 
 func find(engine string) (sqldb.Schema, bool) {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"yubin/internal/engine/move"
+	"yubin/internal/world/sqldb"
 )
 
 // Moves carries everything elsewhere.
@@ -34,7 +35,7 @@ func (h *Handler) move(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Log.Info("move begun", "to", in.Folder)
-	moved, err := h.Moves.Move(r.Context(), move.Target{Folder: in.Folder, Database: in.Database}, func(p move.Progress) {
+	moved, err := h.Moves.Move(r.Context(), move.Target{Folder: in.Folder, Database: sqldb.Options{URL: in.Database}}, func(p move.Progress) {
 		if l.due() {
 			l.tell(MoveLine{Progress: &p})
 		}
