@@ -13,8 +13,7 @@ import (
 
 type moveCmd struct {
 	place
-	Database string `help:"The URL of the new server's database, which must be empty, if the configuration does not say it." placeholder:"URL" env:"YUBIN_MOVE_DATABASE"`
-	To       string `required:"" help:"The configuration of the new server: its data folder, which must be new, and its database." type:"path" placeholder:"FILE"`
+	To string `required:"" help:"The configuration of the new server: its data folder, which must be new, and its database." type:"path" placeholder:"FILE"`
 }
 
 // Run has the server carry everything, or carries it if none runs.
@@ -25,7 +24,7 @@ func (c *moveCmd) Run(e *env) error {
 	}
 	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
 		p := newProgress(e, time.Now)
-		moved, err := client.Move(ctx, admin.NewMove{Folder: to.Data, Database: c.Database}, p.showMove())
+		moved, err := client.Move(ctx, admin.NewMove{Folder: to.Data, Database: to.Database}, p.showMove())
 		p.end()
 		if err != nil {
 			return err

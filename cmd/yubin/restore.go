@@ -20,7 +20,7 @@ type restoreCmd struct {
 	Snapshot string `help:"Which snapshot: its name, or how it begins; else the newest." placeholder:"ID"`
 
 	To           string `help:"Make a new data folder here of all that the snapshot has." type:"path" placeholder:"DATA" xor:"what" required:""`
-	Database     string `help:"With --to: the URL of an empty PostgreSQL database; else a file in DATA." placeholder:"URL" env:"YUBIN_RESTORE_DATABASE"`
+	Database     string `help:"With --to: the URL of an empty PostgreSQL database; else a file in DATA." placeholder:"postgres://…"`
 	ReleaseQueue bool   `help:"With --to: send the mail that waited to be sent, although it has probably been sent since."`
 
 	Account   string `help:"Put mail of this account back into the server's." placeholder:"ADDRESS" xor:"what" required:""`

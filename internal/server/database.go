@@ -3,8 +3,8 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"os"
 
+	"yubin/internal/engine/schemas"
 	"yubin/internal/mail"
 	"yubin/internal/world/config"
 	"yubin/internal/world/datadir"
@@ -53,18 +53,13 @@ func openDatabase(ctx context.Context, folder *datadir.Dir, cfg config.Config, o
 
 // claim has the database know the folder.
 func claim(ctx context.Context, folder *datadir.Dir, db *sqldb.DB, is, want datadir.Remote) error {
-	if err := db.Claim(ctx, owner(folder, want), is.Claimed); err != nil {
+	if err := db.Claim(ctx, schemas.Owner(folder.Path(""), want), is.Claimed); err != nil {
 		return err
 	}
 	if want.Claimed = true; want == is {
 		return nil
 	}
 	return folder.SetRemote(want)
-}
-
-func owner(folder *datadir.Dir, r datadir.Remote) sqldb.Owner {
-	host, _ := os.Hostname()
-	return sqldb.Owner{ID: r.ID, Name: folder.Path("") + " on " + host}
 }
 
 // Erase empties a data folder, and the database that it has on a server.
@@ -79,7 +74,7 @@ func Erase(ctx context.Context, path string) error {
 		return err
 	}
 	if is.Claimed {
-		if err := sqldb.Erase(ctx, sqldb.Options{URL: is.URL}, owner(folder, is)); err != nil && mail.KindOf(err) != mail.Conflict {
+		if err := sqldb.Erase(ctx, sqldb.Options{URL: is.URL}, schemas.Owner(folder.Path(""), is)); err != nil && mail.KindOf(err) != mail.Conflict {
 			return err
 		}
 	}

@@ -117,6 +117,9 @@ func (w *restorer) database(s Snapshot, o sqldb.Options) (*sqldb.DB, error) {
 		err = schemas.Clear(w.ctx, db)
 	}
 	if err == nil {
+		err = schemas.Own(w.ctx, w.to, db, o)
+	}
+	if err == nil {
 		l := &loader{ctx: w.ctx, d: w.d, db: db, wrote: w.wrote, lost: strictly}
 		err = l.load(s)
 	}

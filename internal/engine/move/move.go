@@ -215,6 +215,9 @@ func (m *mover) open() error {
 	if err := claim(m.ctx, m.db, m.s.Folder, m.t.Folder); err != nil {
 		return err
 	}
+	if err := schemas.Own(m.ctx, m.to, m.db, m.t.Database); err != nil {
+		return err
+	}
 	var engines []schemas.Engine
 	err = m.s.DB.Read(m.ctx, func(tx *sqldb.Tx) error {
 		engines, err = schemas.In(tx)

@@ -5,6 +5,7 @@ package schemas
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/engine/transfer"
 	"yubin/internal/mail"
+	"yubin/internal/world/datadir"
 	"yubin/internal/world/sqldb"
 )
 
@@ -46,6 +48,32 @@ func Open(ctx context.Context, path string, o sqldb.Options) (*sqldb.DB, error) 
 	}
 	o.Path = path
 	return sqldb.Open(ctx, o)
+}
+
+// Owner is a data folder as its database on a server knows it.
+func Owner(folder string, r datadir.Remote) sqldb.Owner {
+	host, _ := os.Hostname()
+	return sqldb.Owner{ID: r.ID, Name: folder + " on " + host}
+}
+
+// Own has a folder that is being filled and its database on a server, if that is where
+// it is, belong to each other.
+func Own(ctx context.Context, to *datadir.Filling, db *sqldb.DB, o sqldb.Options) error {
+	if o.URL == "" {
+		return nil
+	}
+	r, err := to.Remote()
+	if err != nil {
+		return err
+	}
+	if r.ID == "" {
+		r.ID = rand.Text()
+	}
+	r.URL, r.Claimed = o.URL, true
+	if err := to.SetRemote(r); err != nil {
+		return &mail.Error{Kind: mail.Unavailable, Text: "the new data folder cannot be written", Err: err}
+	}
+	return db.Claim(ctx, Owner(to.Path(""), r), false)
 }
 
 // In tells which engines have tables in a database, by name. All must be known: what
@@ -141,7 +169,7 @@ func End(ctx context.Context, db *sqldb.DB) error {
 	return db.Write(ctx, func(tx *sqldb.Tx) error { return tx.Drop(filling, Mark) })
 }
 
-// Clear removes all tables of a database but the mark.
+// Clear removes all of a database but the mark.
 func Clear(ctx context.Context, db *sqldb.DB) error {
 	tables, err := list(ctx, db)
 	if err != nil {
@@ -167,7 +195,7 @@ func Clear(ctx context.Context, db *sqldb.DB) error {
 				return err
 			}
 		}
-		return nil
+		return tx.Drop("", sqldb.OwnerTable)
 	})
 }
 

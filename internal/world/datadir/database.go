@@ -61,6 +61,9 @@ func setRemote(folder *files.Folder, r Remote) error {
 	return errors.Join(folder.Replace(databaseFile, fmt.Appendf(nil, "%s\n%s\n%s\n", r.URL, r.ID, state)), folder.Sync("."))
 }
 
+// Remote is Dir.Remote of the folder that is filled.
+func (f *Filling) Remote() (Remote, error) { return f.dir.Remote() }
+
 // HasDatabase reports whether the folder has a database of its own: a file.
 func (d *Dir) HasDatabase() bool {
 	_, err := os.Lstat(d.Path(Database))
