@@ -108,7 +108,7 @@ func TestItemsOfTheirOwn(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		for _, size := range []int{10, 200_000} {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHouse(t, nil)
+				h := newHouseInBubble(t)
 				body := text + strings.Repeat("0123456789abcde\r\n", size/16)
 				reply := "Subject: on holiday\r\n\r\nnot here\r\n" + strings.Repeat("x", size)
 				m := h.message(body)

@@ -3,6 +3,7 @@ package intake_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -77,11 +79,27 @@ type house struct {
 
 func newHouse(t *testing.T, wishes intake.Wishes) *house {
 	t.Helper()
+	return newHouseOn(t, wishes, dbtest.Open)
+}
+
+// newHouseInBubble is on SQLite: in a bubble no server answers.
+func newHouseInBubble(t *testing.T) *house {
+	return newHouseOn(t, nil, func(t testing.TB, _ ...func(*sqldb.Options)) *sqldb.DB {
+		db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "yubin.db"), CheckLocks: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	})
+}
+
+func newHouseOn(t *testing.T, wishes intake.Wishes, open func(testing.TB, ...func(*sqldb.Options)) *sqldb.DB) *house {
+	t.Helper()
 	h := &house{t: t, got: map[string]string{}}
 	dir := t.TempDir()
 	var err error
-	h.db, err = sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(dir, "yubin.db")})
-	h.must(err)
+	h.db = open(t)
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	h.must(err)
 	h.store, err = store.Open(ctx, store.Options{DB: h.db, Blobs: blobs, Holders: []store.Holder{spool.Held}})
@@ -100,17 +118,14 @@ func newHouse(t *testing.T, wishes intake.Wishes) *house {
 		return nil
 	}))
 	h.Intake = intake.New(intake.Options{Store: h.store, Queue: h.queue, Wishes: wishes})
-	t.Cleanup(func() {
-		h.check()
-		h.must(h.db.Close())
-	})
+	t.Cleanup(h.check)
 	return h
 }
 
 func (h *house) must(err error) {
 	h.t.Helper()
 	if err != nil {
-		h.t.Fatal(err)
+		h.t.Fatalf("%v (%v)", err, errors.Unwrap(err))
 	}
 }
 

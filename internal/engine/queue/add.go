@@ -76,11 +76,11 @@ func (r newRow) insert(tx *sqldb.Tx, now time.Time) error {
 	if r.done() {
 		return r.insertOwed(tx, now)
 	}
-	_, err := tx.Exec(`INSERT INTO queue_delivery (item, n, recipient, orcpt, notify, site, via, lane, state, due, report_at,
+	tx.Do(`INSERT INTO queue_delivery (item, n, recipient, orcpt, notify, site, via, lane, state, due, report_at,
 		attempts, deferrals, parked, noticed, owner, last)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 0, 0, '')`,
 		r.item.ID, r.n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), r.Via, laneOf(r.item.Priority, 0), Waiting, millis(r.due))
-	return err
+	return nil
 }
 
 // insertOwed inserts a delivery that is done, with its only attempt, by nobody
@@ -94,13 +94,10 @@ func (r newRow) insertOwed(tx *sqldb.Tx, now time.Time) error {
 		a.Phase, a.Text = phaseExpanded, "passed on to the addresses of the alias"
 	}
 	last := formatRecord(a, r.Filed)
-	_, err := tx.Exec(`INSERT INTO queue_delivery (item, n, recipient, orcpt, notify, site, via, lane, state, due, report_at,
+	tx.Do(`INSERT INTO queue_delivery (item, n, recipient, orcpt, notify, site, via, lane, state, due, report_at,
 		attempts, deferrals, parked, noticed, owner, last)
 		VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, 0, $9, 1, 0, 0, 0, 0, $10)`,
 		r.item.ID, r.n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), laneOf(r.item.Priority, 0), Owed, millis(r.reportAt), last)
-	if err != nil {
-		return err
-	}
 	d := Delivery{DeliveryID: DeliveryID{r.item.ID, r.n}, OutgoingRecipient: r.OutgoingRecipient}
 	return addEvent(tx, d, now, EventAttempt, "", last)
 }
