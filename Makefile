@@ -6,7 +6,7 @@
 #   make race       sessions, engines and everything at once under Go's race detector; needs gcc
 #   make test-long  crashes, power loss, failing and full disks, crowds and other faults, in lanes; see scripts/test-long --list
 #   make fuzz       every fuzz target in turn, FUZZTIME each
-#   make bench      yubin beside Postfix, Dovecot and others, on a quiet machine, as root; writes bench/RESULTS.md
+#   make bench      yubin, on PostgreSQL too, beside Postfix, Dovecot and others, on a quiet machine, as root; writes bench/RESULTS.md
 
 export CGO_ENABLED = 0
 
@@ -60,7 +60,7 @@ fuzz:
 	@GO='$(GO)' scripts/fuzz $(FUZZTIME)
 
 bench:
-	$(GO) run ./bench run $(BENCHFLAGS)
+	scripts/with-postgres --fsync $(GO) run ./bench run $(BENCHFLAGS)
 
 clean:
 	rm -f yubin

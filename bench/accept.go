@@ -102,7 +102,7 @@ func (b *bench) acceptRow(ctx context.Context) error {
 		return err
 	}
 	var all []*contestant
-	for _, s := range b.mailServers() {
+	for _, s := range b.mailServers(true) {
 		if err := s.Start(ctx); err != nil {
 			rates.fail(s.Name(), err)
 			continue

@@ -19,7 +19,7 @@ func (b *bench) costRow(ctx context.Context) error {
 	t := b.table("What a message costs", "Accept to mailbox over 10 connections, 1,000 accounts. Processor time and octets written (write_bytes of /proc) are of all the server's processes, "+
 		"from before the load until the queue is empty; memory is their PSS; size is what the files of the mailboxes take on the disk after an orderly stop.")
 	for round := range b.Rounds {
-		for _, s := range b.mailServers() {
+		for _, s := range b.mailServers(false) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

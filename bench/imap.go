@@ -40,7 +40,7 @@ func (b *bench) readingRows(ctx context.Context, imap, pop3 bool) error {
 	t := b.table("Reading", fmt.Sprintf("A mailbox of %d messages of %s, the same in all; POP3 on a maildrop of %d. One session, on the clock of the client. "+
 		"The first round finds caches empty that the later ones find filled.", z.mailbox, sizeName(z.letter), z.drop))
 	var running []server.Server
-	for _, s := range b.mailServers() {
+	for _, s := range b.mailServers(true) {
 		if err := s.Start(ctx); err != nil {
 			t.fail(s.Name(), err)
 			continue

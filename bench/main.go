@@ -4,6 +4,7 @@
 //
 //	go run ./bench run                             everything
 //	go run ./bench run --rows accept,imap --quick  some of it, with less in each
+//	scripts/with-postgres --fsync go run ./bench run   with yubin on PostgreSQL as well
 package main
 
 import (

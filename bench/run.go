@@ -23,6 +23,7 @@ type runCmd struct {
 	Packages string   `help:"Where the peers' packages are unpacked, and kept." type:"path"`
 	Scratch  string   `help:"Where everything is kept while it runs; a disk, not memory." type:"existingdir"`
 	Binary   string   `help:"A yubin that is built already; without it the tree is built." type:"existingfile"`
+	Postgres string   `help:"A PostgreSQL server on a Unix socket, that yubin is measured on too; scripts/with-postgres --fsync brings one." env:"YUBIN_TEST_DATABASE" placeholder:"postgres://…"`
 	Before   string   `help:"Another yubin, the only one to stand beside: to see what a change costs." type:"existingfile"`
 	Keep     bool     `help:"Keep the scratch folder, with the logs in it."`
 	Offset   int      `default:"20000" help:"Added to localserve's ports; the peers are 1000 and 2000 above."`
@@ -38,6 +39,7 @@ type bench struct {
 	cores    int
 	began    time.Time
 	tables   []*table
+	ways     []*server.Distance
 	shares   map[string]float64 // of the processors, at most, that the load generator took
 	versions []string
 }
@@ -78,6 +80,11 @@ func (c *runCmd) Run(ctx context.Context) error {
 	} else {
 		defer os.RemoveAll(b.dir)
 	}
+	defer func() {
+		for _, w := range b.ways {
+			_ = w.Close()
+		}
+	}()
 	var failed []error
 	for _, r := range rows() {
 		if !slices.Contains(c.Rows, r.name) || ctx.Err() != nil {
@@ -126,8 +133,9 @@ func (c *runCmd) prepare(ctx context.Context) (*bench, error) {
 	return b, err
 }
 
-// mailServers are the contestants that have mailboxes, each in a fresh folder.
-func (b *bench) mailServers() []server.Server {
+// mailServers are the contestants that have mailboxes, each in a fresh folder, and
+// yubin on PostgreSQL too if it is wanted and there is one.
+func (b *bench) mailServers(postgres bool) []server.Server {
 	dir, err := os.MkdirTemp(b.dir, "mail-")
 	if err != nil {
 		return nil
@@ -139,8 +147,38 @@ func (b *bench) mailServers() []server.Server {
 			&server.Postfix{Packages: b.packages, Dir: filepath.Join(dir, "maildir"), Format: "maildir", Offset: b.Offset + 2000, Accounts: accounts},
 		}
 	})
+	if postgres && b.Postgres != "" {
+		all = append(all, b.onPostgres(dir, filepath.Base(dir))...)
+	}
 	for _, s := range all {
 		b.contestant(s)
+	}
+	return all
+}
+
+// away is how far the database is, each way, for the one that has it at a distance.
+const away = 2 * time.Millisecond
+
+// onPostgres are yubin with its database on a server: beside it, and at a distance.
+func (b *bench) onPostgres(dir, run string) (all []server.Server) {
+	schema := strings.ToLower(strings.ReplaceAll(run, "-", "_"))
+	for i, label := range []string{"yubin on PostgreSQL", "yubin, PostgreSQL 2 ms away"} {
+		url := b.Postgres
+		if i == 1 {
+			way, far, err := server.Away(url, away)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				continue
+			}
+			b.ways, url = append(b.ways, way), far
+		}
+		url, err := server.Schema(url, fmt.Sprintf("%s_%d", schema, i))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			continue
+		}
+		all = append(all, &server.Yubin{Binary: b.binary, Label: label, Data: filepath.Join(dir, fmt.Sprintf("postgres%d", i)), Database: url,
+			Server: server.Postmaster(b.Postgres), Offset: b.Offset + 3000 + 1000*i, Accounts: accounts})
 	}
 	return all
 }

@@ -21,6 +21,8 @@ type Yubin struct {
 	Binary   string
 	Label    string // of another one beside it; "" is yubin
 	Data     string // its folder; it may be there already
+	Database string // postgres://…; "" is a file in the folder
+	Server   int    // the first process of the database's server, if it counts
 	Offset   int    // of its ports
 	Accounts int
 	Resolver string            // host:port of a name server: mail goes onward, to DeliverPort
@@ -46,7 +48,7 @@ func (y *Yubin) Name() string { return cmp.Or(y.Label, "yubin") }
 // Version is the commit; of one that has a label it is what the binary says.
 func (y *Yubin) Version() string {
 	ask := exec.Command("git", "describe", "--tags", "--always", "--dirty")
-	if y.Label != "" {
+	if y.Label == "before" {
 		ask = exec.Command(y.Binary, "version")
 	}
 	out, err := output(ask)
@@ -58,6 +60,9 @@ func (y *Yubin) Version() string {
 
 // Durable says when 250 is said.
 func (y *Yubin) Durable() string {
+	if y.Database != "" {
+		return "250 after PostgreSQL's answer to the COMMIT that files the message in every mailbox and spools it for every remote recipient (fsync=on, synchronous_commit=on; over 64 KiB also the file and its folder)"
+	}
 	return "250 after the fsync of the commit that files the message in every mailbox and spools it for every remote recipient (SQLite WAL, synchronous=FULL; over 64 KiB also the file and its folder)"
 }
 
@@ -70,10 +75,13 @@ func (y *Yubin) Doors() Doors {
 	return Doors{SMTP: 2525 + o, Relay: 2587 + o, RelayAuth: true, Submission: 2465 + o, LMTP: 2424 + o, IMAP: 2143 + o, IMAPS: 2993 + o, POP3: 2110 + o}
 }
 
-// Roots is the one process.
+// Roots is the one process, and that of its database's server.
 func (y *Yubin) Roots() []int {
 	if y.cmd == nil {
 		return nil
+	}
+	if y.Server != 0 {
+		return []int{y.cmd.Process.Pid, y.Server}
 	}
 	return []int{y.cmd.Process.Pid}
 }
@@ -140,6 +148,9 @@ func (y *Yubin) args(ctx context.Context) ([]string, error) {
 		offset = "--listen-offset"
 	}
 	args := []string{"localserve", "--data", y.Data, offset, fmt.Sprint(y.Offset)}
+	if y.Database != "" {
+		args = append(args, "--database", y.Database)
+	}
 	if y.Resolver != "" {
 		args = append(args, "--deliver", "--resolver", y.Resolver, "--deliver-port", fmt.Sprint(y.Port))
 	}
