@@ -62,6 +62,7 @@ type load struct {
 	sent         map[string][]byte // by message-id
 	acknowledged map[string]bool
 	err          error
+	leg          int // tells the messages of several loads apart
 	over         atomic.Bool
 	senders      sync.WaitGroup
 }
@@ -73,7 +74,7 @@ func (l *load) start(s *server) {
 			defer c.Close()
 			rng := rand.New(rand.NewPCG(uint64(i), 1))
 			for n := 0; !l.over.Load(); n++ {
-				l.send(c, fmt.Sprintf("b%d.%d", i, n), rng)
+				l.send(c, fmt.Sprintf("b%d.%d.%d", l.leg, i, n), rng)
 			}
 		})
 	}
