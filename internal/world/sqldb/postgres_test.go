@@ -484,57 +484,80 @@ func TestServerSilent(t *testing.T) {
 	}
 }
 
+// ordinary opens the database of o as a role that is not the server's owner, and
+// has at most so many connections.
+func ordinary(t *testing.T, o sqldb.Options, db *sqldb.DB, connections int) *sqldb.DB {
+	t.Helper()
+	schema := schemaOf(t, o)
+	role := "role_" + schema
+	each := func(statements ...string) {
+		t.Helper()
+		err := db.Write(ctx, func(tx *sqldb.Tx) error {
+			for _, q := range statements {
+				if _, err := tx.Exec(fmt.Sprintf(q, role, schema)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	each(fmt.Sprintf(`CREATE ROLE %%[1]s LOGIN CONNECTION LIMIT %d`, connections), `GRANT ALL ON SCHEMA %[2]s TO %[1]s`,
+		`GRANT ALL ON ALL TABLES IN SCHEMA %[2]s TO %[1]s`, `GRANT ALL ON ALL SEQUENCES IN SCHEMA %[2]s TO %[1]s`)
+	t.Cleanup(func() { each(`DROP OWNED BY %[1]s`, `DROP ROLE %[1]s`) })
+	o.URL = strings.Replace(o.URL, "//yubin@", "//"+role+"@", 1)
+	other, err := sqldb.Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	return other
+}
+
 // TestFewConnections: a server that gives fewer connections than the pool may have is
 // used with those.
 func TestFewConnections(t *testing.T) {
 	o := dbtest.Options(t)
-	db := ready(t, o)
-	role := "few_" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "_"))
-	schema := schemaOf(t, o)
-	err := db.Write(ctx, func(tx *sqldb.Tx) error {
-		for _, q := range []string{`DROP OWNED BY %[1]s`, `DROP ROLE %[1]s`} {
-			var there int
-			if err := tx.QueryRow(`SELECT count(*) FROM pg_roles WHERE rolname = $1`, role).Scan(&there); err != nil || there == 0 {
-				break
-			}
-			if _, err := tx.Exec(fmt.Sprintf(q, role)); err != nil {
-				return err
-			}
-		}
-		for _, q := range []string{`CREATE ROLE %[1]s LOGIN CONNECTION LIMIT 3`, `GRANT ALL ON SCHEMA %[2]s TO %[1]s`, `GRANT ALL ON ALL TABLES IN SCHEMA %[2]s TO %[1]s`,
-			`GRANT ALL ON ALL SEQUENCES IN SCHEMA %[2]s TO %[1]s`} {
-			if _, err := tx.Exec(fmt.Sprintf(q, role, schema)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		err := db.Write(ctx, func(tx *sqldb.Tx) error {
-			_, err := tx.Exec(`DROP OWNED BY ` + role)
-			if err == nil {
-				_, err = tx.Exec(`DROP ROLE ` + role)
-			}
-			return err
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	o.URL = strings.Replace(o.URL, "//yubin@", "//"+role+"@", 1)
-	few, err := sqldb.Open(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer few.Close()
+	few := ordinary(t, o, ready(t, o), 3)
 	l := &ledger{t: t, db: few}
 	each(30, 600, func() { _ = l.write(ctx) })
 	l.check()
 	if l.lost > 0 {
 		t.Errorf("%d of 600 writes were refused", l.lost)
+	}
+}
+
+// TestLittlePrivilege: who may not read the server's control file still learns what
+// became of a COMMIT, and who may not make a schema hears what to do.
+func TestLittlePrivilege(t *testing.T) {
+	p := dbtest.NewProxy(t)
+	o := dbtest.OnURL(t, p.URL())
+	db := ready(t, o)
+	may := func(statement string) {
+		if err := db.Write(ctx, func(tx *sqldb.Tx) error { _, err := tx.Exec(statement); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	may(`REVOKE EXECUTE ON FUNCTION pg_control_checkpoint() FROM PUBLIC`)
+	t.Cleanup(func() { may(`GRANT EXECUTE ON FUNCTION pg_control_checkpoint() TO PUBLIC`) })
+	l := &ledger{t: t, db: ordinary(t, o, db, 20)}
+	for _, cut := range []dbtest.Cut{dbtest.BeforeCommit, dbtest.InCommit, dbtest.AfterCommit} {
+		p.CutNext(cut)
+		if err := l.write(ctx); err != nil {
+			t.Errorf("cut %d: %v", cut, err)
+		}
+	}
+	l.check()
+	o.URL = strings.Replace(o.URL, "//yubin@", "//role_"+schemaOf(t, o)+"@", 1)
+	o.URL = strings.Replace(o.URL, "search_path="+schemaOf(t, o), "search_path=not_there", 1)
+	other, err := sqldb.Open(ctx, o)
+	if err == nil {
+		other.Close()
+	}
+	if mail.KindOf(err) != mail.Forbidden || !strings.Contains(err.Error(), "CREATE SCHEMA not_there") {
+		t.Errorf("a schema that it may not make: %v", err)
 	}
 }
 

@@ -95,6 +95,9 @@
 // Unavailable, at once if it has been away that long. Every statement and every
 // wait for a place has Options.Timeout, a lock ten seconds.
 //
+// Between yubin and the server there may be no pooler that gives a connection to others
+// between two transactions: statements are prepared once for each connection.
+//
 // Open refuses a server that is older than 14, is a standby, has another encoding than
 // UTF-8, or does not sync what it commits.
 //
