@@ -98,6 +98,7 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	defer cancel()
 	p := &Plan{Message: m, envelope: e, recipients: to, copies: make([][]copyFor, len(to)), loops: make([]bool, len(to))}
 	before := deliveredTo(msg.Header.DeliveredTo)
+	asked := make(map[mail.AccountID]copyFor) // each account once
 	for i, r := range to {
 		if p.loops[i] = len(r.Route.Accounts) > 0 && before[r.Address.Key()]; p.loops[i] {
 			continue
@@ -107,12 +108,15 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 			if j < len(r.Route.Names) {
 				c.name = r.Route.Names[j]
 			}
-			if c.wishes, c.err = in.o.Wishes.Wish(ctx, account, r, m); c.err != nil && mail.KindOf(c.err) != mail.NotFound {
+			if before, ok := asked[account]; ok {
+				c.wishes, c.err = before.wishes, before.err
+			} else if c.wishes, c.err = in.o.Wishes.Wish(ctx, account, r, m); c.err != nil && mail.KindOf(c.err) != mail.NotFound {
 				if ctx.Err() != nil {
 					return nil, mail.Errorf(mail.Unavailable, "it takes too long to find out what becomes of the message: %w", context.Cause(ctx))
 				}
 				return nil, c.err
 			}
+			asked[account] = c
 			p.copies[i] = append(p.copies[i], c)
 		}
 	}
@@ -232,7 +236,8 @@ func (p *Plan) lay() {
 			item.Recipients = append(item.Recipients, own)
 		}
 	}
-	if len(item.Recipients) > 0 {
+	for all := item.Recipients; len(all) > 0; all = all[len(item.Recipients):] {
+		item.Recipients = all[:min(len(all), queue.MaxRecipients)]
 		p.Items = append(p.Items, item)
 	}
 }

@@ -226,10 +226,36 @@ func TestWishes(t *testing.T) {
 	if got, want := p.String(), "file for account 1 in Lists/Go, made if there is none with \\Seen $Junk\nfile for account 1 in mailbox 7\nrefuse bea@here.test: no such account\n"; got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
+	times := 0
+	in = intake.New(intake.Options{Wishes: wishes(func(context.Context, mail.AccountID) ([]intake.Wish, error) { times++; return nil, nil })})
+	if _, err := in.Plan(ctx, bare(text), e, []intake.Recipient{to("ann@here.test", []mail.AccountID{ann}), to("alias@here.test", []mail.AccountID{ann})}); err != nil || times != 1 {
+		t.Errorf("asked %d times, %v", times, err)
+	}
 	disk := mail.Errorf(mail.Unavailable, "the disk is gone")
 	in = intake.New(intake.Options{Wishes: wishes(func(context.Context, mail.AccountID) ([]intake.Wish, error) { return nil, disk })})
 	if _, err := in.Plan(ctx, bare(text), e, []intake.Recipient{to("ann@here.test", []mail.AccountID{ann})}); !errors.Is(err, disk) {
 		t.Error(err)
+	}
+}
+
+// TestManyRefused: of more recipients than an item has there are several.
+func TestManyRefused(t *testing.T) {
+	var all []intake.Recipient
+	gone := map[mail.AccountID]error{}
+	for i := range queue.MaxRecipients + 500 {
+		a := mail.AccountID(10 + i)
+		r := to(fmt.Sprintf("r%d@here.test", i), nil)
+		r.Route.Accounts = []mail.AccountID{a}
+		all, gone[a] = append(all, r), mail.Errorf(mail.NotFound, "no such account")
+	}
+	all = append(all, to("ann@here.test", []mail.AccountID{ann}))
+	p, err := intake.New(intake.Options{}).Plan(ctx, bare(text), from("s@a.test"), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = p.Without(gone)
+	if len(p.Filings) != 1 || len(p.Items) != 2 || len(p.Items[0].Recipients) != queue.MaxRecipients || len(p.Items[1].Recipients) != 500 {
+		t.Errorf("%d filings, %d items", len(p.Filings), len(p.Items))
 	}
 }
 
