@@ -52,6 +52,7 @@ func (s *Store) HasAccount(tx *sqldb.Tx, id mail.AccountID) (bool, error) {
 // that removes the account. Run removes the rows and octets; nothing of it can
 // be restored.
 func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
+	lockAccount(tx, id)
 	boxes, _, err := loadMailboxRows(tx, id) // Those that cannot be read go too.
 	if err != nil {
 		return err
@@ -66,9 +67,7 @@ func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 		`DELETE FROM naming WHERE account = $1`,
 		`DELETE FROM warning WHERE account = $1`,
 	} {
-		if _, err := tx.Exec(q, id); err != nil {
-			return err
-		}
+		tx.Do(q, id)
 	}
 	tx.OnCommit(func() {
 		s.usages.know(id, usage{}, false)

@@ -324,7 +324,8 @@ func addMembers(tx *sqldb.Tx, id mail.MailboxID, last *lastBundle, list []member
 		tx.Do(`UPDATE membership SET entries = CAST(entries || $1 AS {blob}) WHERE place = $2`, octets, last.place)
 		list = list[n:]
 	}
-	return insertMembers(tx, id, list)
+	insertMembers(tx, id, list)
+	return nil
 }
 
 // pack adds members to octets until they are so many and returns how many it took.
@@ -338,36 +339,33 @@ func pack(octets []byte, list []member, enough int) ([]byte, int) {
 }
 
 // insertMembers makes bundles of members.
-func insertMembers(tx *sqldb.Tx, id mail.MailboxID, list []member) error {
+func insertMembers(tx *sqldb.Tx, id mail.MailboxID, list []member) {
 	for len(list) > 0 {
 		octets, n := pack([]byte{bundleFormat}, list, bundleOctets)
 		tx.Do(`INSERT INTO membership (place, entries) VALUES ($1, $2)`, place(id, list[0].UID), octets)
 		list = list[n:]
 	}
-	return nil
 }
 
-func updateBundle(tx *sqldb.Tx, at int64, octets []byte) error {
-	_, err := tx.Exec(`UPDATE membership SET entries = $1 WHERE place = $2`, octets, at)
-	return err
+func updateBundle(tx *sqldb.Tx, at int64, octets []byte) {
+	tx.Do(`UPDATE membership SET entries = $1 WHERE place = $2`, octets, at)
 }
 
 // write replaces what a bundle holds in the database.
-func (b *bundle) write(tx *sqldb.Tx) error {
+func (b *bundle) write(tx *sqldb.Tx) {
 	if len(b.members) == 0 {
-		_, err := tx.Exec(`DELETE FROM membership WHERE place = $1`, b.place)
-		return err
+		tx.Do(`DELETE FROM membership WHERE place = $1`, b.place)
+		return
 	}
 	octets := append(make([]byte, 0, maxBundleOctets), bundleFormat)
 	for i := range b.members {
 		octets = appendMember(octets, &b.members[i])
 	}
 	if len(octets) <= maxBundleOctets {
-		return updateBundle(tx, b.place, octets)
+		updateBundle(tx, b.place, octets)
+		return
 	}
 	octets, n := pack(append(octets[:0], bundleFormat), b.members, bundleOctets)
-	if err := updateBundle(tx, b.place, octets); err != nil {
-		return err
-	}
-	return insertMembers(tx, placeMailbox(b.place), b.members[n:])
+	updateBundle(tx, b.place, octets)
+	insertMembers(tx, placeMailbox(b.place), b.members[n:])
 }

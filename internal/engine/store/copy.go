@@ -102,12 +102,9 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 		return c, nil, 0, err
 	}
 	if t.number == 0 {
-		err = l.bury(t.from, found)
+		l.bury(t.from, found)
 	} else {
-		err = t.note(tx, c.Dest, next == 0)
-	}
-	if err != nil {
-		return c, nil, 0, err
+		t.note(tx, c.Dest, next == 0)
 	}
 	return c, set, next, l.close()
 }
@@ -154,17 +151,14 @@ func (l *ledger) reword(from, to *tally, list []member) error {
 }
 
 // note remembers the copies of a slice that is not the last.
-func (t *transfer) note(tx *sqldb.Tx, dest []mail.UID, last bool) error {
+func (t *transfer) note(tx *sqldb.Tx, dest []mail.UID, last bool) {
 	switch {
 	case last && t.slices > 0:
-		_, err := tx.Exec(`DELETE FROM copying WHERE copy = $1`, t.number)
-		return err
-	case last || len(dest) == 0:
-		return nil
+		tx.Do(`DELETE FROM copying WHERE copy = $1`, t.number)
+	case !last && len(dest) > 0:
+		tx.Do(`INSERT INTO copying (copy, mailbox, uid, last) VALUES ($1, $2, $3, $4)`,
+			t.number, int64(t.to), int64(dest[0]), int64(dest[len(dest)-1]))
 	}
-	_, err := tx.Exec(`INSERT INTO copying (copy, mailbox, uid, last) VALUES ($1, $2, $3, $4)`,
-		t.number, int64(t.to), int64(dest[0]), int64(dest[len(dest)-1]))
-	return err
 }
 
 // sameAccount returns the counters of a destination.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -28,19 +29,32 @@ func (s *Store) HoldBlob(tx *sqldb.Tx, ref BlobRef) error {
 // ReleaseBlob gives a reference back. With the last one of all, those of emails
 // included, the octets go.
 func (s *Store) ReleaseBlob(tx *sqldb.Tx, ref BlobRef) error {
-	var refs int64
-	var file string
-	err := tx.QueryRow(`UPDATE blob SET refs = refs - 1 WHERE id = $1 RETURNING refs, file`, ref).Scan(&refs, &file)
-	if err != nil || refs > 0 {
-		return err
+	return s.ReleaseBlobs(tx, []BlobRef{ref})
+}
+
+// ReleaseBlobs is ReleaseBlob for several. Who releases more than one in a transaction
+// does it with one call, which takes them in the order of their numbers: two that did
+// it in different orders could wait for each other.
+func (s *Store) ReleaseBlobs(tx *sqldb.Tx, list []BlobRef) error {
+	list = slices.Sorted(slices.Values(list))
+	asked := make([]*sqldb.Answer, len(list))
+	for i, ref := range list {
+		asked[i] = tx.Ask(`UPDATE blob SET refs = refs - 1 WHERE id = $1 RETURNING refs, file`, ref)
 	}
-	for _, q := range []string{`DELETE FROM blob WHERE id = $1`, `DELETE FROM content WHERE blob = $1`} {
-		if _, err := tx.Exec(q, ref); err != nil {
+	for i, ref := range list {
+		var refs int64
+		var file string
+		if err := asked[i].Scan(&refs, &file); err != nil {
 			return err
 		}
-	}
-	if file != "" {
-		tx.OnCommit(func() { s.discard(file) })
+		if refs > 0 {
+			continue
+		}
+		tx.Do(`DELETE FROM blob WHERE id = $1`, ref)
+		tx.Do(`DELETE FROM content WHERE blob = $1`, ref)
+		if file != "" {
+			tx.OnCommit(func() { s.discard(file) })
+		}
 	}
 	return nil
 }

@@ -91,6 +91,7 @@ type octets struct {
 	in   *Incoming
 	form []byte
 
+	refs  int64 // that are taken; 0: they are not stored
 	blob  int64
 	isNew bool // the blob is: its octets are the ones in in
 }
@@ -190,18 +191,17 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 	if err != nil {
 		return err
 	}
+	for i, o := range d.all {
+		o.refs = 1
+		if i == 0 {
+			o.refs = int64(holds + emails)
+		}
+	}
+	if err := storeOctets(tx, d.all); err != nil {
+		return err
+	}
 	held := make([]BlobRef, len(d.all))
 	for i, o := range d.all {
-		refs := 1
-		if i == 0 {
-			refs = holds + emails
-		}
-		if refs == 0 {
-			continue
-		}
-		if err := o.store(tx, int64(refs)); err != nil {
-			return err
-		}
 		if i > 0 || holds > 0 {
 			held[i] = BlobRef(o.blob)
 		}
@@ -314,7 +314,7 @@ func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (
 			return err
 		}
 	}
-	if a.thread, err = findThread(a.threads, d.refs); err != nil {
+	if a.thread, err = findThread(a.threads, d.refs, nil); err != nil {
 		return err
 	}
 	var octets int64
@@ -332,43 +332,84 @@ func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (
 	return a.fits(octets, int64(len(a.filings)))
 }
 
-// store stores the octets, unless the store has them.
-func (o *octets) store(tx *sqldb.Tx, refs int64) error {
-	var err error
-	if err = o.insert(tx, blobKey(o.in.id), refs); err == nil && !o.isNew {
-		err = o.share(tx, refs)
+// storeOctets stores octets, unless the store has them, and takes references to them.
+// Those that others may be changing are locked in one order: the ones that are there
+// by their numbers, as who gives references back does, then the rest by their keys.
+func storeOctets(tx *sqldb.Tx, all []*octets) error {
+	all = slices.DeleteFunc(slices.Clone(all), func(o *octets) bool { return o.refs == 0 })
+	if len(all) > 1 {
+		there, err := knownBlobs(tx, all)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(all, func(a, b *octets) int {
+			x, y := blobKey(a.in.id), blobKey(b.in.id)
+			return cmp.Or(cmp.Compare(uint64(there[x])-1, uint64(there[y])-1), cmp.Compare(x, y))
+		})
 	}
-	if err != nil || !o.isNew || o.in.name != "" {
-		return err
+	asked := make([]*sqldb.Answer, len(all))
+	for i, o := range all {
+		asked[i] = o.insert(tx, blobKey(o.in.id))
 	}
-	tx.Do(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, o.blob, o.in.inline())
+	for i, o := range all {
+		err := o.inserted(asked[i])
+		if err == sqldb.ErrNoRows { // Others have the key, whose sender made them collide.
+			err = o.inserted(o.insert(tx, nil))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, o := range all {
+		if o.isNew && o.in.name == "" {
+			tx.Do(`INSERT INTO content (blob, octets) VALUES ($1, $2)`, o.blob, o.in.inline())
+		}
+	}
 	return nil
+}
+
+// knownBlobs finds the numbers of octets that the store has, by their keys.
+func knownBlobs(tx *sqldb.Tx, all []*octets) (map[int64]int64, error) {
+	asked := make([]*sqldb.Answer, len(all))
+	for i, o := range all {
+		asked[i] = tx.Ask(`SELECT id FROM blob WHERE key = $1 AND key IS NOT NULL`, blobKey(o.in.id))
+	}
+	there := make(map[int64]int64)
+	for i, o := range all {
+		var id int64
+		switch err := asked[i].Scan(&id); err {
+		case nil:
+			there[blobKey(o.in.id)] = id
+		case sqldb.ErrNoRows:
+		default:
+			return nil, err
+		}
+	}
+	return there, nil
 }
 
 // blobKey is what octets are found by. It is short, so that the index is; the
 // whole hash decides.
 func blobKey(id mail.BlobID) int64 { return int64(binary.BigEndian.Uint64(id[:8])) }
 
-// insert makes a row for the octets, unless one has the key; isNew says which.
-func (o *octets) insert(tx *sqldb.Tx, key any, refs int64) (err error) {
+// insert makes a row for the octets, or takes references to the one that has them. It
+// gives no row if one with other octets has the key.
+func (o *octets) insert(tx *sqldb.Tx, key any) *sqldb.Answer {
 	var file, sums any
 	if o.in.name != "" {
 		file, sums = o.in.name, o.in.sums
 	}
-	o.blob, o.isNew, err = tx.InsertNew(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING`, key, o.in.id[:],
-		o.in.size, int64(o.in.crc), refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
-	return err
+	return tx.Ask(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL
+		DO UPDATE SET refs = blob.refs + excluded.refs WHERE blob.sha256 = excluded.sha256 RETURNING id, refs`, key, o.in.id[:],
+		o.in.size, int64(o.in.crc), o.refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
 }
 
-// share takes references to the octets that have the key. If they are
-// others, whose sender made them collide, ours are kept without one.
-func (o *octets) share(tx *sqldb.Tx, refs int64) error {
-	err := tx.QueryRow(`UPDATE blob SET refs = refs + $1 WHERE key = $2 AND sha256 = $3 RETURNING id`, refs,
-		blobKey(o.in.id), o.in.id[:]).Scan(&o.blob)
-	if err == sqldb.ErrNoRows {
-		return o.insert(tx, nil, refs)
-	}
+// inserted finds out whether the row is new: one that was there has references already.
+func (o *octets) inserted(asked *sqldb.Answer) error {
+	var refs int64
+	err := asked.Scan(&o.blob, &refs)
+	o.isNew = refs == o.refs
 	return err
 }
 

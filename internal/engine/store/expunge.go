@@ -104,9 +104,7 @@ func (r *releaser) rest() error {
 	list := r.list
 	r.list, r.count = r.list[:0], r.count+len(list)
 	if !r.box.doomed {
-		if err := r.l.bury(r.box.id, list); err != nil {
-			return err
-		}
+		r.l.bury(r.box.id, list)
 	}
 	left := make([]placing, 0, len(list))
 	for i := range list {
@@ -125,8 +123,9 @@ func (r *releaser) rest() error {
 			}
 		}
 	}
-	if err := expungeEmails(r.tx, r.account, r.box.id, last, r.at); err != nil || r.l == nil {
-		return err
+	expungeEmails(r.tx, r.account, r.box.id, last, r.at)
+	if r.l == nil {
+		return nil
 	}
 	for i := range list {
 		kind := EmailRemoved
@@ -140,16 +139,12 @@ func (r *releaser) rest() error {
 
 // expungeEmails notes that the emails of members, which were the last they had, are
 // expunged at a time.
-func expungeEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) error {
+func expungeEmails(tx *sqldb.Tx, account mail.AccountID, id mail.MailboxID, list []member, at int64) {
 	for _, r := range emailRuns(list) {
-		_, err := tx.Exec(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
+		tx.Do(`INSERT INTO expunged (at, email, account, mailbox, flags, keywords)
 			SELECT $1, id, $2, $3, $4, $5 FROM email WHERE id BETWEEN $6 AND $7`, at, int64(account),
 			int64(id), int64(r.like.Flags), []byte(r.like.words), int64(r.first), int64(r.last))
-		if err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // emailRun are emails that are neighbours, so that one statement reaches them

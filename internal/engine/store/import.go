@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -34,7 +35,7 @@ func (s *Store) DeliverNumbered(ctx context.Context, mailbox mail.MailboxID, lis
 	if len(list) > MaxImport {
 		return nil, mail.Errorf(mail.TooLarge, "at most %d messages are imported at once", MaxImport)
 	}
-	im := &importing{s: s, mailbox: mailbox, list: list, also: also}
+	im := &importing{s: s, mailbox: mailbox, list: list, also: also, many: importSlice}
 	for _, m := range list {
 		d, err := newDelivery(s, Delivery{Message: m.Incoming,
 			Filings: []Filing{{Mailbox: mailbox, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received}}})
@@ -52,9 +53,16 @@ func (s *Store) DeliverNumbered(ctx context.Context, mailbox mail.MailboxID, lis
 		for i := n; i < len(im.filed); i++ {
 			list[i].Incoming.taken = im.deliveries[i].isNew
 		}
+		if im.many *= 2; im.enough {
+			im.many = max(im.many/4, 1)
+		}
 	}
 	return im.filed, nil
 }
+
+// How many messages the first slice of an import has; later ones have more, or fewer
+// if that took long.
+const importSlice = 32
 
 // importing is one DeliverNumbered.
 type importing struct {
@@ -64,54 +72,68 @@ type importing struct {
 	deliveries []*delivery
 	also       func(tx *sqldb.Tx, from int, filed []Filed) error
 	filed      []Filed // in slices that are done
+	many       int     // messages of the slice
 	slice      []Filed
-	ids        []int64 // for emails of the slice
+	enough     bool // the slice took as long as it may
 }
 
-// importIDs is how many numbers of emails are drawn at a time.
-const importIDs = 32
-
+// run is the transaction of a slice. It asks together, as delivery.run does.
 func (im *importing) run(tx *sqldb.Tx) error {
-	im.slice, im.ids = im.slice[:0], nil
+	im.slice = im.slice[:0]
 	l, box, err := im.s.openMailbox(tx, im.mailbox)
 	if err != nil {
 		return err
 	}
 	from := len(im.filed)
-	for i, d := range im.deliveries[from:] {
-		if i > 0 && tx.Enough() {
-			break
-		}
-		if err := im.file(l, box, d, im.list[from+i].UID); err != nil {
-			return err
-		}
-	}
-	if err := l.close(); err != nil || im.also == nil {
+	end := min(from+im.many, len(im.list))
+	if err := box.numbered(im.list[from:end]); err != nil {
 		return err
 	}
-	return im.also(tx, from, im.slice)
-}
-
-// file is what delivery.run does for one filing, with a UID that may be given.
-func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) error {
-	if err := box.skipTo(want); err != nil {
-		return err
+	deliveries := im.deliveries[from:end]
+	all, threads := make([]*octets, len(deliveries)), make([]*sqldb.Answer, len(deliveries))
+	for i, d := range deliveries {
+		d.octets.refs = 1
+		all[i], threads[i] = d.octets, askThread(tx, l.account, d.refs)
 	}
-	if err := d.store(l.tx, 1); err != nil {
-		return err
+	ids, err := tx.NewIDs("email", len(deliveries))
+	if err == nil {
+		err = storeOctets(tx, all)
 	}
-	f := &d.want.Filings[0]
-	thread, err := findThread(askThread(l.tx, l.account, d.refs), d.refs)
 	if err != nil {
 		return err
 	}
-	if len(im.ids) == 0 {
-		if im.ids, err = l.tx.NewIDs("email", importIDs); err != nil {
+	led := make(map[int64]mail.ThreadID)
+	for i, d := range deliveries {
+		thread, err := findThread(threads[i], d.refs, led)
+		if err != nil {
+			return err
+		}
+		email := mail.EmailID(ids[i])
+		for _, ref := range d.refs {
+			if led[ref] == 0 {
+				led[ref] = cmp.Or(thread, mail.ThreadID(email))
+			}
+		}
+		if err := im.file(l, box, d, email, thread, im.list[from+i].UID); err != nil {
 			return err
 		}
 	}
-	email := mail.EmailID(im.ids[0])
-	im.ids = im.ids[1:]
+	if err := l.close(); err != nil {
+		return err
+	}
+	if im.also != nil {
+		err = im.also(tx, from, im.slice)
+	}
+	im.enough = tx.Enough()
+	return err
+}
+
+// file is delivery.file with a UID that may be given.
+func (im *importing) file(l *ledger, box *tally, d *delivery, email mail.EmailID, thread mail.ThreadID, want mail.UID) error {
+	if want != 0 {
+		box.uidnext = uint64(want)
+	}
+	f := &d.want.Filings[0]
 	uid, err := box.takeUIDs(1)
 	if err != nil {
 		return err
@@ -127,15 +149,16 @@ func (im *importing) file(l *ledger, box *tally, d *delivery, want mail.UID) err
 	return nil
 }
 
-// skipTo makes uid the next one of the mailbox, if it is not 0.
-func (b *tally) skipTo(uid mail.UID) error {
-	switch {
-	case uid == 0:
-		return nil
-	case uint64(uid) < b.uidnext:
-		return mail.Errorf(mail.Conflict, "UID %d is not new to the mailbox", uid)
+// numbered says whether the UIDs that a list is to keep are new to the mailbox.
+// Conflict if one is not.
+func (b *tally) numbered(list []Imported) error {
+	next := b.uidnext
+	for _, m := range list {
+		if m.UID != 0 && uint64(m.UID) < next {
+			return mail.Errorf(mail.Conflict, "UID %d is not new to the mailbox", m.UID)
+		}
+		next = max(next, uint64(m.UID)) + 1
 	}
-	b.uidnext = uint64(uid)
 	return nil
 }
 

@@ -62,6 +62,13 @@ func (s *Store) openLedger(tx *sqldb.Tx, account mail.AccountID) (*ledger, error
 	return s.openAsked(tx, account, askAccount(tx, account))
 }
 
+// lockAccount locks an account for who changes rows of it without a ledger. One that
+// is gone has no row: what is left of it is the sweeps', which lock its number.
+func lockAccount(tx *sqldb.Tx, account mail.AccountID) {
+	tx.Lock(sqldb.Account, int64(account))
+	tx.Ask(`SELECT account FROM tally WHERE account = $1 AND mailbox = 0 {lock account}`, int64(account))
+}
+
 // askAccount asks for the row of an account, and locks it.
 func askAccount(tx *sqldb.Tx, account mail.AccountID) *sqldb.Answer {
 	return tx.Ask(`SELECT `+tallyColumns+`, t.changes FROM tally t WHERE t.account = $1 AND t.mailbox = 0 {lock account}`, int64(account))
@@ -99,6 +106,24 @@ func (l *ledger) openBox(asked *sqldb.Answer, role mail.Role) error {
 		return nil
 	}
 	l.boxes = append(l.boxes, b)
+	return err
+}
+
+// lockOwner locks the account of a mailbox. NotFound if that is gone.
+func lockOwner(tx *sqldb.Tx, id mail.MailboxID) error {
+	var account mail.AccountID
+	err := tx.QueryRow(`SELECT account FROM mailbox WHERE id = $1`, id).Scan(&account)
+	if err == sqldb.ErrNoRows {
+		return errNoMailbox()
+	}
+	if err != nil {
+		return err
+	}
+	lockAccount(tx, account)
+	err = tx.QueryRow(`SELECT account FROM mailbox WHERE id = $1`, id).Scan(&account)
+	if err == sqldb.ErrNoRows {
+		return errNoMailbox()
+	}
 	return err
 }
 

@@ -116,13 +116,15 @@ func reflag(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, judge func(e *stat
 			return last, err
 		}
 		if len(octets) <= maxBundleOctets {
-			return last, updateBundle(tx, b.place, octets)
+			updateBundle(tx, b.place, octets)
+			return last, nil
 		}
 		members, err := appendMembers(nil, b.place, octets)
 		if err != nil {
 			return 0, err
 		}
-		return last, (&bundle{b.place, members}).write(tx)
+		(&bundle{b.place, members}).write(tx)
+		return last, nil
 	}
 	return r.run(set)
 }
@@ -202,7 +204,8 @@ func (r *revision) judge(b *bundle, sp *span, from mail.UID, judge func(*member)
 		return nil
 	}
 	b.members = kept
-	return b.write(r.tx)
+	b.write(r.tx)
+	return nil
 }
 
 // restamp appends to dst what judge makes of a bundle.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -81,15 +82,18 @@ const recentSlice = 1000
 // keepRecents writes the claims that the rows do not have.
 func (s *Store) keepRecents(ctx context.Context) error {
 	for ids := range slices.Chunk(s.recents.claims(), recentSlice) {
-		err := s.db.Write(ctx, func(tx *sqldb.Tx) error {
-			for _, id := range ids {
-				first := s.recents.from(id, 0)
-				_, err := tx.Exec(`UPDATE tally SET recent = $1 WHERE mailbox = $2 AND recent < $1
-					AND account = (SELECT account FROM mailbox WHERE id = $2)`, int64(first), int64(id))
-				if err != nil {
-					return err
-				}
-				tx.OnCommit(func() { s.recents.kept(id, first) })
+		owned, err := s.owners(ctx, ids)
+		if err != nil {
+			return err
+		}
+		err = s.db.Write(ctx, func(tx *sqldb.Tx) error {
+			for _, of := range owned {
+				lockAccount(tx, of.account)
+			}
+			for _, of := range owned {
+				first := s.recents.from(of.id, 0)
+				tx.Do(`UPDATE tally SET recent = $1 WHERE account = $2 AND mailbox = $3 AND recent < $1`, int64(first), int64(of.account), int64(of.id))
+				tx.OnCommit(func() { s.recents.kept(of.id, first) })
 			}
 			return nil
 		})
@@ -98,4 +102,33 @@ func (s *Store) keepRecents(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// owned is a mailbox of an account.
+type owned struct {
+	account mail.AccountID
+	id      mail.MailboxID
+}
+
+// owners finds the accounts of mailboxes, in the order in which those are locked.
+// Mailboxes that are gone are left out.
+func (s *Store) owners(ctx context.Context, ids []mail.MailboxID) (list []owned, err error) {
+	err = s.db.Read(ctx, func(tx *sqldb.Tx) error {
+		list = list[:0]
+		asked := make([]*sqldb.Answer, len(ids))
+		for i, id := range ids {
+			asked[i] = tx.Ask(`SELECT account FROM mailbox WHERE id = $1`, id)
+		}
+		for i, id := range ids {
+			of := owned{id: id}
+			if err := asked[i].Scan(&of.account); err == nil {
+				list = append(list, of)
+			} else if err != sqldb.ErrNoRows {
+				return err
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(list, func(a, b owned) int { return cmp.Or(cmp.Compare(a.account, b.account), cmp.Compare(a.id, b.id)) })
+	return list, err
 }

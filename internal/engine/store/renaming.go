@@ -79,14 +79,14 @@ func (s *Store) renameSlice(ctx context.Context, op *sqldb.Slices, account mail.
 	var next renaming
 	err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
 		next = *r
+		l, err := s.openLedger(tx, account)
+		if err != nil {
+			return err
+		}
 		if replan {
 			if next, err = planRenaming(tx, account, r.from, r.to, &s.aside); err != nil {
 				return err
 			}
-		}
-		l, err := s.openLedger(tx, account)
-		if err != nil {
-			return err
 		}
 		names, err := l.naming()
 		if err != nil {
@@ -194,10 +194,7 @@ func (l *ledger) rename(r *renaming) error {
 		n := min(renameStep, len(r.renumber))
 		for _, id := range r.renumber[:n] {
 			r.last = l.newValidity()
-			_, err := l.tx.Exec(`UPDATE tally SET uidvalidity = $1 WHERE account = $2 AND mailbox = $3`, r.last, l.account, id)
-			if err != nil {
-				return err
-			}
+			l.tx.Do(`UPDATE tally SET uidvalidity = $1 WHERE account = $2 AND mailbox = $3`, r.last, l.account, id)
 			l.listed = true
 			l.mailboxChanged(id, MailboxUpdated)
 		}

@@ -371,7 +371,7 @@ func TestCheckFinds(t *testing.T) {
 		`DELETE FROM expunged`,
 		`UPDATE blob SET refs = refs + 1`,
 		`DELETE FROM content WHERE blob = 1`,
-		`UPDATE content SET octets = NULL || 'x' || octets WHERE blob = -1`,
+		`UPDATE content SET octets = CAST(octets || octets AS {blob}) WHERE blob = -1`,
 		`INSERT INTO content (blob, octets) VALUES (99, 'x')`,
 		`UPDATE blob SET form = 'x'`,
 		`UPDATE blob SET file = 'ab' WHERE id = 2`,

@@ -19,6 +19,7 @@ const (
 	garbageGrace = 10 * time.Minute
 	nameBatch    = 256 // file names looked up in one transaction
 	rowSlice     = 512 // rows that one statement of a sweep reads or removes
+	purgeSlice   = 128 // emails that are purged in one transaction
 )
 
 // dropped is a file whose row is gone.
@@ -106,10 +107,18 @@ func (s *Store) sweepDoomed(ctx context.Context) error {
 func (s *Store) sweepDoomedBelow(tx *sqldb.Tx, below int64, mailbox *int64) (more bool, err error) {
 	var account, purge int64
 	// A mailbox before its account, which is mailbox 0.
-	err = tx.QueryRow(`SELECT mailbox, account, purge FROM doomed WHERE mailbox < $1 ORDER BY mailbox DESC LIMIT 1`, below).
-		Scan(mailbox, &account, &purge)
+	err = tx.QueryRow(`SELECT mailbox, account FROM doomed WHERE mailbox < $1 ORDER BY mailbox DESC LIMIT 1`, below).
+		Scan(mailbox, &account)
 	if err == sqldb.ErrNoRows {
 		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	lockAccount(tx, mail.AccountID(account))
+	err = tx.QueryRow(`SELECT purge FROM doomed WHERE account = $1 AND mailbox = $2`, account, *mailbox).Scan(&purge)
+	if err == sqldb.ErrNoRows { // Another sweep was here first.
+		return true, nil
 	}
 	if err != nil {
 		return false, err
@@ -183,35 +192,29 @@ func sweepAccount(tx *sqldb.Tx, account int64) (int64, error) {
 
 // purge removes a slice of the emails that can no longer be restored.
 func (s *Store) purge(tx *sqldb.Tx) (more bool, err error) {
-	due, read, err := s.selectExpunged(tx, `WHERE x.at <= $1 ORDER BY x.at LIMIT $2`,
-		s.now().Add(-s.retention.Load().Expunged).Unix(), rowSlice)
+	tx.Lock(sqldb.Name, "purge") // Another one would want the same.
+	due, read, err := s.selectExpunged(tx, `WHERE x.at <= $1 ORDER BY x.at, x.email LIMIT $2`,
+		s.now().Add(-s.retention.Load().Expunged).Unix(), purgeSlice)
 	if err != nil {
 		return false, err
 	}
-	for i, x := range due {
-		if err := s.purgeEmail(tx, x); err != nil {
-			return false, err
-		}
-		if i == 0 || x.account != due[i-1].account {
-			if err := noteThinned(tx, x.account); err != nil {
-				return false, err
-			}
-		}
-		if tx.Enough() && i < len(due)-1 {
-			return true, nil
+	mine, err := takeExpunged(tx, due)
+	if err != nil {
+		return false, err
+	}
+	var blobs []BlobRef
+	for _, x := range mine {
+		tx.Do(`DELETE FROM email WHERE id = $1`, x.email)
+		blobs = append(blobs, BlobRef(x.blob))
+	}
+	thinned := make(map[mail.AccountID]bool)
+	for _, x := range mine {
+		if !thinned[x.account] {
+			thinned[x.account] = true
+			noteThinned(tx, x.account)
 		}
 	}
-	return read == rowSlice && len(due) > 0, nil
-}
-
-func (s *Store) purgeEmail(tx *sqldb.Tx, x expunged) error {
-	if _, err := tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(`DELETE FROM email WHERE id = $1`, x.email); err != nil {
-		return err
-	}
-	return s.ReleaseBlob(tx, BlobRef(x.blob))
+	return read == purgeSlice && len(due) > 0, s.ReleaseBlobs(tx, blobs)
 }
 
 func (s *Store) discard(file string) {

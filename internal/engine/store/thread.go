@@ -41,8 +41,9 @@ func askThread(tx *sqldb.Tx, account mail.AccountID, refs []int64) *sqldb.Answer
 	return tx.Ask(`SELECT ref, thread FROM threadref WHERE account = $1 AND ref IN (`+in.String()[2:]+`)`, args...)
 }
 
-// findThread returns the thread of the first of refs that has one, or 0.
-func findThread(asked *sqldb.Answer, refs []int64) (mail.ThreadID, error) {
+// findThread returns the thread of the first of refs that has one, or 0; led has those
+// that came to have one since it was asked.
+func findThread(asked *sqldb.Answer, refs []int64, led map[int64]mail.ThreadID) (mail.ThreadID, error) {
 	if asked == nil {
 		return 0, nil
 	}
@@ -52,13 +53,19 @@ func findThread(asked *sqldb.Answer, refs []int64) (mail.ThreadID, error) {
 	}
 	defer rows.Close()
 	first, thread := len(refs), mail.ThreadID(0)
+	for i, ref := range refs {
+		if led[ref] != 0 {
+			first, thread = i, led[ref]
+			break
+		}
+	}
 	for rows.Next() {
 		var ref int64
 		var t mail.ThreadID
 		if err := rows.Scan(&ref, &t); err != nil {
 			return 0, err
 		}
-		if i := slices.Index(refs, ref); i < first {
+		if i := slices.Index(refs, ref); i <= first {
 			first, thread = i, t
 		}
 	}
@@ -103,10 +110,9 @@ const threadGone = `NOT EXISTS (SELECT 1 FROM email e WHERE e.id = r.thread AND 
 	AND NOT EXISTS (SELECT 1 FROM email e WHERE e.thread = r.thread AND e.thread <> 0 AND e.account = r.account)`
 
 // noteThinned notes that an email of an account was purged.
-func noteThinned(tx *sqldb.Tx, account mail.AccountID) error {
-	_, err := tx.Exec(`INSERT INTO thinned (account, times) VALUES ($1, 1)
+func noteThinned(tx *sqldb.Tx, account mail.AccountID) {
+	tx.Do(`INSERT INTO thinned (account, times) VALUES ($1, 1)
 		ON CONFLICT (account) DO UPDATE SET times = thinned.times + 1`, int64(account))
-	return err
 }
 
 // sweepThreads removes the references to threads that have no email any more.
@@ -149,11 +155,9 @@ func (s *Store) sweepThreadsOf(ctx context.Context, account mail.AccountID) erro
 		for len(gone) > 0 {
 			done := 0
 			err := op.Write(ctx, func(tx *sqldb.Tx) error {
+				lockAccount(tx, account)
 				for done = 0; done < len(gone) && (done == 0 || !tx.Enough()); done++ {
-					_, err := tx.Exec(`DELETE FROM threadref AS r WHERE account = $1 AND ref = $2 AND `+threadGone, int64(account), gone[done])
-					if err != nil {
-						return err
-					}
+					tx.Do(`DELETE FROM threadref AS r WHERE account = $1 AND ref = $2 AND `+threadGone, int64(account), gone[done])
 				}
 				return nil
 			})

@@ -114,9 +114,20 @@ func (s *Store) joinBundles(ctx context.Context) error {
 		for len(list) > 0 {
 			done := 0
 			err := op.Write(ctx, func(tx *sqldb.Tx) error {
-				for done = 0; done < len(list) && (done == 0 || !tx.Enough()); done++ {
-					if err := join(tx, list[done]); err != nil {
-						return err
+				done = len(list)
+				err := lockOwner(tx, placeMailbox(list[0].first))
+				if err != nil && mail.KindOf(err) != mail.NotFound {
+					return err
+				}
+				for i, n := range list {
+					if placeMailbox(n.first) != placeMailbox(list[0].first) || i > 0 && tx.Enough() {
+						done = i
+						break
+					}
+					if err == nil { // Else the mailbox is gone, and a sweep is at it.
+						if err := join(tx, n); err != nil {
+							return err
+						}
 					}
 				}
 				return nil
@@ -183,9 +194,7 @@ func join(tx *sqldb.Tx, n neighbours) error {
 		return err
 	}
 	rows.Close()
-	if _, err := tx.Exec(`DELETE FROM membership WHERE place BETWEEN $1 AND $2`, n.first, n.last); err != nil {
-		return err
-	}
-	_, err = tx.Exec(`INSERT INTO membership (place, entries) VALUES ($1, $2)`, n.first, all)
-	return err
+	tx.Do(`DELETE FROM membership WHERE place BETWEEN $1 AND $2`, n.first, n.last)
+	tx.Do(`INSERT INTO membership (place, entries) VALUES ($1, $2)`, n.first, all)
+	return nil
 }

@@ -15,7 +15,7 @@ import (
 // know. What vanished when is not asked of them, but of the memory of changes.
 
 // bury leaves tombstones of members that are gone. They ascend by UID.
-func (l *ledger) bury(id mail.MailboxID, list []member) error {
+func (l *ledger) bury(id mail.MailboxID, list []member) {
 	octets := make([]byte, 0, maxBundleOctets)
 	for len(list) > 0 {
 		octets = append(octets[:0], bundleFormat)
@@ -26,14 +26,10 @@ func (l *ledger) bury(id mail.MailboxID, list []member) error {
 			octets = appendMember(octets, &m)
 			n++
 		}
-		_, err := l.tx.Exec(`INSERT INTO tombstone (mailbox, modseq, uid, last, at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
+		l.tx.Do(`INSERT INTO tombstone (mailbox, modseq, uid, last, at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
 			int64(id), int64(l.modseq), int64(list[0].UID), int64(list[n-1].UID), l.s.now().Unix(), octets)
-		if err != nil {
-			return err
-		}
 		list = list[n:]
 	}
-	return nil
 }
 
 // eachBuried calls fn for the members that left a mailbox after since, of a

@@ -81,16 +81,43 @@ func (s *Store) restoreSlice(tx *sqldb.Tx, account mail.AccountID, since time.Ti
 		return 0, false, err
 	}
 	r := restoration{ledger: l, from: make(map[mail.MailboxID]*names)}
-	for n < len(list) && (n == 0 || !tx.Enough()) {
-		if err := r.restore(list[n]); err != nil {
+	done := 0
+	for done < len(list) && (done == 0 || !tx.Enough()) {
+		some, err := takeExpunged(tx, list[done:min(done+settleEvery, len(list))])
+		if err != nil {
 			return 0, false, err
 		}
-		n++
+		for _, x := range some {
+			if err := r.restore(x); err != nil {
+				return 0, false, err
+			}
+		}
+		n += len(some)
+		done = min(done+settleEvery, len(list))
 	}
 	if _, err := movePlaces(tx, account, r.places); err != nil {
 		return 0, false, err
 	}
-	return n, n < len(list) || n == maxSlice, l.close()
+	return n, done < len(list) || done == maxSlice, l.close()
+}
+
+// takeExpunged removes rows and returns those of them that were there still: a purge
+// and a Restore may want the same.
+func takeExpunged(tx *sqldb.Tx, list []expunged) (taken []expunged, err error) {
+	asked := make([]*sqldb.Answer, len(list))
+	for i, x := range list {
+		asked[i] = tx.Ask(`DELETE FROM expunged WHERE at = $1 AND email = $2 RETURNING email`, x.at, x.email)
+	}
+	for i, x := range list {
+		switch err := asked[i].Scan(new(int64)); err {
+		case nil:
+			taken = append(taken, x)
+		case sqldb.ErrNoRows:
+		default:
+			return nil, err
+		}
+	}
+	return taken, nil
 }
 
 // restoration is a slice of Restore.
@@ -137,6 +164,5 @@ func (l *restoration) restore(x expunged) error {
 		state: state{UID: uid, Flags: x.flags &^ mail.Deleted, ModSeq: l.modseq, words: w},
 		email: x.email, blob: x.blob, size: x.size, lacking: x.lacking, ascii: x.ascii, received: x.received, zone: x.zone, saved: l.s.now().Unix(),
 	}, EmailCreated)
-	_, err = l.tx.Exec(`DELETE FROM expunged WHERE at = $1 AND email = $2`, x.at, x.email)
-	return err
+	return nil
 }
