@@ -559,7 +559,9 @@ func copyRow(dst, row [][]byte, all []byte) []byte {
 	for _, b := range row {
 		n += len(b)
 	}
-	all = slices.Grow(all, n)
+	if all = slices.Grow(all, n); all == nil {
+		all = []byte{} // What is empty is not NULL.
+	}
 	for i, b := range row {
 		dst[i] = nil
 		if b != nil {

@@ -178,6 +178,44 @@ func TestTextComparesAsOctets(t *testing.T) {
 	}
 }
 
+// TestEmptyIsNotNull: text and octets that are empty are so, alone in a row or not,
+// read at once or later.
+func TestEmptyIsNotNull(t *testing.T) {
+	db := openTest(t)
+	if err := db.Migrate(ctx, "empty", []string{`CREATE TABLE empty (id {id}, t {text}, o {blob})`}); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		got = ""
+		tx.Do(`INSERT INTO empty (t, o) VALUES ($1, $2)`, "", []byte{})
+		tx.Do(`INSERT INTO empty (t, o) VALUES ($1, $2)`, nil, []byte(nil))
+		asked := tx.Ask(`SELECT t FROM empty ORDER BY id`)
+		for _, column := range []string{"t", "o"} {
+			rows, err := tx.Query(`SELECT ` + column + ` FROM empty ORDER BY id`)
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+				var v sqldb.Value
+				if err := rows.Scan(&v); err != nil {
+					return err
+				}
+				got += fmt.Sprint(v.Kind, len(v.Octets), " ")
+			}
+		}
+		var v sqldb.Value
+		if err := asked.Scan(&v); err != nil {
+			return err
+		}
+		got += fmt.Sprint(v.Kind)
+		return nil
+	})
+	if want := "text0 nothing0 blob0 nothing0 text"; err != nil || strings.ReplaceAll(got, " 0", "0") != want {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestNewIDs: nothing gets an id twice, whoever gives them.
 func TestNewIDs(t *testing.T) {
 	db := openTest(t)
