@@ -555,7 +555,7 @@ func (p *portal) take(row [][]byte) {
 
 // copyRow copies a row into dst, its octets into all, which it returns.
 func copyRow(dst, row [][]byte, all []byte) []byte {
-	n := 0
+	n := 1 // So that what is empty is not nil, which is NULL.
 	for _, b := range row {
 		n += len(b)
 	}
