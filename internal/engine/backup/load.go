@@ -146,8 +146,10 @@ func (l *loader) add(t sqldb.Table, octets []byte, after rows.Row) (last rows.Ro
 	err = l.db.Write(l.ctx, func(tx *sqldb.Tx) error {
 		last = after
 		in := tx.Load(t)
-		_, err := rows.Each(t, octets, &last, in.Add)
-		return err
+		if _, err := rows.Each(t, octets, &last, in.Add); err != nil {
+			return err
+		}
+		return in.End()
 	})
 	if kind := mail.KindOf(err); kind == mail.Exists || kind == mail.Invalid {
 		err = &depot.Damaged{Why: fmt.Sprintf("table %s has rows that cannot stand together: %v", t.Name, err)}

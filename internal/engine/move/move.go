@@ -447,6 +447,9 @@ func (m *mover) write(tx *sqldb.Tx, t sqldb.Table, list []piece) error {
 				return err
 			}
 		}
+		if err := in.End(); err != nil {
+			return err
+		}
 		for _, p := range list {
 			if err := p.note(to, t); err != nil {
 				return err

@@ -134,6 +134,9 @@ func load(t testing.TB, db *sqldb.DB, list []sqldb.Table, all map[string]kept) {
 					return err
 				}
 			}
+			if err := l.End(); err != nil {
+				return err
+			}
 		}
 		return nil
 	}))
@@ -300,5 +303,19 @@ func BenchmarkPieces(b *testing.B) {
 			_, err := rows.CountTable(tx, pair, func(string) {})
 			return err
 		}))
+	}
+}
+
+// BenchmarkLoad adds 2,000 rows of 800 octets in a transaction.
+func BenchmarkLoad(b *testing.B) {
+	from := open(b)
+	fill(b, from, 2000)
+	list, all := read(b, from)
+	pair, _ := rows.Find(list, "pair")
+	to := open(b)
+	b.SetBytes(all["pair"].count.Octets)
+	for b.Loop() {
+		must(b, to.Write(ctx, func(tx *sqldb.Tx) error { return rows.Delete(tx, pair, rows.Range{}) }))
+		load(b, to, []sqldb.Table{pair}, all)
 	}
 }

@@ -235,27 +235,55 @@ func (t *postgresTx) setLastID(table string, last int64) error {
 // Loader adds rows to a table, many of them quickly.
 type Loader struct {
 	tx    *Tx
-	query string
-	args  []any
+	table Table
+	one   string // the statement for one row
+	many  string // for as many as the database likes
+	args  []any  // of rows that are not added yet
 }
 
 // Load begins to add rows of all columns of a table.
 func (t *Tx) Load(table Table) *Loader {
-	var names, places []string
-	for i, c := range table.Columns {
-		names = append(names, Quoted(c.Name))
-		places = append(places, fmt.Sprintf("$%d", i+1))
-	}
-	return &Loader{tx: t, args: make([]any, len(names)), query: fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s)`,
-		Quoted(table.Name), strings.Join(names, ", "), strings.Join(places, ", "))}
+	return &Loader{tx: t, table: table, one: inserting(table, 1), many: inserting(table, t.on.rowsAtOnce())}
 }
 
-// Add adds a row, as Do does. Its octets are not kept.
-func (l *Loader) Add(row []Value) error {
-	for i, v := range row {
-		l.args[i] = v.Arg()
+// inserting is the statement that adds rows.
+func inserting(table Table, rows int) string {
+	var names, lines []string
+	for _, c := range table.Columns {
+		names = append(names, Quoted(c.Name))
 	}
-	l.tx.Do(l.query, l.args...)
+	for row := range rows {
+		var places []string
+		for i := range table.Columns {
+			places = append(places, fmt.Sprintf("$%d", row*len(names)+i+1))
+		}
+		lines = append(lines, "("+strings.Join(places, ", ")+")")
+	}
+	return fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s`, Quoted(table.Name), strings.Join(names, ", "), strings.Join(lines, ", "))
+}
+
+// A statement that adds one row costs SQLite no more than its part of a longer one, but
+// a server has to be told of each.
+func (t *sqliteTx) rowsAtOnce() int   { return 1 }
+func (t *postgresTx) rowsAtOnce() int { return 64 }
+
+// Add adds a row, as Do does. Its octets stay as they are until End.
+func (l *Loader) Add(row []Value) error {
+	for _, v := range row {
+		l.args = append(l.args, v.Arg())
+	}
+	if len(l.args) == len(row)*l.tx.on.rowsAtOnce() {
+		l.tx.Do(l.many, l.args...)
+		l.args = l.args[:0]
+	}
+	return l.tx.broken
+}
+
+// End adds the rows that are not added yet.
+func (l *Loader) End() error {
+	for n := len(l.table.Columns); len(l.args) > 0; l.args = l.args[n:] {
+		l.tx.Do(l.one, l.args[:n]...)
+	}
 	return l.tx.broken
 }
 

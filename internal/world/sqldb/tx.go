@@ -38,6 +38,7 @@ type transaction interface {
 	wait(word LockWord, key []any) error
 	newIDs(table string, n int) ([]int64, error)
 	columns() string // see Tables
+	rowsAtOnce() int // see Load
 	lastID() string
 	setLastID(table string, last int64) error
 	unhurried()                         // statements may take long from now on
