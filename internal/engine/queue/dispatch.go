@@ -296,10 +296,12 @@ func (q *Queue) fileHere(ctx context.Context, j *job) []settlement {
 			done = append(done, q.decide(j.item, s, now))
 		}
 		for _, d := range done { // Who took it over may have filed it, or is about to.
-			switch ours, err := q.isOurs(tx, d.d.DeliveryID); {
-			case err != nil:
+			n, err := tx.Exec(`UPDATE queue_delivery SET owner = $3 WHERE item = $1 AND n = $2 AND owner = $3 AND state <> $4`,
+				d.d.Item, d.d.N, q.holder(), Owed)
+			if err != nil {
 				return err
-			case !ours:
+			}
+			if n != 1 {
 				return errChanged
 			}
 		}
@@ -317,14 +319,6 @@ func (q *Queue) fileHere(ctx context.Context, j *job) []settlement {
 	}
 	q.settled(ctx, j.item, done, now)
 	return nil
-}
-
-// isOurs reports whether a row is still there and ours to settle.
-func (q *Queue) isOurs(tx *sqldb.Tx, id DeliveryID) (bool, error) {
-	var n int
-	err := tx.QueryRow(`SELECT count(*) FROM queue_delivery WHERE item = $1 AND n = $2 AND owner = $3 AND state <> $4`,
-		id.Item, id.N, q.holder(), Owed).Scan(&n)
-	return n == 1, err
 }
 
 func (j *job) transaction(ctx context.Context, q *Queue) mail.Transaction {
