@@ -79,6 +79,30 @@ func TestAccountGoes(t *testing.T) {
 	}
 }
 
+// TestAccountIsFull: an account that fills up meanwhile is its recipient's refusal, and
+// nobody else's. Mail of this server itself finds room.
+func TestAccountIsFull(t *testing.T) {
+	h := newHouse(t, nil)
+	both := []intake.Recipient{to("bea@here.test", []mail.AccountID{bea}), to("ann@here.test", []mail.AccountID{ann})}
+	each, ours := from("s@a.test"), from("")
+	each.Each, ours.Each, ours.Ours = true, true, true
+	one, other, report := h.plan(text, each, both...), h.plan(text, from("s@a.test"), both...), h.plan(text, ours, both...)
+	h.quotas = map[mail.AccountID]mail.Quota{bea: {Octets: 10}}
+
+	r, err := h.Commit(ctx, one)
+	h.must(err)
+	h.want("refused", mail.KindOf(r.Refusal(0)), mail.OverQuota)
+	h.want("ann has it", len(h.in(ann, mail.Inbox)), 1)
+	r, err = h.Commit(ctx, other)
+	h.must(err)
+	h.want("queued", len(r.Items), 1)
+	h.want("for", r.Plan.Items[0].Recipients[0].Address, address("bea@here.test"))
+	_, err = h.Commit(ctx, report)
+	h.must(err)
+	h.want("ours", len(h.in(bea, mail.Inbox)), 1)
+	h.want("ann has all", len(h.in(ann, mail.Inbox)), 3)
+}
+
 // TestAllOrNothing: what fails beside the mail keeps the mail out.
 func TestAllOrNothing(t *testing.T) {
 	h := newHouse(t, nil)

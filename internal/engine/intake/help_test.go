@@ -75,6 +75,8 @@ type house struct {
 
 	mu  sync.Mutex
 	got map[string]string // what the courier carried, by recipient
+
+	quotas map[mail.AccountID]mail.Quota
 }
 
 func newHouse(t *testing.T, wishes intake.Wishes) *house {
@@ -102,7 +104,7 @@ func newHouseOn(t *testing.T, wishes intake.Wishes, open func(testing.TB, ...fun
 	h.db = open(t)
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	h.must(err)
-	h.store, err = store.Open(ctx, store.Options{DB: h.db, Blobs: blobs, Holders: []store.Holder{spool.Held}})
+	h.store, err = store.Open(ctx, store.Options{DB: h.db, Blobs: blobs, Holders: []store.Holder{spool.Held}, Quotas: h})
 	h.must(err)
 	h.spool, err = spool.Open(ctx, spool.Options{DB: h.db, Store: h.store})
 	h.must(err)
@@ -192,6 +194,14 @@ func (h *house) want(what string, got, want any) {
 		}
 	}
 }
+
+// Quota is what a test says.
+func (h *house) Quota(_ context.Context, a mail.AccountID) (mail.Quota, error) {
+	return h.quotas[a], nil
+}
+
+// QuotaIn is the same.
+func (h *house) QuotaIn(_ *sqldb.Tx, a mail.AccountID) (mail.Quota, error) { return h.quotas[a], nil }
 
 // Carry takes all.
 func (h *house) Carry(_ context.Context, _ mail.NextHop, t mail.Transaction) (results []mail.Result) {

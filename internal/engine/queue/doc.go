@@ -31,6 +31,7 @@
 //   - settle: active to waiting, owed or settled, after the courier has the
 //     answer. If it was the last recipient that anybody waits for, the report to
 //     the sender is spooled or filed in the same commit, and owed is skipped.
+//     What goes into mailboxes here is settled in the commit that files it (Filer).
 //   - report: owed to settled, in the commit that spools or files the report.
 //     Failures of a message that are settled at about the same time wait for
 //     each other in owed, so there is one report and not one per recipient. The
