@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"yubin/internal/testkit/dnstest"
 )
 
 func TestMain(m *testing.M) {
@@ -53,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"say":      say,
 			"occupy":   occupy,
 			"office":   startOffice,
+			"names":    serveNames,
 		},
 	})
 }
@@ -83,6 +86,17 @@ func freePorts(ts *testscript.TestScript, _ bool, names []string) {
 		_, port, _ := net.SplitHostPort(ln.Addr().String())
 		ts.Setenv(name, port)
 	}
+}
+
+// names VARIABLE FILE: a name server with the zone in the file, until the script
+// ends; the variable is its address and port.
+func serveNames(ts *testscript.TestScript, _ bool, args []string) {
+	zone, err := dnstest.ParseZone(ts.ReadFile(args[1]))
+	ts.Check(err)
+	server, err := dnstest.Listen(zone)
+	ts.Check(err)
+	ts.Defer(func() { _ = server.Close() })
+	ts.Setenv(args[0], server.Addr().String())
 }
 
 // occupy PORT: another program listens there until the script ends.
