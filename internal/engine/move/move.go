@@ -242,7 +242,7 @@ func (m *mover) rounds() error {
 			return err
 		}
 		now := m.at.New
-		if m.at.Round >= MaxRounds-1 || !m.left && (now <= littleLeft || before >= 0 && now > before/2) {
+		if m.at.Round >= MaxRounds-1 || !m.left && (now <= littleLeft || before >= 0 && now > before/5*4) {
 			break
 		}
 		before = now
