@@ -7,7 +7,7 @@
 //	defer db.Close()
 //	go db.Run(ctx) // checkpoints; the database works without it, only slower
 //	err = db.Migrate(ctx, "directory", []string{`CREATE TABLE account (
-//		id {id}, name TEXT NOT NULL UNIQUE, secret {blob}, created {int} NOT NULL)`})
+//		id {id}, name {text} NOT NULL UNIQUE, secret {blob}, created {int} NOT NULL)`})
 //
 //	var id mail.AccountID
 //	err = db.Write(ctx, func(tx *sqldb.Tx) error {
@@ -63,32 +63,42 @@
 //
 // # What both understand
 //
-// PostgreSQL knows types, and wants to know them: a parameter that stands for
-// itself (SELECT $1, coalesce($1, ”)) is text there unless the argument is a
-// number: write CAST($1 AS {int}), {text} or {blob}. There is no boolean column:
-// {int} with 1 and 0, and flag = 1, not flag. Comparisons give booleans, so an {int} column
-// takes CASE WHEN a > b THEN 1 ELSE 0 END; either can be scanned into a bool. CAST(x AS INTEGER) has
-// 32 bits there, CAST(x AS {int}) has 64; so has every number that stands in the
-// text unless it is too large: CAST(1 AS {int}) << 40. Sums are exact in both. NULL sorts
-// first in SQLite and last in PostgreSQL: say IS NULL in ORDER BY. LIKE looks at case there
-// and not in SQLite, lower() and length() go by characters of different
-// tables: do that in Go. max(a, b) of one row is a CASE. Every column of a SELECT
-// with GROUP BY is in it or in an aggregate. UPDATE … FROM and DELETE with
-// subqueries are the same; ORDER BY and LIMIT in them are not. A result that is still
-// being read may be followed by other statements.
+// PostgreSQL has types and wants to know them, SQLite is lenient:
+//
+//   - A parameter that stands for itself, as in SELECT $1, is text on PostgreSQL unless
+//     the argument is a number. Write CAST($1 AS {text}), {int} or {blob}.
+//   - A boolean is an {int}, 1 or 0: WHERE flag = 1, and CASE WHEN a > b THEN 1 ELSE 0
+//     END where one is stored. A comparison that is selected can be scanned into a bool.
+//   - A number in the text, and CAST(x AS INTEGER), have 32 bits on PostgreSQL:
+//     write CAST(1 AS {int}) << 40.
+//   - NULL comes first on SQLite and last on PostgreSQL: order by x IS NULL before x.
+//   - LIKE looks at case on PostgreSQL and not on SQLite; lower() and length() do not
+//     agree about all characters. What is compared so is made in Go, when it is written.
+//   - max(a, b) of one row is a CASE. All columns that are selected beside an aggregate
+//     are in GROUP BY. UPDATE and DELETE have no ORDER BY or LIMIT of their own.
+//   - A result that is still being read may be followed by other statements, but not by
+//     changes of the rows that it may still visit.
 //
 // # PostgreSQL
 //
-// Each transaction has a connection of a bounded pool. Writes are READ COMMITTED and
-// run side by side; a Read is REPEATABLE READ, READ ONLY, and sees one
-// moment. BEGIN travels with the first statement that is waited for, the last
-// changes with COMMIT. What others stood in the way of (40001, 40P01) is run again, up
-// to twelve times. Of a connection that is lost before COMMIT, the closure is run
-// once more on a new one; of one that is lost in COMMIT, the server is asked whether
-// the transaction was committed before anybody hears of it: only if it does not say
-// within half a minute Write returns Unavailable for what may have been done, and the
-// log has it. (It is asked by the transaction's id; see life for what a crash makes of those.) A Read whose connection is lost before it answered anything is begun
-// again, later it is Unavailable.
+// Each transaction has a connection of a bounded pool. Writes are READ COMMITTED
+// and run side by side; a Read is REPEATABLE READ, READ ONLY, and sees one moment.
+// BEGIN travels with the first statement that is waited for, the last changes with
+// COMMIT.
+//
+//	what happens                          what Write does
+//	another stands in its way             runs the closure again, twelve times at most
+//	(40001, 40P01)
+//	the connection ends before COMMIT     runs it once more, on a new one
+//	it ends inside COMMIT                 asks the server what became of the transaction,
+//	                                      and returns that, or runs it once more; if the
+//	                                      server does not say for half a minute, it is
+//	                                      Unavailable though it may be done, and the log
+//	                                      has it
+//
+// A transaction is asked after by its id; see life for what a crash makes of those. A
+// Read whose connection ends before it answered anything is begun again, later it is
+// Unavailable.
 //
 // While the server is away, one attempt to connect is made at a time, ever more
 // rarely, up to every two seconds; calls wait for Options.Patience and then get
