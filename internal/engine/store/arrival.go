@@ -112,26 +112,34 @@ func arrivals(tx *sqldb.Tx, account mail.AccountID, behind point, newest bool, l
 	return points[:min(limit, len(points))], nil
 }
 
-// latestArrivals are the changes of the index that wait among the latest changes of
-// an account: of each email the last.
+// latestArrivals are the changes of the index that it does not have yet: of each email
+// the last.
 func latestArrivals(tx *sqldb.Tx, account mail.AccountID) ([]indexOp, error) {
 	latest, _, err := loadPending(tx, account)
 	if err != nil {
 		return nil, err
 	}
-	return arrivalOps(account, &latest)
+	return waitingArrivals(tx, account, &latest)
 }
 
-// arrivalOps are the changes of the index that records make: of each email the last.
-func arrivalOps(account mail.AccountID, p *pending) (ops []indexOp, err error) {
-	err = eachRecord(account, p.since, p.records, 0, func(_ mail.ModSeq, r *recordReader) error {
+// waitingArrivals is latestArrivals, given the latest changes.
+func waitingArrivals(tx *sqldb.Tx, account mail.AccountID, p *pending) (ops []indexOp, err error) {
+	add := func(_ mail.ModSeq, r *recordReader) error {
 		for r.more() {
 			if one := r.next(); one.Kind.dated() {
 				ops = append(ops, indexOp{point{one.received, int64(one.Email)}, one.Kind == EmailDestroyed})
 			}
 		}
 		return nil
-	})
+	}
+	if p.indexed < p.since {
+		if err := eachChangeRow(tx, account, p.indexed, p.since, add); err != nil {
+			return nil, err
+		}
+	}
+	if err := eachRecord(account, p.since, p.records, 0, add); err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(ops, func(a, b indexOp) int { return comparePoints(a.point, b.point) })
 	kept := ops[:0]
 	for i, op := range ops {
@@ -139,5 +147,5 @@ func arrivalOps(account mail.AccountID, p *pending) (ops []indexOp, err error) {
 			kept = append(kept, op)
 		}
 	}
-	return kept, err
+	return kept, nil
 }

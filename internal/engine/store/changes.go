@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -78,7 +79,10 @@ type Changes struct {
 const MaxChanges = 8192
 
 // pendingOctets is how many octets of records stay in the row of tally.
-const pendingOctets = 512
+const pendingOctets = 128
+
+// arrivalsEvery is after how many octets of records the index of arrivals follows.
+const arrivalsEvery = 2048
 
 // ErrCannotCalculate says that a state is older than what is remembered of an
 // account's changes, or never was: who has it must read all anew (RFC 8620 §5.2).
@@ -281,6 +285,9 @@ type pending struct {
 	at      int64       // time of the last
 	count   uint64
 	records []byte
+
+	indexed mail.ModSeq // up to here the index of arrivals has what changed
+	applied int64       // total then
 }
 
 const pendingFormat = 1
@@ -290,6 +297,7 @@ func readPending(octets []byte, modseq mail.ModSeq) (p pending, ok bool) {
 	r := memberReader{octets: octets}
 	ok = r.uvarint() == pendingFormat
 	p.since, p.total = mail.ModSeq(r.uvarint()), int64(r.uvarint())
+	p.indexed, p.applied = p.since-mail.ModSeq(r.uvarint()), p.total-int64(r.uvarint())
 	p.at, p.count, p.records = r.varint(), r.uvarint(), r.octets
 	return p, ok && !r.failed && uint64(p.since)+p.count == uint64(modseq)
 }
@@ -316,6 +324,8 @@ func (p *pending) append(b []byte) []byte {
 	b = append(b, pendingFormat)
 	b = binary.AppendUvarint(b, uint64(p.since))
 	b = binary.AppendUvarint(b, uint64(p.total))
+	b = binary.AppendUvarint(b, uint64(p.since-p.indexed))
+	b = binary.AppendUvarint(b, uint64(p.total-p.applied))
 	b = binary.AppendVarint(b, p.at)
 	b = binary.AppendUvarint(b, p.count)
 	return append(b, p.records...)
@@ -326,11 +336,12 @@ func (l *ledger) record() error {
 	p, ok := readPending(l.changes, l.modseq-1)
 	if !ok {
 		l.s.log.Error("what changed lately in an account cannot be read and is forgotten", "account", int64(l.account))
-		p = pending{since: l.modseq - 1}
+		p = pending{since: l.modseq - 1, indexed: l.modseq - 1}
 		err := l.tx.QueryRow(`SELECT total FROM change WHERE account = $1 ORDER BY modseq DESC LIMIT 1`, int64(l.account)).Scan(&p.total)
 		if err != nil && err != sqldb.ErrNoRows {
 			return err
 		}
+		p.applied = p.total
 	}
 	now := l.s.now().Unix()
 	before := p.at
@@ -361,23 +372,31 @@ func (l *ledger) record() error {
 	return nil
 }
 
-// fileChanges writes the latest changes to a row of their own, and what they say of
-// arrivals to that index. The oldest rows go if there are too many octets then.
+// fileChanges writes the latest changes to a row of their own; once in a while what
+// changes say of arrivals to that index. The oldest rows go if there are too many octets
+// then.
 func (l *ledger) fileChanges(p *pending) error {
-	ops, err := arrivalOps(l.account, p)
-	if err == nil {
-		err = index{l.tx, l.account, byArrival}.change(ops)
-	}
-	if err != nil && !l.s.aside.Takes(err) {
-		return err
-	}
 	p.total += int64(len(p.records))
+	if p.total-p.applied >= arrivalsEvery {
+		ops, err := waitingArrivals(l.tx, l.account, p)
+		if err == nil {
+			err = index{l.tx, l.account, byArrival}.change(ops)
+		}
+		if errors.Is(err, ErrCannotCalculate) {
+			err = damagedChanges(l.account)
+		}
+		if err != nil && !l.s.aside.Takes(err) {
+			return err
+		}
+		p.indexed, p.applied = l.modseq, p.total
+	}
 	l.tx.Do(`INSERT INTO change (account, modseq, since, total, at, entries) VALUES ($1, $2, $3, $4, $5, $6)`,
 		int64(l.account), int64(l.modseq), int64(p.since), p.total, p.at, p.records)
 	p.since, p.count, p.records = l.modseq, 0, nil
 	kept := p.total - l.s.retention.Load().ChangeOctets
 	for more := kept > 0; more; {
-		more, err = forgetChanges(l.tx, l.account, func(_, total int64) bool { return total <= kept })
+		var err error
+		more, err = forgetChanges(l.tx, l.account, func(_ mail.ModSeq, _, total int64) bool { return total <= kept })
 		if err != nil {
 			return err
 		}

@@ -343,7 +343,7 @@ func TestChangesForgotten(t *testing.T) {
 		return err == nil
 	}
 	h.deliver(text("first", "s", "b"), h.inbox(a))
-	for i := range 100 {
+	for i := range 300 {
 		h.deliver(text(fmt.Sprint(i), "s", "b"), h.inbox(a))
 	}
 	_, err := h.ExpungeAny(ctx, inbox, mail.UIDs(1, 3))

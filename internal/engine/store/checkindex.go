@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"math"
 	"slices"
 
@@ -82,6 +83,10 @@ func (c *checker) placesOf(x index, email mail.EmailID) error {
 
 // indexError reports a row that cannot be read; other errors are errors.
 func (c *checker) indexError(err error) error {
+	if errors.Is(err, ErrCannotCalculate) {
+		c.problem("changes are missing for which the index of arrivals waits")
+		return nil
+	}
 	if c.unreadable(err) {
 		return nil
 	}

@@ -41,7 +41,7 @@ func (s *Store) FileChanges(tx *sqldb.Tx, account mail.AccountID) error {
 	if err != nil {
 		return err
 	}
-	l.modseq = now
+	l.modseq, p.applied = now, p.applied-arrivalsEvery
 	if err := l.fileChanges(&p); err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *Store) FileChanges(tx *sqldb.Tx, account mail.AccountID) error {
 }
 
 // NoChanges is what the account's row has of changes if none after since are known.
-func NoChanges(since mail.ModSeq) []byte { return (&pending{since: since}).append(nil) }
+func NoChanges(since mail.ModSeq) []byte { return (&pending{since: since, indexed: since}).append(nil) }
 
 // CheckBlobs is the part of Check about blobs.
 func (s *Store) CheckBlobs(ctx context.Context, report func(problem string)) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"yubin/internal/mail"
@@ -231,8 +232,10 @@ func apply(points []point, ops []indexOp) []point {
 // all others they are filled, elsewhere they are left with room.
 func (x index) rewrite(row indexRow, there bool, points []point, last bool) {
 	each := indexOctets
-	if octets, _ := x.pack(points, 1<<62); !last && len(octets) > each {
-		each = len(octets)/(len(octets)/each+1) + 1
+	if !last {
+		if octets, _ := x.pack(points, math.MaxInt); len(octets) > each {
+			each = len(octets)/(len(octets)/each+1) + 1
+		}
 	}
 	if there && (len(points) == 0 || comparePoints(row.key, points[0]) > 0) {
 		x.do(`DELETE FROM email_index`, row.key)
@@ -259,6 +262,7 @@ func (x index) do(what string, key point, args ...any) {
 
 // pack packs points until they have so many octets, and says how many it took.
 func (x index) pack(points []point, enough int) (octets []byte, n int) {
+	octets = make([]byte, 0, min(enough, len(points)*8)+16)
 	var last point
 	for n < len(points) && len(octets) < enough {
 		for i := range x.kind.width() {

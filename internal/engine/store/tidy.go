@@ -40,7 +40,8 @@ func forgetTombstones(tx *sqldb.Tx, id mail.MailboxID, until int64) (more bool, 
 	return true, err
 }
 
-// sweepChanges forgets the changes that are older than Retention.Changes.
+// sweepChanges forgets the changes that are older than Retention.Changes, but for the
+// few that the index of arrivals waits for.
 func (s *Store) sweepChanges(ctx context.Context) error {
 	until := s.now().Add(-s.retention.Load().Changes).Unix()
 	for account := mail.AccountID(-1); ; {
@@ -54,7 +55,14 @@ func (s *Store) sweepChanges(ctx context.Context) error {
 		}
 		if err == nil && oldest <= until {
 			err = s.repeat(ctx, func(tx *sqldb.Tx) (bool, error) {
-				return forgetChanges(tx, account, func(at, total int64) bool { return at <= until })
+				latest, _, err := loadPending(tx, account)
+				if mail.KindOf(err) == mail.NotFound && err != nil {
+					return false, nil // Its rows go with the account.
+				}
+				if err != nil {
+					return false, err
+				}
+				return forgetChanges(tx, account, func(modseq mail.ModSeq, at, _ int64) bool { return at <= until && modseq <= latest.indexed })
 			})
 		}
 		if err != nil && !s.aside.Takes(sqldb.Named(fmt.Sprintf("changes of account %d", account), err)) {
@@ -65,7 +73,7 @@ func (s *Store) sweepChanges(ctx context.Context) error {
 
 // forgetChanges removes the oldest rows of an account's changes, a slice of them, as
 // long as they are due by their time or their total.
-func forgetChanges(tx *sqldb.Tx, account mail.AccountID, due func(at, total int64) bool) (more bool, err error) {
+func forgetChanges(tx *sqldb.Tx, account mail.AccountID, due func(modseq mail.ModSeq, at, total int64) bool) (more bool, err error) {
 	rows, err := tx.Query(`SELECT modseq, at, total FROM change WHERE account = $1 ORDER BY modseq LIMIT $2`, int64(account), rowSlice)
 	if err != nil {
 		return false, err
@@ -78,7 +86,7 @@ func forgetChanges(tx *sqldb.Tx, account mail.AccountID, due func(at, total int6
 		if err := rows.Scan(&modseq, &at, &total); err != nil {
 			return false, err
 		}
-		if !due(at, total) {
+		if !due(modseq, at, total) {
 			break
 		}
 		last, n = modseq, n+1
