@@ -20,14 +20,9 @@ func newMailboxes() []Mailbox {
 // CreateAccount gives the account its mailboxes, within the transaction that
 // makes it. All are subscribed. The id must never have been an account before.
 func (s *Store) CreateAccount(tx *sqldb.Tx, id mail.AccountID) error {
-	_, err := tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size, changes)
+	tx.Do(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size, changes)
 		VALUES ($1, 0, 0, 0, 0, 0, 0, 0, 0, 0, $2)`, id, new(pending).append(nil))
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(`INSERT INTO naming (account, changed, mailboxes, subscribed, retired) VALUES ($1, 0, 0, 0, 0)`, id); err != nil {
-		return err
-	}
+	tx.Do(`INSERT INTO naming (account, changed, mailboxes, subscribed, retired) VALUES ($1, 0, 0, 0, 0)`, id)
 	l, err := s.openLedger(tx, id)
 	if err != nil {
 		return err

@@ -108,9 +108,9 @@ func (l *ledger) insertMailbox(parent mail.MailboxID, label string, role mail.Ro
 	names.mailboxes++
 	l.listed = true
 	l.mailboxChanged(mail.MailboxID(id), MailboxCreated)
-	_, err = l.tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
+	l.tx.Do(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
 		VALUES ($1, $2, $3, $4, 1, 1, 0, 0, 0, 0)`, l.account, id, l.modseq, l.newValidity())
-	return mail.MailboxID(id), err
+	return mail.MailboxID(id), nil
 }
 
 // naming is a row of that table: what is known of the names of an account.
