@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"yubin/internal/mail"
 	"yubin/internal/world/config"
 	"yubin/internal/world/obs"
 )
@@ -119,6 +120,9 @@ func (e *env) tellError(err error) {
 			e.tellError(one)
 		}
 		return
+	}
+	if mail.KindOf(err) == mail.Internal { // Its text is for anybody; who runs the command wants the cause.
+		err = errors.New(obs.Reason(err))
 	}
 	e.tell("%v", err)
 }

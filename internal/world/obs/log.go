@@ -43,6 +43,10 @@ func NewLogger(w io.Writer, o LogOptions) *slog.Logger {
 			return slog.Attr{}
 		case !text && a.Value.Kind() == slog.KindDuration:
 			return slog.Float64(a.Key, a.Value.Duration().Round(time.Microsecond).Seconds())
+		case a.Value.Kind() == slog.KindAny:
+			if err, is := a.Value.Any().(error); is && err != nil {
+				return slog.String(a.Key, Reason(err))
+			}
 		}
 		return a
 	}
