@@ -99,7 +99,8 @@ func (r newRow) insertOwed(tx *sqldb.Tx, now time.Time) error {
 		VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, 0, $9, 1, 0, 0, 0, 0, $10)`,
 		r.item.ID, r.n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), laneOf(r.item.Priority, 0), Owed, millis(r.reportAt), last)
 	d := Delivery{DeliveryID: DeliveryID{r.item.ID, r.n}, OutgoingRecipient: r.OutgoingRecipient}
-	return addEvent(tx, d, now, EventAttempt, "", last)
+	addEvent(tx, d, now, EventAttempt, "", last)
+	return nil
 }
 
 // phaseExpanded is the phase of a Delivered attempt that expanded an alias: with

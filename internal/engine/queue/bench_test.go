@@ -74,7 +74,7 @@ func (h *house) loadOne(tx *sqldb.Tx, id, i int, b backlog) error {
 
 // outside is a house that is not in a bubble.
 func outside(t testing.TB) *house {
-	h := &house{t: t, dir: t.TempDir()}
+	h := newHouse(t, false)
 	h.observe = func(Observation) {}
 	h.open()
 	run, cancel := context.WithCancel(ctx)

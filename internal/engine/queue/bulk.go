@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -58,25 +59,9 @@ func (q *Queue) changeSlice(ctx context.Context, page []Listed, c change) (n int
 	now := q.o.Now()
 	frozen := q.newFrozen()
 	defer frozen.thaw()
-	err = q.db.Write(ctx, func(tx *sqldb.Tx) error {
-		n = 0
-		for _, l := range page {
-			free, err := frozen.freezeOne(tx, l.DeliveryID)
-			if err != nil {
-				return err
-			}
-			if !free && !c.always {
-				continue
-			}
-			did, err := q.changeOne(tx, l, c, now)
-			if err != nil {
-				return err
-			}
-			if did {
-				n++
-			}
-		}
-		return nil
+	err = q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
+		n, err = q.changeRows(tx, page, c, frozen, now)
+		return err
 	})
 	if err != nil {
 		return 0, err
@@ -90,25 +75,53 @@ func (q *Queue) changeSlice(ctx context.Context, page []Listed, c change) (n int
 	return n, nil
 }
 
-func (q *Queue) changeOne(tx *sqldb.Tx, l Listed, c change, now time.Time) (bool, error) {
-	args := []any{l.Item, l.N, millis(now)}
-	if c.arg != nil {
-		args = append(args, c.arg)
+// changeRows changes a page, which is in the order of the items: as they are locked.
+func (q *Queue) changeRows(tx *sqldb.Tx, page []Listed, c change, frozen *frozen, now time.Time) (n int, err error) {
+	for i, l := range page {
+		if i == 0 || page[i-1].Item != l.Item {
+			q.o.Spool.Lock(tx, l.Item)
+		}
 	}
-	n, err := tx.Exec(c.query, args...)
-	if err != nil || n == 0 {
-		return false, err
+	free, err := frozen.freezeAll(tx, page)
+	if err != nil {
+		return 0, err
 	}
-	if err := addEvent(tx, l.Delivery, now, c.kind, c.note, ""); err != nil {
-		return false, err
+	changed := make([]*sqldb.Answer, len(page))
+	for i, l := range page {
+		args := []any{l.Item, l.N, millis(now)}
+		if c.arg != nil {
+			args = append(args, c.arg)
+		}
+		if free[i] || c.always {
+			changed[i] = tx.Ask(c.query+` RETURNING n`, args...)
+		}
 	}
-	if c.kind == EventFail && (l.Sender.IsNull() || !wantsFailure(l.Notify)) {
-		_, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2`, l.Item, l.N)
+	var last spool.ItemID
+	var ended []spool.ItemID
+	for i, l := range page {
+		if changed[i] == nil {
+			continue
+		}
+		if err := changed[i].Scan(new(int)); err == sqldb.ErrNoRows {
+			continue
+		} else if err != nil {
+			return 0, err
+		}
+		n++
+		addEvent(tx, l.Delivery, now, c.kind, c.note, "")
+		if c.kind == EventFail && (l.Sender.IsNull() || !wantsFailure(l.Notify)) {
+			tx.Do(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2`, l.Item, l.N)
+		}
+		if c.settle && l.Item != last {
+			ended, last = append(ended, l.Item), l.Item
+		}
 	}
-	if err == nil && c.settle {
-		err = q.conclude(tx, l.Item, 0, now)
+	for _, id := range ended {
+		if err := q.conclude(tx, id, 0, now); err != nil {
+			return 0, err
+		}
 	}
-	return true, err
+	return n, nil
 }
 
 // revive lets sites that are down be probed now.

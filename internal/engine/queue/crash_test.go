@@ -113,8 +113,14 @@ func crash(t *testing.T, shared bool, every int) {
 	t.Logf("%d crashes", len(c.images))
 }
 
+// onFile is a house whose database is a file whatever the other tests have: images are
+// taken of files. Servers are killed in package e2e.
+func onFile(t *testing.T, dir string, shared bool) *house {
+	return &house{t: t, dir: dir, on: sqldb.Options{Path: filepath.Join(dir, "yubin.db"), CheckLocks: true}, shared: shared}
+}
+
 func (c *camera) record(t *testing.T) {
-	h := &house{t: t, dir: t.TempDir(), shared: c.shared}
+	h := onFile(t, t.TempDir(), c.shared)
 	c.h = h
 	h.observe = c.observe
 	h.answer = answersBySite(map[string]int{})
@@ -167,7 +173,7 @@ func (c *camera) observe(o Observation) {
 
 // replay starts anew from an image and lets all come to an end.
 func (im image) replay(t *testing.T, shared bool) {
-	h := &house{t: t, dir: im.dir, shared: shared}
+	h := onFile(t, im.dir, shared)
 	taken := maps.Clone(im.taken)
 	var mu sync.Mutex
 	h.answer = answersBySite(map[string]int{"later1.test": 1})
@@ -212,16 +218,13 @@ func btoi(b bool) int {
 func TestSettlementThatFails(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.run()
-		block := func(sql string) {
-			h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { _, err := tx.Exec(sql); return err }))
-		}
 		h.during = func(mail.NextHop, mail.Transaction) {
-			block(`CREATE TRIGGER full BEFORE DELETE ON queue_delivery BEGIN SELECT raise(ABORT, 'disk full'); END`)
+			h.full(true)
 		}
 		h.send("one", from("s@a.test"), to("x@b.test"))
 		h.pass(10 * time.Minute)
 		h.want("active", h.count(Filter{}).Active, 1)
-		block(`DROP TRIGGER full`)
+		h.full(false)
 		h.pass(time.Minute)
 		h.want("left", h.count(Filter{}).Total(), 0)
 		h.want("taken", h.gotBy("one x@b.test"), 1)

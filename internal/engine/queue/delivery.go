@@ -146,24 +146,32 @@ func (q *Queue) readable(list []Delivery) (good, bad []Delivery) {
 }
 
 // setAside holds deliveries that cannot be carried because they, or their item,
-// cannot be read.
+// cannot be read. They stand in the order of their items.
 func (q *Queue) setAside(tx *sqldb.Tx, list []Delivery, now time.Time) error {
 	for _, d := range list {
+		q.o.Spool.Lock(tx, d.Item)
 		n, err := tx.Exec(`UPDATE queue_delivery SET state = $1, due = 0, report_at = 0, parked = 0, owner = 0
 			WHERE item = $2 AND n = $3 AND state <> $1`, Held, d.Item, d.N)
-		if err == nil && n > 0 {
-			err = addEvent(tx, d, now, EventHold, "it cannot be read; drop it", "")
-		}
 		if err != nil {
 			return err
+		}
+		if n > 0 {
+			addEvent(tx, d, now, EventHold, "it cannot be read; drop it", "")
 		}
 	}
 	return nil
 }
 
 // deliveries runs a query of deliveryColumns.
-func deliveries(tx *sqldb.Tx, where string, args ...any) (list []Delivery, err error) {
-	rows, err := tx.Query(`SELECT `+deliveryColumns+` FROM queue_delivery d `+where, args...)
+func deliveries(tx *sqldb.Tx, where string, args ...any) ([]Delivery, error) {
+	return scanDeliveries(askDeliveries(tx, where, args...).Rows())
+}
+
+func askDeliveries(tx *sqldb.Tx, where string, args ...any) *sqldb.Answer {
+	return tx.Ask(`SELECT `+deliveryColumns+` FROM queue_delivery d `+where, args...)
+}
+
+func scanDeliveries(rows *sqldb.Rows, err error) (list []Delivery, _ error) {
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -77,7 +78,8 @@ func (q *Queue) prepare(ctx context.Context, batch []*entry) ([]job, error) {
 		j.entry = e
 		if e.fresh != nil {
 			e.fresh.take(j)
-		} else {
+		}
+		if e.fresh == nil || !q.db.OneWriter() { // Who writes beside it may have changed the rows before they were known.
 			unread = append(unread, j)
 		}
 	}
@@ -95,16 +97,22 @@ func (q *Queue) read(ctx context.Context, jobs []*job, now time.Time) error {
 	if len(jobs) == 0 {
 		return nil
 	}
+	slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.entry.item, b.entry.item) })
 	var bad []Delivery
 	err := q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
 		bad = nil
-		for _, j := range jobs {
-			all, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 ORDER BY d.n LIMIT $5`,
+		rows, items := make([]*sqldb.Answer, len(jobs)), make([]*sqldb.Answer, len(jobs))
+		for i, j := range jobs {
+			rows[i] = askDeliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 ORDER BY d.n LIMIT $5`,
 				j.entry.item, j.entry.site, Waiting, millis(now), jobRecipients)
+			items[i] = q.o.Spool.AskItem(tx, j.entry.item)
+		}
+		for i, j := range jobs {
+			all, err := scanDeliveries(rows[i].Rows())
 			var unread []Delivery
 			j.due, unread = q.readable(all)
 			if err == nil && len(j.due) > 0 {
-				if j.item, err = q.o.Spool.Item(tx, j.entry.item); q.aside.Takes(err) {
+				if j.item, err = q.o.Spool.ScanItem(items[i], j.entry.item); q.aside.Takes(err) {
 					j.due, unread, err = nil, all, nil
 				}
 			}
@@ -190,12 +198,15 @@ func (q *Queue) claim(jobs []job) error {
 		return nil
 	}
 	now := q.o.Now()
-	var claimed [][]Delivery
-	var refused [][]settlement
-	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) (err error) {
-		claimed, refused = make([][]Delivery, len(jobs)), make([][]settlement, len(jobs))
+	slices.SortFunc(jobs, func(a, b job) int { return cmp.Compare(a.entry.item, b.entry.item) }) // As they are locked.
+	var claims []claim
+	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
+		claims = make([]claim, len(jobs))
 		for i := range jobs {
-			if claimed[i], refused[i], err = q.claimJob(tx, &jobs[i], now); err != nil {
+			claims[i] = q.claimJob(tx, &jobs[i], now)
+		}
+		for i := range jobs {
+			if err := claims[i].answered(&jobs[i]); err != nil {
 				return err
 			}
 		}
@@ -208,7 +219,7 @@ func (q *Queue) claim(jobs []job) error {
 	defer q.mu.Unlock()
 	for i := range jobs {
 		j := &jobs[i]
-		j.carry, j.refused = claimed[i], refused[i]
+		j.carry, j.refused = claims[i].carry, claims[i].refused
 		if len(j.parked) > 0 {
 			q.scan.dueAt(q.bound(j.item, now.Add(parkTime), now))
 		}
@@ -219,43 +230,70 @@ func (q *Queue) claim(jobs []job) error {
 	return nil
 }
 
-func (q *Queue) claimJob(tx *sqldb.Tx, j *job, now time.Time) (carry []Delivery, refused []settlement, err error) {
-	for _, d := range j.carry {
-		if ok, err := q.claimOne(tx, d); err != nil {
-			return nil, nil, err
-		} else if ok {
-			carry = append(carry, d)
-		}
-	}
-	for _, s := range j.refused {
-		if ok, err := q.claimOne(tx, s.d); err != nil {
-			return nil, nil, err
-		} else if ok {
-			refused = append(refused, s)
-		}
-	}
-	for _, d := range j.moved {
-		if _, err := tx.Exec(`UPDATE queue_delivery SET site = $1 WHERE item = $2 AND n = $3 AND state = $4`,
-			d.Site, d.Item, d.N, Waiting); err != nil {
-			return nil, nil, err
-		}
-	}
-	for _, d := range j.parked {
-		if _, err := tx.Exec(`UPDATE queue_delivery SET site = $1, parked = 1, due = $2 WHERE item = $3 AND n = $4 AND state = $5`,
-			d.Site, millis(q.bound(j.item, now.Add(parkTime), now)), d.Item, d.N, Waiting); err != nil {
-			return nil, nil, err
-		}
-	}
-	return carry, refused, nil
+// claim is what of a job can be had: answers first, then what they said.
+type claim struct {
+	carries, refuses []*sqldb.Answer
+	carry            []Delivery
+	refused          []settlement
 }
 
-func (q *Queue) claimOne(tx *sqldb.Tx, d Delivery) (bool, error) {
+// claimJob asks for the rows of a job, and writes what of it goes elsewhere.
+func (q *Queue) claimJob(tx *sqldb.Tx, j *job, now time.Time) (c claim) {
+	q.o.Spool.Lock(tx, j.entry.item)
+	for _, d := range j.carry {
+		c.carries = append(c.carries, q.claimOne(tx, d))
+	}
+	for _, s := range j.refused {
+		c.refuses = append(c.refuses, q.claimOne(tx, s.d))
+	}
+	for _, d := range j.moved {
+		tx.Do(`UPDATE queue_delivery SET site = $1 WHERE item = $2 AND n = $3 AND state = $4`, d.Site, d.Item, d.N, Waiting)
+	}
+	for _, d := range j.parked {
+		tx.Do(`UPDATE queue_delivery SET site = $1, parked = 1, due = $2 WHERE item = $3 AND n = $4 AND state = $5`,
+			d.Site, millis(q.bound(j.item, now.Add(parkTime), now)), d.Item, d.N, Waiting)
+	}
+	return c
+}
+
+// answered keeps what of the job was claimed.
+func (c *claim) answered(j *job) error {
+	for i, a := range c.carries {
+		if ok, err := isClaimed(a); err != nil {
+			return err
+		} else if ok {
+			c.carry = append(c.carry, j.carry[i])
+		}
+	}
+	for i, a := range c.refuses {
+		if ok, err := isClaimed(a); err != nil {
+			return err
+		} else if ok {
+			c.refused = append(c.refused, j.refused[i])
+		}
+	}
+	return nil
+}
+
+// claimOne marks a row as ours if it is as it was read; there is no answer of who is
+// alone.
+func (q *Queue) claimOne(tx *sqldb.Tx, d Delivery) *sqldb.Answer {
 	if q.o.Alone {
+		return nil
+	}
+	return tx.Ask(`UPDATE queue_delivery SET state = $1, owner = $2 WHERE item = $3 AND n = $4 AND state = $5 AND site = $6 RETURNING n`,
+		Active, q.holder(), d.Item, d.N, Waiting, d.Site)
+}
+
+func isClaimed(a *sqldb.Answer) (bool, error) {
+	if a == nil {
 		return true, nil
 	}
-	n, err := tx.Exec(`UPDATE queue_delivery SET state = $1, owner = $2 WHERE item = $3 AND n = $4 AND state = $5 AND site = $6`,
-		Active, q.owner, d.Item, d.N, Waiting, d.Site)
-	return n == 1, err
+	err := a.Scan(new(int))
+	if err == sqldb.ErrNoRows {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // do carries a claimed job and settles it. A host that answered has room for
@@ -295,15 +333,9 @@ func (q *Queue) fileHere(ctx context.Context, j *job) []settlement {
 		for _, s := range j.settlements(results) {
 			done = append(done, q.decide(j.item, s, now))
 		}
-		for _, d := range done { // Who took it over may have filed it, or is about to.
-			n, err := tx.Exec(`UPDATE queue_delivery SET owner = $3 WHERE item = $1 AND n = $2 AND owner = $3 AND state <> $4`,
-				d.d.Item, d.d.N, q.holder(), Owed)
-			if err != nil {
-				return err
-			}
-			if n != 1 {
-				return errChanged
-			}
+		q.lock(tx, j.item)
+		if err := q.areOurs(tx, done); err != nil { // Who took them over may have filed them, or is about to.
+			return err
 		}
 		reportAt := now.Add(q.o.Schedule.Gather)
 		if err := q.apply(tx, j.item, done, now, reportAt); err != nil {
@@ -318,6 +350,24 @@ func (q *Queue) fileHere(ctx context.Context, j *job) []settlement {
 		return j.settlements(results)
 	}
 	q.settled(ctx, j.item, done, now)
+	return nil
+}
+
+// areOurs fails with errChanged unless all rows are still there and ours to settle; it
+// keeps others from taking them over until the transaction ends.
+func (q *Queue) areOurs(tx *sqldb.Tx, list []decision) error {
+	found := make([]*sqldb.Answer, len(list))
+	for i, d := range list {
+		found[i] = tx.Ask(`UPDATE queue_delivery SET owner = $3 WHERE item = $1 AND n = $2 AND owner = $3 AND state <> $4 RETURNING n`,
+			d.d.Item, d.d.N, q.holder(), Owed)
+	}
+	for _, a := range found {
+		if err := a.Scan(new(int)); err == sqldb.ErrNoRows {
+			return errChanged
+		} else if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -38,11 +38,11 @@ type Event struct {
 	Attempt    mail.Attempt // of EventAttempt
 }
 
-func addEvent(tx *sqldb.Tx, d Delivery, at time.Time, kind EventKind, note, record string) error {
-	_, err := tx.Exec(`INSERT INTO queue_event (item, seq, at, n, recipient, kind, note, record)
+// addEvent adds to the story of an item, which is locked.
+func addEvent(tx *sqldb.Tx, d Delivery, at time.Time, kind EventKind, note, record string) {
+	tx.Do(`INSERT INTO queue_event (item, seq, at, n, recipient, kind, note, record)
 		SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6, $7 FROM queue_event WHERE item = $1`,
 		d.Item, millis(at), d.N, d.Address.String(), kind, clip(note, maxNote), record)
-	return err
 }
 
 // item is the number of the item in a text.
@@ -188,9 +188,7 @@ func (q *Queue) sweep(ctx context.Context, now time.Time) error {
 			ids, err := q.o.Spool.Forget(tx, now.Add(-q.o.Schedule.History), sweepSlice)
 			n = len(ids)
 			for _, id := range ids {
-				if _, err := tx.Exec(`DELETE FROM queue_event WHERE item = $1`, id); err != nil {
-					return err
-				}
+				tx.Do(`DELETE FROM queue_event WHERE item = $1`, id)
 			}
 			return err
 		})

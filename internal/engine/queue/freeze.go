@@ -12,8 +12,9 @@ func (q *Queue) newFrozen() *frozen { return &frozen{q, map[key]bool{}} }
 
 // freeze keeps k from being carried until thaw, and reports whether it is not
 // being carried now. It is called within the transaction that changes the rows,
-// before they are read: what was committed before has been announced by then,
-// and nothing is carried by what is known of it from before.
+// before they are read: with one writer what was committed before has been announced
+// by then, and nothing is carried by what is known of it from before. Otherwise what
+// is carried is read first.
 //
 // Who is not alone has the rows themselves marked as claimed.
 func (f *frozen) freeze(k key) bool {
@@ -32,17 +33,29 @@ func (f *frozen) freeze(k key) bool {
 	return true
 }
 
-// freezeOne freezes the key of a delivery as it stands now.
-func (f *frozen) freezeOne(tx *sqldb.Tx, id DeliveryID) (free bool, err error) {
-	if !f.q.o.Alone {
-		return true, nil
+// freezeAll freezes the keys of deliveries as they stand now, and says which are free.
+func (f *frozen) freezeAll(tx *sqldb.Tx, page []Listed) (free []bool, err error) {
+	free = make([]bool, len(page))
+	sites := make([]*sqldb.Answer, len(page))
+	for i, l := range page {
+		free[i] = !f.q.o.Alone
+		if f.q.o.Alone {
+			sites[i] = tx.Ask(`SELECT site FROM queue_delivery WHERE item = $1 AND n = $2`, l.Item, l.N)
+		}
 	}
-	var site string
-	err = tx.QueryRow(`SELECT site FROM queue_delivery WHERE item = $1 AND n = $2`, id.Item, id.N).Scan(&site)
-	if err == sqldb.ErrNoRows {
-		return false, nil
+	for i, a := range sites {
+		if a == nil {
+			continue
+		}
+		var site string
+		switch err := a.Scan(&site); {
+		case err == nil:
+			free[i] = f.freeze(key{page[i].Item, site})
+		case err != sqldb.ErrNoRows:
+			return nil, err
+		}
 	}
-	return err == nil && f.freeze(key{id.Item, site}), err
+	return free, nil
 }
 
 // thaw ends it.

@@ -9,7 +9,6 @@ import (
 
 	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
-	"yubin/internal/world/sqldb"
 )
 
 // TestCarriedIsActive: what is being carried is shown as active, although its
@@ -200,17 +199,14 @@ func TestAnswerMakesRoom(t *testing.T) {
 func TestNothingBegunThatCannotBeKept(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.run()
-		block := func(sql string) {
-			h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { _, err := tx.Exec(sql); return err }))
-		}
-		block(`CREATE TRIGGER full BEFORE DELETE ON queue_delivery BEGIN SELECT raise(ABORT, 'disk full'); END`)
+		h.full(true)
 		h.send("one", from("s@a.test"), to("x@b.test"))
 		h.pass(time.Second)
 		h.send("two", from("s@a.test"), to("x@b.test"))
 		h.send("three", from("s@a.test"), to("x@c.test"))
 		h.pass(10 * time.Minute)
 		h.want("taken", h.got(), 1)
-		block(`DROP TRIGGER full`)
+		h.full(false)
 		h.pass(time.Minute)
 		h.want("taken", []int{h.got(), h.gotBy("one x@b.test"), h.count(Filter{}).Total()}, []int{3, 1, 0})
 	})

@@ -18,6 +18,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -30,6 +31,7 @@ type house struct {
 	*Queue
 	t   testing.TB
 	dir string
+	on  sqldb.Options // where the database is
 
 	shared bool // other processes could have the database too
 
@@ -73,17 +75,22 @@ func inBubble(t *testing.T, fn func(h *house)) {
 func bubble(t *testing.T, shared bool, fn func(h *house)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, dir: t.TempDir(), shared: shared}
+		h := newHouse(t, shared)
 		h.open()
 		defer h.close()
 		fn(h)
 	})
 }
 
+// newHouse is a house with a database of its own, which is not open yet.
+func newHouse(t testing.TB, shared bool) *house {
+	return &house{t: t, dir: t.TempDir(), on: dbtest.Options(t), shared: shared}
+}
+
 func (h *house) open() {
 	h.t.Helper()
 	var err error
-	h.db, err = sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(h.dir, "yubin.db")})
+	h.db, err = sqldb.Open(ctx, h.on)
 	h.must(err)
 	blobs, err := blob.Open(filepath.Join(h.dir, "blobs"), crand.Reader)
 	h.must(err)
@@ -132,6 +139,26 @@ func (h *house) close() {
 	}
 	h.check()
 	h.must(h.db.Close())
+}
+
+// full has the database refuse to remove deliveries, as if its disk were full, or no
+// longer do so.
+func (h *house) full(yes bool) {
+	h.t.Helper()
+	statements := []string{`CREATE TRIGGER full BEFORE DELETE ON queue_delivery BEGIN SELECT raise(ABORT, 'disk full'); END`}
+	switch {
+	case dbtest.OnServer() && yes:
+		statements = []string{
+			`CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''disk full''; END'`,
+			`CREATE TRIGGER no_room BEFORE DELETE ON queue_delivery FOR EACH ROW EXECUTE FUNCTION no_room()`}
+	case dbtest.OnServer():
+		statements = []string{`DROP TRIGGER no_room ON queue_delivery`}
+	case !yes:
+		statements = []string{`DROP TRIGGER full`}
+	}
+	for _, s := range statements {
+		h.damage(s)
+	}
 }
 
 // run starts the queue; stop or close ends it.

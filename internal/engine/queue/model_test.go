@@ -51,7 +51,7 @@ func TestModel(t *testing.T) {
 
 // runModel prints the operations if something is wrong.
 func runModel(t *testing.T, seed uint64, ops int, shared bool) {
-	m := &model{house: &house{t: t, dir: t.TempDir(), shared: shared}, rng: rand.New(rand.NewPCG(20261121, seed)),
+	m := &model{house: newHouse(t, shared), rng: rand.New(rand.NewPCG(20261121, seed)),
 		moods: map[mail.Domain]string{}, ending: map[string]mail.Outcome{}}
 	m.answer, m.tried, m.answered = m.mood, m.isTried, m.isAnswered
 	m.made = func(r Report, w io.Writer) (letter, error) {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -12,6 +13,8 @@ import (
 // putOff makes what is due of keys wait for the next turn of its schedule
 // without an attempt, because its site is down. What thereby expires fails.
 func (q *Queue) putOff(ctx context.Context, keys []key) error {
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Compare(a.item, b.item) }) // As they are locked.
 	for len(keys) > 0 {
 		n := min(len(keys), bulkSlice/4)
 		if err := q.putOffSlice(context.WithoutCancel(ctx), keys[:n]); err != nil {
@@ -36,6 +39,7 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 				continue
 			}
 			j := job{entry: &entry{key: k}}
+			q.o.Spool.Lock(tx, k.item)
 			all, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 LIMIT $5`,
 				k.item, k.site, Waiting, millis(now), jobRecipients)
 			rows, bad := q.readable(all)
@@ -53,10 +57,7 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 			if len(rows) == 0 {
 				continue
 			}
-			due, err := q.putOffRows(tx, &j, rows, now)
-			if err != nil {
-				return err
-			}
+			due := q.putOffRows(tx, &j, rows, now)
 			if soonest.IsZero() || !due.IsZero() && due.Before(soonest) {
 				soonest = due
 			}
@@ -89,7 +90,7 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 
 // putOffRows puts off rows of one key. Those that expire are claimed and become
 // the job's refused. It returns when the first of the others is due.
-func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time) (soonest time.Time, err error) {
+func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time) (soonest time.Time) {
 	why := q.siteDown(j.entry.site, now)
 	for _, d := range rows {
 		if d.Last.At.IsZero() || d.Last.Ours {
@@ -97,23 +98,18 @@ func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time)
 		}
 		if expired(j.item, now) {
 			j.refused = append(j.refused, settlement{d: d, over: true})
-			if _, err := q.claimOne(tx, d); err != nil {
-				return soonest, err
-			}
+			q.claimOne(tx, d)
 			continue
 		}
 		due := q.next(j.item, d.Deferrals+1, now)
 		if soonest.IsZero() || due.Before(soonest) {
 			soonest = due
 		}
-		_, err := tx.Exec(`UPDATE queue_delivery SET due = $1, deferrals = deferrals + 1, parked = 1, last = $2,
+		tx.Do(`UPDATE queue_delivery SET due = $1, deferrals = deferrals + 1, parked = 1, last = $2,
 			lane = CASE lane WHEN $3 THEN $4 ELSE lane END WHERE item = $5 AND n = $6`,
 			millis(due), formatRecord(d.Last, false), laneFresh, laneRetry, d.Item, d.N)
-		if err != nil {
-			return soonest, err
-		}
 	}
-	return soonest, nil
+	return soonest
 }
 
 // mayBeNoticed reports whether the sender of d may have to hear of its delay.
@@ -139,7 +135,7 @@ func (q *Queue) unpark(ctx context.Context, now time.Time) error {
 		var n int64
 		err := q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
 			n, err = tx.Exec(`UPDATE queue_delivery SET due = $1, parked = 0 WHERE (item, n) IN
-				(SELECT item, n FROM queue_delivery WHERE site = $2 AND parked > 0 AND state = $3 LIMIT $4)`,
+				(SELECT item, n FROM queue_delivery WHERE site = $2 AND parked > 0 AND state = $3 LIMIT $4 {free})`,
 				millis(now), s.name, Waiting, siteWindow/2)
 			return err
 		})

@@ -104,7 +104,7 @@ func (q *Queue) releaseParked(ctx context.Context, scope Scope, name string) err
 		var n int64
 		err := q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
 			n, err = tx.Exec(`UPDATE queue_delivery SET due = $1, parked = 0 WHERE (item, n) IN
-				(SELECT item, n FROM queue_delivery WHERE parked > 0 AND state = $2 LIMIT $3)`, millis(q.o.Now()), Waiting, bulkSlice)
+				(SELECT item, n FROM queue_delivery WHERE parked > 0 AND state = $2 LIMIT $3 {free})`, millis(q.o.Now()), Waiting, bulkSlice)
 			return err
 		})
 		if err != nil {
@@ -123,8 +123,11 @@ func (q *Queue) Pauses() []Pause {
 	return append([]Pause(nil), q.pauses.list...)
 }
 
-// loadPauses reads the pauses, which another node may have changed.
+// loadPauses reads the pauses, which another node may have changed. One reads at a
+// time, so that what was read last stays.
 func (q *Queue) loadPauses(ctx context.Context) error {
+	q.loading.Lock()
+	defer q.loading.Unlock()
 	p := pauses{sites: map[string]bool{}, routes: map[string]bool{}}
 	err := q.db.Read(ctx, func(tx *sqldb.Tx) error {
 		rows, err := tx.Query(`SELECT scope, name, since, why FROM queue_pause ORDER BY scope, name`)

@@ -27,7 +27,7 @@ func (q *Queue) pullIn(ctx context.Context, now time.Time) error {
 		}
 		var n int64
 		err = q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
-			n, err = tx.Exec(`UPDATE queue_delivery SET due = $3 WHERE (item, n) IN (SELECT d.item, d.n `+misdated+`)`,
+			n, err = tx.Exec(`UPDATE queue_delivery SET due = $3 WHERE (item, n) IN (SELECT d.item, d.n `+misdated+` {free})`,
 				last, Waiting, millis(now), bulkSlice)
 			return err
 		})

@@ -14,9 +14,10 @@ import (
 func TestClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ahead atomic.Int64
-		h := &house{t: t, dir: t.TempDir(), options: func(o *Options) {
+		h := newHouse(t, false)
+		h.options = func(o *Options) {
 			o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-		}}
+		}
 		h.open()
 		defer h.close()
 		h.answers(func(mail.NextHop, mail.OutgoingRecipient) mail.Attempt { return tempfail() })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yubin/internal/engine/spool"
@@ -198,12 +199,13 @@ type Queue struct {
 	pauses    pauses
 	scan      scanner
 	frozen    map[key]int // what others than jobs are changing, by how many
-	owner     int64       // our number among the lease holders
 	jobs      sync.WaitGroup
 	reportAt  time.Time // owed reports are looked for
 	reporting bool
 	carrying  context.Context // of jobs; it ends later than Run's
 
+	owner   atomic.Int64  // our number among the lease holders
+	loading sync.Mutex    // held while pauses are read
 	aside   sqldb.Aside   // what cannot be read
 	telling chan struct{} // who makes a report has put one in
 }

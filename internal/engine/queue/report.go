@@ -34,7 +34,8 @@ func tellOf(d Delivery) Told {
 	return t
 }
 
-// tell has a report made and sent or filed in one commit with change. Few are made
+// tell has a report made and sent or filed in one commit with change, which has the
+// item locked. Few are made
 // at a time, and none is ever whole in memory.
 func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change func(*sqldb.Tx) error) error {
 	q.telling <- struct{}{}
@@ -43,11 +44,9 @@ func (q *Queue) tell(ctx context.Context, it spool.Item, told []Told, change fun
 	now := q.o.Now()
 	r := Report{Item: it, Open: q.opener(ctx, it), Recipients: told, RetryUntil: it.Expire}
 	made, err := q.o.Reporter.Tell(ctx, r, func(tx *sqldb.Tx, m Made) error {
-		err := addEvent(tx, Delivery{DeliveryID: DeliveryID{Item: it.ID}}, now, m.kind(), m.note(), "")
-		if err == nil {
-			err = q.tellStory(tx, it, now, m.kind(), m.note())
-		}
-		if err != nil {
+		q.lock(tx, it)
+		addEvent(tx, Delivery{DeliveryID: DeliveryID{Item: it.ID}}, now, m.kind(), m.note(), "")
+		if err := q.tellStory(tx, it, now, m.kind(), m.note()); err != nil {
 			return err
 		}
 		return change(tx)
@@ -110,7 +109,8 @@ func (q *Queue) tellStory(tx *sqldb.Tx, report spool.Item, now time.Time, kind E
 	if kind == EventUntold {
 		note = strings.TrimSuffix("message "+DeliveryID{Item: report.ID}.item()+" could not be delivered; "+note, "; ")
 	}
-	return addEvent(tx, Delivery{DeliveryID: DeliveryID{Item: report.About}}, now, kind, note, "")
+	addEvent(tx, Delivery{DeliveryID: DeliveryID{Item: report.About}}, now, kind, note, "")
+	return nil
 }
 
 // clearOwed removes the rows that told tells of, and settles the item if none is
@@ -244,8 +244,9 @@ func (q *Queue) reportItem(ctx context.Context, id spool.ItemID) error {
 // postpone puts off the report of an item.
 func (q *Queue) postpone(id spool.ItemID, at time.Time) error {
 	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`UPDATE queue_delivery SET report_at = $1 WHERE item = $2 AND state = $3`, millis(at), id, Owed)
-		return err
+		q.o.Spool.Lock(tx, id)
+		tx.Do(`UPDATE queue_delivery SET report_at = $1 WHERE item = $2 AND state = $3`, millis(at), id, Owed)
+		return nil
 	})
 	if err == nil {
 		q.reportBy(at)

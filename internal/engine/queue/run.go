@@ -86,7 +86,8 @@ func (q *Queue) begin(ctx, carrying context.Context) error {
 	}
 	q.mu.Lock()
 	q.board.parked = parked
-	q.owner, q.carrying = owner, carrying
+	q.owner.Store(owner)
+	q.carrying = carrying
 	q.scan = scanner{}
 	q.reportAt = time.Time{}
 	q.mu.Unlock()
@@ -106,7 +107,7 @@ func (q *Queue) end(cancel context.CancelFunc) {
 		<-done
 	}
 	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`UPDATE queue_owner SET until = 0 WHERE id = $1`, q.owner)
+		_, err := tx.Exec(`UPDATE queue_owner SET until = 0 WHERE id = $1`, q.owner.Load())
 		return err
 	})
 	if err != nil {
@@ -131,10 +132,7 @@ func (q *Queue) beat(ctx context.Context, now time.Time, next *time.Time) error 
 		}
 		return err
 	}
-	err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`UPDATE queue_owner SET until = $2 WHERE id = $1`, q.owner, millis(now.Add(leaseTime)))
-		return err
-	})
+	err := q.renew(ctx, now)
 	if err == nil {
 		err = q.takeover(ctx, now)
 	}
@@ -147,30 +145,42 @@ func (q *Queue) beat(ctx context.Context, now time.Time, next *time.Time) error 
 	return err
 }
 
-// takeover makes what dead lease holders carried wait again, in slices. What
-// became of it nobody knows: it is sent once more.
+// renew makes our lease longer. Who slept until others took it for dead has nothing
+// any more of what it carried, and begins anew under another number.
+func (q *Queue) renew(ctx context.Context, now time.Time) error {
+	owner := q.owner.Load()
+	err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
+		owner = q.owner.Load()
+		n, err := tx.Exec(`UPDATE queue_owner SET until = $2 WHERE id = $1`, owner, millis(now.Add(leaseTime)))
+		if err == nil && n == 0 {
+			owner, err = tx.Insert(`INSERT INTO queue_owner (name, until) VALUES ($1, $2)`, q.o.Name, millis(now.Add(leaseTime)))
+		}
+		return err
+	})
+	if err == nil && owner != q.owner.Load() {
+		q.o.Log.Warn("the lease of the queue ended before it was renewed; what was being carried may be sent twice")
+		q.owner.Store(owner)
+	}
+	return err
+}
+
+// takeover makes what dead lease holders carried wait again, in slices, and what one
+// claimed after it was taken for dead. What became of it nobody knows: it is sent once
+// more. Rows that somebody has locked wait for the next time.
 func (q *Queue) takeover(ctx context.Context, now time.Time) error {
-	for {
-		var dead, n int64
-		err := q.db.Write(ctx, func(tx *sqldb.Tx) error {
-			n = 0
-			err := tx.QueryRow(`SELECT id FROM queue_owner WHERE until < $1 AND id <> $2 LIMIT 1`, millis(now), q.owner).Scan(&dead)
-			if err == sqldb.ErrNoRows {
-				dead = 0
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+	for n := int64(1); n > 0; {
+		err := q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
 			n, err = tx.Exec(`UPDATE queue_delivery SET state = CASE state WHEN $1 THEN $2 ELSE state END, owner = 0
-				WHERE owner = $3 AND (item, n) IN (SELECT item, n FROM queue_delivery WHERE owner = $3 LIMIT $4)`,
-				Active, Waiting, dead, bulkSlice)
+				WHERE (item, n) IN (SELECT item, n FROM queue_delivery WHERE owner > 0 AND owner NOT IN
+				(SELECT id FROM queue_owner WHERE until >= $3 OR id = $4) LIMIT $5 {free})`,
+				Active, Waiting, millis(now), q.owner.Load(), bulkSlice)
 			if err == nil && n == 0 {
-				_, err = tx.Exec(`DELETE FROM queue_owner WHERE id = $1`, dead)
+				tx.Do(`DELETE FROM queue_owner WHERE until < $1 AND id <> $2
+					AND NOT EXISTS (SELECT 1 FROM queue_delivery WHERE owner = queue_owner.id)`, millis(now), q.owner.Load())
 			}
 			return err
 		})
-		if err != nil || dead == 0 {
+		if err != nil {
 			return err
 		}
 		if n > 0 {
@@ -181,6 +191,7 @@ func (q *Queue) takeover(ctx context.Context, now time.Time) error {
 			q.passSoon()
 		}
 	}
+	return nil
 }
 
 // housekeeping is what must be done now and then.

@@ -134,6 +134,7 @@ func (q *Queue) settleOnce(ctx context.Context, it spool.Item, list []decision, 
 	}
 	reportAt := now.Add(q.o.Schedule.Gather)
 	err = q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
+		q.lock(tx, it)
 		if err := q.apply(tx, it, list, now, reportAt); err != nil {
 			return err
 		}
@@ -181,11 +182,28 @@ func (q *Queue) concluded(id spool.ItemID, list []decision) (told []Told, all bo
 	return told, all, err
 }
 
-// apply changes the rows of an item as was decided.
+// lock keeps others from changing the deliveries of an item until the transaction
+// ends: so the last of them that is settled is the last for everybody, and events have
+// an order. Of a report the message that it is about is locked too, as its story may
+// grow; it came first.
+func (q *Queue) lock(tx *sqldb.Tx, it spool.Item) {
+	if it.Report != spool.NoReport {
+		q.o.Spool.Lock(tx, it.About)
+	}
+	q.o.Spool.Lock(tx, it.ID)
+}
+
+// apply changes the rows of an item, which is locked, as was decided.
 func (q *Queue) apply(tx *sqldb.Tx, it spool.Item, list []decision, now, reportAt time.Time) error {
-	for _, d := range list {
-		ours, err := q.applyOne(tx, d, reportAt)
-		if err != nil {
+	changed := make([]*sqldb.Answer, len(list))
+	for i, d := range list {
+		changed[i] = q.applyOne(tx, d, reportAt)
+	}
+	for i, d := range list {
+		ours := true
+		if err := changed[i].Scan(new(int)); err == sqldb.ErrNoRows {
+			ours = false
+		} else if err != nil {
 			return err
 		}
 		for _, a := range d.result.Attempts {
@@ -193,21 +211,14 @@ func (q *Queue) apply(tx *sqldb.Tx, it spool.Item, list []decision, now, reportA
 			if !ours {
 				note = "after the lease was lost"
 			}
-			if err := addEvent(tx, d.d, now, EventAttempt, note, formatRecord(a, d.final)); err != nil {
-				return err
-			}
+			addEvent(tx, d.d, now, EventAttempt, note, formatRecord(a, d.final))
 		}
 		if d.fate != again && d.result.Outcome != mail.Delivered && d.last.Outcome == mail.Deferred {
-			if err := addEvent(tx, d.d, now, EventExpired, "", ""); err != nil {
-				return err
-			}
+			addEvent(tx, d.d, now, EventExpired, "", "")
 		}
 		if d.untold {
-			err := addEvent(tx, d.d, now, EventUntold, "", "")
-			if err == nil {
-				err = q.tellStory(tx, it, now, EventUntold, "")
-			}
-			if err != nil {
+			addEvent(tx, d.d, now, EventUntold, "", "")
+			if err := q.tellStory(tx, it, now, EventUntold, ""); err != nil {
 				return err
 			}
 		}
@@ -215,30 +226,27 @@ func (q *Queue) apply(tx *sqldb.Tx, it spool.Item, list []decision, now, reportA
 	return nil
 }
 
-// applyOne changes one row, if it is still ours. What was delivered is settled
-// whoever has it by now: a definite answer counts.
-func (q *Queue) applyOne(tx *sqldb.Tx, d decision, reportAt time.Time) (ours bool, err error) {
-	var n int64
+// applyOne changes one row, which the answer names if it is still ours. What was
+// delivered is settled whoever has it by now: a definite answer counts.
+func (q *Queue) applyOne(tx *sqldb.Tx, d decision, reportAt time.Time) *sqldb.Answer {
 	id := d.d.DeliveryID
 	tried := d.tried()
 	switch {
 	case d.fate == again:
 		l := laneOf(0, d.d.Deferrals+tried)
-		n, err = tx.Exec(`UPDATE queue_delivery SET state = CASE state WHEN $1 THEN $1 ELSE $2 END,
+		return tx.Ask(`UPDATE queue_delivery SET state = CASE state WHEN $1 THEN $1 ELSE $2 END,
 			due = CASE state WHEN $1 THEN 0 ELSE $3 END, attempts = attempts + $4, deferrals = deferrals + $4,
 			lane = CASE lane WHEN $5 THEN $6 ELSE lane END, parked = 0, owner = 0, last = $7
-			WHERE item = $8 AND n = $9 AND owner = $10`,
+			WHERE item = $8 AND n = $9 AND owner = $10 RETURNING n`,
 			Held, Waiting, millis(d.due), tried, laneFresh, l, formatLast(d), id.Item, id.N, q.holder())
 	case d.fate == owed:
-		n, err = tx.Exec(`UPDATE queue_delivery SET state = $1, due = 0, report_at = $2, attempts = attempts + $3, parked = 0,
-			owner = 0, last = $4 WHERE item = $5 AND n = $6 AND (owner = $7 OR $8 AND state <> $1)`,
+		return tx.Ask(`UPDATE queue_delivery SET state = $1, due = 0, report_at = $2, attempts = attempts + $3, parked = 0,
+			owner = 0, last = $4 WHERE item = $5 AND n = $6 AND (owner = $7 OR $8 = 1 AND state <> $1) RETURNING n`,
 			Owed, millis(reportAt), tried, formatLast(d), id.Item, id.N, q.holder(), d.result.Outcome == mail.Delivered)
 	case d.result.Outcome == mail.Delivered:
-		n, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND state <> $3`, id.Item, id.N, Owed)
-	default:
-		n, err = tx.Exec(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND owner = $3`, id.Item, id.N, q.holder())
+		return tx.Ask(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND state <> $3 RETURNING n`, id.Item, id.N, Owed)
 	}
-	return n == 1, err
+	return tx.Ask(`DELETE FROM queue_delivery WHERE item = $1 AND n = $2 AND owner = $3 RETURNING n`, id.Item, id.N, q.holder())
 }
 
 // holder is who stands in the rows that we carry: nobody if we are alone.
@@ -246,7 +254,7 @@ func (q *Queue) holder() int64 {
 	if q.o.Alone {
 		return 0
 	}
-	return q.owner
+	return q.owner.Load()
 }
 
 // tried is 1 if an attempt was made.
@@ -259,8 +267,8 @@ func formatLast(d decision) string {
 	return formatRecord(d.last, d.final)
 }
 
-// conclude settles an item of which no row is left. Its blob is zero if it is
-// not known.
+// conclude settles an item, which is locked, if no row of it is left. Its blob is zero
+// if it is not known.
 func (q *Queue) conclude(tx *sqldb.Tx, id spool.ItemID, blob store.BlobRef, now time.Time) error {
 	var carried, left bool
 	err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM queue_delivery WHERE item = $1 AND state <> $2),

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
+	"yubin/internal/world/sqldb"
 )
 
 // runs starts a queue and returns what ends it.
@@ -107,4 +109,143 @@ func TestWorkMoves(t *testing.T) {
 		h.want("leases", h.one(`SELECT count(*) FROM queue_owner WHERE name = 'first'`), 0)
 		stop()
 	})
+}
+
+// TestLastTwoAtOnce: the last two recipients of an item, settled by two at the same
+// moment, settle it once, and its sender hears of both in one report.
+func TestLastTwoAtOnce(t *testing.T) {
+	bubble(t, true, func(h *house) {
+		h.options = func(o *Options) { o.Limits.Site = Limit{Concurrency: 100} }
+		h.Queue = h.queue("first", false)
+		stop := h.runs(h.queue("second", false))
+		h.during = func(mail.NextHop, mail.Transaction) { <-time.After(time.Second) } // All come to their end together.
+		h.answer = byLocal
+		const messages = 25
+		for i := range messages {
+			h.send(fmt.Sprint("m", i), from("s@a.test"), to("x@b.test", "x@c.test"))
+			h.send(fmt.Sprint("n", i), from("s@a.test"), to("no@b.test", "no@c.test"))
+		}
+		h.run()
+		h.pass(10 * time.Minute)
+		h.want("left", h.count(Filter{}).Total(), 0)
+		h.want("in custody", h.one(`SELECT count(*) FROM spool_item WHERE settled = 0`), 0)
+		h.want("reports", h.one(`SELECT count(*) FROM queue_event WHERE kind = 'report'`), messages)
+		for i := range messages {
+			h.want("taken", h.gotBy(fmt.Sprintf("m%d x@b.test", i))+h.gotBy(fmt.Sprintf("m%d x@c.test", i)), 2)
+		}
+		stop()
+	})
+}
+
+// TestSleeperWakes: who slept until others took it for dead gives up what it carried,
+// and what it claims afterwards is its own again.
+func TestSleeperWakes(t *testing.T) {
+	bubble(t, true, func(h *house) {
+		h.Queue = h.queue("sleeper", false)
+		h.run()
+		h.pass(time.Second)
+		before := h.owner.Load()
+		h.damage(`DELETE FROM queue_owner`) // As another does whom it seems dead.
+		h.during = func(mail.NextHop, mail.Transaction) { <-time.After(2 * heartbeat) }
+		h.send("one", from("s@a.test"), to("x@b.test"))
+		h.pass(10 * time.Minute)
+		h.want("another number", h.owner.Load() != before, true)
+		h.want("taken", h.gotBy("one x@b.test") >= 1, true)
+		h.want("left", h.count(Filter{}).Total(), 0)
+		h.during = nil
+		h.send("two", from("s@a.test"), to("x@b.test"))
+		h.pass(time.Minute)
+		h.want("taken afterwards", h.gotBy("two x@b.test"), 1)
+	})
+}
+
+// TestOperatorsAtOnce: two who change the same messages at once, while two carry them,
+// wait for each other and never for good; each message ends once.
+func TestOperatorsAtOnce(t *testing.T) {
+	bubble(t, true, func(h *house) {
+		h.Queue = h.queue("first", false)
+		second := h.queue("second", false)
+		stop := h.runs(second)
+		h.answer = byLocal
+		for i := range 20 {
+			h.send(fmt.Sprint("m", i), from("s@a.test"), to("x@b.test", "y@c.test", "no@d.test"))
+		}
+		h.run()
+		var wg sync.WaitGroup
+		for i, q := range []*Queue{h.Queue, second} {
+			wg.Go(func() {
+				for range 3 {
+					_, err := q.Hold(ctx, Filter{}, fmt.Sprint("by ", i), nil)
+					h.must(err)
+					_, err = q.Retry(ctx, Filter{}, "", nil)
+					h.must(err)
+					_, err = q.Release(ctx, Filter{}, "", nil)
+					h.must(err)
+				}
+			})
+		}
+		wg.Wait()
+		h.pass(30 * time.Minute)
+		h.want("left", h.count(Filter{}).Total(), 0)
+		for i := range 20 {
+			h.want("taken", h.gotBy(fmt.Sprintf("m%d x@b.test", i))+h.gotBy(fmt.Sprintf("m%d y@c.test", i)), 2)
+		}
+		h.want("told of", len(h.told()) >= 20, true)
+		stop()
+	})
+}
+
+// TestLastTwoInTheirOrder is TestLastTwoAtOnce statement by statement: the second
+// begins when the first has done all but commit.
+func TestLastTwoInTheirOrder(t *testing.T) {
+	bubble(t, true, func(h *house) {
+		second := h.queue("second", false)
+		id := h.send("one", from("s@a.test"), to("x@b.test", "x@c.test"))
+		story, err := h.Show(ctx, id)
+		h.must(err)
+		for i, q := range []*Queue{h.Queue, second} {
+			h.must(q.begin(ctx, ctx))
+			h.damage(`UPDATE queue_delivery SET state = $1, owner = $2 WHERE item = $3 AND n = $4`, Active, q.holder(), id, i+1)
+		}
+		settle := func(q *Queue, n int, done func()) {
+			one := decision{settlement: settlement{d: story.Deliveries[n-1]}, fate: ended}
+			h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+				q.lock(tx, story.Item)
+				err := q.apply(tx, story.Item, []decision{one}, time.Now(), time.Now())
+				if err == nil {
+					err = q.conclude(tx, id, 0, time.Now())
+				}
+				done()
+				return err
+			}))
+		}
+		ended := make(chan bool)
+		settle(h.Queue, 1, func() {
+			go func() {
+				settle(second, 2, func() {})
+				close(ended)
+			}()
+			h.awaitBlocked(ended)
+		})
+		<-ended
+		h.want("left", h.count(Filter{}).Total(), 0)
+		h.want("in custody", h.one(`SELECT count(*) FROM spool_item WHERE settled = 0`), 0)
+		for _, q := range []*Queue{h.Queue, second} {
+			h.damage(`UPDATE queue_owner SET until = 0 WHERE id = $1`, q.holder())
+		}
+	})
+}
+
+// awaitBlocked waits, on a server, until a transaction waits for a lock, or ended is
+// closed. A file has one writer anyway.
+func (h *house) awaitBlocked(ended chan bool) {
+	for blocked := !dbtest.OnServer(); !blocked; {
+		select {
+		case <-ended:
+			return
+		default:
+			blocked = h.one(`SELECT count(*) FROM pg_stat_activity WHERE application_name = current_setting('application_name')
+				AND wait_event_type = 'Lock'`) > 0
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
 )
 
@@ -28,6 +29,9 @@ func TestUnreadableRows(t *testing.T) {
 		{"number", `UPDATE queue_delivery SET attempts = 'many' WHERE item = $1 AND n = 1`},
 		{"sender", `UPDATE spool_item SET sender = 'no sender' WHERE id = $1`},
 	} {
+		if tc.name == "number" && dbtest.OnServer() { // Has no number that is none.
+			continue
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			inBubble(t, func(h *house) {
 				h.answer = byLocal

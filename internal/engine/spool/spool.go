@@ -176,13 +176,17 @@ func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
 	if err := check(it); err != nil {
 		return 0, err
 	}
-	id, err := tx.Insert(`INSERT INTO spool_item (blob, prefix, size, sender, envid, ret, body, flags, priority, arrived,
+	ids, err := tx.NewIDs("spool_item", 1)
+	if err != nil {
+		return 0, err
+	}
+	tx.Do(`INSERT INTO spool_item (id, blob, prefix, size, sender, envid, ret, body, flags, priority, arrived,
 		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, settled)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0)`,
-		it.Blob, it.Prefix, it.Size, it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, 0)`,
+		ids[0], it.Blob, it.Prefix, it.Size, it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
 		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
 		it.Transaction, it.MessageID, it.Report, it.About)
-	return ItemID(id), err
+	return ItemID(ids[0]), nil
 }
 
 func check(it Item) error {
@@ -202,17 +206,32 @@ func check(it Item) error {
 	return nil
 }
 
+// Lock keeps others from settling an item, and from whatever else they lock it for,
+// until the transaction ends. One that is forgotten is nobody's any more.
+func (s *Spool) Lock(tx *sqldb.Tx, id ItemID) {
+	tx.Ask(`SELECT id FROM spool_item WHERE id = $1 {lock item}`, id)
+}
+
 // Item reads an item. NotFound if there is none; an error with the cause
 // *sqldb.Unreadable, and what can be read, if it cannot be.
 func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
+	return s.ScanItem(s.AskItem(tx, id), id)
+}
+
+// AskItem asks for what ScanItem reads.
+func (s *Spool) AskItem(tx *sqldb.Tx, id ItemID) *sqldb.Answer {
+	return tx.Ask(`SELECT blob, prefix, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
+		expire, account, language, trans, message_id, report, about, settled FROM spool_item WHERE id = $1`, id)
+}
+
+// ScanItem is Item of an answer to AskItem.
+func (s *Spool) ScanItem(a *sqldb.Answer, id ItemID) (Item, error) {
 	it := Item{ID: id}
 	var sender string
 	var flags int
 	var arrived, hold, by, expire, settled int64
-	err := tx.QueryRow(`SELECT blob, prefix, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
-		expire, account, language, trans, message_id, report, about, settled FROM spool_item WHERE id = $1`, id).
-		Scan(&it.Blob, &it.Prefix, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
-			&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &settled)
+	err := a.Scan(&it.Blob, &it.Prefix, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
+		&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &settled)
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
 	}
@@ -250,8 +269,8 @@ func ParseReversePath(s string) (mail.ReversePath, error) {
 	return mail.ReversePath(a), nil
 }
 
-// Settle ends the custody of an item: the octets, blob, are released. One that
-// is settled already stays as it is. A blob of zero is looked up.
+// Settle ends the custody of an item, which is locked: the octets, blob, are
+// released. One that is settled already stays as it is. A blob of zero is looked up.
 func (s *Spool) Settle(tx *sqldb.Tx, id ItemID, blob store.BlobRef, at time.Time) error {
 	if blob == 0 {
 		err := tx.QueryRow(`SELECT blob FROM spool_item WHERE id = $1 AND settled = 0`, id).Scan(&blob)
@@ -285,9 +304,7 @@ func (s *Spool) Forget(tx *sqldb.Tx, before time.Time, limit int) (gone []ItemID
 	}
 	rows.Close()
 	for _, id := range gone {
-		if _, err := tx.Exec(`DELETE FROM spool_item WHERE id = $1`, id); err != nil {
-			return nil, err
-		}
+		tx.Do(`DELETE FROM spool_item WHERE id = $1`, id)
 	}
 	return gone, rows.Err()
 }

@@ -12,6 +12,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/sqldb"
 )
@@ -29,8 +30,7 @@ func newHouse(t *testing.T) *house {
 	h := &house{t: t}
 	dir := t.TempDir()
 	var err error
-	h.db, err = sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(dir, "yubin.db")})
-	h.must(err)
+	h.db = dbtest.Open(t)
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	h.must(err)
 	h.store, err = store.Open(ctx, store.Options{DB: h.db, Blobs: blobs, Holders: []store.Holder{Held}})
@@ -39,7 +39,6 @@ func newHouse(t *testing.T) *house {
 	h.must(err)
 	t.Cleanup(func() {
 		h.check(nil)
-		h.must(h.db.Close())
 	})
 	return h
 }

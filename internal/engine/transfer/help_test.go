@@ -15,6 +15,7 @@ import (
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/maildir"
 	"yubin/internal/world/sqldb"
@@ -31,8 +32,7 @@ func newHouse(t testing.TB) *house {
 	t.Helper()
 	h := &house{t: t, ctx: context.Background()}
 	dir := t.TempDir()
-	db, err := sqldb.Open(h.ctx, sqldb.Options{Path: filepath.Join(dir, "yubin.db")})
-	h.must(err)
+	db := dbtest.Open(t)
 	blobs, err := blob.Open(filepath.Join(dir, "blobs"), rand.Reader)
 	h.must(err)
 	s, err := store.Open(h.ctx, store.Options{DB: db, Blobs: blobs})
@@ -42,7 +42,6 @@ func newHouse(t testing.TB) *house {
 	h.must(err)
 	t.Cleanup(func() {
 		h.must(s.CheckDeep(h.ctx, func(p string) { t.Error("check: " + p) }))
-		h.must(db.Close())
 	})
 	return h
 }

@@ -12,7 +12,7 @@ func TestUnreadableRow(t *testing.T) {
 	h, f := newHouse(t), numbered(t, 3)
 	h.take(f.source(), Plan{})
 	h.must(h.db.Write(h.ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`UPDATE transfer_taken SET flags = 'red' WHERE uid = 10`)
+		_, err := tx.Exec(`UPDATE transfer_taken SET flags = 1099511627776 WHERE uid = 10`)
 		return err
 	}))
 	f.put("cur/4.a:2,", "A: 4\n\n")

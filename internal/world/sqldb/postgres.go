@@ -37,6 +37,7 @@ var postgresWords = words{
 	"{text}", `TEXT COLLATE "C"`,
 	"{blob}", "BYTEA",
 	"{clustered}", "",
+	"{free}", "FOR UPDATE SKIP LOCKED",
 }
 
 // postgres is a schema of a database on a PostgreSQL server.

@@ -37,6 +37,8 @@
 //	{blob}       octets
 //	{clustered}  after the closing parenthesis of a table: rows lie in the
 //	             order of the primary key
+//	{free}       at the end of a SELECT within a change of rows that it chooses: rows
+//	             that others have locked are left out, so nobody waits for anybody
 //	{lock WORD}  at the end of a SELECT: the rows that it finds are locked until
 //	             the transaction ends; $1 is the key of what WORD says they are
 //
@@ -310,6 +312,10 @@ func (db *DB) Integrity(ctx context.Context, report func(problem string)) error 
 // Close waits for writes and reads under way and closes the database. Later calls
 // get kind Unavailable. Cancel Run first.
 func (db *DB) Close() error { return db.on.close() }
+
+// OneWriter reports whether transactions write one at a time: the hooks of one have
+// run then before another begins. See Tx.OnCommit.
+func (db *DB) OneWriter() bool { return db.lite != nil }
 
 // Path returns where the database is, for people: its file, or the server's host,
 // database and schema.

@@ -16,6 +16,7 @@ var sqliteWords = words{
 	"{text}", "TEXT",
 	"{blob}", "BLOB",
 	"{clustered}", "WITHOUT ROWID",
+	"{free}", "",
 }
 
 // expand puts what a database says for the words of a text. Of a statement that
