@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -14,6 +15,41 @@ import (
 	"yubin/internal/world/blob"
 	"yubin/internal/world/datadir"
 )
+
+// TestRestoreCutShort: a database that a restore did not fill wholly is nobody else's;
+// the same restore begins it anew.
+func TestRestoreCutShort(t *testing.T) {
+	h := newHouse(t)
+	a := h.account("alice")
+	h.fill(a, 50, 2)
+	path := filepath.Join(t.TempDir(), "backup")
+	h.backup(path, nil)
+	d := openDepot(t, path, nil)
+	s, err := backup.Find(d, "")
+	must(t, err)
+	dest := backup.Destination{Folder: filepath.Join(t.TempDir(), "new"), Database: dbtest.Options(t)}
+	stopped, stop := withCancel()
+	_, err = backup.Restore(stopped, d, s, dest, h.options(func(p backup.Progress) {
+		if p.Done > s.Files.Octets+50_000 {
+			stop()
+		}
+	}))
+	if !errors.Is(err, stopped.Err()) {
+		t.Fatalf("got %v", err)
+	}
+	if other := dest; dbtest.OnServer() {
+		other.Folder = filepath.Join(t.TempDir(), "other")
+		_, err = backup.Restore(ctx, d, s, other, h.options(nil))
+		wantKind(t, err, mail.Conflict, "is being filled by a restore into "+dest.Folder)
+	}
+	_, err = backup.Restore(ctx, d, s, dest, h.options(nil))
+	must(t, err)
+	if !dbtest.OnServer() {
+		if d := cmp.Diff(h.read(a), openHouse(t, dest.Folder).read(a), seenOptions); d != "" {
+			t.Errorf("it differs (-was +is):\n%.2000s", d)
+		}
+	}
+}
 
 // TestFromOneToTheOther: a snapshot of a database in a file is restored into one on a
 // server, if there is one to test with; a snapshot of that has the same rows, by count

@@ -200,7 +200,7 @@ func (m *mover) open() error {
 	if err := m.step("begin"); err != nil {
 		return err
 	}
-	if m.to, _, err = datadir.Continue(m.t.Folder, m.s.Folder); err != nil {
+	if m.to, err = datadir.Continue(m.t.Folder, m.s.Folder); err != nil {
 		if known := (*mail.Error)(nil); errors.As(err, &known) {
 			return known
 		}
@@ -333,7 +333,7 @@ func (m *mover) last() error {
 // table brings over what differs of a table. In the last round it is read as one, and
 // afterwards both sides are counted and compared.
 func (m *mover) table(read func(func(*sqldb.Tx) error) error, t sqldb.Table, last bool) error {
-	have, err := held(m.ctx, m.db, t)
+	have, err := inventoryOf(m.ctx, m.db, t)
 	if err != nil {
 		return err
 	}
@@ -395,7 +395,7 @@ func (m *mover) pieces(tx *sqldb.Tx, t sqldb.Table, after rows.Row, limit int64,
 // bring has the target hold pieces of the source. All their ranges are emptied first:
 // rows of one may stand in the way of rows of another (a unique index). What is read
 // from several moments may be so in itself; that is left to the next round.
-func (m *mover) bring(tx *sqldb.Tx, t sqldb.Table, list []piece, have *holding) error {
+func (m *mover) bring(tx *sqldb.Tx, t sqldb.Table, list []piece, have *inventory) error {
 	for some := range slices.Chunk(list, rangesAtOne) {
 		if err := m.step("remove rows"); err != nil {
 			return err

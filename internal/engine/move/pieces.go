@@ -64,16 +64,16 @@ func (p piece) note(tx *sqldb.Tx, t sqldb.Table) error {
 	return err
 }
 
-// holding is what a target has of a table: pieces that do not overlap, in order. Rows
+// inventory is what a target has of a table: pieces that do not overlap, in order. Rows
 // that no piece has may be there too.
-type holding struct {
+type inventory struct {
 	table sqldb.Table
 	list  []piece
 }
 
-// held reads it.
-func held(ctx context.Context, db *sqldb.DB, t sqldb.Table) (*holding, error) {
-	h := &holding{table: t}
+// inventoryOf reads it.
+func inventoryOf(ctx context.Context, db *sqldb.DB, t sqldb.Table) (*inventory, error) {
+	h := &inventory{table: t}
 	err := db.Read(ctx, func(tx *sqldb.Tx) error {
 		h.list = nil
 		lines, err := tx.Query(`SELECT above, upto, sum, octets FROM move_piece WHERE name = $1`, t.Name)
@@ -122,7 +122,7 @@ func compareFrom(a, b rows.Row) int {
 }
 
 // overlap is the pieces, of those that it has, with keys in a range.
-func (h *holding) overlap(r rows.Range) []piece {
+func (h *inventory) overlap(r rows.Range) []piece {
 	from := sort.Search(len(h.list), func(i int) bool {
 		p := h.list[i]
 		return p.Upto == nil || r.After == nil || rows.Compare(p.Upto, r.After) > 0
@@ -135,7 +135,7 @@ func (h *holding) overlap(r rows.Range) []piece {
 }
 
 // other are the pieces of a list that it has not just so.
-func (h *holding) other(list []piece) (other []piece) {
+func (h *inventory) other(list []piece) (other []piece) {
 	for _, p := range list {
 		have := h.overlap(p.Range)
 		if len(have) != 1 || have[0].sum != p.sum || compareFrom(have[0].After, p.After) != 0 || !sameEnd(have[0].Upto, p.Upto) {
@@ -151,7 +151,7 @@ func sameEnd(a, b rows.Row) bool {
 
 // empty removes all rows of some ranges, and the lines of the pieces that had them, in
 // one transaction.
-func (h *holding) empty(ctx context.Context, db *sqldb.DB, some []piece) error {
+func (h *inventory) empty(ctx context.Context, db *sqldb.DB, some []piece) error {
 	return db.Write(ctx, func(tx *sqldb.Tx) error {
 		for _, p := range some {
 			if err := rows.Delete(tx, h.table, p.Range); err != nil {

@@ -45,7 +45,7 @@ func (d *Dir) MarkMoved(to string) error {
 		return err
 	}
 	defer folder.Close()
-	return errors.Join(folder.Replace(movedFile, fmt.Appendf(nil, "%q\n", real(to))), folder.Sync("."))
+	return errors.Join(folder.Replace(movedFile, fmt.Appendf(nil, "%q\n", realPath(to))), folder.Sync("."))
 }
 
 // movedTo is where what a folder held is now; "" if it is there.
@@ -69,65 +69,62 @@ func unquoted(text string) string {
 	return path
 }
 
-func real(path string) string {
+func realPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+	if at, err := filepath.EvalSymlinks(path); err == nil {
+		return at
 	}
 	return path
 }
 
 // Continue is Fill for a move from the folder from: what an earlier one from there left
-// is kept, and kept says so.
-func Continue(path, from string) (f *Filling, kept bool, err error) {
+// is kept.
+func Continue(path, from string) (*Filling, error) {
 	folder, err := files.Make(path)
 	if err != nil {
-		return nil, false, fmt.Errorf("data folder %s cannot be made: %w", path, cause(err))
+		return nil, fmt.Errorf("data folder %s cannot be made: %w", path, cause(err))
 	}
-	f = &Filling{folder: folder}
-	if kept, err = f.goOn(path, real(from)); err != nil {
-		return nil, false, errors.Join(err, f.Close())
+	f := &Filling{folder: folder}
+	if err := f.goOn(path, realPath(from)); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	return f, kept, nil
+	return f, nil
 }
 
-func (f *Filling) goOn(path, from string) (kept bool, err error) {
+func (f *Filling) goOn(path, from string) error {
 	if err := checkOwner(path); err != nil {
-		return false, err
+		return err
 	}
 	state, of, err := fillingOf(path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if _, err := f.folder.Root().Lstat(markerFile); err == nil {
-		return false, mail.Errorf(mail.Conflict, "%s is a data folder already; a move goes into a new one", path)
+		return mail.Errorf(mail.Conflict, "%s is a data folder already; a move goes into a new one", path)
 	}
 	switch {
 	case state == "":
 		if err := f.mayFill(path); err != nil {
-			return false, mail.Errorf(mail.Conflict, "%s is not empty; a move goes into a new folder", path)
+			return mail.Errorf(mail.Conflict, "%s is not empty; a move goes into a new folder", path)
 		}
 	case of != from:
-		return false, mail.Errorf(mail.Conflict, "%v", notComplete(path, state, of))
-	default:
-		kept = true
+		return mail.Errorf(mail.Conflict, "%v", notComplete(path, state, of))
 	}
 	if err := f.folder.Replace(fillingFile, fmt.Appendf(nil, "%s%q\n", copyingHead, from)); err != nil {
-		return false, fmt.Errorf("data folder %s cannot be written: %w", path, cause(err))
+		return fmt.Errorf("data folder %s cannot be written: %w", path, cause(err))
 	}
-	f.dir, err = take(path)
-	if err != nil {
-		return false, err
+	if f.dir, err = take(path); err != nil {
+		return err
 	}
-	return kept, errors.Join(tighten(path), f.sync())
+	return errors.Join(tighten(path), f.sync())
 }
 
 // Ready says that the folder is complete as soon as the folder from is marked to have
 // moved here. What is in it must be durable.
 func (f *Filling) Ready(from string) error {
-	return errors.Join(f.folder.Replace(fillingFile, fmt.Appendf(nil, "%s%q\n", readyHead, real(from))), f.sync())
+	return errors.Join(f.folder.Replace(fillingFile, fmt.Appendf(nil, "%s%q\n", readyHead, realPath(from))), f.sync())
 }
 
 // fillingOf says how far a folder is filled by a move: copyingHead or readyHead, and
@@ -161,7 +158,7 @@ func finish(path string) (done bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if to == real(path) {
+		if to == realPath(path) {
 			if err := writeMarker(filepath.Join(path, markerFile)); err != nil && !errors.Is(err, fs.ErrExist) {
 				return false, fmt.Errorf("data folder %s cannot be written: %w", path, cause(err))
 			}
