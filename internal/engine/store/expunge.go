@@ -179,4 +179,4 @@ func emailRuns(list []member) []emailRun {
 
 // settleEvery is how many members wait for what one statement does for many of
 // them: more make it cheaper, fewer keep a slice to its time.
-const settleEvery = 96
+const settleEvery = 480

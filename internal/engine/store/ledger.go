@@ -137,12 +137,20 @@ func (s *Store) openMailbox(tx *sqldb.Tx, id mail.MailboxID) (*ledger, *tally, e
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := s.openLedger(tx, account)
+	row := askAccount(tx, account)
+	asked := tx.Ask(`SELECT `+tallyColumns+` FROM tally t WHERE t.account = $1 AND t.mailbox = $2`, int64(account), int64(id))
+	l, err := s.openAsked(tx, account, row)
 	if err != nil {
 		return nil, nil, err
 	}
-	box, err := l.box(id)
-	return l, box, err
+	box := new(tally)
+	if err := asked.Scan(box.targets()...); err == sqldb.ErrNoRows {
+		return nil, nil, errNoMailbox()
+	} else if err != nil {
+		return nil, nil, err
+	}
+	l.boxes = append(l.boxes, box)
+	return l, box, nil
 }
 
 func errNoMailbox() error { return mail.Errorf(mail.NotFound, "no such mailbox") }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/testkit/dbtest"
 )
 
 // modelMessage is a message as the model has it.
@@ -50,8 +52,11 @@ const (
 
 func TestModel(t *testing.T) {
 	epochs := modelEpochs
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		epochs = 2
+	case dbtest.OnServer() && os.Getenv("YUBIN_LONG") == "": // Where each step waits for the server several times.
+		epochs = 5
 	}
 	runModel(newSlicedHouse(t, func(o *store.Options) { o.ViewMemory = 64 << 10 }), 20251121, epochs)
 }

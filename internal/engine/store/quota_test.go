@@ -307,26 +307,21 @@ func TestAccountBounds(t *testing.T) {
 	h := newHouse(t)
 	h.account(1)
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
-		for i := len(h.mailboxes(tx, 1)); i < store.MaxMailboxes; i++ {
-			id, err := tx.Insert(`INSERT INTO mailbox (account, parent, label, role) VALUES (1, 0, $1, '')`, fmt.Sprint("m", i))
-			if err != nil {
-				return err
-			}
-			_, err = tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
-				VALUES (1, $1, 1, $2, 1, 1, 0, 0, 0, 0)`, id, i)
-			if err != nil {
-				return err
-			}
+		had := len(h.mailboxes(tx, 1))
+		ids, err := tx.NewIDs("mailbox", store.MaxMailboxes-had)
+		h.must(err)
+		for i, id := range ids {
+			tx.Do(`INSERT INTO mailbox (id, account, parent, label, role) VALUES ($1, 1, 0, $2, '')`, id, fmt.Sprint("m", had+i))
+			tx.Do(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
+				VALUES (1, $1, 1, $2, 1, 1, 0, 0, 0, 0)`, id, had+i)
 		}
 		for i := range store.MaxSubscribed {
-			if _, err := tx.Exec(`INSERT INTO subscription (account, name) VALUES (1, $1) ON CONFLICT DO NOTHING`, fmt.Sprint("m", i)); err != nil {
-				return err
-			}
+			tx.Do(`INSERT INTO subscription (account, name) VALUES (1, $1) ON CONFLICT DO NOTHING`, fmt.Sprint("m", i))
 		}
 		if _, err := tx.Exec(`DELETE FROM subscription WHERE account = 1 AND name NOT LIKE 'm%'`); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE naming SET mailboxes = $1, subscribed = $2 WHERE account = 1`, store.MaxMailboxes, store.MaxSubscribed)
+		_, err = tx.Exec(`UPDATE naming SET mailboxes = $1, subscribed = $2 WHERE account = 1`, store.MaxMailboxes, store.MaxSubscribed)
 		return err
 	}))
 	_, err := h.CreateMailbox(ctx, 1, "one-more", "")

@@ -20,23 +20,18 @@ func (h *house) tree(top mail.MailboxName, n int) store.Mailbox {
 	root, err := h.CreateMailbox(ctx, 1, top, "")
 	h.must(err)
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
-		for i := range n {
-			id, err := tx.Insert(`INSERT INTO mailbox (account, parent, label, role) VALUES (1, $1, $2, '')`, root.ID, fmt.Sprint("m", i))
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Exec(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
-				VALUES (1, $1, 1, $2, 1, 1, 0, 0, 0, 0)`, id, int64(root.UIDValidity)+1+int64(i)); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(`INSERT INTO subscription (account, name) VALUES (1, $1)`, fmt.Sprintf("%s/m%d", top, i)); err != nil {
-				return err
-			}
+		ids, err := tx.NewIDs("mailbox", n)
+		h.must(err)
+		for i, id := range ids {
+			tx.Do(`INSERT INTO mailbox (id, account, parent, label, role) VALUES ($1, 1, $2, $3, '')`, id, root.ID, fmt.Sprint("m", i))
+			tx.Do(`INSERT INTO tally (account, mailbox, modseq, uidvalidity, uidnext, recent, messages, unseen, deleted, size)
+				VALUES (1, $1, 1, $2, 1, 1, 0, 0, 0, 0)`, id, int64(root.UIDValidity)+1+int64(i))
+			tx.Do(`INSERT INTO subscription (account, name) VALUES (1, $1)`, fmt.Sprintf("%s/m%d", top, i))
 		}
 		if _, err := tx.Exec(`UPDATE naming SET mailboxes = mailboxes + $1, subscribed = subscribed + $1 WHERE account = 1`, n); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE tally SET uidvalidity = $1 WHERE account = 1 AND mailbox = 0`, int64(root.UIDValidity)+int64(n))
+		_, err = tx.Exec(`UPDATE tally SET uidvalidity = $1 WHERE account = 1 AND mailbox = 0`, int64(root.UIDValidity)+int64(n))
 		return err
 	}))
 	return root
