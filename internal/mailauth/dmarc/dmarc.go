@@ -27,7 +27,7 @@ const (
 	// lookup may ask whether the author's domain exists. Identifiers that would
 	// need more are not aligned.
 	MaxLookups = 40
-	MaxRecord  = 8 << 10 // octets of a record; a longer one is none
+	MaxRecord  = 4 << 10 // octets of a record; a longer one is none
 	MaxURIs    = 16      // addresses for reports of one kind; others are passed over
 )
 

@@ -91,6 +91,7 @@ func TestOrganization(t *testing.T) {
 		{"", "b.c.d.e.f.g.h", "b.c.d.e.f.g.h", []string{"b.c.d.e.f.g.h", "c.d.e.f.g.h", "d.e.f.g.h", "e.f.g.h", "f.g.h", "g.h", "h"}},
 		// Several records are none; what is not DMARC's is not counted.
 		{records("example.com", "v=DMARC1; p=none", "example.com", "v=DMARC1; p=reject", "com", "v=DMARC1"), "example.com", "com", nil},
+		{records("example.com", "v=DMARC1; p=none", "example.com", "v=DMARC1", "example.com", "v=DMARC1; p=reject", "com", "v=DMARC1"), "example.com", "com", nil},
 		{records("example.com", "v=DMARC1; p=none", "example.com", "v=spf1 -all", "example.com", "V=dmarc1"), "a.example.com", "example.com", nil},
 	} {
 		fake := dnstest.NewFake(c.zone)
@@ -320,4 +321,21 @@ func (e *echo) TXT(_ context.Context, n dns.Name) (dns.Answer[string], error) {
 		return dns.Answer[string]{Records: []string{e.record}}, nil
 	}
 	return dns.Answer[string]{}, &dns.Error{Failure: dns.NXDomain, Name: n, Type: dns.TypeTXT, Err: errors.ErrUnsupported}
+}
+
+// BenchmarkWorst is a message that asks for all it may, of records as costly as
+// they can be: it must stay far below 50 ms.
+func BenchmarkWorst(b *testing.B) {
+	record := "v=DMARC1"
+	for i := 0; len(record) < MaxRecord-8; i++ {
+		record += ";p" + string(rune('a'+i%26)) + "=x"
+	}
+	e := &echo{record: record + ";p=none", everywhere: true}
+	var many []Identifier
+	for i := range 100 {
+		many = append(many, passed(DKIM, mail.Domain(fmt.Sprintf("a%d.b.c.d.e.f.example.com", i))))
+	}
+	for b.Loop() {
+		Check(b.Context(), e, "example.com", many)
+	}
 }

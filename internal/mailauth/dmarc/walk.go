@@ -38,11 +38,11 @@ func FindOrganization(ctx context.Context, r Resolver, d mail.Domain) (Organizat
 type tree struct {
 	ctx      context.Context
 	resolver Resolver
-	asked    map[dns.Name]leaf
+	asked    map[dns.Name]lookup
 }
 
-// leaf is what is known of the record of a domain.
-type leaf struct {
+// lookup is what is known of the record of a domain.
+type lookup struct {
 	record  *Record // nil if there is none
 	failure dns.Failure
 	err     error // the lookup failed for now
@@ -55,33 +55,33 @@ type found struct {
 }
 
 func newTree(ctx context.Context, r Resolver) *tree {
-	return &tree{ctx: ctx, resolver: r, asked: map[dns.Name]leaf{}}
+	return &tree{ctx: ctx, resolver: r, asked: map[dns.Name]lookup{}}
 }
 
 // at looks for the record of n: the one at _dmarc that is one of DMARC. Where
 // there are several, there is none (RFC 9989 §4.10 step 2).
-func (t *tree) at(n dns.Name) leaf {
+func (t *tree) at(n dns.Name) lookup {
 	l, ok := t.asked[n]
 	if ok {
 		return l
 	}
 	if len(t.asked) >= MaxLookups {
-		return leaf{err: errTooMany, failure: dns.Canceled}
+		return lookup{err: errTooMany, failure: dns.Canceled}
 	}
 	answer, err := t.txt(n)
 	l.failure = dns.FailureOf(err)
 	if l.failure.Temporary() {
 		l.err = err
 	}
-	records := 0
 	for _, txt := range answer.Records {
-		if r, ok := ParseRecord(txt); ok {
-			records++
+		r, ok := ParseRecord(txt)
+		if ok && l.record != nil {
+			l.record = nil
+			break
+		}
+		if ok {
 			l.record = &r
 		}
-	}
-	if records > 1 {
-		l.record = nil
 	}
 	t.asked[n] = l
 	return l

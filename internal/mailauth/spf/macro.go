@@ -223,9 +223,9 @@ func shorten(name string) string {
 	return name
 }
 
-// toName is the name of a text that macros made. No octet of it is an escape
+// nameOf is the name of a text that macros made. No octet of it is an escape
 // (RFC 7208 §4.8).
-func toName(text string) (dns.Name, bool) {
+func nameOf(text string) (dns.Name, bool) {
 	n, err := dns.ParseName(strings.ReplaceAll(text, `\`, `\\`))
 	return n, err == nil && !n.IsRoot()
 }

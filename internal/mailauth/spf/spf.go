@@ -5,7 +5,7 @@
 // goroutine, no log. What it asks and keeps is bounded by the constants below,
 // whatever records say; how long the DNS may take is for the caller's context to
 // say (RFC 7208 §4.6.4 has 20 seconds at least). A failure of the DNS is TempError,
-// never a refusal.
+// never a refusal, but for the mechanism ptr: by RFC 7208 §5.5 it does not match then.
 //
 // What to do about a result is not decided here, and Received-SPF is not written.
 package spf
@@ -98,7 +98,7 @@ type Verdict struct {
 
 // Check evaluates check_host (RFC 7208 §4).
 func Check(ctx context.Context, r Resolver, q Query) Verdict {
-	c := &check{ctx: ctx, resolver: r, query: q, ip: q.IP.Unmap(), local: q.Sender.Local, domain: string(q.Sender.Domain)}
+	c := &check{ctx: ctx, resolver: r, query: q, ip: q.IP.Unmap().WithZone(""), local: q.Sender.Local, domain: string(q.Sender.Domain)}
 	if q.Sender.IsNull() {
 		c.domain = q.Helo
 	}
@@ -109,7 +109,7 @@ func Check(ctx context.Context, r Resolver, q Query) Verdict {
 	if !ok || !c.ip.IsValid() {
 		return Verdict{Domain: c.domain, Reason: Reason{Cause: NotAName, Domain: c.domain}}
 	}
-	end := c.host(d)
+	end := c.evaluate(d)
 	v := Verdict{Result: end.result, Domain: string(d.name), Reason: end.reason}
 	if end.result == Fail && end.exp != nil {
 		v.Explanation = c.explain(end.exp, end.at)
@@ -128,7 +128,7 @@ type target struct {
 // address literal (RFC 7208 §4.3).
 func startOf(text string) (target, bool) {
 	text = strings.TrimSuffix(text, ".")
-	n, ok := toName(text)
+	n, ok := nameOf(text)
 	return target{text, n}, ok && text[0] != '[' && strings.Contains(text, ".")
 }
 
@@ -166,8 +166,8 @@ func lookupFailed(err error, d target, term string) *ending {
 	return e
 }
 
-// host evaluates the record of one domain.
-func (c *check) host(d target) *ending {
+// evaluate evaluates the record of one domain.
+func (c *check) evaluate(d target) *ending {
 	r, failed := c.record(d)
 	if failed != nil {
 		return failed
@@ -193,12 +193,12 @@ func (c *check) host(d target) *ending {
 	switch {
 	case failed != nil:
 		return failed
-	case is == malformed:
+	case is == toNoName:
 		return end(PermError, NothingRedirected, d, "")
-	case is == unaskable:
+	case is == toNothing:
 		return end(Neutral, NothingMatched, d, "")
 	}
-	e := c.host(next)
+	e := c.evaluate(next)
 	if e.result == None {
 		return end(PermError, NothingRedirected, d, "")
 	}
@@ -273,10 +273,10 @@ func (c *check) matches(t directive, d target) (bool, *ending) {
 	if failed != nil {
 		return false, failed
 	}
-	if is == malformed && t.name == "include" {
+	if is == toNoName && t.name == "include" {
 		return false, end(PermError, NothingIncluded, d, t.text)
 	}
-	if is != askable {
+	if is != toName {
 		return false, nil // RFC 7208 §4.8 leaves it open; RFC 8616 §4.
 	}
 	switch t.name {
@@ -291,9 +291,12 @@ func (c *check) matches(t directive, d target) (bool, *ending) {
 		_, err := c.resolver.A(c.ctx, to.name)
 		return err == nil, c.settle(err, d, t.text)
 	}
-	// ptr: where the DNS fails, it does not match (§5.5).
+	// ptr: where the DNS fails, it does not match (§5.5), unless time is over (§4.6.4).
 	names, err := c.ownNames()
-	if dns.FailureOf(err).NotFound() {
+	switch {
+	case c.ctx.Err() != nil:
+		return false, lookupFailed(&dns.Error{Failure: dns.Canceled}, d, t.text)
+	case dns.FailureOf(err).NotFound():
 		failed = c.settle(err, d, t.text)
 	}
 	return slices.ContainsFunc(names, func(n dns.Name) bool { return n.Within(to.name) }), failed
@@ -301,7 +304,7 @@ func (c *check) matches(t directive, d target) (bool, *ending) {
 
 // includes is the mechanism include (RFC 7208 §5.2).
 func (c *check) includes(t directive, d, to target) (bool, *ending) {
-	switch e := c.host(to); e.result {
+	switch e := c.evaluate(to); e.result {
 	case Pass:
 		return true, nil
 	case TempError, PermError:
@@ -369,35 +372,35 @@ func (c *check) ownNames() ([]dns.Name, error) {
 	return c.names, err
 }
 
-// askability is what became of a domain-spec.
-type askability uint8
+// expansion is what a domain-spec expands to.
+type expansion uint8
 
 const (
-	askable   askability = iota
-	malformed            // no name
-	unaskable            // it has a local part that is not ASCII: it matches nothing (RFC 8616 §4)
+	toName    expansion = iota
+	toNoName            // the DNS can have no such name
+	toNothing           // it has a local part that is not ASCII: the term matches nothing (RFC 8616 §4)
 )
 
 // target expands a domain-spec of the record of d (RFC 7208 §4.8).
-func (c *check) target(m macros, d target, term string) (target, askability, *ending) {
+func (c *check) target(m macros, d target, term string) (target, expansion, *ending) {
 	if m == nil {
-		return d, askable, nil
+		return d, toName, nil
 	}
 	if m.uses("sl") && !isASCII(c.local) {
-		return target{}, unaskable, nil
+		return target{}, toNothing, nil
 	}
 	if m.uses("p") && !c.named {
 		if failed := c.spend(d, term); failed != nil {
-			return target{}, malformed, failed
+			return target{}, toNoName, failed
 		}
 	}
-	text := strings.TrimSuffix(m.expand(func(letter byte) string { return c.value(letter, d) }, maxName+1), ".") // The dot at the end.
-	text = shorten(text)
-	n, ok := toName(text)
+	text := m.expand(func(letter byte) string { return c.value(letter, d) }, maxName+1) // With a dot at the end.
+	text = shorten(strings.TrimSuffix(text, "."))
+	n, ok := nameOf(text)
 	if !ok {
-		return target{}, malformed, nil
+		return target{}, toNoName, nil
 	}
-	return target{text, n}, askable, nil
+	return target{text, n}, toName, nil
 }
 
 // value is what a macro stands for (RFC 7208 §7.2).
@@ -451,7 +454,7 @@ func (c *check) explain(exp macros, d target) string {
 		_, _ = c.ownNames() // Before target counts it: the result stands.
 	}
 	to, is, failed := c.target(exp, d, "exp")
-	if failed != nil || is != askable {
+	if failed != nil || is != toName {
 		return ""
 	}
 	answer, err := c.resolver.TXT(c.ctx, to.name)

@@ -112,19 +112,28 @@ func TestTroubleIsTemporary(t *testing.T) {
 	}
 }
 
-// TestDeadline: a check ends with its context.
+// TestDeadline: a check ends with its context, whatever it waits for.
 func TestDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fake := dnstest.NewFake(txt("example.com", "v=spf1 a:slow.example.com -all") + "slow.example.com. A 192.0.2.3\n")
-		fake.Delay("slow.example.com", time.Hour)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		began := time.Now()
-		v := Check(ctx, fake, Query{IP: client, Sender: mail.ReversePath{Local: "bob", Domain: "example.com"}})
-		if took := time.Since(began); v.Result != TempError || took != 5*time.Second {
-			t.Errorf("%s, %s after %s", v.Result, v.Reason, took)
-		}
-	})
+	zone := "slow.example.com. A 192.0.2.3\nslow.example.com. MX 1 slow.example.com.\n3.2.0.192.in-addr.arpa. PTR slow.example.com.\n" +
+		txt("slow.example.com", "v=spf1 +all")
+	for _, terms := range []string{"a:slow.example.com", "mx:slow.example.com", "include:slow.example.com", "exists:slow.example.com", "ptr",
+		"exists:%{p}.example.com", "redirect=slow.example.com"} {
+		synctest.Test(t, func(t *testing.T) {
+			record := "v=spf1 " + terms + " -all"
+			if strings.HasPrefix(terms, "redirect") {
+				record = "v=spf1 " + terms
+			}
+			fake := dnstest.NewFake(zone + txt("example.com", record))
+			fake.Delay("slow.example.com", time.Hour)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			began := time.Now()
+			v := Check(ctx, fake, Query{IP: client, Sender: mail.ReversePath{Local: "bob", Domain: "example.com"}})
+			if took := time.Since(began); v.Result != TempError || took != 5*time.Second {
+				t.Errorf("%s: %s, %s after %s", terms, v.Result, v.Reason, took)
+			}
+		})
+	}
 }
 
 // TestExplanation: what the owner says, or nothing at all.
@@ -239,6 +248,10 @@ func TestIdentities(t *testing.T) {
 		if v.Result != want {
 			t.Errorf("%q: %s, %s", helo, v.Result, v.Reason)
 		}
+	}
+	zoned := Query{Helo: "six.example.org", IP: netip.MustParseAddr("fe80::1%eth0")}
+	if v := Check(t.Context(), dnstest.NewFake(txt("six.example.org", "v=spf1 ip6:fe80::/10 -all")), zoned); v.Result != Pass {
+		t.Errorf("an address with a zone: %s, %s", v.Result, v.Reason)
 	}
 	if v := Check(t.Context(), dnstest.NewFake(zone), Query{Helo: "mx.example.org"}); v.Result != None {
 		t.Errorf("no address: %s", v.Result)
