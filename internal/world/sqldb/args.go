@@ -51,12 +51,18 @@ func reflected(v reflect.Value) (Value, error) {
 	case reflect.String:
 		return textValue(v.String())
 	case reflect.Bool:
-		return valueOf(v.Bool())
+		if v.Bool() {
+			return Value{Kind: Int, Int: 1}, nil
+		}
+		return Value{Kind: Int}, nil
 	case reflect.Float32, reflect.Float64:
 		return Value{Kind: Real, Real: v.Float()}, nil
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return valueOf(v.Bytes())
+			if v.IsNil() {
+				return Value{}, nil
+			}
+			return Value{Kind: Octets, Octets: append([]byte{}, v.Bytes()...)}, nil // A copy, so that no argument need be on the heap.
 		}
 	}
 	return Value{}, mail.Errorf(mail.Internal, "type %s cannot be stored", v.Type())
@@ -72,8 +78,20 @@ func textValue(s string) (Value, error) {
 	return Value{Kind: Text, Octets: unsafe.Slice(unsafe.StringData(s), len(s))}, nil
 }
 
+// appendValues makes values of arguments. Their octets are not copied.
+func appendValues(values []Value, args []any) ([]Value, error) {
+	for i, a := range args {
+		v, err := valueOf(a)
+		if err != nil {
+			return values, argument(i+1, err)
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
 // argument says which argument an error is about.
-func argument(n int, err error) *mail.Error {
+func argument(n int, err error) error {
 	e := err.(*mail.Error)
 	return mail.Errorf(e.Kind, "argument $%d: %s", n, e.Text)
 }

@@ -41,7 +41,7 @@ type lockKey struct {
 }
 
 // next tells of a lock that a transaction is about to take.
-func (o *lockOrder) next(word LockWord, key []any) error {
+func (o *lockOrder) next(word LockWord, key []Value) error {
 	if o == nil {
 		return nil
 	}
@@ -85,13 +85,9 @@ func (k lockKey) compare(l lockKey) int {
 }
 
 // plain is a part of a key as an int64 or as text.
-func plain(part any) any {
-	v, err := valueOf(part)
-	switch {
-	case err != nil || v.Kind == Real:
-		return fmt.Sprint(part)
-	case v.Kind == Int:
-		return v.Int
+func plain(part Value) any {
+	if part.Kind == Int {
+		return part.Int
 	}
-	return string(v.Octets)
+	return string(part.Octets)
 }

@@ -111,7 +111,7 @@ func (l *link) text(s string) { l.out = append(append(l.out, s...), 0) }
 // put puts one execution of a statement. Its rows and its end go into p, which may
 // be nil; at most rows of them if that is not 0. An error is about an argument,
 // and then nothing is put.
-func (l *link) put(s *shape, args []any, p *portal, rows uint32) error {
+func (l *link) put(s *shape, args []Value, p *portal, rows uint32) error {
 	name := ""
 	if p != nil {
 		name = p.name
@@ -205,7 +205,7 @@ func (l *link) waitsFor(s *shape) bool {
 }
 
 // know returns the shape of a statement, and asks the server if nobody did yet.
-func (l *link) know(k shapeKey, args []any) (*shape, error) {
+func (l *link) know(k shapeKey, args []Value) (*shape, error) {
 	if s := l.db.shapes.find(k); s != nil {
 		return s, nil
 	}
@@ -455,12 +455,16 @@ func (l *link) rest() error {
 
 // ask runs one statement outside of a transaction and returns its first row.
 func (l *link) ask(query string, args ...any) ([]Value, error) {
-	s, err := l.know(shapeKey{query: query}, args)
+	values, err := appendValues(nil, args)
+	if err != nil {
+		return nil, err
+	}
+	s, err := l.know(shapeKey{query: query}, values)
 	if err != nil {
 		return nil, err
 	}
 	p := newPortal(l, s)
-	if err := l.put(s, args, p, 0); err != nil {
+	if err := l.put(s, values, p, 0); err != nil {
 		return nil, err
 	}
 	if err := l.flush(); err != nil {

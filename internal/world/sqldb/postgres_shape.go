@@ -73,7 +73,7 @@ func (s *shapes) find(k shapeKey) *shape {
 
 // draft is a shape that the server has not seen yet. The types of its parameters
 // are those of the arguments where the text may leave them open.
-func (s *shapes) draft(k shapeKey, args []any) (*shape, error) {
+func (s *shapes) draft(k shapeKey, args []Value) (*shape, error) {
 	sql, lock, err := postgresWords.expand(k.query, " FOR UPDATE")
 	if err != nil {
 		return nil, err
@@ -82,11 +82,7 @@ func (s *shapes) draft(k shapeKey, args []any) (*shape, error) {
 		sql += " RETURNING id"
 	}
 	d := &shape{query: k.query, sql: sql, lock: lock, name: "s" + strconv.FormatInt(s.named.Add(1), 36)}
-	for i, a := range args {
-		v, err := valueOf(a)
-		if err != nil {
-			return nil, argument(i+1, err)
-		}
+	for _, v := range args {
 		d.params = append(d.params, map[Kind]uint32{Int: typeInt8, Real: typeFloat8}[v.Kind])
 	}
 	return d, nil
@@ -112,11 +108,7 @@ func (s *shapes) keep(k shapeKey, d *shape) {
 
 // appendArgument appends an argument as Bind has it: its length, then its octets in
 // the server's binary form.
-func appendArgument(dst []byte, kind uint32, a any) ([]byte, error) {
-	v, err := valueOf(a)
-	if err != nil {
-		return dst, err
-	}
+func appendArgument(dst []byte, kind uint32, v Value) ([]byte, error) {
 	be := binary.BigEndian
 	switch v.Kind {
 	case Null:

@@ -39,7 +39,7 @@ func (p *postgres) newTx(l *link, writes bool) *postgresTx {
 }
 
 // put puts a statement that an engine wrote.
-func (t *postgresTx) put(k shapeKey, args []any, p *portal, rows uint32) error {
+func (t *postgresTx) put(k shapeKey, args []Value, p *portal, rows uint32) error {
 	s, err := t.l.know(k, args)
 	if e, ours := err.(*mail.Error); ours {
 		return named(k.query, e)
@@ -68,7 +68,7 @@ func (t *postgresTx) flush(query string) error {
 	return nil
 }
 
-func (t *postgresTx) exec(query string, args []any) (int64, error) {
+func (t *postgresTx) exec(query string, args []Value) (int64, error) {
 	p := newPortal(t.l, nil)
 	p.dropped = true
 	err := t.put(shapeKey{query: query}, args, p, 0)
@@ -78,7 +78,7 @@ func (t *postgresTx) exec(query string, args []any) (int64, error) {
 	return p.changed, err
 }
 
-func (t *postgresTx) insert(query string, args []any) (id int64, inserted bool, err error) {
+func (t *postgresTx) insert(query string, args []Value) (id int64, inserted bool, err error) {
 	p := newPortal(t.l, nil)
 	err = t.put(shapeKey{query, true}, args, p, 0)
 	if err == nil {
@@ -95,7 +95,7 @@ func (t *postgresTx) insert(query string, args []any) (id int64, inserted bool, 
 	return 0, false, err
 }
 
-func (t *postgresTx) query(query string, args []any, first bool) (result, bool, error) {
+func (t *postgresTx) query(query string, args []Value, first bool) (result, bool, error) {
 	p := newPortal(t.l, nil)
 	rows := uint32(1)
 	if !first {
@@ -124,7 +124,7 @@ func (t *postgresTx) query(query string, args []any, first bool) (result, bool, 
 // for somebody who asks.
 const maxUnsent = 1 << 20
 
-func (t *postgresTx) do(query string, args []any) error {
+func (t *postgresTx) do(query string, args []Value) error {
 	err := t.put(shapeKey{query: query}, args, nil, 0)
 	if err == nil && len(t.l.out) > maxUnsent {
 		err = t.flush(query)
@@ -153,7 +153,7 @@ func (t *postgresTx) use(a *Answer) (*Rows, error) {
 	return &Rows{tx: &t.Tx, query: a.query, from: p}, nil
 }
 
-func (t *postgresTx) wait(word LockWord, key []any) error {
+func (t *postgresTx) wait(word LockWord, key []Value) error {
 	h := fnv.New64a()
 	part := func(b []byte) {
 		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(b))))
@@ -164,7 +164,7 @@ func (t *postgresTx) wait(word LockWord, key []any) error {
 	for _, k := range key {
 		part(fmt.Append(nil, plain(k)))
 	}
-	return t.l.put(lockShape, []any{int64(h.Sum64())}, nil, 0)
+	return t.l.put(lockShape, []Value{{Kind: Int, Int: int64(h.Sum64())}}, nil, 0)
 }
 
 // ids are what sequences gave and no row has yet.

@@ -109,7 +109,7 @@ func (r *Rows) Close() {
 type Answer struct {
 	tx    *Tx
 	query string
-	args  []any
+	args  []Value
 	from  result // is or will be there without asking; nil for none
 	used  bool
 	err   error

@@ -36,7 +36,7 @@ func assign(dest any, v Value) error {
 	}
 	p := reflect.ValueOf(dest)
 	if p.Kind() != reflect.Pointer || p.IsNil() {
-		return fmt.Errorf("target %T is not a pointer", dest)
+		return fmt.Errorf("target %v is not a pointer", reflect.TypeOf(dest))
 	}
 	return assignTo(p.Elem(), v)
 }

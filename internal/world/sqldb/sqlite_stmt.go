@@ -99,17 +99,13 @@ func (s *stmt) step() (bool, error) {
 func (s *stmt) reset() { sqlite3.Xsqlite3_reset(s.conn.tls, s.engine) }
 
 // bind sets the parameters.
-func (s *stmt) bind(args []any) *mail.Error {
+func (s *stmt) bind(args []Value) error {
 	s.args.clear(s.conn.tls)
 	for i, n := range s.order {
 		if n >= len(args) {
 			return mail.Errorf(mail.Internal, "argument $%d is missing", n+1)
 		}
-		v, err := valueOf(args[n])
-		if err != nil {
-			return argument(n+1, err)
-		}
-		if err := s.bindOne(int32(i+1), v); err != nil {
+		if err := s.bindOne(int32(i+1), args[n]); err != nil {
 			return mail.Errorf(mail.Internal, "argument $%d: %w", n+1, err)
 		}
 	}

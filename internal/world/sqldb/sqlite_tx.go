@@ -29,23 +29,24 @@ func (t *sqliteTx) finish(done bool) {
 		_ = t.answer() // broken has the error.
 	}
 	t.closeAll()
+	clear(t.args[:cap(t.args)]) // Octets of callers do not stay in memory for it.
 }
 
-func (t *sqliteTx) exec(query string, args []any) (int64, error) {
+func (t *sqliteTx) exec(query string, args []Value) (int64, error) {
 	if err := t.do(query, args); err != nil {
 		return 0, err
 	}
 	return t.conn.changes(), nil
 }
 
-func (t *sqliteTx) insert(query string, args []any) (id int64, inserted bool, err error) {
+func (t *sqliteTx) insert(query string, args []Value) (id int64, inserted bool, err error) {
 	if err := t.do(query, args); err != nil || t.conn.changes() == 0 {
 		return 0, false, err
 	}
 	return t.conn.lastID(), true, nil
 }
 
-func (t *sqliteTx) do(query string, args []any) error {
+func (t *sqliteTx) do(query string, args []Value) error {
 	t.wrote = true
 	if err := t.answer(); err != nil {
 		return err
@@ -62,7 +63,7 @@ func (t *sqliteTx) do(query string, args []any) error {
 	return nil
 }
 
-func (t *sqliteTx) query(query string, args []any, _ bool) (result, bool, error) {
+func (t *sqliteTx) query(query string, args []Value, _ bool) (result, bool, error) {
 	if len(t.asked) > 0 && !isSelect(query) {
 		if err := t.answer(); err != nil {
 			return nil, false, err
@@ -83,7 +84,7 @@ func (t *sqliteTx) query(query string, args []any, _ bool) (result, bool, error)
 }
 
 // prepare returns a statement that has its arguments.
-func (t *sqliteTx) prepare(query string, args []any) (*stmt, error) {
+func (t *sqliteTx) prepare(query string, args []Value) (*stmt, error) {
 	s, err := t.conn.prepare(query)
 	if err != nil {
 		return nil, t.fail(query, err)
@@ -135,7 +136,7 @@ func (t *sqliteTx) use(a *Answer) (*Rows, error) {
 			break
 		}
 	}
-	return t.Query(a.query, a.args...)
+	return t.Tx.query(a.query, a.args, false, nil)
 }
 
 // answer keeps the results of what was asked, as they are now.
@@ -143,7 +144,7 @@ func (t *sqliteTx) answer() error {
 	for len(t.asked) > 0 {
 		a := t.asked[0]
 		t.asked = t.asked[1:]
-		rows, err := t.Query(a.query, a.args...)
+		rows, err := t.Tx.query(a.query, a.args, false, nil)
 		if err == nil {
 			a.from, err = keep(rows)
 		}
@@ -156,7 +157,7 @@ func (t *sqliteTx) answer() error {
 }
 
 // wait has nothing to wait for: one transaction writes at a time.
-func (t *sqliteTx) wait(LockWord, []any) error { return nil }
+func (t *sqliteTx) wait(LockWord, []Value) error { return nil }
 
 func (t *sqliteTx) unhurried() {}
 
@@ -165,7 +166,7 @@ func (t *sqliteTx) newIDs(table string, n int) ([]int64, error) {
 	err := t.QueryRow(`UPDATE sqlite_sequence SET seq = seq + $2 WHERE name = $1 RETURNING seq`, table, n).Scan(&last)
 	if err == ErrNoRows {
 		last = int64(n)
-		err = t.do(`INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)`, []any{table, n})
+		err = t.do(`INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)`, []Value{{Kind: Text, Octets: []byte(table)}, {Kind: Int, Int: last}})
 	}
 	if err != nil {
 		return nil, err

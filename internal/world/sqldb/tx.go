@@ -21,21 +21,22 @@ type Tx struct {
 	broken error        // of the first statement that failed
 	order  *lockOrder   // nil unless Options.CheckLocks
 	until  time.Time    // see Enough
+	args   []Value      // of the statement at hand
 	lasts  func() error // of a Snapshot; nil for none
 }
 
 // transaction is what each database does for a Tx that is not broken. Who breaks it
-// is fail.
+// is fail. Arguments are theirs until they return.
 type transaction interface {
-	exec(query string, args []any) (changed int64, err error)
-	insert(query string, args []any) (id int64, inserted bool, err error)
+	exec(query string, args []Value) (changed int64, err error)
+	insert(query string, args []Value) (id int64, inserted bool, err error)
 	// query stands before the first row if more, else there is none. Of a result
 	// that is read for one row only, first is true.
-	query(query string, args []any, first bool) (r result, more bool, err error)
-	do(query string, args []any) error
+	query(query string, args []Value, first bool) (r result, more bool, err error)
+	do(query string, args []Value) error
 	ask(a *Answer)
 	use(a *Answer) (*Rows, error) // once
-	wait(word LockWord, key []any) error
+	wait(word LockWord, key []Value) error
 	newIDs(table string, n int) ([]int64, error)
 	columns() string // see Tables
 	rowsAtOnce() int // see Load
@@ -50,7 +51,28 @@ func (t *Tx) Exec(query string, args ...any) (int64, error) {
 	if t.broken != nil {
 		return 0, t.broken
 	}
-	return t.on.exec(query, args)
+	values, err := t.values(query, args)
+	if err != nil {
+		return 0, err
+	}
+	return t.on.exec(query, values)
+}
+
+// usualArgs is enough for the arguments of most statements.
+const usualArgs = 12
+
+// values makes values of arguments, for one statement: they are gone with the next.
+// So who calls Tx allocates nothing for its arguments.
+func (t *Tx) values(query string, args []any) ([]Value, error) {
+	if t.args == nil {
+		t.args = make([]Value, 0, usualArgs)
+	}
+	values, err := appendValues(t.args[:0], args)
+	t.args = values
+	if err != nil {
+		return nil, named(query, err)
+	}
+	return values, nil
 }
 
 // Insert runs an INSERT into a table with an {id} column, called id, and returns
@@ -59,7 +81,7 @@ func (t *Tx) Insert(query string, args ...any) (int64, error) {
 	if t.broken != nil {
 		return 0, t.broken
 	}
-	id, _, err := t.on.insert(query, args)
+	id, _, err := t.InsertNew(query, args...)
 	return id, err
 }
 
@@ -69,7 +91,11 @@ func (t *Tx) InsertNew(query string, args ...any) (id int64, inserted bool, err 
 	if t.broken != nil {
 		return 0, false, t.broken
 	}
-	return t.on.insert(query, args)
+	values, err := t.values(query, args)
+	if err != nil {
+		return 0, false, err
+	}
+	return t.on.insert(query, values)
 }
 
 // Do is Exec for who does not ask how many rows are changed. It is done before
@@ -79,7 +105,11 @@ func (t *Tx) Do(query string, args ...any) {
 	if t.broken != nil {
 		return
 	}
-	if err := t.on.do(query, args); err != nil && t.broken == nil {
+	values, err := t.values(query, args)
+	if err == nil {
+		err = t.on.do(query, values)
+	}
+	if err != nil && t.broken == nil {
 		t.broken = err
 	}
 }
@@ -91,9 +121,12 @@ func (t *Tx) Lock(word LockWord, key ...any) {
 	if t.broken != nil {
 		return
 	}
-	err := t.order.next(word, key)
+	values, err := t.values(word.String(), key)
 	if err == nil {
-		err = t.on.wait(word, key)
+		err = t.order.next(word, values)
+	}
+	if err == nil {
+		err = t.on.wait(word, values)
 	}
 	if err != nil && t.broken == nil {
 		t.broken = err
@@ -112,17 +145,26 @@ func (t *Tx) NewIDs(table string, n int) ([]int64, error) {
 
 // Query runs a query. The result must be closed before the closure returns and
 // before rows that it may still visit are changed.
-func (t *Tx) Query(query string, args ...any) (*Rows, error) { return t.query(query, args, false) }
+func (t *Tx) Query(query string, args ...any) (*Rows, error) {
+	values, err := t.values(query, args)
+	return t.query(query, values, false, err)
+}
 
 // QueryRow runs a query that gives at most one row.
 func (t *Tx) QueryRow(query string, args ...any) Row {
-	rows, err := t.query(query, args, true)
+	values, err := t.values(query, args)
+	rows, err := t.query(query, values, true, err)
 	return Row{rows, err}
 }
 
-func (t *Tx) query(query string, args []any, first bool) (*Rows, error) {
+// query is Query, of the first row only if first is true. err is what the arguments
+// are refused for.
+func (t *Tx) query(query string, args []Value, first bool, err error) (*Rows, error) {
 	if t.broken != nil {
 		return nil, t.broken
+	}
+	if err != nil {
+		return nil, err
 	}
 	from, more, err := t.on.query(query, args, first)
 	if err != nil {
@@ -139,7 +181,12 @@ func (t *Tx) query(query string, args []any, first bool) (*Rows, error) {
 // it. The whole result is kept in memory. The arguments must not be changed
 // before it is used or something is changed.
 func (t *Tx) Ask(query string, args ...any) *Answer {
-	a := &Answer{tx: t, query: query, args: args, err: t.broken}
+	a := &Answer{tx: t, query: query, err: t.broken}
+	if a.err == nil {
+		if a.args, a.err = appendValues(make([]Value, 0, len(args)), args); a.err != nil {
+			a.err = named(query, a.err)
+		}
+	}
 	if a.err == nil {
 		t.on.ask(a)
 	}
@@ -164,9 +211,10 @@ func (t *Tx) breaks(query string, err *mail.Error) error {
 }
 
 // named tells the log which statement an internal failure was in.
-func named(query string, e *mail.Error) error {
-	if e.Kind != mail.Internal {
-		return e
+func named(query string, err error) error {
+	e, ours := err.(*mail.Error)
+	if !ours || e.Kind != mail.Internal {
+		return err
 	}
 	return &mail.Error{Kind: mail.Internal, Text: e.Text, Err: fmt.Errorf("%w in %q", cause(e), query)}
 }

@@ -337,3 +337,30 @@ func TestIDsSurvive(t *testing.T) {
 		t.Errorf("%v, then %v", before, after)
 	}
 }
+
+// TestArgumentsStayOffTheHeap: whoever runs a statement with many numbers, or reads
+// a row into as many targets, allocates for the statement alone.
+func TestArgumentsStayOffTheHeap(t *testing.T) {
+	db := openTest(t)
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		octets := []byte("some octets")
+		uid := mail.UID(1 << 20)
+		change := testing.AllocsPerRun(100, func() {
+			n := int64(uid) + int64(len(octets))
+			tx.Do(`UPDATE content SET octets = $1 WHERE id = $2 AND id = $3 AND id = $4 AND id = $5`, octets, n, n+1, uid, n+3)
+		})
+		read := testing.AllocsPerRun(100, func() {
+			var a, b, c, d int64
+			if err := tx.QueryRow(`SELECT $1 + 0, $2 + 0, $3 + 0, $4 + 0`, a+1000, b+2000, c+3000, d+4000).Scan(&a, &b, &c, &d); err != nil || d != 4000 {
+				t.Errorf("read %d: %v", d, err)
+			}
+		})
+		if !dbtest.OnServer() && (change > 1 || read > 3) {
+			t.Errorf("%.0f allocations for a change, %.0f for a row", change, read)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
