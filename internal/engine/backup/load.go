@@ -61,7 +61,7 @@ func (l *loader) load(s Snapshot) error {
 			return &depot.Damaged{Why: fmt.Sprintf("it has a table %.100q, which is none of ours", have.Name)}
 		}
 	}
-	return nil
+	return l.db.Write(l.ctx, func(tx *sqldb.Tx) error { return tx.Analyze(tables) })
 }
 
 func tablesOf(ctx context.Context, db *sqldb.DB) (list []sqldb.Table, err error) {

@@ -476,7 +476,7 @@ func (m *mover) compare(t sqldb.Table, want rows.Count) error {
 	return err
 }
 
-// numbers has the target go on numbering where the source was.
+// numbers has the target go on numbering where the source was, and look at what it has.
 func (m *mover) numbers(tx *sqldb.Tx) error {
 	tables, err := schemas.Tables(tx)
 	if err != nil {
@@ -494,7 +494,7 @@ func (m *mover) numbers(tx *sqldb.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return m.db.Write(m.ctx, func(to *sqldb.Tx) error { return to.Analyze(tables) })
 }
 
 func (m *mover) problem(format string, args ...any) {

@@ -224,3 +224,37 @@ func TestHold(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnalyze: a server knows how many rows were loaded.
+func TestAnalyze(t *testing.T) {
+	ctx := context.Background()
+	db := openTables(t, `CREATE TABLE t (id {id}, n {int})`)
+	known := int64(500)
+	err := db.Write(ctx, func(tx *sqldb.Tx) error {
+		tables, err := tx.Tables()
+		if err != nil {
+			return err
+		}
+		for _, one := range tables {
+			if one.Name != "t" {
+				continue
+			}
+			in := tx.Load(one)
+			for n := range int64(500) {
+				if err := in.Add([]sqldb.Value{{Kind: sqldb.Int, Int: n + 1}, {Kind: sqldb.Int, Int: n}}); err != nil {
+					return err
+				}
+			}
+			if err := in.End(); err != nil {
+				return err
+			}
+		}
+		if err := tx.Analyze(tables); err != nil || !dbtest.OnServer() {
+			return err
+		}
+		return tx.QueryRow(`SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE oid = CAST('t' AS regclass)`).Scan(&known)
+	})
+	if n := count(t, db); err != nil || n != 500 || known != 500 {
+		t.Errorf("%d rows, of which %d are known: %v", n, known, err)
+	}
+}

@@ -40,6 +40,7 @@ type transaction interface {
 	newIDs(table string, n int) ([]int64, error)
 	columns() string // see Tables
 	rowsAtOnce() int // see Load
+	analyze(tables []Table) error
 	lastID() string
 	setLastID(table string, last int64) error
 	unhurried()                         // statements may take long from now on
