@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -91,6 +92,7 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 	c = Copied{UIDValidity: dest.uidvalidity}
 	saved := t.s.now().Unix()
 	moves := make([]placing, 0, len(found))
+	dest.changes, dest.arrivals = slices.Grow(dest.changes, len(found)), slices.Grow(dest.arrivals, len(found))
 	for i, m := range found {
 		c.Source = append(c.Source, m.UID)
 		moves = append(moves, placing{m.email, Place{source.id, m.UID}, Place{dest.id, first + mail.UID(i)}, t.number != 0})

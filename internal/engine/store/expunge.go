@@ -63,6 +63,7 @@ func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, f
 	if err != nil {
 		return nil, 0, err
 	}
+	box.changes = make([]change, 0, min(set.Len(), maxSlice))
 	r := releaser{tx: tx, account: l.account, box: box, at: s.now().Unix(), l: l}
 	next, err = revise(tx, id, set, func(m *member) (verdict, error) {
 		if m.Flags&flags != flags {
