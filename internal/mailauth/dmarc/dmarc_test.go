@@ -83,6 +83,7 @@ func TestOrganization(t *testing.T) {
 		{records("com", "v=DMARC1; psd=y"), "a.mail.example.com", "example.com", nil},
 		{records("com", "v=DMARC1; psd=y"), "com", "com", nil},
 		{records("com", "v=DMARC1; psd=y"), "example.com", "example.com", nil},
+		{records("co.example", "v=DMARC1; psd=y"), "co.example", "co.example", []string{"co.example"}},
 		{records("example.com", "v=DMARC1; psd=y"), "a.mail.example.com", "mail.example.com", nil},
 		{records("example.com", "v=DMARC1; psd=y"), "notexample.com", "notexample.com", nil},
 		{records("example.com", "v=DMARC1; psd=n", "com", "v=DMARC1; psd=y"), "example.com", "example.com", []string{"example.com"}},
@@ -118,6 +119,11 @@ func TestOrganization(t *testing.T) {
 
 // TestPolicies: which policy applies to mail that fails (RFC 9989 §4.7, §4.10.1).
 func TestPolicies(t *testing.T) {
+	fake := dnstest.NewFake(records("example.com", "v=DMARC1; p=none; sp=reject; np=none") + "x._dmarc.deep.example.com. A 192.0.2.1\n")
+	fake.Fail("deep.example.com", dns.TypeTXT, dns.ServFail)
+	if v := Check(t.Context(), fake, "deep.example.com", nil); v.Policy != Reject {
+		t.Errorf("with a name below _dmarc it exists: %s, %s", v.Policy, v.Reason)
+	}
 	const there = "there.example.com. A 192.0.2.1\nbelow.deep.example.com. A 192.0.2.1\n"
 	for _, c := range []struct {
 		zone              string
@@ -230,6 +236,13 @@ func TestLookups(t *testing.T) {
 	many = nil
 	for i := range 1000 {
 		many = append(many, passed(DKIM, mail.Domain(fmt.Sprintf("a%d.x.example.com", i))))
+	}
+	if v := Check(t.Context(), dnstest.NewFake(zone), "example.com", many); v.Result != Pass {
+		t.Errorf("many that are aligned: %s, %s", v.Result, v.Reason)
+	}
+	apart := dnstest.NewFake(zone + records("x.example.com", "v=DMARC1; psd=n"))
+	if v := Check(t.Context(), apart, "example.com", many); v.Result != Fail || len(asked(apart)) != MaxLookups {
+		t.Errorf("many that are apart: %s, %s after %d lookups", v.Result, v.Reason, len(asked(apart)))
 	}
 	if v := Check(t.Context(), fake, "x.example.com", append(many, passed(SPF, "x.example.com"))); v.Result != Pass || len(asked(fake)) != MaxLookups {
 		t.Errorf("many: %s, %s after %d lookups", v.Result, v.Reason, len(asked(fake)))

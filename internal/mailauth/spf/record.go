@@ -11,7 +11,7 @@ import (
 // record is a record that has been read whole (RFC 7208 §4.6).
 type record struct {
 	directives []directive
-	redirect   macros // nil if there is none, or an "all" makes it void (§6.1)
+	redirect   macros // nil if there is none; behind an "all" it is never reached (§6.1)
 	exp        macros // nil if there is none
 }
 
@@ -36,7 +36,7 @@ func isRecord(txt string) bool {
 // it is evaluated. If a term is wrong, it is returned, and the record is nil.
 func parseRecord(txt string) (r *record, wrong string) {
 	r = &record{}
-	all, seen := false, map[string]bool{}
+	seen := map[string]bool{}
 	for term := range strings.SplitSeq(txt[len("v=spf1"):], " ") {
 		if term == "" {
 			continue
@@ -47,7 +47,6 @@ func parseRecord(txt string) (r *record, wrong string) {
 			if !ok {
 				return nil, term
 			}
-			all = all || d.name == "all"
 			r.directives = append(r.directives, d)
 			continue
 		}
@@ -67,9 +66,6 @@ func parseRecord(txt string) (r *record, wrong string) {
 		} else {
 			r.redirect = m
 		}
-	}
-	if all {
-		r.redirect = nil
 	}
 	return r, ""
 }

@@ -176,6 +176,40 @@ func TestExplanation(t *testing.T) {
 	}
 }
 
+// TestOwnName: %{p} is the domain itself, else a name below it, else any; it counts
+// as a lookup, but not in an explanation.
+func TestOwnName(t *testing.T) {
+	const reverse = "3.2.0.192.in-addr.arpa. PTR "
+	others := reverse + "other.example.net.\nother.example.net. A 192.0.2.3\n" + reverse + "false.example.com.\nfalse.example.com. A 192.0.2.4\n"
+	under := others + reverse + "mx.example.com.\nmx.example.com. A 192.0.2.3\n"
+	itself := under + reverse + "example.com.\nexample.com. A 192.0.2.3\n"
+	why := txt("why.example.com", "%{p}")
+	for zone, want := range map[string]string{"": "unknown", others: "other.example.net", under: "mx.example.com", itself: "example.com"} {
+		if v, _ := checked(t, zone+why+txt("example.com", "v=spf1 -all exp=why.example.com")); v.Explanation != want {
+			t.Errorf("%s is named %q, want %q", zone, v.Explanation, want)
+		}
+	}
+	ten := strings.Repeat("a:other.example.net/32 ", 9)
+	zone := strings.ReplaceAll(others, "A 192.0.2.3", "A 192.0.2.4")
+	if v, _ := checked(t, zone+txt("example.com", "v=spf1 "+ten+"a:other.example.net -all exp=%{p}.why.example.com")+
+		txt("unknown.why.example.com", "so")); v.Explanation != "so" {
+		t.Errorf("after ten lookups: %s, %s, %q", v.Result, v.Reason, v.Explanation)
+	}
+	if v, _ := checked(t, zone+txt("example.com", "v=spf1 "+ten+"exists:%{p}.example.net -all")); v.Reason.Cause != TooManyLookups {
+		t.Errorf("ten lookups and a name: %s, %s", v.Result, v.Reason)
+	}
+}
+
+// TestExpansionEnds: no more of a text is expanded than is used.
+func TestExpansionEnds(t *testing.T) {
+	m, ok := parseMacros(strings.Repeat("%{s}", 1000)+"end", inTerm)
+	asked := 0
+	got := m.expand(func(byte) string { asked++; return "0123456789" }, 20)
+	if !ok || asked != 2 || got != "01234567890123456789end" {
+		t.Errorf("%q after %d values", got, asked)
+	}
+}
+
 // TestExpansions is the table of RFC 7208 §7.4.
 func TestExpansions(t *testing.T) {
 	c := &check{query: Query{Helo: "mx.example.org"}, local: "strong-bad", domain: "email.example.com", ip: client}
