@@ -18,7 +18,8 @@ import (
 // TestCrash kills the server with SIGKILL at random, 50 times, or 1,000 times
 // with YUBIN_LONG, while four connections deliver by SMTP and two sessions
 // append, flag, move and expunge by IMAP. What was acknowledged must be there,
-// once.
+// once. If YUBIN_TEST_DATABASE names a database on a server, that is where it is, and
+// every third time PostgreSQL is killed, too, all of it, and started again.
 func TestCrash(t *testing.T) {
 	rounds, verifyEvery := 50, 10
 	if os.Getenv("YUBIN_LONG") != "" {
@@ -27,7 +28,7 @@ func TestCrash(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	s := startServer(t)
+	s := startServer(t, onDatabase()...)
 	l := &ledger{messages: map[string]*record{}}
 	for round := range rounds {
 		crashOnce(s, l, round, rng)
@@ -54,6 +55,10 @@ func crashOnce(s *server, l *ledger, round int, rng *rand.Rand) {
 		wg.Go(func() { l.readUntilDeath(s, fmt.Sprintf("i%d.%d", round, i), uint64(round*10+5+i)) })
 	}
 	<-time.After(time.Duration(30+rng.IntN(250)) * time.Millisecond)
+	if os.Getenv("YUBIN_TEST_DATABASE") != "" && round%3 == 2 {
+		killPostgres(s.t)
+		<-time.After(time.Duration(rng.IntN(500)) * time.Millisecond) // It goes on, or is about to.
+	}
 	s.kill()
 	wg.Wait()
 	s.start()

@@ -32,11 +32,17 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script: the command line as people type it, in
 // processes of its own.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
+
+// runScripts runs the scripts of a folder in an environment with more.
+func runScripts(t *testing.T, dir string, more func(e *testscript.Env)) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
+			if more != nil {
+				more(e)
+			}
 			e.Values[serversKey{}] = map[string]*process{}
 			e.Values[heldKey{}] = map[string]*heldConn{}
 			return nil
