@@ -199,6 +199,8 @@ func TestResults(t *testing.T) {
 		{relaxed, "", "example.com", []Identifier{{SPF, "example.com", Unknown}}, "temperror: the DNS could not tell SPF about example.com"},
 		{relaxed, "", "example.com", []Identifier{{SPF, "example.com", Unknown}, passed(DKIM, "example.com")},
 			"pass: DKIM passes for example.com, which is aligned with example.com"},
+		{relaxed, "", "example.com", []Identifier{passed(DKIM, "example.com"), {SPF, "example.com", Unknown}},
+			"pass: DKIM passes for example.com, which is aligned with example.com"},
 		{relaxed, "", "example.com", []Identifier{{DKIM, "example.net", Unknown}}, "fail: neither SPF nor DKIM passes for a domain that is aligned with example.com"},
 		{relaxed, "a.example.com", "a.example.com", nil, "temperror: the DNS cannot tell now: TXT of a.example.com: the name server failed"},
 	} {
