@@ -67,6 +67,19 @@
 // at which ModSeq. Changes lists them; a mailbox that is deleted is told at once, its
 // emails as they follow. See changes.go.
 //
+// # Writers side by side
+//
+// On PostgreSQL transactions write side by side. What is an account's is changed by who
+// has locked its row of tally, the first thing a ledger does; several accounts go in the
+// order of their numbers. Sweeps lock the account too (lockAccount), whose number stands
+// for it when it is gone. Octets are shared by all: one statement takes references, or
+// makes the row, another gives them back, and who does either to many goes by their
+// numbers; blobs come after accounts. Of an expunged email, a purge and a Restore, the
+// one that deletes its row has it. Announcements of commits come in any order; see Views.
+//
+// What a transaction waits for is asked together: a delivery waits three times, however
+// many accounts it goes to, long operations by bundles and slices.
+//
 // # Rows that cannot be read
 //
 // A row with a value that it cannot have, or a bundle that is damaged, is set aside:
