@@ -193,6 +193,9 @@ func (w *databaseWeather) away(session *mailclient.Conn) {
 			w.t.Error("INBOX was opened without a database")
 			_ = c.Close()
 		}
+		if !w.server.store.db.Traffic().Away {
+			w.t.Error("the metrics do not say that the database is away")
+		}
 		if begun = time.Now(); w.told("POP3", begun, w.pop3()) {
 			w.t.Error("a maildrop was opened without a database")
 		}

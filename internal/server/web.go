@@ -48,7 +48,7 @@ func (s *Server) serveWeb(ctx context.Context) {
 // watch says what the metrics look at.
 func (s *Server) watch() {
 	s.store.metrics.Watch(metrics.Sources{
-		Queue: s.store.outgoing.queue, Sizes: s.store.db.Sizes, Folder: s.cfg.Data, Listeners: s.connections, Memory: s.memory,
+		Queue: s.store.outgoing.queue, Sizes: s.store.db.Sizes, Traffic: s.store.db.Traffic, Folder: s.cfg.Data, Listeners: s.connections, Memory: s.memory,
 	})
 }
 

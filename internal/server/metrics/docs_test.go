@@ -37,6 +37,7 @@ func everything(t *testing.T) (families []*dto.MetricFamily) {
 		m.Watch(Sources{Queue: q, Folder: folder,
 			Listeners: func() []Listener { return []Listener{{"imap", "imaps", netx.Stats{}}} },
 			Sizes:     func() (sqldb.Sizes, error) { return sqldb.Sizes{}, nil },
+			Traffic:   func() sqldb.Traffic { return sqldb.Traffic{Most: 1} },
 			Memory:    func() []Memory { return []Memory{{Use: "sessions"}, {Use: "views"}} }})
 		go m.Run(t.Context())
 		observe(m)

@@ -203,8 +203,9 @@ func TestWatched(t *testing.T) {
 				{"smtp", "mx", netx.Stats{Open: 7, Accepted: 9}},
 			}
 		},
-		Sizes:  func() (sqldb.Sizes, error) { return sqldb.Sizes{Database: 4096, WAL: 32}, nil },
-		Folder: t.TempDir(),
+		Sizes:   func() (sqldb.Sizes, error) { return sqldb.Sizes{Database: 4096, WAL: 32}, nil },
+		Traffic: func() sqldb.Traffic { return sqldb.Traffic{RoundTrips: 12, Again: 2, Busy: 3, Most: 16, Away: true} },
+		Folder:  t.TempDir(),
 	})
 	want(t, m, map[string]float64{
 		`yubin_connections_open{protocol="imap",service="imaps"}`:                          3,
@@ -215,6 +216,11 @@ func TestWatched(t *testing.T) {
 		`yubin_connections_open{protocol="smtp",service="mx"}`:                             7,
 		`yubin_store_bytes{file="database"}`:                                               4096,
 		`yubin_store_bytes{file="wal"}`:                                                    32,
+		`yubin_database_connections_busy`:                                                  3,
+		`yubin_database_connections_limit`:                                                 16,
+		`yubin_database_away`:                                                              1,
+		`yubin_database_round_trips_total`:                                                 12,
+		`yubin_database_transactions_again_total`:                                          2,
 	})
 	if free := values(t, m)["yubin_disk_free_bytes"]; free <= 0 {
 		t.Errorf("%v octets are free", free)

@@ -36,6 +36,7 @@ type Sources struct {
 	Queue     Queue
 	Listeners func() []Listener
 	Sizes     func() (sqldb.Sizes, error)
+	Traffic   func() sqldb.Traffic
 	Memory    func() []Memory
 	Folder    string // the data folder, for the room on its disk; "" for none
 }
@@ -50,6 +51,11 @@ var (
 	overDesc = desc("yubin_connections_refused_total", "Connections that were refused because of a limit.", "service", "protocol", "limit")
 	tlsDesc  = desc("yubin_tls_handshakes_failed_total", "Connections that ended in their TLS handshake.", "service", "protocol")
 	sizeDesc = desc("yubin_store_bytes", "Octets of the files of the database.", "file")
+	busyDesc = desc("yubin_database_connections_busy", "Connections to the database server that are in use now.")
+	poolDesc = desc("yubin_database_connections_limit", "Connections to the database server that may be in use.")
+	awayDesc = desc("yubin_database_away", "1 while the database server cannot be reached.")
+	tripDesc = desc("yubin_database_round_trips_total", "Questions to the database server that were waited for.")
+	anewDesc = desc("yubin_database_transactions_again_total", "Transactions that were run again because others stood in their way.")
 	heldDesc = desc("yubin_memory_held_bytes", "Octets of memory that are held, of those that have a bound.", "use")
 	mostDesc = desc("yubin_memory_limit_bytes", "Octets of memory that may be held.", "use")
 	fullDesc = desc("yubin_memory_refused_total", "Times that somebody was refused or shown out for want of memory.", "use")
@@ -72,7 +78,8 @@ func count(out chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ..
 type watched struct{ m *Metrics }
 
 func (w watched) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc, heldDesc, mostDesc, fullDesc} {
+	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc, heldDesc, mostDesc, fullDesc,
+		busyDesc, poolDesc, awayDesc, tripDesc, anewDesc} {
 		out <- d
 	}
 }
@@ -88,6 +95,9 @@ func (w watched) Collect(out chan<- prometheus.Metric) {
 			gauge(out, sizeDesc, float64(sizes.WAL), "wal")
 		}
 	}
+	if from.Traffic != nil {
+		collectTraffic(out, from.Traffic())
+	}
 	if from.Memory != nil {
 		for _, m := range from.Memory() {
 			gauge(out, heldDesc, float64(m.Held), m.Use)
@@ -100,6 +110,22 @@ func (w watched) Collect(out chan<- prometheus.Metric) {
 			gauge(out, roomDesc, float64(free))
 		}
 	}
+}
+
+// collectTraffic tells of a database on a server; a file has none.
+func collectTraffic(out chan<- prometheus.Metric, t sqldb.Traffic) {
+	if t.Most == 0 {
+		return
+	}
+	away := 0.0
+	if t.Away {
+		away = 1
+	}
+	gauge(out, busyDesc, float64(t.Busy))
+	gauge(out, poolDesc, float64(t.Most))
+	gauge(out, awayDesc, away)
+	count(out, tripDesc, uint64(t.RoundTrips))
+	count(out, anewDesc, uint64(t.Again))
 }
 
 // collectListeners sums up the listeners of a service: it may have several.

@@ -11,9 +11,11 @@ import (
 type Traffic struct {
 	RoundTrips int64 // questions that were waited for
 	Again      int64 // closures that were run again
+	Busy, Most int   // connections in use now, and at most
+	Away       bool  // it cannot be reached
 }
 
-// Traffic counts since Open.
+// Traffic counts since Open, and says how connections stand.
 func (db *DB) Traffic() Traffic { return db.on.traffic() }
 
 // Commit is the end of one batch, for metrics.

@@ -182,7 +182,10 @@ func (p *postgres) name() string {
 }
 
 func (p *postgres) traffic() Traffic {
-	return Traffic{RoundTrips: p.trips.Load(), Again: p.again.Load()}
+	p.pool.mu.Lock()
+	away := !p.pool.away.IsZero()
+	p.pool.mu.Unlock()
+	return Traffic{RoundTrips: p.trips.Load(), Again: p.again.Load(), Busy: len(p.slots), Most: cap(p.slots), Away: away}
 }
 
 // run has nothing to do: the server tends itself.
