@@ -91,9 +91,10 @@ type octets struct {
 	in   *Incoming
 	form []byte
 
-	refs  int64 // that are taken; 0: they are not stored
-	blob  int64
-	isNew bool // the blob is: its octets are the ones in in
+	refs   int64 // that are taken; 0: they are not stored
+	blob   int64
+	isNew  bool  // the blob is: its octets are the ones in in
+	number int64 // that the blob gets if it is new; 0: any
 }
 
 // usualForm is enough for the forms of most messages, in octets.
@@ -335,12 +336,24 @@ func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (
 // storeOctets stores octets, unless the store has them, and takes references to them.
 // Those that others may be changing are locked in one order: the ones that are there
 // by their numbers, as who gives references back does, then the rest by their keys.
+// Whatever the order, those that are new get numbers in that of all, so that who
+// reads the messages of a mailbox finds neighbours.
 func storeOctets(tx *sqldb.Tx, all []*octets) error {
 	all = slices.DeleteFunc(slices.Clone(all), func(o *octets) bool { return o.refs == 0 })
+	for _, o := range all {
+		o.number = 0
+	}
 	if len(all) > 1 {
 		there, err := knownBlobs(tx, all)
 		if err != nil {
 			return err
+		}
+		numbers, err := tx.NewIDs("blob", len(all))
+		if err != nil {
+			return err
+		}
+		for i, o := range all {
+			o.number = numbers[i]
 		}
 		slices.SortFunc(all, func(a, b *octets) int {
 			x, y := blobKey(a.in.id), blobKey(b.in.id)
@@ -399,10 +412,15 @@ func (o *octets) insert(tx *sqldb.Tx, key any) *sqldb.Answer {
 	if o.in.name != "" {
 		file, sums = o.in.name, o.in.sums
 	}
-	return tx.Ask(`INSERT INTO blob (key, sha256, size, crc32c, refs, lacking, file, sums, form, preview)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) WHERE key IS NOT NULL
-		DO UPDATE SET refs = blob.refs + excluded.refs WHERE blob.sha256 = excluded.sha256 RETURNING id, refs`, key, o.in.id[:],
-		o.in.size, int64(o.in.crc), o.refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
+	const columns, values = `key, sha256, size, crc32c, refs, lacking, file, sums, form, preview`, `$1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
+	const there = ` ON CONFLICT (key) WHERE key IS NOT NULL
+		DO UPDATE SET refs = blob.refs + excluded.refs WHERE blob.sha256 = excluded.sha256 RETURNING id, refs`
+	if o.number == 0 {
+		return tx.Ask(`INSERT INTO blob (`+columns+`) VALUES (`+values+`)`+there, key, o.in.id[:],
+			o.in.size, int64(o.in.crc), o.refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
+	}
+	return tx.Ask(`INSERT INTO blob (`+columns+`, id) VALUES (`+values+`, $11)`+there, key, o.in.id[:],
+		o.in.size, int64(o.in.crc), o.refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview, o.number)
 }
 
 // inserted finds out whether the row is new: one that was there has references already.

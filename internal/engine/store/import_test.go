@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -102,4 +103,24 @@ func TestAdoptNumberingRefuses(t *testing.T) {
 	}
 	adopt(m.ID, 4_000_000_000, false) // The name had it.
 	adopt(m.ID, 4_100_000_000, true)
+}
+
+// TestImportedOctetsAreNeighbours: the octets of messages that came together have
+// numbers in the order of the messages, so that reading them finds them side by side.
+func TestImportedOctetsAreNeighbours(t *testing.T) {
+	h := newHouse(t)
+	inbox := h.box(h.account(1), mail.Inbox).ID
+	var list []store.Imported
+	for i := range 30 {
+		in := h.NewIncoming()
+		defer in.Close()
+		_, err := in.Write([]byte(text(fmt.Sprint(i), "Minutes", fmt.Sprint(i))))
+		h.must(err)
+		list = append(list, store.Imported{Incoming: in, Received: h.now()})
+	}
+	_, err := h.DeliverNumbered(ctx, inbox, list, nil)
+	h.must(err)
+	if n := h.count(`SELECT count(*) FROM email e JOIN email f ON f.uid = e.uid + 1 WHERE f.blob <> e.blob + 1`); n != 0 {
+		t.Errorf("%d of 30 messages have their octets elsewhere than behind those of the message before", n)
+	}
 }

@@ -146,6 +146,10 @@ func (x index) next(p point) (key point, there bool, err error) {
 // find returns the points whose first number is one of a list, which ascends.
 func (x index) find(firsts []int64) (found []point, err error) {
 	var ahead []indexRow // read already
+	limit := indexRows
+	if len(firsts) == 1 {
+		limit = 1 // Its points may go on in the next row.
+	}
 	for len(firsts) > 0 {
 		row, there, err := x.before(point{firsts[0]})
 		if err != nil || !there {
@@ -164,7 +168,7 @@ func (x index) find(firsts []int64) (found []point, err error) {
 				return found, nil
 			}
 			if len(ahead) == 0 {
-				if ahead, err = x.after(row.key, min(indexRows, len(firsts))); err != nil || len(ahead) == 0 {
+				if ahead, err = x.after(row.key, limit); err != nil || len(ahead) == 0 {
 					return found, err
 				}
 			}
