@@ -36,13 +36,8 @@ func (c *checker) places(tx *sqldb.Tx, account mail.AccountID, last point) (_ po
 			if comparePoints(row.key, row.points[0]) > 0 || !slices.IsSortedFunc(row.points, comparePoints) {
 				c.problem("index of places is not in order: account %d, email %d", account, row.key[0])
 			}
-			for i, p := range row.points {
-				if i > 0 && row.points[i-1][0] == p[0] {
-					continue
-				}
-				if err := c.placesOf(x, mail.EmailID(p[0])); err != nil {
-					return last, false, err
-				}
+			if err := c.placesOf(x, row.points); err != nil {
+				return last, false, err
 			}
 			last = row.key
 		}
@@ -52,33 +47,77 @@ func (c *checker) places(tx *sqldb.Tx, account mail.AccountID, last point) (_ po
 	}
 }
 
-// placesOf holds what the index says of an email against the mailboxes.
-func (c *checker) placesOf(x index, email mail.EmailID) error {
-	points, err := x.find([]int64{int64(email)})
+// placesOf holds all that the index says of the emails of some points against the
+// mailboxes.
+func (c *checker) placesOf(x index, some []point) error {
+	var emails []int64
+	for _, p := range some {
+		emails = append(emails, p[0])
+	}
+	emails = slices.Compact(emails)
+	listed, err := x.find(emails)
 	if err != nil {
 		return c.indexError(err)
 	}
-	first, err := firstPlace(x.tx, x.account, email)
-	if err != nil {
-		return c.indexError(err)
+	asked := make([]*sqldb.Answer, len(emails))
+	for i, id := range emails {
+		asked[i] = x.tx.Ask(`SELECT mailbox, uid FROM email WHERE id = $1 AND account = $2`, id, int64(x.account))
 	}
-	if p := (point{int64(email), int64(first.Mailbox), int64(first.UID)}); first != (Place{}) && !slices.Contains(points, p) {
-		c.problem("place is missing in the index: email %d in mailbox %d, UID %d", email, first.Mailbox, first.UID)
-	}
-	for _, p := range points {
-		there := false
-		err := eachMember(x.tx, mail.MailboxID(p[1]), mail.UIDRange{First: mail.UID(p[2]), Last: mail.UID(p[2])}, func(m *member) error {
-			there = there || m.UID == mail.UID(p[2]) && m.email == email
-			return nil
-		})
-		if err != nil {
+	var came []point // where the emails came first
+	for i, id := range emails {
+		p := point{id}
+		if err := asked[i].Scan(&p[1], &p[2]); err == nil {
+			came = append(came, p)
+		} else if err != sqldb.ErrNoRows {
 			return c.indexError(err)
 		}
-		if !there {
-			c.problem("index has a place that is none: email %d in mailbox %d, UID %d", email, p[1], p[2])
+	}
+	there, err := membersAt(x.tx, slices.Concat(listed, came))
+	if err != nil {
+		return c.indexError(err)
+	}
+	for _, p := range came {
+		if there[p] && !slices.Contains(listed, p) {
+			c.problem("place is missing in the index: email %d in mailbox %d, UID %d", p[0], p[1], p[2])
+		}
+	}
+	for _, p := range listed {
+		if !there[p] {
+			c.problem("index has a place that is none: email %d in mailbox %d, UID %d", p[0], p[1], p[2])
 		}
 	}
 	return nil
+}
+
+// nearUIDs is how far apart UIDs are that are read in one range.
+const nearUIDs = 256
+
+// membersAt says which of some places have their emails. It sorts the list.
+func membersAt(tx *sqldb.Tx, places []point) (there map[point]bool, err error) {
+	there = make(map[point]bool, len(places))
+	for _, p := range places {
+		there[p] = false
+	}
+	slices.SortFunc(places, func(a, b point) int { return slices.Compare(a[1:], b[1:]) })
+	for len(places) > 0 {
+		first, n := places[0], 1
+		for n < len(places) && places[n][1] == first[1] && places[n][2]-places[n-1][2] <= nearUIDs {
+			n++
+		}
+		box := mail.MailboxID(first[1])
+		r := mail.UIDRange{First: mail.UID(first[2]), Last: mail.UID(places[n-1][2])}
+		if err := eachMember(tx, box, r, func(m *member) error {
+			p := point{int64(m.email), first[1], int64(m.UID)}
+			if _, asked := there[p]; asked {
+				there[p] = true
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+		places = places[n:]
+	}
+	return there, nil
 }
 
 // indexError reports a row that cannot be read; other errors are errors.
