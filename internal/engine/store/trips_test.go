@@ -54,7 +54,7 @@ func TestRoundTrips(t *testing.T) {
 		{"STORE of 10,000", nil, flags(mail.Answered, all), 30},
 		{"COPY of 10,000", nil, func() { _, err := h.Copy(ctx, box, all, sent); h.must(err) }, 150},
 		{"MOVE of 10,000", nil, func() { _, err := h.Move(ctx, box, all, archive); h.must(err) }, 150},
-		{"EXPUNGE of 10,000", nil, func() { _, err := h.ExpungeAny(ctx, sent, all); h.must(err) }, 250},
+		{"EXPUNGE of 10,000", nil, func() { _, err := h.ExpungeAny(ctx, sent, all); h.must(err) }, 400},
 	} {
 		if c.first != nil {
 			c.first()
