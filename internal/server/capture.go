@@ -46,7 +46,7 @@ func (c *capture) file(ctx context.Context, hop mail.NextHop, it spool.Item, t m
 	who, err := c.store.directory.Resolve(ctx, c.to)
 	if err == nil {
 		it.Arrived = at
-		e := intake.Envelope{Item: held(it), Each: true, Held: true}
+		e := intake.Envelope{Item: fromQueue(it), Each: true, FromQueue: true}
 		e.Prefix = c.prefix(hop, t)
 		to := []intake.Recipient{{Address: c.to, Route: route.Routed{Accounts: who.Accounts}}}
 		_, err = c.store.takeIn(ctx, t, e, to, func(tx *sqldb.Tx, _ intake.Receipt) error { return settle(tx, results(nil)) })

@@ -63,13 +63,13 @@ func (h *homeward) File(ctx context.Context, hop mail.NextHop, it spool.Item, t 
 		return results(intake.Receipt{}, nil), false
 	}
 	it.Arrived = at
-	e := intake.Envelope{Item: held(it), Each: true, Held: true}
+	e := intake.Envelope{Item: fromQueue(it), Each: true, FromQueue: true}
 	r, err := h.store.takeIn(ctx, t, e, to, func(tx *sqldb.Tx, r intake.Receipt) error { return settle(tx, results(r, nil)) })
 	return results(r, err), err == nil
 }
 
-// held is the envelope of mail that leaves the queue and may come back to it.
-func held(it spool.Item) spool.Item {
+// fromQueue is the envelope of mail that leaves the queue and may come back to it.
+func fromQueue(it spool.Item) spool.Item {
 	return spool.Item{Outgoing: it.Outgoing, Arrived: it.Arrived, Account: it.Account, Language: it.Language, Transaction: it.Transaction, MessageID: it.MessageID}
 }
 

@@ -1,6 +1,6 @@
 // Package intake is the one door by which a message becomes mail. Whoever has a
 // message (SMTP in all profiles, APPEND, an import, a restore, a report or notice
-// of this server, mail that was held) brings it here, and nobody else files or
+// of this server, mail from the queue) brings it here, and nobody else files or
 // spools.
 //
 // # The way through
@@ -23,9 +23,9 @@
 //     there, and nobody else's: where each recipient has an answer of its own it
 //     gets that; where there is one answer for all, the queue has the refused and
 //     tells the sender.
-//   - What has to be true together with the mail, such as that a held delivery is
-//     settled or that a message of an import was taken, is given to Commit and is
-//     in the same transaction.
+//   - What has to be true together with the mail, such as that a delivery of the
+//     queue is settled or that a message of an import was taken, is given to Commit
+//     and is in the same transaction.
 //   - All that may take long is done before, under one deadline (Options.Deadline).
 //
 // Who judges a message or filters it will do so in Plan, between Begin and the

@@ -21,9 +21,9 @@ type Envelope struct {
 	// Else there is one for all: who is refused while others are not is the queue's,
 	// which tells the sender.
 	Each bool
-	// Held says that the message comes from the queue, which knows by the result
+	// FromQueue says that the message comes from the queue, which knows by the result
 	// that a copy was filed: nobody needs to be told of that here.
-	Held bool
+	FromQueue bool
 	// Ours says that the message is this server's own: no quota holds it back.
 	Ours bool
 }
@@ -97,10 +97,10 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	ctx, cancel := context.WithTimeoutCause(ctx, in.o.Deadline, errLate)
 	defer cancel()
 	p := &Plan{Message: m, envelope: e, recipients: to, copies: make([][]copyFor, len(to)), loops: make([]bool, len(to))}
-	before := deliveredTo(msg.Header.DeliveredTo)
+	had := deliveredTo(msg.Header.DeliveredTo)
 	asked := make(map[mail.AccountID]copyFor) // each account once
 	for i, r := range to {
-		if p.loops[i] = len(r.Route.Accounts) > 0 && before[r.Address.Key()]; p.loops[i] {
+		if p.loops[i] = len(r.Route.Accounts) > 0 && had[r.Address.Key()]; p.loops[i] {
 			continue
 		}
 		for j, account := range r.Route.Accounts {
@@ -131,13 +131,13 @@ func deliveredTo(fields []string) map[mail.Address]bool {
 	if len(fields) == 0 {
 		return nil
 	}
-	before := make(map[mail.Address]bool, len(fields))
+	had := make(map[mail.Address]bool, len(fields))
 	for _, value := range fields {
 		if a, err := mail.ParseAddress(value); err == nil {
-			before[a.Key()] = true
+			had[a.Key()] = true
 		}
 	}
-	return before
+	return had
 }
 
 // Without is the plan if some accounts cannot have the message.
@@ -195,7 +195,7 @@ func (p *Plan) lay() {
 	add := func(r Recipient, o route.Onward, several bool) { // Each address once.
 		if !onItem[o.Address] {
 			onItem[o.Address] = true
-			item.Recipients = append(item.Recipients, forward(r, o, several, p.envelope.Held))
+			item.Recipients = append(item.Recipients, forward(r, o, several, p.envelope.FromQueue))
 		}
 	}
 	for i, r := range p.recipients {
@@ -232,7 +232,7 @@ func (p *Plan) lay() {
 		for _, o := range onward {
 			add(r, o, several)
 		}
-		if own, wanted := reported(r, filed > 0 && len(onward) == 0, several); wanted && !p.envelope.Held && !p.envelope.ReversePath.IsNull() {
+		if own, wanted := reported(r, filed > 0 && len(onward) == 0, several); wanted && !p.envelope.FromQueue && !p.envelope.ReversePath.IsNull() {
 			item.Recipients = append(item.Recipients, own)
 		}
 	}
@@ -259,14 +259,14 @@ func QueuedHere(to mail.Address) route.Onward {
 
 // forward is r on its way to one address. Who wrote to an alias is told of the
 // alias. Success at one of several addresses is nothing to report, for the
-// expansion is (RFC 3461 §5.2.7.3 (c)); nor is that of held mail, of which the queue
-// tells.
-func forward(r Recipient, o route.Onward, several, held bool) queue.Recipient {
+// expansion is (RFC 3461 §5.2.7.3 (c)); nor is that of mail from the queue, which
+// tells itself.
+func forward(r Recipient, o route.Onward, several, fromQueue bool) queue.Recipient {
 	out := mail.OutgoingRecipient{Address: o.Address, ORCPT: r.ORCPT, Notify: r.Notify}
-	if out.ORCPT == "" && o.Address != r.Address && !held {
+	if out.ORCPT == "" && o.Address != r.Address && !fromQueue {
 		out.ORCPT = originalRecipient(r.Address)
 	}
-	if (several || held) && out.Notify&mail.NotifySuccess != 0 {
+	if (several || fromQueue) && out.Notify&mail.NotifySuccess != 0 {
 		if out.Notify &^= mail.NotifySuccess; out.Notify == 0 {
 			out.Notify = mail.NotifyNever
 		}

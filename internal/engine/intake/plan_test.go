@@ -30,8 +30,8 @@ func bare(octets string, taps ...intake.Tap) *intake.Message {
 func TestPlan(t *testing.T) {
 	each := from("s@a.test")
 	each.Each = true
-	held := each
-	held.Held = true
+	queued := each
+	queued.FromQueue = true
 	reported := to("ann@here.test", []mail.AccountID{ann})
 	reported.Notify = mail.NotifySuccess | mail.NotifyFailure
 	list := to("list@here.test", []mail.AccountID{ann, bea}, "x@far.test")
@@ -59,7 +59,7 @@ func TestPlan(t *testing.T) {
 			"file for account 1 in the mailbox with the role inbox\n" +
 				"report the delivery to ann@here.test, from <s@a.test>, with 16 octets in front\n"},
 		{"not to nobody", text, from(""), []intake.Recipient{reported}, nil, "file for account 1 in the mailbox with the role inbox\n"},
-		{"nor by us of held mail", text, held, []intake.Recipient{reported}, nil, "file for account 1 in the mailbox with the role inbox\n"},
+		{"nor by us of mail from the queue", text, queued, []intake.Recipient{reported}, nil, "file for account 1 in the mailbox with the role inbox\n"},
 		{"an expansion", text, from("s@a.test"), []intake.Recipient{list}, nil,
 			"file for account 1 in the mailbox with the role inbox\nfile for account 2 in the mailbox with the role inbox\n" +
 				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
