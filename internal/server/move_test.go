@@ -80,7 +80,7 @@ func (m *mover) deliver(id string, size int) error {
 	for _, a := range m.accounts {
 		to = append(to, store.Filing{Account: a, Role: mail.RoleInbox, Received: time.Now(), Flags: mail.Flags(len(text) % 32), Keywords: "$Label1"})
 	}
-	_, err := m.st.mail.Deliver(context.Background(), store.Delivery{Message: in, Filings: to})
+	_, err := m.st.mail.Deliver(context.Background(), store.Posting{Message: in, Filings: to})
 	return err
 }
 

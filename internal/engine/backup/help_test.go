@@ -145,7 +145,7 @@ func (h *house) tryDeliver(octets []byte, to ...store.Filing) ([]store.Filed, er
 	if _, err := in.Write(octets); err != nil {
 		return nil, err
 	}
-	return h.store.Deliver(ctx, store.Delivery{Message: in, Filings: to})
+	return h.store.Deliver(ctx, store.Posting{Message: in, Filings: to})
 }
 
 func (h *house) intake() *intake.Intake { return intake.New(intake.Options{Store: h.store}) }

@@ -84,9 +84,9 @@ type prepared struct {
 }
 
 // prepare ends the messages of the plan and says what the store is to do.
-func (c *commit) prepare() (store.Delivery, error) {
+func (c *commit) prepare() (store.Posting, error) {
 	p := c.planned
-	want := store.Delivery{Message: p.Message.Incoming, Decide: c.decide, Filings: make([]store.Filing, len(p.Filings))}
+	want := store.Posting{Message: p.Message.Incoming, Decide: c.decide, Filings: make([]store.Filing, len(p.Filings))}
 	for i, f := range p.Filings {
 		want.Filings[i] = f.Filing
 	}

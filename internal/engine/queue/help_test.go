@@ -245,7 +245,7 @@ func (h *house) accept(in *store.Incoming, filings []store.Filing, it spool.Item
 	h.must(err)
 	it.Prefix = in.Before(it.Prefix)
 	it.Size = int64(len(it.Prefix)) + in.Size()
-	filed, err = h.store.Deliver(ctx, store.Delivery{Message: in, Filings: filings,
+	filed, err = h.store.Deliver(ctx, store.Posting{Message: in, Filings: filings,
 		Decide: func(store.Refused) (int, error) { return 1, nil },
 		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
 			it.Blob = held[0]
@@ -352,7 +352,7 @@ func (h *house) Tell(_ context.Context, r Report, also func(*sqldb.Tx, Made) err
 		l.Item.About = r.Item.About
 	}
 	made := Made{Form: l.Item.Report, Filed: len(l.Filings) > 0}
-	_, err = h.store.Deliver(ctx, store.Delivery{Message: in, Filings: l.Filings,
+	_, err = h.store.Deliver(ctx, store.Posting{Message: in, Filings: l.Filings,
 		Decide: func(store.Refused) (int, error) { return min(len(l.Recipients), 1), nil },
 		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
 			if len(l.Recipients) > 0 {

@@ -40,7 +40,7 @@ func (h home) File(_ context.Context, hop mail.NextHop, _ spool.Item, t mail.Tra
 		a.Outcome = mail.Deferred
 		failed = append(failed, mail.Result{Outcome: a.Outcome, Attempts: []mail.Attempt{a}})
 	}
-	_, err = h.store.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}},
+	_, err = h.store.Deliver(ctx, store.Posting{Message: in, Filings: []store.Filing{{Account: 7, Role: mail.RoleInbox, Received: time.Now()}},
 		Also: func(tx *sqldb.Tx, _ []store.Filed, _ []store.BlobRef) error { return settle(tx, results) }})
 	if err != nil {
 		return failed, false

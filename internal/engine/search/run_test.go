@@ -78,7 +78,7 @@ func (o *office) fill(t *testing.T, r *mrand.Rand, n, many int) {
 		in := o.NewIncoming()
 		_, err := in.Write([]byte(l.String()))
 		must(t, err)
-		_, err = o.Deliver(t.Context(), store.Delivery{Message: in, Filings: []store.Filing{{Account: 1, Mailbox: o.id, Received: l.received}}})
+		_, err = o.Deliver(t.Context(), store.Posting{Message: in, Filings: []store.Filing{{Account: 1, Mailbox: o.id, Received: l.received}}})
 		must(t, err)
 		in.Close()
 		o.letters = append(o.letters, l)

@@ -74,7 +74,7 @@ func (h *house) accept(octets string, it Item) (ItemID, error) {
 	_, err := io.WriteString(in, octets)
 	h.must(err)
 	var id ItemID
-	_, err = h.store.Deliver(ctx, store.Delivery{Message: in,
+	_, err = h.store.Deliver(ctx, store.Posting{Message: in,
 		Decide: func(store.Refused) (int, error) { return 1, nil },
 		Also: func(tx *sqldb.Tx, _ []store.Filed, held []store.BlobRef) (err error) {
 			it.Blob, it.Size = held[0], int64(len(it.Prefix))+in.Size()

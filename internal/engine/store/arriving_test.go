@@ -21,7 +21,7 @@ func TestMessageOnItsWayIsNoOrphan(t *testing.T) {
 	_, err = in.Finish()
 	h.must(err)
 	h.must(h.SweepOrphans(ctx))
-	filed, err := h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{h.inbox(a)}})
+	filed, err := h.Deliver(ctx, store.Posting{Message: in, Filings: []store.Filing{h.inbox(a)}})
 	h.must(err)
 	in.Close()
 	h.must(h.SweepOrphans(ctx))

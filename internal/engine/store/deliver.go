@@ -15,8 +15,9 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// Delivery is a message and where it goes, in one commit.
-type Delivery struct {
+// Posting is a message on its way into mailboxes and into the hands of who holds its
+// octets, in one commit.
+type Posting struct {
 	Message *Incoming
 	Filings []Filing
 	// More are messages of which only the octets are kept, for who holds them.
@@ -37,24 +38,24 @@ type Delivery struct {
 
 // Deliver files a message as it is told, in one commit, and returns after it is
 // durable: all or nothing, but for accounts that are gone or full, see
-// Delivery.Decide. The results stand in the order of the filings; that of one
+// Posting.Decide. The results stand in the order of the filings; that of one
 // which was refused is zero. Filings of one account with the same prefix and date
 // become one email in several mailboxes. A mailbox that is gone means INBOX.
 // Only engine/intake calls it.
-func (s *Store) Deliver(ctx context.Context, want Delivery) ([]Filed, error) {
-	d, err := newDelivery(s, want)
+func (s *Store) Deliver(ctx context.Context, want Posting) ([]Filed, error) {
+	p, err := newPosting(s, want)
 	if err != nil {
 		return nil, err
 	}
-	err = s.withRoom(ctx, func() error { return s.db.Write(ctx, d.run) })
-	s.noteRefusals(ctx, d.refused, err, want.Filings, want.Message.size)
+	err = s.withRoom(ctx, func() error { return s.db.Write(ctx, p.run) })
+	s.noteRefusals(ctx, p.refused, err, want.Filings, want.Message.size)
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range d.all {
+	for _, o := range p.all {
 		o.in.taken = o.in.taken || o.isNew
 	}
-	return d.filed, nil
+	return p.filed, nil
 }
 
 func checkFilings(to []Filing) error {
@@ -69,16 +70,16 @@ func checkFilings(to []Filing) error {
 	return nil
 }
 
-// delivery is one Deliver. All that can be made ready outside the transaction
+// posting is one Deliver. All that can be made ready outside the transaction
 // is made there.
-type delivery struct {
-	s       *Store
-	*octets          // of the message
-	want    Delivery // its filings as they stand before the octets
-	order   []int    // of its filings, with those of an account side by side
-	refs    []int64
-	saved   int64
-	all     []*octets // of the message and of more
+type posting struct {
+	s          *Store
+	*octets            // of the message
+	want       Posting // its filings as they stand before the octets
+	order      []int   // of its filings, with those of an account side by side
+	threadRefs []int64
+	saved      int64
+	all        []*octets // of the message and of more
 
 	// What the transaction found and made.
 	refused Refused
@@ -110,26 +111,26 @@ func prepareOctets(in *Incoming) (*octets, error) {
 	return o, in.held.Grow(cap(in.buf) + in.parsed + cap(o.form))
 }
 
-func newDelivery(s *Store, want Delivery) (*delivery, error) {
+func newPosting(s *Store, want Posting) (*posting, error) {
 	if err := checkFilings(want.Filings); err != nil {
 		return nil, err
 	}
-	d := &delivery{s: s, want: want, saved: s.now().Unix()}
+	p := &posting{s: s, want: want, saved: s.now().Unix()}
 	for _, in := range append([]*Incoming{want.Message}, want.More...) {
 		o, err := prepareOctets(in)
 		if err != nil {
 			return nil, err
 		}
-		d.all = append(d.all, o)
+		p.all = append(p.all, o)
 	}
-	d.octets = d.all[0]
-	d.refs = threadRefs(d.in.msg)
-	d.want.Filings = prefixed(d.in, d.in.msg, want.Filings)
+	p.octets = p.all[0]
+	p.threadRefs = threadRefs(p.in.msg)
+	p.want.Filings = prefixed(p.in, p.in.msg, want.Filings)
 	for i := range want.Filings {
-		d.order = append(d.order, i)
+		p.order = append(p.order, i)
 	}
-	slices.SortStableFunc(d.order, func(a, b int) int { return cmp.Compare(want.Filings[a].Account, want.Filings[b].Account) })
-	return d, nil
+	slices.SortStableFunc(p.order, func(a, b int) int { return cmp.Compare(want.Filings[a].Account, want.Filings[b].Account) })
+	return p, nil
 }
 
 // prefixed is to with the prefixes as they stand before the octets of in.
@@ -145,10 +146,10 @@ func prefixed(in *Incoming, msg *message.Message, to []Filing) []Filing {
 }
 
 // emails counts the email rows that come to be: one for each account and prefix.
-func (d *delivery) emails() int {
+func (p *posting) emails() int {
 	n := 0
-	for k := range d.live {
-		if d.sameEmail(k) < 0 {
+	for k := range p.live {
+		if p.sameEmail(k) < 0 {
 			n++
 		}
 	}
@@ -156,15 +157,15 @@ func (d *delivery) emails() int {
 }
 
 // filing is the k-th of those that are made.
-func (d *delivery) filing(k int) *Filing { return &d.want.Filings[d.live[k]] }
+func (p *posting) filing(k int) *Filing { return &p.want.Filings[p.live[k]] }
 
 // sameEmail finds an earlier filing that the k-th shares its email with: -1 if none.
-func (d *delivery) sameEmail(k int) int {
-	f := d.filing(k)
-	for j := k - 1; j >= 0 && d.filing(j).Account == f.Account; j-- {
-		o := d.filing(j)
+func (p *posting) sameEmail(k int) int {
+	f := p.filing(k)
+	for j := k - 1; j >= 0 && p.filing(j).Account == f.Account; j-- {
+		o := p.filing(j)
 		if bytes.Equal(o.Prefix, f.Prefix) && o.Received.Equal(f.Received) {
-			return d.live[j]
+			return p.live[j]
 		}
 	}
 	return -1
@@ -172,47 +173,47 @@ func (d *delivery) sameEmail(k int) int {
 
 // run is the transaction. What it asks it asks together: first of all accounts, then
 // of what they lead to and of the octets; what it changes then, nobody waits for.
-func (d *delivery) run(tx *sqldb.Tx) error {
-	d.filed, d.refused, d.live = make([]Filed, len(d.want.Filings)), Refused{}, make([]int, 0, len(d.order))
-	accounts, err := d.open(tx)
+func (p *posting) run(tx *sqldb.Tx) error {
+	p.filed, p.refused, p.live = make([]Filed, len(p.want.Filings)), Refused{}, make([]int, 0, len(p.order))
+	accounts, err := p.open(tx)
 	if err != nil {
 		return err
 	}
 	holds := 0
-	if d.want.Decide != nil {
-		holds, err = d.want.Decide(d.refused)
+	if p.want.Decide != nil {
+		holds, err = p.want.Decide(p.refused)
 	} else {
-		err = d.refused.err()
+		err = p.refused.err()
 	}
 	if err != nil {
 		return err
 	}
-	emails := d.emails()
+	emails := p.emails()
 	ids, err := tx.NewIDs("email", emails)
 	if err != nil {
 		return err
 	}
-	for i, o := range d.all {
+	for i, o := range p.all {
 		o.refs = 1
 		if i == 0 {
 			o.refs = int64(holds + emails)
 		}
 	}
-	if err := storeOctets(tx, d.all); err != nil {
+	if err := storeOctets(tx, p.all); err != nil {
 		return err
 	}
-	held := make([]BlobRef, len(d.all))
-	for i, o := range d.all {
+	held := make([]BlobRef, len(p.all))
+	for i, o := range p.all {
 		if i > 0 || holds > 0 {
 			held[i] = BlobRef(o.blob)
 		}
 	}
-	for k := range d.live {
+	for k := range p.live {
 		l := accounts[0]
-		if ids, err = d.file(l, k, ids); err != nil {
+		if ids, err = p.file(l, k, ids); err != nil {
 			return err
 		}
-		if k+1 < len(d.live) && d.filing(k+1).Account == l.account {
+		if k+1 < len(p.live) && p.filing(k+1).Account == l.account {
 			continue
 		}
 		if err := l.close(); err != nil {
@@ -220,8 +221,8 @@ func (d *delivery) run(tx *sqldb.Tx) error {
 		}
 		accounts = accounts[1:]
 	}
-	if d.want.Also != nil {
-		return d.want.Also(tx, d.filed, held)
+	if p.want.Also != nil {
+		return p.want.Also(tx, p.filed, held)
 	}
 	return nil
 }
@@ -264,14 +265,14 @@ func (r *Refused) err() error {
 // open starts the changes of all accounts that can have the message, in the order of
 // their numbers, in which they are locked. Whatever stands against some of them is
 // found here, before anything is written.
-func (d *delivery) open(tx *sqldb.Tx) ([]*addressee, error) {
+func (p *posting) open(tx *sqldb.Tx) ([]*addressee, error) {
 	asked := make([]addressee, 0, 1)
-	for k := 0; k < len(d.order); {
-		f, first := &d.want.Filings[d.order[k]], k
-		for k < len(d.order) && d.want.Filings[d.order[k]].Account == f.Account {
+	for k := 0; k < len(p.order); {
+		f, first := &p.want.Filings[p.order[k]], k
+		for k < len(p.order) && p.want.Filings[p.order[k]].Account == f.Account {
 			k++
 		}
-		a := addressee{filings: d.order[first:k], row: askAccount(tx, f.Account), threads: askThread(tx, f.Account, d.refs)}
+		a := addressee{filings: p.order[first:k], row: askAccount(tx, f.Account), threads: askThread(tx, f.Account, p.threadRefs)}
 		if f.Mailbox != 0 || f.Name == "" {
 			a.box = askMailbox(tx, f.Account, f.Mailbox, f.Role)
 		}
@@ -280,13 +281,13 @@ func (d *delivery) open(tx *sqldb.Tx) ([]*addressee, error) {
 	able := make([]*addressee, 0, len(asked))
 	for i := range asked {
 		a := &asked[i]
-		account := d.want.Filings[a.filings[0]].Account
-		err := d.openOne(tx, a, account)
+		account := p.want.Filings[a.filings[0]].Account
+		err := p.openOne(tx, a, account)
 		switch {
 		case err == nil:
 			able = append(able, a)
-			d.live = append(d.live, a.filings...)
-		case !d.refused.add(account, err):
+			p.live = append(p.live, a.filings...)
+		case !p.refused.add(account, err):
 			return nil, err
 		}
 	}
@@ -302,12 +303,12 @@ type addressee struct {
 }
 
 // openOne starts the change of an account, unless something stands against it.
-func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (err error) {
-	if a.ledger, err = d.s.openAsked(tx, account, a.row); err != nil {
+func (p *posting) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (err error) {
+	if a.ledger, err = p.s.openAsked(tx, account, a.row); err != nil {
 		return err
 	}
 	if a.box != nil {
-		f, role := &d.want.Filings[a.filings[0]], mail.Role("")
+		f, role := &p.want.Filings[a.filings[0]], mail.Role("")
 		if f.Mailbox == 0 {
 			role = f.Role
 		}
@@ -315,14 +316,14 @@ func (d *delivery) openOne(tx *sqldb.Tx, a *addressee, account mail.AccountID) (
 			return err
 		}
 	}
-	if a.thread, err = findThread(a.threads, d.refs, nil); err != nil {
+	if a.thread, err = findThread(a.threads, p.threadRefs, nil); err != nil {
 		return err
 	}
 	var octets int64
 	a.ours = true
 	for _, i := range a.filings {
-		f := &d.want.Filings[i]
-		octets += d.in.size + int64(len(f.Prefix))
+		f := &p.want.Filings[i]
+		octets += p.in.size + int64(len(f.Prefix))
 		a.ours = a.ours && f.Ours
 		if f.Only {
 			if _, err := a.target(f); err != nil {
@@ -432,8 +433,8 @@ func (o *octets) inserted(asked *sqldb.Answer) error {
 }
 
 // file makes the k-th filing. It takes of the numbers of emails, and returns the rest.
-func (d *delivery) file(a *addressee, k int, ids []int64) (_ []int64, err error) {
-	i, f, l := d.live[k], d.filing(k), a.ledger
+func (p *posting) file(a *addressee, k int, ids []int64) (_ []int64, err error) {
+	i, f, l := p.live[k], p.filing(k), a.ledger
 	box, err := l.destination(f)
 	if err != nil {
 		return nil, err
@@ -445,15 +446,15 @@ func (d *delivery) file(a *addressee, k int, ids []int64) (_ []int64, err error)
 	at := Place{box.id, uid}
 	var email mail.EmailID
 	kind := EmailCreated
-	if j := d.sameEmail(k); j >= 0 {
-		email, kind = d.filed[j].Email, EmailAdded
-		_, err = movePlaces(l.tx, l.account, []placing{{email, Place{d.filed[j].Mailbox, d.filed[j].UID}, at, true}})
+	if j := p.sameEmail(k); j >= 0 {
+		email, kind = p.filed[j].Email, EmailAdded
+		_, err = movePlaces(l.tx, l.account, []placing{{email, Place{p.filed[j].Mailbox, p.filed[j].UID}, at, true}})
 		if err != nil {
 			return nil, err
 		}
 	} else {
 		email, ids = mail.EmailID(ids[0]), ids[1:]
-		insertEmail(l.tx, email, d.email(l.account, f, a.thread, at), d.refs)
+		insertEmail(l.tx, email, p.email(l.account, f, a.thread, at), p.threadRefs)
 	}
 	w, full, err := l.words(box, f.Keywords)
 	if full && err == nil {
@@ -462,15 +463,15 @@ func (d *delivery) file(a *addressee, k int, ids []int64) (_ []int64, err error)
 	if err != nil {
 		return nil, err
 	}
-	d.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
-	l.added(box, d.member(d.filed[i], f, w), kind)
+	p.filed[i] = Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
+	l.added(box, p.member(p.filed[i], f, w), kind)
 	return ids, nil
 }
 
 // email is the row of a filing, which comes to a place.
-func (d *delivery) email(account mail.AccountID, f *Filing, thread mail.ThreadID, at Place) email {
-	return email{account: account, blob: d.blob, thread: thread, at: at, received: f.Received.Unix(), zone: zone(f.Received),
-		size: d.in.size + int64(len(f.Prefix)), ascii: d.ascii(f), prefix: f.Prefix}
+func (p *posting) email(account mail.AccountID, f *Filing, thread mail.ThreadID, at Place) email {
+	return email{account: account, blob: p.blob, thread: thread, at: at, received: f.Received.Unix(), zone: zone(f.Received),
+		size: p.in.size + int64(len(f.Prefix)), ascii: p.ascii(f), prefix: f.Prefix}
 }
 
 // destination is the mailbox of a filing. One that is gone means INBOX, unless
@@ -508,20 +509,20 @@ func (l *ledger) target(f *Filing) (*tally, error) {
 }
 
 // ascii is Row.ASCII of a filing.
-func (d *delivery) ascii(f *Filing) int64 {
+func (p *posting) ascii(f *Filing) int64 {
 	_, more := message.SurrogateFields(f.Prefix[:message.PrefixSize(f.Prefix)])
-	if !d.in.msg.Surrogate.Changes() && message.IsHeaderASCII(f.Prefix) {
+	if !p.in.msg.Surrogate.Changes() && message.IsHeaderASCII(f.Prefix) {
 		return -1
 	}
-	return d.in.size + int64(len(f.Prefix)) + d.in.ends.Lacking() + d.in.msg.Surrogate.Surplus() + more
+	return p.in.size + int64(len(f.Prefix)) + p.in.ends.Lacking() + p.in.msg.Surrogate.Surplus() + more
 }
 
 // member makes the membership of a filing.
-func (d *delivery) member(filed Filed, f *Filing, w words) member {
+func (p *posting) member(filed Filed, f *Filing, w words) member {
 	return member{
 		state: state{UID: filed.UID, Flags: f.Flags, ModSeq: filed.ModSeq, words: w},
-		email: filed.Email, blob: d.blob, size: d.in.size + int64(len(f.Prefix)), lacking: d.in.ends.Lacking(), ascii: d.ascii(f),
-		received: f.Received.Unix(), zone: zone(f.Received), saved: d.saved,
+		email: filed.Email, blob: p.blob, size: p.in.size + int64(len(f.Prefix)), lacking: p.in.ends.Lacking(), ascii: p.ascii(f),
+		received: f.Received.Unix(), zone: zone(f.Received), saved: p.saved,
 	}
 }
 

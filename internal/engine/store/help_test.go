@@ -137,7 +137,7 @@ func (h *house) deliver(octets string, to ...store.Filing) []store.Filed {
 	defer in.Close()
 	_, err := in.Write([]byte(octets))
 	h.must(err)
-	filed, err := h.Deliver(ctx, store.Delivery{Message: in, Filings: to})
+	filed, err := h.Deliver(ctx, store.Posting{Message: in, Filings: to})
 	h.must(err)
 	return filed
 }

@@ -37,12 +37,12 @@ func (s *Store) DeliverNumbered(ctx context.Context, mailbox mail.MailboxID, lis
 	}
 	im := &importing{s: s, mailbox: mailbox, list: list, also: also, many: importSlice}
 	for _, m := range list {
-		d, err := newDelivery(s, Delivery{Message: m.Incoming,
+		p, err := newPosting(s, Posting{Message: m.Incoming,
 			Filings: []Filing{{Mailbox: mailbox, Flags: m.Flags, Keywords: m.Keywords, Received: m.Received}}})
 		if err != nil {
 			return nil, err
 		}
-		im.deliveries = append(im.deliveries, d)
+		im.postings = append(im.postings, p)
 	}
 	op := s.db.Slices()
 	for n := 0; n < len(list); n = len(im.filed) {
@@ -51,7 +51,7 @@ func (s *Store) DeliverNumbered(ctx context.Context, mailbox mail.MailboxID, lis
 		}
 		im.filed = append(im.filed, im.slice...)
 		for i := n; i < len(im.filed); i++ {
-			list[i].Incoming.taken = im.deliveries[i].isNew
+			list[i].Incoming.taken = im.postings[i].isNew
 		}
 		if im.many *= 2; im.enough {
 			im.many = max(im.many/4, 1)
@@ -66,18 +66,18 @@ const importSlice = 32
 
 // importing is one DeliverNumbered.
 type importing struct {
-	s          *Store
-	mailbox    mail.MailboxID
-	list       []Imported
-	deliveries []*delivery
-	also       func(tx *sqldb.Tx, from int, filed []Filed) error
-	filed      []Filed // in slices that are done
-	many       int     // messages of the slice
-	slice      []Filed
-	enough     bool // the slice took as long as it may
+	s        *Store
+	mailbox  mail.MailboxID
+	list     []Imported
+	postings []*posting
+	also     func(tx *sqldb.Tx, from int, filed []Filed) error
+	filed    []Filed // in slices that are done
+	many     int     // messages of the slice
+	slice    []Filed
+	enough   bool // the slice took as long as it may
 }
 
-// run is the transaction of a slice. It asks together, as delivery.run does.
+// run is the transaction of a slice. It asks together, as posting.run does.
 func (im *importing) run(tx *sqldb.Tx) error {
 	im.slice = im.slice[:0]
 	l, box, err := im.s.openMailbox(tx, im.mailbox)
@@ -89,13 +89,13 @@ func (im *importing) run(tx *sqldb.Tx) error {
 	if err := box.numbered(im.list[from:end]); err != nil {
 		return err
 	}
-	deliveries := im.deliveries[from:end]
-	all, threads := make([]*octets, len(deliveries)), make([]*sqldb.Answer, len(deliveries))
-	for i, d := range deliveries {
-		d.octets.refs = 1
-		all[i], threads[i] = d.octets, askThread(tx, l.account, d.refs)
+	postings := im.postings[from:end]
+	all, threads := make([]*octets, len(postings)), make([]*sqldb.Answer, len(postings))
+	for i, p := range postings {
+		p.refs = 1
+		all[i], threads[i] = p.octets, askThread(tx, l.account, p.threadRefs)
 	}
-	ids, err := tx.NewIDs("email", len(deliveries))
+	ids, err := tx.NewIDs("email", len(postings))
 	if err == nil {
 		err = storeOctets(tx, all)
 	}
@@ -103,18 +103,18 @@ func (im *importing) run(tx *sqldb.Tx) error {
 		return err
 	}
 	led := make(map[int64]mail.ThreadID)
-	for i, d := range deliveries {
-		thread, err := findThread(threads[i], d.refs, led)
+	for i, p := range postings {
+		thread, err := findThread(threads[i], p.threadRefs, led)
 		if err != nil {
 			return err
 		}
 		email := mail.EmailID(ids[i])
-		for _, ref := range d.refs {
+		for _, ref := range p.threadRefs {
 			if led[ref] == 0 {
 				led[ref] = cmp.Or(thread, mail.ThreadID(email))
 			}
 		}
-		if err := im.file(l, box, d, email, thread, im.list[from+i].UID); err != nil {
+		if err := im.file(l, box, p, email, thread, im.list[from+i].UID); err != nil {
 			return err
 		}
 	}
@@ -128,24 +128,24 @@ func (im *importing) run(tx *sqldb.Tx) error {
 	return err
 }
 
-// file is delivery.file with a UID that may be given.
-func (im *importing) file(l *ledger, box *tally, d *delivery, email mail.EmailID, thread mail.ThreadID, want mail.UID) error {
+// file is posting.file with a UID that may be given.
+func (im *importing) file(l *ledger, box *tally, p *posting, email mail.EmailID, thread mail.ThreadID, want mail.UID) error {
 	if want != 0 {
 		box.uidnext = uint64(want)
 	}
-	f := &d.want.Filings[0]
+	f := &p.want.Filings[0]
 	uid, err := box.takeUIDs(1)
 	if err != nil {
 		return err
 	}
-	insertEmail(l.tx, email, d.email(l.account, f, thread, Place{box.id, uid}), d.refs)
+	insertEmail(l.tx, email, p.email(l.account, f, thread, Place{box.id, uid}), p.threadRefs)
 	w, _, err := l.words(box, f.Keywords)
 	if err != nil {
 		return err
 	}
 	filed := Filed{Email: email, Mailbox: box.id, UID: uid, UIDValidity: box.uidvalidity, ModSeq: l.modseq}
 	im.slice = append(im.slice, filed)
-	l.added(box, d.member(filed, f, w), EmailCreated)
+	l.added(box, p.member(filed, f, w), EmailCreated)
 	return nil
 }
 

@@ -92,7 +92,7 @@ func TestIncomingWithoutMemory(t *testing.T) {
 	if _, err := in.Write(octets); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{{Account: account, Role: mail.RoleInbox, Received: h.now()}}}); err != nil {
+	if _, err := h.Deliver(ctx, store.Posting{Message: in, Filings: []store.Filing{{Account: account, Role: mail.RoleInbox, Received: h.now()}}}); err != nil {
 		t.Fatal(err)
 	}
 	if o.Held() != 0 || full.yielded {

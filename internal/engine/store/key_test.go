@@ -37,7 +37,7 @@ func TestCollidingKeys(t *testing.T) {
 		in := s.NewIncoming()
 		defer in.Close()
 		_, _ = io.WriteString(in, text)
-		if _, err := s.Deliver(ctx, Delivery{Message: in, Filings: []Filing{{Account: 1, Role: mail.RoleInbox, Received: s.now()}}}); err != nil {
+		if _, err := s.Deliver(ctx, Posting{Message: in, Filings: []Filing{{Account: 1, Role: mail.RoleInbox, Received: s.now()}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

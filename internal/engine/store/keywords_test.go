@@ -140,7 +140,7 @@ func TestKeywordBound(t *testing.T) {
 	}
 	in := h.NewIncoming()
 	defer in.Close()
-	_, err := h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{{Account: a, Role: mail.RoleInbox, Keywords: "more"}}})
+	_, err := h.Deliver(ctx, store.Posting{Message: in, Filings: []store.Filing{{Account: a, Role: mail.RoleInbox, Keywords: "more"}}})
 	wantKind(t, err, mail.TooLarge)
 
 	// The keywords of a message that can be restored stay; those nobody has go.

@@ -53,7 +53,7 @@ func (h *house) try(n int, to ...store.Filing) ([]store.Filed, error) {
 	defer in.Close()
 	_, err := in.Write([]byte(strings.Repeat("x", n)))
 	h.must(err)
-	return h.Deliver(ctx, store.Delivery{Message: in, Filings: to})
+	return h.Deliver(ctx, store.Posting{Message: in, Filings: to})
 }
 
 // holds checks what account 1 holds.
@@ -272,7 +272,7 @@ func TestQuotaWarnings(t *testing.T) {
 		defer in.Close()
 		_, err := in.Write([]byte("0123456789"))
 		h.must(err)
-		_, err = h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{warning},
+		_, err = h.Deliver(ctx, store.Posting{Message: in, Filings: []store.Filing{warning},
 			Also: func(tx *sqldb.Tx, _ []store.Filed, _ []store.BlobRef) error { return h.PayWarning(tx, 1) }})
 		return err
 	}

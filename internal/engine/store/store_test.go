@@ -54,7 +54,7 @@ func TestDeliverRefuses(t *testing.T) {
 		in := h.NewIncoming()
 		defer in.Close()
 		_, _ = in.Write([]byte(text("1", "s", "b")))
-		_, err := h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{h.inbox(a), f}})
+		_, err := h.Deliver(ctx, store.Posting{Message: in, Filings: []store.Filing{h.inbox(a), f}})
 		return err
 	}
 	wantKind(t, deliver(h.inbox(99)), mail.NotFound)
@@ -773,7 +773,7 @@ func TestFullDisk(t *testing.T) {
 	for err == nil && kept < 1000 {
 		in := h.NewIncoming()
 		_, _ = in.Write([]byte(benchBody(int64(kept))))
-		_, err = h.Deliver(ctx, store.Delivery{Message: in, Filings: []store.Filing{h.inbox(a)}})
+		_, err = h.Deliver(ctx, store.Posting{Message: in, Filings: []store.Filing{h.inbox(a)}})
 		in.Close()
 		if err == nil {
 			kept++

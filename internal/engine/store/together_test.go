@@ -148,7 +148,7 @@ func (c *crowd) send(r *rand.Rand, w, i int) {
 		to = append(to, f)
 	}
 	var refused store.Refused
-	filed, err := c.Deliver(ctx, store.Delivery{Message: in, Filings: to, Decide: func(r store.Refused) (int, error) {
+	filed, err := c.Deliver(ctx, store.Posting{Message: in, Filings: to, Decide: func(r store.Refused) (int, error) {
 		refused = r
 		return 0, nil
 	}})

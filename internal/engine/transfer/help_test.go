@@ -159,6 +159,6 @@ func (h *house) deliver(name mail.MailboxName, text string) {
 	defer in.Close()
 	_, err := io.WriteString(in, text)
 	h.must(err)
-	_, err = h.store.Deliver(h.ctx, store.Delivery{Message: in, Filings: []store.Filing{{Account: 1, Mailbox: h.box(name).ID, Received: time.Unix(1, 0)}}})
+	_, err = h.store.Deliver(h.ctx, store.Posting{Message: in, Filings: []store.Filing{{Account: 1, Mailbox: h.box(name).ID, Received: time.Unix(1, 0)}}})
 	h.must(err)
 }

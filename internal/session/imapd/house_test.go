@@ -248,7 +248,7 @@ func (h *house) deliver(mailbox mail.MailboxName, octets string, flags mail.Flag
 	defer in.Close()
 	_, err = in.Write([]byte(strings.ReplaceAll(octets, "\n", "\r\n")))
 	h.must(err)
-	filed, err := h.store.Deliver(h.ctx, store.Delivery{Message: in, Filings: []store.Filing{{
+	filed, err := h.store.Deliver(h.ctx, store.Posting{Message: in, Filings: []store.Filing{{
 		Account: h.alice, Mailbox: box.ID, Flags: flags,
 		Received: time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", 3600)),
 	}}})

@@ -24,7 +24,7 @@ func (p *post) fill(n int) {
 		to := make([]store.Filing, 0, 500)
 		for ; len(to) < cap(to) && i+len(to) < n; to = append(to, store.Filing{Account: anna, Role: mail.RoleInbox}) {
 		}
-		if _, err := p.store.Deliver(ctx, store.Delivery{Message: in, Filings: to}); err != nil {
+		if _, err := p.store.Deliver(ctx, store.Posting{Message: in, Filings: to}); err != nil {
 			p.t.Fatal(err)
 		}
 		in.Close()

@@ -227,7 +227,7 @@ func (p *post) deliver(text string) error {
 	if _, err := in.Write([]byte(text)); err != nil {
 		return err
 	}
-	_, err := p.store.Deliver(p.ctx, store.Delivery{Message: in, Filings: []store.Filing{{Account: anna, Role: mail.RoleInbox, Received: time.Unix(1e9, 0).UTC()}}})
+	_, err := p.store.Deliver(p.ctx, store.Posting{Message: in, Filings: []store.Filing{{Account: anna, Role: mail.RoleInbox, Received: time.Unix(1e9, 0).UTC()}}})
 	return err
 }
 
