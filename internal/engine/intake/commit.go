@@ -73,14 +73,9 @@ func (in *Intake) Commit(ctx context.Context, p *Plan, also ...Also) (Receipt, e
 type commit struct {
 	in      *Intake
 	planned *Plan
-	items   []prepared // of the plan
-	receipt Receipt    // what the transaction does; it may run again
-}
-
-// prepared is what an item needs that can be made ready outside the transaction.
-type prepared struct {
-	own   int // its octets among those held
-	known *queue.Octets
+	known   *queue.Octets   // of the message; nil if no item of the plan has it
+	own     []*queue.Octets // of the items with a message of their own, in their order
+	receipt Receipt         // what the transaction does; it may run again
 }
 
 // prepare ends the messages of the plan and says what the store is to do.
@@ -91,17 +86,20 @@ func (c *commit) prepare() (store.Posting, error) {
 		want.Filings[i] = f.Filing
 	}
 	for _, it := range p.Items {
-		m, r := p.Message, prepared{}
-		if it.Message != nil {
-			m = it.Message
-			want.More = append(want.More, m.Incoming)
-			r.own = len(want.More)
+		switch {
+		case it.Message != nil:
+			known, err := queue.OctetsOf(it.Message.Incoming)
+			if err != nil {
+				return want, err
+			}
+			c.own = append(c.own, known)
+			want.More = append(want.More, it.Message.Incoming)
+		case c.known == nil:
+			var err error
+			if c.known, err = queue.OctetsOf(p.Message.Incoming); err != nil {
+				return want, err
+			}
 		}
-		var err error
-		if r.known, err = queue.OctetsOf(m.Incoming); err != nil {
-			return want, err
-		}
-		c.items = append(c.items, r)
 	}
 	return want, nil
 }
@@ -130,17 +128,16 @@ func (c *commit) spool(tx *sqldb.Tx, filed []store.Filed, held []store.BlobRef) 
 			c.receipt.Filed = append(c.receipt.Filed, f)
 		}
 	}
-	for i, it := range c.receipt.Plan.Items {
-		m, r := c.planned.Message, prepared{}
-		if i < len(c.items) { // Else it came to be because somebody was refused.
-			r = c.items[i]
-		}
+	own := 0
+	for _, it := range c.receipt.Plan.Items {
+		m, ref, known := c.planned.Message, held[0], c.known
 		if it.Message != nil {
-			m = it.Message
+			m, ref, known = it.Message, held[1+own], c.own[own]
+			own++
 		}
-		it.Blob, it.Prefix = held[r.own], m.Before(it.Prefix)
+		it.Blob, it.Prefix = ref, m.Before(it.Prefix)
 		it.Size = int64(len(it.Prefix)) + m.Size()
-		id, err := c.in.o.Queue.Add(tx, it.Item, it.Recipients, r.known)
+		id, err := c.in.o.Queue.Add(tx, it.Item, it.Recipients, known)
 		if err != nil {
 			return err
 		}

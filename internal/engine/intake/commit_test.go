@@ -3,6 +3,7 @@ package intake_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -181,5 +182,36 @@ func TestItemsOfTheirOwn(t *testing.T) {
 				h.want("here", h.in(ann, mail.Inbox), []string{body})
 			})
 		}
+	}
+}
+
+// TestAddedItemsStay: what somebody added to a plan is spooled as it is when an
+// account turns out to be gone, unless nobody has the message then.
+func TestAddedItemsStay(t *testing.T) {
+	h := newHouse(t, nil)
+	dear, gone := to("ann@here.test", []mail.AccountID{ann}), to("bea@here.test", []mail.AccountID{bea})
+	var plans []*intake.Plan
+	for _, to := range [][]intake.Recipient{{dear, gone}, {gone}} {
+		p := h.plan(text, from("s@a.test"), to...)
+		for _, own := range []*intake.Message{h.message("Subject: away\r\n\r\nuntil May\r\n"), nil} {
+			p.Items = append(p.Items, intake.Item{Item: spool.Item{Arrived: noon}, Message: own,
+				Recipients: []queue.Recipient{{OutgoingRecipient: mail.OutgoingRecipient{Address: address("s@a.test")}}}})
+		}
+		plans = append(plans, p)
+	}
+	h.remove(bea)
+	r, err := h.Commit(ctx, plans[0])
+	h.must(err)
+	var got []string
+	for _, id := range r.Items {
+		h.must(h.db.Read(ctx, func(tx *sqldb.Tx) error {
+			it, err := h.spool.Item(tx, id)
+			got = append(got, fmt.Sprint(it.Size))
+			return err
+		}))
+	}
+	h.want("sizes", got, []string{fmt.Sprint(len(text) + 16), "28", fmt.Sprint(len(text))})
+	if r, err = h.Commit(ctx, plans[1]); mail.KindOf(err) != mail.NotFound || len(r.Items) != 0 {
+		t.Errorf("%v, %d items", err, len(r.Items))
 	}
 }

@@ -47,6 +47,7 @@ type Plan struct {
 	recipients []Recipient
 	copies     [][]copyFor // of each recipient: as its accounts wish
 	loops      []bool      // of each recipient: it had the message before
+	laid       int         // items that are for the recipients: the first ones
 }
 
 // Filing is a copy for a mailbox.
@@ -140,7 +141,8 @@ func deliveredTo(fields []string) map[mail.Address]bool {
 	return had
 }
 
-// Without is the plan if some accounts cannot have the message.
+// Without is the plan if some accounts cannot have the message. Items that somebody
+// added to it stay, unless nobody can have the message.
 func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
 	q := &Plan{Message: p.Message, envelope: p.envelope, recipients: p.recipients, loops: p.loops, copies: make([][]copyFor, len(p.copies))}
 	for i, copies := range p.copies {
@@ -152,7 +154,9 @@ func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
 		}
 	}
 	if len(p.recipients) > 0 {
-		q.lay()
+		if q.lay(); !q.nowhere() {
+			q.Items = append(q.Items, p.Items[p.laid:]...)
+		}
 		return q
 	}
 	for _, f := range p.Filings { // Written by hand.
@@ -240,6 +244,7 @@ func (p *Plan) lay() {
 		item.Recipients = all[:min(len(all), queue.MaxRecipients)]
 		p.Items = append(p.Items, item)
 	}
+	p.laid = len(p.Items)
 }
 
 // prefixOf are the header fields before the copy for a mailbox of who was written to
