@@ -122,7 +122,7 @@ func (e *env) tellError(err error) {
 		}
 		return
 	}
-	if mail.KindOf(err) == mail.Internal { // Its text is for anybody; who runs the command wants the cause.
+	if k := mail.KindOf(err); k == mail.Internal || k == mail.Unavailable { // Its text is for anybody; who runs the command wants the cause.
 		err = errors.New(obs.Reason(err))
 	}
 	e.tell("%v", err)

@@ -20,20 +20,26 @@ import (
 
 // place says which yubin a command is for.
 type place struct {
-	Config string `help:"The configuration of the server." env:"YUBIN_CONFIG" type:"path" placeholder:"FILE" xor:"place"`
-	Data   string `help:"The data folder of the server." env:"YUBIN_DATA" type:"path" placeholder:"DIR" xor:"place"`
+	Config string `help:"The configuration of the server ($YUBIN_CONFIG)." type:"path" placeholder:"FILE" xor:"place"`
+	Data   string `help:"The data folder of the server ($YUBIN_DATA)." type:"path" placeholder:"DIR" xor:"place"`
 }
 
 // systemConfig is the configuration of a server that was installed.
 const systemConfig = "/etc/yubin/yubin.toml"
 
-// folder returns the data folder: what the flags say, or ./local-data if
-// localserve made one here, or that of the installed server. named is false if
-// no flag named it.
-func (p place) folder() (path string, named bool, err error) {
+// folder returns the data folder: what the flags say, or without any the
+// environment, or ./local-data if localserve made one here, or that of the installed
+// server. named is false if neither flag nor environment named it.
+func (e *env) folder(p place) (path string, named bool, err error) {
+	if p == (place{}) {
+		p = place{Config: e.getenv("YUBIN_CONFIG"), Data: e.getenv("YUBIN_DATA")}
+	}
 	switch {
+	case p.Data != "" && p.Config != "":
+		return "", false, usagef("YUBIN_CONFIG and YUBIN_DATA can't be used together")
 	case p.Data != "":
-		return p.Data, true, nil
+		path, err := filepath.Abs(p.Data)
+		return path, true, err
 	case p.Config != "":
 		c, err := config.Load(p.Config)
 		return c.Data, true, err
@@ -66,7 +72,7 @@ type opener func(ctx context.Context, folder string, d server.Deps) (*server.Sto
 // adminMaking is admin for the command that a new post office begins with: a data
 // folder that was named and is not there is made.
 func (e *env) adminMaking(p place, do func(context.Context, *admin.Client) error) error {
-	_, named, err := p.folder()
+	_, named, err := e.folder(p)
 	if err != nil {
 		return err
 	}
@@ -84,7 +90,7 @@ func (e *env) adminMaking(p place, do func(context.Context, *admin.Client) error
 }
 
 func (e *env) adminWith(p place, open opener, do func(context.Context, *admin.Client) error) error {
-	folder, _, err := p.folder()
+	folder, _, err := e.folder(p)
 	if err != nil {
 		return err
 	}
@@ -113,7 +119,7 @@ func (e *env) connect(folder string, open opener) (c *admin.Client, done func() 
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("%w; if it is just starting, its log says what it waits for", err)
 		case <-tick.C:
 		}
 	}

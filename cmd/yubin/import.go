@@ -66,7 +66,7 @@ func (c *accountImportCmd) open(e *env) (io.ReadCloser, error) {
 // input opens a file that is read for the server at p. Nothing of the data folder
 // is opened: in this process, if no server runs, the database may be.
 func (e *env) input(p place, path string) (*os.File, error) {
-	folder, _, err := p.folder()
+	folder, _, err := e.folder(p)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ type profiled struct {
 
 // running returns a client of the server at p, which must run.
 func (e *env) running(p place) (*admin.Client, error) {
-	folder, _, err := p.folder()
+	folder, _, err := e.folder(p)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ import (
 	"yubin/internal/server/admin"
 	"yubin/internal/world/certs"
 	"yubin/internal/world/config"
+	"yubin/internal/world/datadir"
 	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
@@ -200,6 +201,9 @@ func (s *Server) Run(ctx context.Context) error {
 	carrying.Wait()
 	stopBackground()
 	work.Wait()
+	if moved := (*datadir.MovedError)(nil); errors.As(err, &moved) {
+		workErr = nil // The work was held by the move, and goes on in the new place.
+	}
 	err = errors.Join(err, workErr, s.Close())
 	s.deps.Log.Info("stopped")
 	return err

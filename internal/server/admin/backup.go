@@ -103,9 +103,13 @@ func (l *lines) fail(err error, line func(*Failure) any) {
 		fail(l.w, l.r, l.h.Log, err)
 		return
 	}
-	err = interrupted(l.r, err)
-	f := failureOf(err)
-	l.h.Log.Error("administration failed", "request", l.r.Method+" "+l.r.URL.Path, "err", err)
+	request := l.r.Method + " " + l.r.URL.Path
+	if l.r.Context().Err() != nil {
+		l.h.Log.Info("administration cut short: who asked went away, or the server stops", "request", request, obs.Err(err))
+	} else {
+		l.h.Log.Error("administration failed", "request", request, obs.Err(err))
+	}
+	f := failureOf(interrupted(l.r, err))
 	l.tell(line(&f))
 }
 

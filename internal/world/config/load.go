@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -22,6 +23,9 @@ func Load(file string) (Config, error) {
 	data, err := files.ReadFile(file, MaxFile)
 	if err != nil && mail.KindOf(err) == mail.TooLarge {
 		return Config{}, fmt.Errorf("%s is over %s", file, formatSize(MaxFile))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, fmt.Errorf("there is no configuration %s: %w", file, fs.ErrNotExist)
 	}
 	if err != nil {
 		return Config{}, err

@@ -3,6 +3,8 @@ package sqldb
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -40,13 +42,37 @@ func (r *refusal) class() string { return r.code[:min(2, len(r.code))] }
 // again reports whether the transaction only stood in the way of another.
 func (r *refusal) again() bool { return r.code == "40001" || r.code == "40P01" }
 
-// refusalCode is the SQLSTATE of an attempt to connect that the server refused.
-func refusalCode(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		return e.Code
+// noLink is why no connection came about.
+type noLink struct {
+	text string // in one line
+	code string // the SQLSTATE, if the server refused it
+}
+
+func (n *noLink) Error() string { return n.text }
+
+// newNoLink makes one of what ConnectConfig says: a line for each address, once with TLS
+// and once without. Lines that say the same are one, and that the server has no TLS is
+// not why, if there is more.
+func newNoLink(err error) *noLink {
+	n := &noLink{}
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
+		n.code = refused.Code
 	}
-	return ""
+	var attempts []string
+	what, lines, _ := strings.Cut(err.Error(), "\n")
+	for line := range strings.Lines(lines) {
+		line = strings.TrimSpace(line)
+		if !slices.Contains(attempts, line) {
+			attempts = append(attempts, line)
+		}
+	}
+	if withoutTLS := slices.DeleteFunc(slices.Clone(attempts), func(line string) bool {
+		return strings.HasSuffix(line, "server refused TLS connection")
+	}); len(withoutTLS) > 0 {
+		attempts = withoutTLS
+	}
+	n.text = strings.TrimSpace(what + " " + strings.Join(attempts, "; "))
+	return n
 }
 
 // lost is a connection that ended, or an answer that did not come.

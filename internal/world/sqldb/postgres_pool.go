@@ -2,7 +2,9 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,6 +147,8 @@ func (q *pool) dial(ctx context.Context) (*link, error) {
 	var l *link
 	if err == nil {
 		l, err = newLink(q.db, c, epoch)
+	} else {
+		err = newNoLink(err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -182,8 +186,8 @@ func (q *pool) tell() {
 
 // retries reports whether err can pass by itself: a wrong password does not.
 func (q *pool) retries(err error) bool {
-	code := refusalCode(err)
-	return len(code) < 2 || code[:2] != "28" && code[:2] != "3D"
+	var n *noLink
+	return !errors.As(err, &n) || !strings.HasPrefix(n.code, "28") && !strings.HasPrefix(n.code, "3D")
 }
 
 func (q *pool) unreachable() *mail.Error {

@@ -280,6 +280,23 @@ func TestRefusedServers(t *testing.T) {
 	}
 }
 
+// TestWhyNotReached: why no connection came about is one line that says each cause once.
+func TestWhyNotReached(t *testing.T) {
+	for name, c := range map[string]struct{ url, says string }{
+		"not there": {"postgres://yubin:secret@127.0.0.1:1/yubin",
+			"failed to connect to `user=yubin database=yubin`: 127.0.0.1:1 (127.0.0.1): dial error: dial tcp 127.0.0.1:1: connect: connection refused"},
+		"unknown db": {strings.NewReplacer("/yubin?", "/nothing?", "sslmode=disable", "sslmode=prefer").Replace(dbtest.URL()),
+			`database "nothing" does not exist (SQLSTATE 3D000)`},
+	} {
+		_, err := sqldb.Open(ctx, sqldb.Options{URL: c.url, Unsafe: true, Patience: 300 * time.Millisecond})
+		why := fmt.Sprint(errors.Unwrap(err))
+		if !strings.HasSuffix(why, c.says) || strings.Count(why, ": FATAL")+strings.Count(why, ": dial error") != 1 ||
+			strings.ContainsAny(why, "\n\t") || strings.Contains(why, "secret") || strings.Contains(why, "TLS") {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
+}
+
 // ledger writes numbered rows from many goroutines, and knows what each Write said.
 type ledger struct {
 	t    *testing.T
