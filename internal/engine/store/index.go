@@ -67,9 +67,9 @@ type indexRow struct {
 
 const indexRowColumns = `SELECT first, second, third, entries FROM email_index WHERE account = $1 AND kind = $2`
 
-// scan reads the row that a result stands on.
-func (x index) scan(rows *sqldb.Rows) (r indexRow, err error) {
-	var octets sqldb.Borrowed
+// scan reads a row.
+func (x index) scan(rows interface{ Scan(...any) error }) (r indexRow, err error) {
+	var octets []byte
 	if err := rows.Scan(&r.key[0], &r.key[1], &r.key[2], &octets); err != nil {
 		return r, err
 	}
@@ -95,9 +95,24 @@ func (x index) scan(rows *sqldb.Rows) (r indexRow, err error) {
 	return r, nil
 }
 
-// rows reads what a query for rows gives.
-func (x index) rows(where string, args ...any) (list []indexRow, err error) {
-	rows, err := x.tx.Query(indexRowColumns+where, args...)
+// before returns the row that a point is in, or would be; the first row of all if it
+// is before that.
+func (x index) before(p point) (r indexRow, there bool, err error) {
+	r, err = x.scan(x.tx.QueryRow(indexRowColumns+` AND (first, second, third) <= ($3, $4, $5)
+		ORDER BY first DESC, second DESC, third DESC LIMIT 1`, int64(x.account), int64(x.kind), p[0], p[1], p[2]))
+	if err == sqldb.ErrNoRows {
+		r, err = x.scan(x.tx.QueryRow(indexRowColumns+` ORDER BY first, second, third LIMIT 1`, int64(x.account), int64(x.kind)))
+	}
+	if err == sqldb.ErrNoRows {
+		return r, false, nil
+	}
+	return r, err == nil, err
+}
+
+// after returns the rows behind a key, a few of them.
+func (x index) after(p point, limit int) (list []indexRow, err error) {
+	rows, err := x.tx.Query(indexRowColumns+` AND (first, second, third) > ($3, $4, $5) ORDER BY first, second, third LIMIT $6`,
+		int64(x.account), int64(x.kind), p[0], p[1], p[2], limit)
 	if err != nil {
 		return nil, err
 	}
@@ -112,44 +127,9 @@ func (x index) rows(where string, args ...any) (list []indexRow, err error) {
 	return list, rows.Err()
 }
 
-// before returns the row that a point is in, or would be; the first row of all if it
-// is before that.
-func (x index) before(p point) (r indexRow, there bool, err error) {
-	list, err := x.rows(` AND (first, second, third) <= ($3, $4, $5) ORDER BY first DESC, second DESC, third DESC LIMIT 1`,
-		int64(x.account), int64(x.kind), p[0], p[1], p[2])
-	if err == nil && len(list) == 0 {
-		list, err = x.rows(` ORDER BY first, second, third LIMIT 1`, int64(x.account), int64(x.kind))
-	}
-	if err != nil || len(list) == 0 {
-		return r, false, err
-	}
-	return list[0], true, nil
-}
-
-// after returns the rows behind a key, a few of them.
-func (x index) after(p point, limit int) (list []indexRow, err error) {
-	return x.rows(` AND (first, second, third) > ($3, $4, $5) ORDER BY first, second, third LIMIT $6`,
-		int64(x.account), int64(x.kind), p[0], p[1], p[2], limit)
-}
-
-// next returns the first key behind another.
-func (x index) next(p point) (key point, there bool, err error) {
-	err = x.tx.QueryRow(`SELECT first, second, third FROM email_index WHERE account = $1 AND kind = $2
-		AND (first, second, third) > ($3, $4, $5) ORDER BY first, second, third LIMIT 1`,
-		int64(x.account), int64(x.kind), p[0], p[1], p[2]).Scan(&key[0], &key[1], &key[2])
-	if err == sqldb.ErrNoRows {
-		return key, false, nil
-	}
-	return key, err == nil, err
-}
-
 // find returns the points whose first number is one of a list, which ascends.
 func (x index) find(firsts []int64) (found []point, err error) {
 	var ahead []indexRow // read already
-	limit := indexRows
-	if len(firsts) == 1 {
-		limit = 1 // Its points may go on in the next row.
-	}
 	for len(firsts) > 0 {
 		row, there, err := x.before(point{firsts[0]})
 		if err != nil || !there {
@@ -164,11 +144,8 @@ func (x index) find(firsts []int64) (found []point, err error) {
 					found = append(found, p)
 				}
 			}
-			if len(firsts) == 0 {
-				return found, nil
-			}
 			if len(ahead) == 0 {
-				if ahead, err = x.after(row.key, limit); err != nil || len(ahead) == 0 {
+				if ahead, err = x.after(row.key, indexRows); err != nil || len(ahead) == 0 {
 					return found, err
 				}
 			}
@@ -193,12 +170,12 @@ func (x index) lacks(list []point) (missing []point, err error) {
 		}
 		n := len(list)
 		if there {
-			next, more, err := x.next(row.key)
+			next, err := x.after(row.key, 1)
 			if err != nil {
 				return nil, err
 			}
-			if more {
-				n, _ = slices.BinarySearchFunc(list, next, comparePoints)
+			if len(next) > 0 {
+				n, _ = slices.BinarySearchFunc(list, next[0].key, comparePoints)
 			}
 		}
 		for _, p := range list[:n] {
@@ -225,12 +202,12 @@ func (x index) change(ops []indexOp) error {
 		}
 		n, last := len(ops), true
 		if there {
-			next, more, err := x.next(row.key)
+			next, err := x.after(row.key, 1)
 			if err != nil {
 				return err
 			}
-			if last = !more; more {
-				n, _ = slices.BinarySearchFunc(ops, next, func(o indexOp, p point) int { return comparePoints(o.point, p) })
+			if last = len(next) == 0; !last {
+				n, _ = slices.BinarySearchFunc(ops, next[0].key, func(o indexOp, p point) int { return comparePoints(o.point, p) })
 			}
 		}
 		x.rewrite(row, there, apply(row.points, ops[:n]), last)
