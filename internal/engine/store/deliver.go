@@ -47,7 +47,7 @@ func (s *Store) Deliver(ctx context.Context, want Posting) ([]Filed, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.withRoom(ctx, func() error { return s.db.Write(ctx, p.run) })
+	err = s.withKeywordRoom(ctx, func() error { return s.db.Write(ctx, p.run) })
 	s.noteRefusals(ctx, p.refused, err, want.Filings, want.Message.size)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ func (s *Store) SetFlags(ctx context.Context, id mail.MailboxID, set mail.UIDSet
 	for from := mail.UID(1); from != 0; {
 		var slice mail.UIDSet
 		var next mail.UID
-		err := s.withRoom(ctx, func() error {
+		err := s.withKeywordRoom(ctx, func() error {
 			return op.Write(ctx, func(tx *sqldb.Tx) (err error) {
 				slice, next, err = s.setFlags(tx, id, tail(set, from), ch)
 				return err

@@ -9,9 +9,9 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// withRoom runs write, and once more if a mailbox had no number left for a
+// withKeywordRoom runs write, and once more if a mailbox had no number left for a
 // keyword and some could be freed.
-func (s *Store) withRoom(ctx context.Context, write func() error) error {
+func (s *Store) withKeywordRoom(ctx context.Context, write func() error) error {
 	err := write()
 	var full *keywordsFull
 	if !errors.As(err, &full) {
