@@ -11,8 +11,9 @@
 //	Commit   the plan becomes true, all of it in one transaction (commit.go)
 //
 // A Plan is data. It is made without a database, can be printed and compared, and
-// may be written by hand by who needs no wishes: a Plan with nothing but Filings is
-// an APPEND.
+// may be written by hand by who needs no wishes: File does so, for APPEND and what a
+// backup puts back. Import is for many messages at once that keep their UIDs, and
+// needs no plan: all go into one mailbox.
 //
 // # What holds
 //
@@ -28,9 +29,9 @@
 //     and is in the same transaction.
 //   - All that may take long is done before, under one deadline (Options.Deadline).
 //
-// Who judges a message or filters it will do so in Plan, between Begin and the
-// wishes; from the first octet on a tap is at hand, and after the last one
-// Message.Content.
+// Who judges a message or filters it will do so in Plan, before the wishes; from
+// the first octet on a tap is at hand, and after the last one Message.Content. Items
+// may be added to a plan before it is committed: they stay if somebody is refused.
 //
 // It deliberately knows no protocol, does not route, and does not retry.
 package intake

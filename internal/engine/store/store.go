@@ -57,7 +57,7 @@
 // sessions, loaded once and then kept current by each commit before the caller
 // that made it hears of it. A commit says which ModSeq of the mailbox it follows: a
 // view that is not there yet reads the memory of changes, from its own ModSeq on. So
-// it does for other processes' commits, of which Heard tells. Events are hints,
+// it would for other processes' commits, of which Heard is to tell. Events are hints,
 // published after that: one that is lost or comes twice costs latency, never truth.
 //
 // # Memory of changes

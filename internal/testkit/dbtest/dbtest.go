@@ -3,7 +3,9 @@
 // takes its database from here runs on both:
 //
 //	go test ./internal/engine/store
-//	scripts/with-postgres go test ./internal/engine/store
+//	scripts/with-postgres go test -tags postgres ./internal/engine/store
+//
+// The tag adds what only a server has, and leaves out what only SQLite has.
 //
 // Locks are watched (sqldb.Options.CheckLocks): a transaction that takes them out of
 // order fails on both. When the test ends its schema is dropped, and a connection that
