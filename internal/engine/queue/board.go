@@ -13,8 +13,9 @@ type key struct {
 	site string
 }
 
-// entry is a key that is due, in memory: whoever picks it reads the rows.
-type entry struct {
+// errand is a key that is due, in memory: whoever picks it reads the rows, and it is a
+// job then.
+type errand struct {
 	key
 	lane     lane
 	sender   string
@@ -36,20 +37,20 @@ type entry struct {
 // low priority gets one turn of sixteen, and what nobody else wants. Within a
 // lane of a site senders are served by turns.
 //
-// What is kept is bounded, and so is the work for one entry, however many sites
-// there are: a site exists while it has entries, while what it lacks is to be
+// What is kept is bounded, and so is the work for one errand, however many sites
+// there are: a site exists while it has errands, while what it lacks is to be
 // looked for, and then among the last maxIdle that had any.
 type board struct {
 	limits    Limits
 	sites     map[string]*site
 	wanting   map[*site]bool // whose mail in the database is to be looked for
-	entries   map[key]*entry
-	queued    int // entries that are not busy
+	errands   map[key]*errand
+	queued    int // errands that are not busy
 	busy      int
 	strangers int          // of busy: those whose site had not answered before
 	settled   int          // of busy: those that are answered
 	unkept    int          // outcomes that the database does not take
-	fresh     int          // octets of what entries know of their rows
+	fresh     int          // octets of what errands know of their rows
 	gone      map[key]bool // what was done since the database began to be read; nil if it is not
 	missed    bool         // the database has due rows that no site remembers
 
@@ -57,13 +58,13 @@ type board struct {
 	turn    int
 	idle    *list.List // of *site: those with nothing to do, the first for longest
 	resting siteHeap   // by when they may go on
-	crowds  siteHeap   // those with more than one entry, the largest first
+	crowds  siteHeap   // those with more than one errand, the largest first
 	parked  bool       // sites that are not known may have rows put off because of them
 	stopped bool       // nothing is picked
 }
 
 func newBoard(l Limits) *board {
-	b := &board{sites: map[string]*site{}, wanting: map[*site]bool{}, entries: map[key]*entry{}, idle: list.New(),
+	b := &board{sites: map[string]*site{}, wanting: map[*site]bool{}, errands: map[key]*errand{}, idle: list.New(),
 		resting: siteHeap{place: func(s *site) *int { return &s.restAt }, before: func(a, b *site) bool { return a.readyAt().Before(b.readyAt()) }},
 		crowds:  siteHeap{place: func(s *site) *int { return &s.crowdAt }, before: func(a, b *site) bool { return a.queued > b.queued }}}
 	for i := range b.rings {
@@ -111,7 +112,7 @@ func (b *board) site(name string) *site {
 	return s
 }
 
-// verdict on an entry that comes in.
+// verdict on an errand that comes in.
 type admission uint8
 
 const (
@@ -122,9 +123,9 @@ const (
 	shut               // its site is down and has its probe, or may have none now: it is to be put off
 )
 
-// add takes an entry in.
+// add takes an errand in.
 func (b *board) add(k key, l lane, sender string, now time.Time) admission {
-	if b.entries[k] != nil {
+	if b.errands[k] != nil {
 		return known
 	}
 	s := b.sites[k.site]
@@ -140,8 +141,8 @@ func (b *board) add(k key, l lane, sender string, now time.Time) admission {
 		return noRoom
 	}
 	s = b.site(k.site)
-	e := &entry{key: k, lane: l, sender: sender}
-	b.entries[k] = e
+	e := &errand{key: k, lane: l, sender: sender}
+	b.errands[k] = e
 	s.lanes[l].push(e)
 	b.count(s, 1)
 	b.consider(s, now)
@@ -159,22 +160,22 @@ func (b *board) addOrMiss(k key, l lane, sender string, now time.Time) admission
 // hasRoom reports whether there is room for a step of what is in the database.
 func (b *board) hasRoom() bool { return b.queued <= MaxWindow-scanStep }
 
-// count adds n to the entries of a site that are not busy.
+// count adds n to the errands of a site that are not busy.
 func (b *board) count(s *site, n int) {
 	s.queued += n
 	b.queued += n
 	b.crowds.keep(s, s.queued > 1)
 }
 
-// remember has the entry of k know one more of its rows, if there is room for
+// remember has the errand of k know one more of its rows, if there is room for
 // that. It knows all of them or none.
 func (b *board) remember(k key, of *kept, d Delivery) {
-	e := b.entries[k]
+	e := b.errands[k]
 	if e == nil || e.busy || of.cut && e.fresh == nil {
 		return
 	}
 	size := freshRow
-	if of.entries == 0 {
+	if of.errands == 0 {
 		size += len(of.octets)
 	}
 	if of.cut = of.cut || b.fresh+size > b.limits.Fresh; of.cut {
@@ -183,21 +184,21 @@ func (b *board) remember(k key, of *kept, d Delivery) {
 	}
 	if e.fresh == nil {
 		e.fresh = &fresh{kept: of}
-		of.entries++
+		of.errands++
 	}
 	e.fresh.due = append(e.fresh.due, d)
 	b.fresh += size
 }
 
 // unremember has e read its rows again.
-func (b *board) unremember(e *entry) {
+func (b *board) unremember(e *errand) {
 	f := e.fresh
 	if f == nil {
 		return
 	}
 	e.fresh = nil
 	b.fresh -= freshRow * len(f.due)
-	if f.entries--; f.entries == 0 {
+	if f.errands--; f.errands == 0 {
 		b.fresh -= len(f.octets)
 	}
 }
@@ -213,12 +214,12 @@ func (b *board) siteHasRoom(s *site, l lane, sender string) bool {
 	return in.of(sender) < share || in.len < siteWindow/2
 }
 
-// evictSender drops the last entry of the greediest sender of a lane, if that
+// evictSender drops the last errand of the greediest sender of a lane, if that
 // has two more than sender.
 func (b *board) evictSender(s *site, l lane, sender string) bool {
 	in := &s.lanes[l]
 	greedy := in.greediest()
-	if greedy == nil || greedy.sender == sender || len(greedy.entries) < in.of(sender)+2 {
+	if greedy == nil || greedy.sender == sender || len(greedy.errands) < in.of(sender)+2 {
 		return false
 	}
 	b.drop(s, in.popLast(greedy))
@@ -251,7 +252,7 @@ func (b *board) evict(s *site) bool {
 	return true
 }
 
-// dropLast drops the last entry of the last lane of a site, and says which lane
+// dropLast drops the last errand of the last lane of a site, and says which lane
 // that is.
 func (b *board) dropLast(s *site) lane {
 	l := lane(lanes - 1)
@@ -291,16 +292,16 @@ func (b *board) searched(s *site) {
 	}
 }
 
-// drop forgets an entry that is in no lane any more.
-func (b *board) drop(s *site, e *entry) {
-	delete(b.entries, e.key)
+// drop forgets an errand that is in no lane any more.
+func (b *board) drop(s *site, e *errand) {
+	delete(b.errands, e.key)
 	b.unremember(e)
 	b.count(s, -1)
 }
 
-// empty takes all entries of a site out of memory but keep of them, and returns
+// empty takes all errands of a site out of memory but keep of them, and returns
 // them.
-func (b *board) empty(s *site, keep int) (out []*entry) {
+func (b *board) empty(s *site, keep int) (out []*errand) {
 	for s.queued > keep {
 		e := s.take()
 		b.drop(s, e)
@@ -364,7 +365,7 @@ func (b *board) rouse(now time.Time) {
 }
 
 // pick returns what is to be carried next, or nil. It is busy until done.
-func (b *board) pick(now time.Time) *entry {
+func (b *board) pick(now time.Time) *errand {
 	b.rouse(now)
 	if b.stopped || b.unkept > 0 || b.settled >= maxSettling || b.busy >= b.limits.Total {
 		return nil
@@ -396,7 +397,7 @@ func (b *board) pick(now time.Time) *entry {
 }
 
 // answer gives the place of e at its site to the next.
-func (b *board) answer(e *entry, f finding, now time.Time, rnd float64) {
+func (b *board) answer(e *errand, f finding, now time.Time, rnd float64) {
 	s := b.site(e.site)
 	e.answered = true
 	b.settled++
@@ -408,11 +409,11 @@ func (b *board) answer(e *entry, f finding, now time.Time, rnd float64) {
 }
 
 // done ends the carrying of e.
-func (b *board) done(e *entry, f finding, now time.Time, rnd float64) {
+func (b *board) done(e *errand, f finding, now time.Time, rnd float64) {
 	if !e.answered {
 		b.answer(e, f, now, rnd)
 	}
-	delete(b.entries, e.key)
+	delete(b.errands, e.key)
 	if b.gone != nil {
 		b.gone[e.key] = true
 	}
@@ -424,10 +425,10 @@ func (b *board) done(e *entry, f finding, now time.Time, rnd float64) {
 	}
 }
 
-// learned follows what became of an entry of a site: one that is well gets back
+// learned follows what became of an errand of a site: one that is well gets back
 // what was put off because of it; of one that is down all but its probe is
 // returned, to be put off.
-func (b *board) learned(name string, f finding, now time.Time) (off []*entry) {
+func (b *board) learned(name string, f finding, now time.Time) (off []*errand) {
 	s := b.sites[name]
 	switch {
 	case s == nil:

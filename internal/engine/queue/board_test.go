@@ -139,8 +139,8 @@ func TestManySites(t *testing.T) {
 	if bound := MaxWindow + maxIdle + maxWanting; most > bound || !d.missed {
 		t.Errorf("%d sites of %d are known, want at most %d; the database is to be looked through: %v", most, many, bound, d.missed)
 	}
-	if len(d.sites) != d.queued+d.idle.Len() || len(d.entries) != d.queued {
-		t.Errorf("%d sites, of which %d have mail and %d are idle; %d entries", len(d.sites), d.queued, d.idle.Len(), len(d.entries))
+	if len(d.sites) != d.queued+d.idle.Len() || len(d.errands) != d.queued {
+		t.Errorf("%d sites, of which %d have mail and %d are idle; %d errands", len(d.sites), d.queued, d.idle.Len(), len(d.errands))
 	}
 }
 
@@ -207,13 +207,13 @@ func TestBigSitesLeaveRoom(t *testing.T) {
 	for _, s := range d.sites {
 		n += s.queued
 	}
-	if n != d.queued || len(d.entries) != n {
-		t.Errorf("sites have %d, the board counts %d of %d", n, d.queued, len(d.entries))
+	if n != d.queued || len(d.errands) != n {
+		t.Errorf("sites have %d, the board counts %d of %d", n, d.queued, len(d.errands))
 	}
 }
 
 // busy picks until nothing is allowed.
-func (d *desk) busyAll() (list []*entry) {
+func (d *desk) busyAll() (list []*errand) {
 	for e := d.pick(d.now); e != nil; e = d.pick(d.now) {
 		list = append(list, e)
 	}

@@ -23,7 +23,7 @@ func (q *Queue) carried() carried {
 	if q.board.busy == 0 {
 		return c
 	}
-	for k, e := range q.board.entries {
+	for k, e := range q.board.errands {
 		if e.busy {
 			c.keys[k] = true
 		}

@@ -15,9 +15,9 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// job is one entry on its way: its item, and what is to become of its due rows.
+// job is one errand on its way: its item, and what is to become of its due rows.
 type job struct {
-	entry   *entry
+	errand  *errand
 	item    spool.Item
 	due     []Delivery // as read
 	hop     Hop
@@ -29,9 +29,9 @@ type job struct {
 	open    mail.Opener  // the message, if it is in memory
 }
 
-// dispatch brings entries from the board to their end: it reads their rows,
+// dispatch brings errands from the board to their end: it reads their rows,
 // asks for their routes, claims them all, and then carries each.
-func (q *Queue) dispatch(ctx context.Context, batch []*entry) {
+func (q *Queue) dispatch(ctx context.Context, batch []*errand) {
 	jobs, err := q.prepare(ctx, batch)
 	if err == nil {
 		err = q.claim(jobs)
@@ -60,22 +60,22 @@ func (q *Queue) sleepJob(ctx context.Context, d time.Duration) {
 	}
 }
 
-// again is what is left of the entry after this job, or nil.
-func (j *job) again() *entry {
+// again is what is left of the errand after this job, or nil.
+func (j *job) again() *errand {
 	if !j.more {
 		return nil
 	}
-	return &entry{key: j.entry.key, lane: j.entry.lane, sender: j.entry.sender}
+	return &errand{key: j.errand.key, lane: j.errand.lane, sender: j.errand.sender}
 }
 
-// prepare reads what is due of each entry and finds its way.
-func (q *Queue) prepare(ctx context.Context, batch []*entry) ([]job, error) {
+// prepare reads what is due of each errand and finds its way.
+func (q *Queue) prepare(ctx context.Context, batch []*errand) ([]job, error) {
 	now := q.o.Now()
 	jobs := make([]job, len(batch))
 	var unread []*job
 	for i, e := range batch {
 		j := &jobs[i]
-		j.entry = e
+		j.errand = e
 		if e.fresh != nil {
 			e.fresh.take(j)
 		}
@@ -92,27 +92,27 @@ func (q *Queue) prepare(ctx context.Context, batch []*entry) ([]job, error) {
 	return jobs, nil
 }
 
-// read reads what is due of the entries of jobs.
+// read reads what is due of the errands of jobs.
 func (q *Queue) read(ctx context.Context, jobs []*job, now time.Time) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.entry.item, b.entry.item) })
+	slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.errand.item, b.errand.item) })
 	var bad []Delivery
 	err := q.db.Read(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
 		bad = nil
 		rows, items := make([]*sqldb.Answer, len(jobs)), make([]*sqldb.Answer, len(jobs))
 		for i, j := range jobs {
 			rows[i] = askDeliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 ORDER BY d.n LIMIT $5`,
-				j.entry.item, j.entry.site, Waiting, millis(now), jobRecipients)
-			items[i] = q.o.Spool.AskItem(tx, j.entry.item)
+				j.errand.item, j.errand.site, Waiting, millis(now), jobRecipients)
+			items[i] = q.o.Spool.AskItem(tx, j.errand.item)
 		}
 		for i, j := range jobs {
 			all, err := scanDeliveries(rows[i].Rows())
 			var unread []Delivery
 			j.due, unread = q.readable(all)
 			if err == nil && len(j.due) > 0 {
-				if j.item, err = q.o.Spool.ScanItem(items[i], j.entry.item); q.aside.Takes(err) {
+				if j.item, err = q.o.Spool.ScanItem(items[i], j.errand.item); q.aside.Takes(err) {
 					j.due, unread, err = nil, all, nil
 				}
 			}
@@ -198,7 +198,7 @@ func (q *Queue) claim(jobs []job) error {
 		return nil
 	}
 	now := q.o.Now()
-	slices.SortFunc(jobs, func(a, b job) int { return cmp.Compare(a.entry.item, b.entry.item) }) // As they are locked.
+	slices.SortFunc(jobs, func(a, b job) int { return cmp.Compare(a.errand.item, b.errand.item) }) // As they are locked.
 	var claims []claim
 	err := q.db.Write(context.Background(), func(tx *sqldb.Tx) error {
 		claims = make([]claim, len(jobs))
@@ -224,7 +224,7 @@ func (q *Queue) claim(jobs []job) error {
 			q.scan.dueAt(q.bound(j.item, now.Add(parkTime), now))
 		}
 		for _, d := range j.moved {
-			q.board.addOrMiss(key{d.Item, d.Site}, j.entry.lane, j.entry.sender, now)
+			q.board.addOrMiss(key{d.Item, d.Site}, j.errand.lane, j.errand.sender, now)
 		}
 	}
 	return nil
@@ -239,7 +239,7 @@ type claim struct {
 
 // claimJob asks for the rows of a job, and writes what of it goes elsewhere.
 func (q *Queue) claimJob(tx *sqldb.Tx, j *job, now time.Time) (c claim) {
-	q.o.Spool.Lock(tx, j.entry.item)
+	q.o.Spool.Lock(tx, j.errand.item)
 	for _, d := range j.carry {
 		c.carries = append(c.carries, q.claimOne(tx, d))
 	}
@@ -314,12 +314,12 @@ func (q *Queue) do(ctx context.Context, j *job) {
 		}
 	}
 	if f.verdict == alive {
-		q.answered(j.entry, f)
+		q.answered(j.errand, f)
 	}
 	if len(list) > 0 {
 		q.settle(ctx, j.item, list)
 	}
-	q.finish(j.entry, f, j.again())
+	q.finish(j.errand, f, j.again())
 }
 
 // fileHere has a claimed job filed in mailboxes here, and settles it in the same

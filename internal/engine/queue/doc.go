@@ -24,7 +24,7 @@
 //   - Add: none to waiting, in the commit that takes custody of the message; none
 //     to owed for those that need only a report of success.
 //   - claim: waiting to active, many in one commit, before the courier begins. Who
-//     has the database alone claims in memory: an entry of the board is busy from
+//     has the database alone claims in memory: an errand of the board is busy from
 //     before its rows are read until its outcome is durable, and whoever else is to
 //     change rows freezes them first, see freeze. After a crash its rows wait, as
 //     they would after a takeover.

@@ -23,7 +23,7 @@ func (f *frozen) freeze(k key) bool {
 	}
 	f.q.mu.Lock()
 	defer f.q.mu.Unlock()
-	if e := f.q.board.entries[k]; e != nil && e.busy {
+	if e := f.q.board.errands[k]; e != nil && e.busy {
 		return false
 	} else if e != nil {
 		f.q.board.unremember(e)

@@ -103,9 +103,9 @@ func TestFreshIsAsRead(t *testing.T) {
 		list := to("x@b.test", "y@c.test", "z@b.test", "Ünï@bücher.test")
 		list[0].ORCPT, list[0].Notify, list[2].Via = "rfc822;X@b.test", mail.NotifyDelay, "backup.test"
 		id := h.send("one", it, list)
-		h.want("entries", len(h.board.entries), 3)
-		for k, e := range h.board.entries {
-			known, read := job{entry: e}, job{entry: e}
+		h.want("errands", len(h.board.errands), 3)
+		for k, e := range h.board.errands {
+			known, read := job{errand: e}, job{errand: e}
 			e.fresh.take(&known)
 			h.must(h.Queue.read(ctx, []*job{&read}, time.Now().Add(time.Second)))
 			h.want("item", k.item, id)
@@ -145,8 +145,8 @@ func freshIsBounded(t *testing.T, b *board, most int) {
 	for e := b.pick(time.Time{}); e != nil; e = b.pick(time.Time{}) {
 		b.done(e, finding{verdict: alive}, time.Time{}, 0)
 	}
-	if b.fresh != 0 || len(b.entries) != 0 {
-		t.Errorf("%d octets and %d entries are left", b.fresh, len(b.entries))
+	if b.fresh != 0 || len(b.errands) != 0 {
+		t.Errorf("%d octets and %d errands are left", b.fresh, len(b.errands))
 	}
 }
 
@@ -174,7 +174,7 @@ func TestAnswerMakesRoom(t *testing.T) {
 	for i := range maxSettling + 10 {
 		d.put("b", laneFresh, fmt.Sprint(i))
 	}
-	var answered []*entry
+	var answered []*errand
 	for e := d.pick(d.now); e != nil; e = d.pick(d.now) {
 		if d.pick(d.now) != nil {
 			t.Fatal("two at a time")

@@ -42,11 +42,11 @@ func OctetsOf(in *store.Incoming) (*Octets, error) {
 	return o, nil
 }
 
-// kept is what the entries of an item that was just committed share.
+// kept is what the errands of an item that was just committed share.
 type kept struct {
 	item    spool.Item
 	octets  []byte // without the prefix; nil if they are to be read
-	entries int    // that know of it
+	errands int    // that know of it
 	cut     bool   // there was no room for all
 }
 
@@ -65,8 +65,8 @@ func (r Recipient) waiting(id DeliveryID, due time.Time) Delivery {
 		Due: fromMillis(millis(due))}
 }
 
-// fresh is what the rows of an entry said when they were committed. Nobody has
-// changed them since: whoever is to change them makes the entry forget it.
+// fresh is what the rows of an errand said when they were committed. Nobody has
+// changed them since: whoever is to change them makes the errand forget it.
 type fresh struct {
 	*kept
 	due []Delivery
@@ -77,7 +77,7 @@ func (f *fresh) open() (io.ReadCloser, error) {
 	return io.NopCloser(io.MultiReader(bytes.NewReader(f.item.Prefix), bytes.NewReader(f.octets))), nil
 }
 
-// take is the job of an entry whose rows are known.
+// take is the job of an errand whose rows are known.
 func (f *fresh) take(j *job) {
 	n := min(len(f.due), jobRecipients)
 	j.item, j.due, j.more = f.item, f.due[:n:n], n == jobRecipients

@@ -38,7 +38,7 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 			if !frozen.freeze(k) {
 				continue
 			}
-			j := job{entry: &entry{key: k}}
+			j := job{errand: &errand{key: k}}
 			q.o.Spool.Lock(tx, k.item)
 			all, err := deliveries(tx, `WHERE d.item = $1 AND d.site = $2 AND d.state = $3 AND d.due <= $4 LIMIT $5`,
 				k.item, k.site, Waiting, millis(now), jobRecipients)
@@ -91,7 +91,7 @@ func (q *Queue) putOffSlice(ctx context.Context, keys []key) error {
 // putOffRows puts off rows of one key. Those that expire are claimed and become
 // the job's refused. It returns when the first of the others is due.
 func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time) (soonest time.Time) {
-	why := q.siteDown(j.entry.site, now)
+	why := q.siteDown(j.errand.site, now)
 	for _, d := range rows {
 		if d.Last.At.IsZero() || d.Last.Ours {
 			d.Last = why

@@ -229,7 +229,7 @@ func (q *Queue) send() {
 	defer q.mu.Unlock()
 	now := q.o.Now()
 	for {
-		var batch []*entry
+		var batch []*errand
 		for len(batch) < claimBatch {
 			e := q.board.pick(now)
 			if e == nil {
@@ -269,16 +269,16 @@ func (q *Queue) wait(now time.Time) time.Duration {
 	return wait
 }
 
-// answered lets the site of an entry have its next message.
-func (q *Queue) answered(e *entry, f finding) {
+// answered lets the site of an errand have its next message.
+func (q *Queue) answered(e *errand, f finding) {
 	q.mu.Lock()
 	q.board.answer(e, f, q.o.Now(), q.o.Rand())
 	q.mu.Unlock()
 	q.poke()
 }
 
-// finish ends the job of an entry.
-func (q *Queue) finish(e *entry, f finding, again *entry) {
+// finish ends the job of an errand.
+func (q *Queue) finish(e *errand, f finding, again *errand) {
 	q.mu.Lock()
 	now := q.o.Now()
 	q.board.done(e, f, now, q.o.Rand())

@@ -243,7 +243,7 @@ func (q *Queue) unknown(found []candidate) (fresh []candidate) {
 	for i, c := range found {
 		c.place = i
 		k := key{c.item, c.site}
-		if seen[k] || q.board.entries[k] != nil || q.board.gone[k] {
+		if seen[k] || q.board.errands[k] != nil || q.board.gone[k] {
 			continue // What is done may still be due in the snapshot.
 		}
 		seen[k] = true

@@ -127,8 +127,8 @@ func (s *site) hasMore() bool {
 	return false
 }
 
-// take removes the entry whose turn it is. There must be one.
-func (s *site) take() *entry {
+// take removes the errand whose turn it is. There must be one.
+func (s *site) take() *errand {
 	l := s.nextLane()
 	s.turn++
 	return s.lanes[l].pop()
@@ -155,65 +155,65 @@ func (s *site) nextLane() lane {
 // laneQueue is one lane of a site: senders by turns, each in order of arrival.
 type laneQueue struct {
 	len     int
-	ring    list.List // of *senderQueue, each with an entry at least
+	ring    list.List // of *senderQueue, each with an errand at least
 	senders map[string]*list.Element
 }
 
 type senderQueue struct {
 	sender  string
-	entries []*entry
+	errands []*errand
 }
 
 func (q *laneQueue) of(sender string) int {
 	if at := q.senders[sender]; at != nil {
-		return len(at.Value.(*senderQueue).entries)
+		return len(at.Value.(*senderQueue).errands)
 	}
 	return 0
 }
 
-func (q *laneQueue) push(e *entry) {
+func (q *laneQueue) push(e *errand) {
 	at := q.senders[e.sender]
 	if at == nil {
 		at = q.ring.PushBack(&senderQueue{sender: e.sender})
 		q.senders[e.sender] = at
 	}
 	sq := at.Value.(*senderQueue)
-	sq.entries = append(sq.entries, e)
+	sq.errands = append(sq.errands, e)
 	q.len++
 }
 
-func (q *laneQueue) pop() *entry {
+func (q *laneQueue) pop() *errand {
 	at := q.ring.Front()
 	sq := at.Value.(*senderQueue)
-	e := sq.entries[0]
-	sq.entries[0] = nil
-	sq.entries = sq.entries[1:]
+	e := sq.errands[0]
+	sq.errands[0] = nil
+	sq.errands = sq.errands[1:]
 	q.ring.MoveToBack(at)
 	q.shrunk(at, sq)
 	return e
 }
 
-// popLast takes the youngest entry of one sender.
-func (q *laneQueue) popLast(sq *senderQueue) *entry {
-	last := len(sq.entries) - 1
-	e := sq.entries[last]
-	sq.entries = sq.entries[:last]
+// popLast takes the youngest errand of one sender.
+func (q *laneQueue) popLast(sq *senderQueue) *errand {
+	last := len(sq.errands) - 1
+	e := sq.errands[last]
+	sq.errands = sq.errands[:last]
 	q.shrunk(q.senders[sq.sender], sq)
 	return e
 }
 
 func (q *laneQueue) shrunk(at *list.Element, sq *senderQueue) {
 	q.len--
-	if len(sq.entries) == 0 {
+	if len(sq.errands) == 0 {
 		q.ring.Remove(at)
 		delete(q.senders, sq.sender)
 	}
 }
 
-// greediest returns the sender with most entries, or nil.
+// greediest returns the sender with most errands, or nil.
 func (q *laneQueue) greediest() (most *senderQueue) {
 	for at := q.ring.Front(); at != nil; at = at.Next() {
-		if sq := at.Value.(*senderQueue); most == nil || len(sq.entries) > len(most.entries) {
+		if sq := at.Value.(*senderQueue); most == nil || len(sq.errands) > len(most.errands) {
 			most = sq
 		}
 	}

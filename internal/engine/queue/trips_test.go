@@ -26,7 +26,7 @@ func TestTripsOfAJob(t *testing.T) {
 			h.send(fmt.Sprint("m", i), from("s@a.test"), all)
 			e := h.board.pick(time.Now())
 			before := h.db.Traffic().RoundTrips
-			h.dispatch(ctx, []*entry{e})
+			h.dispatch(ctx, []*errand{e})
 			h.jobs.Wait()
 			trips := h.db.Traffic().RoundTrips - before
 			t.Logf("%d recipients: %d round trips", n, trips)
