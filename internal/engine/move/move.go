@@ -207,6 +207,9 @@ func (m *mover) open() error {
 		return &mail.Error{Kind: mail.Unavailable, Text: err.Error(), Err: err}
 	}
 	if m.db, err = schemas.Open(m.ctx, m.to.Path(datadir.Database), m.t.Database); err != nil {
+		if mail.KindOf(err) == mail.Unavailable && m.t.Database.URL != "" {
+			return &mail.Error{Kind: mail.Unavailable, Text: "the new database cannot be reached; the log has the cause", Err: err}
+		}
 		return err
 	}
 	if err := m.step("database"); err != nil {

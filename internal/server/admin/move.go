@@ -35,7 +35,7 @@ func (h *Handler) move(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Log.Info("move begun", "to", in.Folder)
-	moved, err := h.Moves.Move(r.Context(), move.Target{Folder: in.Folder, Database: sqldb.Options{URL: in.Database}}, func(p move.Progress) {
+	moved, err := h.Moves.Move(r.Context(), move.Target{Folder: in.Folder, Database: sqldb.Options{URL: in.Database, Log: h.Log}}, func(p move.Progress) {
 		if l.due() {
 			l.tell(MoveLine{Progress: &p})
 		}
