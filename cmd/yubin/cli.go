@@ -87,7 +87,11 @@ func (e *env) run(args []string) int {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(e.stderr, "yubin: %v; see yubin --help\n", err)
+		command := "yubin"
+		if wrong := (*kong.ParseError)(nil); errors.As(err, &wrong) && wrong.Context.Selected() != nil {
+			command += " " + wrong.Context.Selected().Path()
+		}
+		fmt.Fprintf(e.stderr, "yubin: %v; see %s --help\n", err, command)
 		return exitUsage
 	}
 	e.json = line.JSON
