@@ -111,7 +111,7 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 			}
 			if before, ok := asked[account]; ok {
 				c.wishes, c.err = before.wishes, before.err
-			} else if c.wishes, c.err = in.o.Wishes.Wish(ctx, account, r, m); c.err != nil && mail.KindOf(c.err) != mail.NotFound {
+			} else if c.wishes, c.err = in.o.Wishes.Wish(ctx, account, e, r, m); c.err != nil && mail.KindOf(c.err) != mail.NotFound {
 				if ctx.Err() != nil {
 					return nil, mail.Errorf(mail.Unavailable, "it takes too long to find out what becomes of the message: %w", context.Cause(ctx))
 				}

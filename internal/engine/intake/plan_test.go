@@ -201,8 +201,35 @@ func TestTaps(t *testing.T) {
 // wishes are what accounts want.
 type wishes func(ctx context.Context, a mail.AccountID) ([]intake.Wish, error)
 
-func (w wishes) Wish(ctx context.Context, a mail.AccountID, _ intake.Recipient, _ *intake.Message) ([]intake.Wish, error) {
+func (w wishes) Wish(ctx context.Context, a mail.AccountID, _ intake.Envelope, _ intake.Recipient, _ *intake.Message) ([]intake.Wish, error) {
 	return w(ctx, a)
+}
+
+// boss wishes mail from the boss in a mailbox of its own, if nobody forged the
+// reverse-path as well.
+type boss struct{ intake.Plain }
+
+func (b boss) Wish(ctx context.Context, a mail.AccountID, e intake.Envelope, to intake.Recipient, m *intake.Message) ([]intake.Wish, error) {
+	msg, err := m.Finish()
+	if err != nil {
+		return nil, err
+	}
+	if from := msg.Envelope.From; len(from) == 1 && string(from[0].Mailbox) == "boss" && e.ReversePath.String() == "boss@a.test" {
+		return []intake.Wish{{Name: "Boss", Make: true}}, nil
+	}
+	return b.Plain.Wish(ctx, a, e, to, m)
+}
+
+// TestWishByTheMessage: a rule sees the message and how it came.
+func TestWishByTheMessage(t *testing.T) {
+	in := intake.New(intake.Options{Wishes: boss{}})
+	for sender, want := range map[string]string{"boss@a.test": "in Boss, made", "s@a.test": "INBOX"} {
+		m := bare("From: The Boss <boss@a.test>\r\n\r\nNow!\r\n")
+		p, err := in.Plan(ctx, m, from(sender), []intake.Recipient{to("ann@here.test", []mail.AccountID{ann})})
+		if err != nil || !strings.Contains(strings.ToUpper(p.String()), strings.ToUpper(want)) {
+			t.Errorf("from %s: %v, %v", sender, p, err)
+		}
+	}
 }
 
 // TestWishes: an account has its copies where it wants them, or none; one that is

@@ -6,11 +6,13 @@ import (
 	"yubin/internal/mail"
 )
 
-// Wishes knows what accounts want done with mail for them. NotFound means that
+// Wishes knows what accounts want done with mail for them: by the envelope, with who
+// sent it and how it came, by the recipient that leads to the account, the first if
+// there are several, and by the message, which is complete. NotFound means that
 // there is no such account; any other error is temporary, and the message is not
 // taken now.
 type Wishes interface {
-	Wish(ctx context.Context, account mail.AccountID, to Recipient, m *Message) ([]Wish, error)
+	Wish(ctx context.Context, account mail.AccountID, e Envelope, to Recipient, m *Message) ([]Wish, error)
 }
 
 // Wish is one copy of a message as an account wants it. None means that it wants
@@ -28,7 +30,7 @@ type Wish struct {
 type Plain struct{}
 
 // Wish implements Wishes.
-func (Plain) Wish(context.Context, mail.AccountID, Recipient, *Message) ([]Wish, error) {
+func (Plain) Wish(context.Context, mail.AccountID, Envelope, Recipient, *Message) ([]Wish, error) {
 	return plain, nil
 }
 
