@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type session struct {
 	rev2     bool // ENABLE IMAP4rev2 was done
 
 	principal mail.Principal
+	toldAway  bool      // in the log
 	box       *selected // nil unless a mailbox is selected
 	failures  int       // logins that failed
 	bad       int       // BAD responses in a row
@@ -114,11 +116,18 @@ func decodeCharset(charset string, text []byte) (string, bool) {
 	}
 }
 
+// logFailure notes what is our fault. Of what is away for a time a session tells once:
+// whoever is away says more in the log.
 func (s *session) logFailure(command string, err error) {
-	if kind := mail.KindOf(err); kind == mail.Internal || kind == mail.Unavailable {
-		s.srv.cfg.Log.Error("command failed", obs.KeyProto, "imap", obs.KeyRemote, s.conn.Remote(),
-			obs.KeyUser, s.principal.Address, obs.KeyStatus, command, obs.Err(err))
+	level := slog.LevelError
+	switch kind := mail.KindOf(err); {
+	case kind == mail.Unavailable && !s.toldAway:
+		level, s.toldAway = slog.LevelWarn, true
+	case kind != mail.Internal:
+		return
 	}
+	s.srv.cfg.Log.Log(context.Background(), level, "command failed", obs.KeyProto, "imap", obs.KeyRemote, s.conn.Remote(),
+		obs.KeyUser, s.principal.Address, obs.KeyCommand, command, obs.Err(err))
 }
 
 // logLogin writes the line of a login; cause is why it failed.

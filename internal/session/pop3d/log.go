@@ -24,11 +24,17 @@ func (s *session) logLogin(mech, user string, cause error) {
 	obs.LogLogin(s.srv.cfg.Log, l)
 }
 
-// logFailure notes what is our fault; the rest is the client's business.
+// logFailure notes what is our fault; the rest is the client's business. Of what is
+// away for a time a session tells once: whoever is away says more in the log.
 func (s *session) logFailure(command string, err error) {
-	if kind := mail.KindOf(err); kind == mail.Internal || kind == mail.Unavailable {
-		s.logger().Error("command failed", obs.KeyUser, s.principal.Address, obs.KeyStatus, command, obs.Err(err))
+	level := slog.LevelError
+	switch kind := mail.KindOf(err); {
+	case kind == mail.Unavailable && !s.toldAway:
+		level, s.toldAway = slog.LevelWarn, true
+	case kind != mail.Internal:
+		return
 	}
+	s.logger().Log(context.Background(), level, "command failed", obs.KeyUser, s.principal.Address, obs.KeyCommand, command, obs.Err(err))
 }
 
 func (s *session) logEnd(ctx context.Context, err error) {

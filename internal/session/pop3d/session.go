@@ -20,6 +20,7 @@ type session struct {
 	user      string // of USER, until PASS
 	utf8      bool
 	principal mail.Principal // zero before login
+	toldAway  bool           // in the log
 	drop      *maildrop      // in the Transaction state
 
 	errors    int // commands not understood

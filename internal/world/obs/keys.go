@@ -31,6 +31,7 @@ const (
 	KeySize    = "size"   // octets
 	KeyCount   = "count"  // how many of what the line is about
 	KeyStatus  = "status" // reply code or outcome
+	KeyCommand = "command"
 	KeyReason  = "reason" // why something ended or was refused, in a word or two
 	KeyTook    = "took"   // duration
 	KeyIn      = "in"     // octets received
