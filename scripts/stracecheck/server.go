@@ -89,10 +89,12 @@ func (s *server) stop(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// freeOffset finds an offset at which the ports of localserve are free.
+// freeOffset finds an offset at which the ports of localserve are free. All are below
+// those that the system gives to whoever connects somewhere (32768 and up).
 func freeOffset() (int, error) {
-	for offset := 20000 + os.Getpid()%200*100; offset < 60000; offset += 1000 {
-		if allFree(offset) {
+	const lowest, step, steps = 9000, 1000, 20
+	for i := range steps {
+		if offset := lowest + (os.Getpid()+i)%steps*step; allFree(offset) {
 			return offset, nil
 		}
 	}
@@ -100,7 +102,7 @@ func freeOffset() (int, error) {
 }
 
 func allFree(offset int) bool {
-	for _, port := range []int{portMX, portSubmission, 2465, portLMTP, portIMAP, 2993, portPOP3, portLast} {
+	for _, port := range []int{portMX, portSubmission, 2465, portLMTP, portIMAP, 2993, portPOP3, portLast, 2590} {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+offset))
 		if err != nil {
 			return false
