@@ -64,6 +64,7 @@ type faults struct {
 	deliver error // what File says
 	rows    error // what Rows says where content is asked for
 
+	mu            sync.Mutex
 	before, after func() // what others do once before rows are read, and before they are told
 }
 
@@ -80,8 +81,10 @@ func (f *faults) RowsSince(ctx context.Context, id mail.MailboxID, since mail.Mo
 	if f.rows != nil && need&store.NeedContent != 0 {
 		return nil, 0, f.rows
 	}
+	f.mu.Lock() // Batches are read side by side.
 	before, after := f.before, f.after
 	f.before, f.after = nil, nil
+	f.mu.Unlock()
 	if before != nil {
 		before()
 	}
