@@ -216,6 +216,7 @@ func TestServerSurvivesPanic(t *testing.T) {
 		if log := h.log.String(); !strings.Contains(log, "asked for") || !strings.Contains(log, "server_test.go") {
 			t.Errorf("the log does not tell the panic and its stack: %s", log)
 		}
+		synctest.Wait() // The connection ends after the client has seen that.
 		if got := h.Stats().Open; got != 1 {
 			t.Errorf("%d open, want 1", got)
 		}
