@@ -135,52 +135,50 @@ type Folded struct {
 
 // Fold folds changes.
 func Fold(list []Change) (f Folded) {
-	type fate struct{ first, last ChangeKind }
-	emails, mailboxes := map[mail.EmailID]fate{}, map[mail.MailboxID]fate{}
-	var order []Change
+	emails, mailboxes := fates[mail.EmailID]{}, fates[mail.MailboxID]{}
 	for _, c := range list {
 		if c.Kind.ofMailbox() {
-			is, known := mailboxes[c.Mailbox]
-			if !known {
-				is.first = c.Kind
-				order = append(order, c)
-			}
-			is.last = c.Kind
-			mailboxes[c.Mailbox] = is
-			continue
-		}
-		is, known := emails[c.Email]
-		if !known {
-			is.first = c.Kind
-			order = append(order, c)
-		}
-		is.last = c.Kind
-		emails[c.Email] = is
-	}
-	for _, c := range order {
-		if c.Kind.ofMailbox() {
-			switch is := mailboxes[c.Mailbox]; {
-			case is.first == MailboxCreated && is.last == MailboxDestroyed:
-			case is.first == MailboxCreated:
-				f.MailboxesCreated = append(f.MailboxesCreated, c.Mailbox)
-			case is.last == MailboxDestroyed:
-				f.MailboxesDestroyed = append(f.MailboxesDestroyed, c.Mailbox)
-			default:
-				f.MailboxesUpdated = append(f.MailboxesUpdated, c.Mailbox)
-			}
-			continue
-		}
-		switch is := emails[c.Email]; {
-		case is.first == EmailCreated && is.last == EmailDestroyed:
-		case is.first == EmailCreated:
-			f.Created = append(f.Created, c.Email)
-		case is.last == EmailDestroyed:
-			f.Destroyed = append(f.Destroyed, c.Email)
-		default:
-			f.Updated = append(f.Updated, c.Email)
+			mailboxes.add(c.Mailbox, c.Kind)
+		} else {
+			emails.add(c.Email, c.Kind)
 		}
 	}
+	f.Created, f.Updated, f.Destroyed = emails.sort(EmailCreated, EmailDestroyed)
+	f.MailboxesCreated, f.MailboxesUpdated, f.MailboxesDestroyed = mailboxes.sort(MailboxCreated, MailboxDestroyed)
 	return f
+}
+
+// fates are the first and the last change of each thing.
+type fates[ID comparable] struct {
+	order       []ID
+	first, last map[ID]ChangeKind
+}
+
+func (f *fates[ID]) add(id ID, kind ChangeKind) {
+	if f.first == nil {
+		f.first, f.last = map[ID]ChangeKind{}, map[ID]ChangeKind{}
+	}
+	if _, known := f.first[id]; !known {
+		f.first[id] = kind
+		f.order = append(f.order, id)
+	}
+	f.last[id] = kind
+}
+
+// sort divides the things by whether they came to be, went, or both or neither.
+func (f *fates[ID]) sort(birth, end ChangeKind) (created, updated, destroyed []ID) {
+	for _, id := range f.order {
+		switch came, went := f.first[id] == birth, f.last[id] == end; {
+		case came && went:
+		case came:
+			created = append(created, id)
+		case went:
+			destroyed = append(destroyed, id)
+		default:
+			updated = append(updated, id)
+		}
+	}
+	return created, updated, destroyed
 }
 
 // eachChange calls fn for the record of each commit after since, until it returns
