@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
@@ -26,6 +27,8 @@ type Envelope struct {
 	FromQueue bool
 	// Ours says that the message is this server's own: no quota holds it back.
 	Ours bool
+	// Judge judges the message; nil takes it as it is.
+	Judge Judge
 }
 
 // Recipient is one recipient of a message, and where mail for it goes.
@@ -44,6 +47,7 @@ type Plan struct {
 	Refusals []Refusal // in the order of the recipients
 
 	envelope   Envelope
+	judgement  Judgement
 	recipients []Recipient
 	copies     [][]copyFor // of each recipient: as its accounts wish
 	loops      []bool      // of each recipient: it had the message before
@@ -99,9 +103,18 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	defer cancel()
 	p := &Plan{Message: m, envelope: e, recipients: to, copies: make([][]copyFor, len(to)), loops: make([]bool, len(to))}
 	had := deliveredTo(msg.Header.DeliveredTo)
+	for i, r := range to {
+		p.loops[i] = len(r.Route.Accounts) > 0 && had[r.Address.Key()]
+	}
+	if e.Judge != nil {
+		p.judgement = e.Judge.Judge(ctx, m, e, to)
+		if err := p.judgement.agree(to, p.loops); err != nil {
+			return nil, err
+		}
+	}
 	asked := make(map[mail.AccountID]copyFor) // each account once
 	for i, r := range to {
-		if p.loops[i] = len(r.Route.Accounts) > 0 && had[r.Address.Key()]; p.loops[i] {
+		if p.loops[i] {
 			continue
 		}
 		for j, account := range r.Route.Accounts {
@@ -111,7 +124,7 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 			}
 			if before, ok := asked[account]; ok {
 				c.wishes, c.err = before.wishes, before.err
-			} else if c.wishes, c.err = in.o.Wishes.Wish(ctx, account, e, r, m); c.err != nil && mail.KindOf(c.err) != mail.NotFound {
+			} else if c.wishes, c.err = in.o.Wishes.Wish(ctx, Question{account, e, r, m, p.judgement.Accounts[account]}); c.err != nil && mail.KindOf(c.err) != mail.NotFound {
 				if ctx.Err() != nil {
 					return nil, mail.Errorf(mail.Unavailable, "it takes too long to find out what becomes of the message: %w", context.Cause(ctx))
 				}
@@ -144,7 +157,7 @@ func deliveredTo(fields []string) map[mail.Address]bool {
 // Without is the plan if some accounts cannot have the message. Items that somebody
 // added to it stay, unless nobody can have the message.
 func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
-	q := &Plan{Message: p.Message, envelope: p.envelope, recipients: p.recipients, loops: p.loops, copies: make([][]copyFor, len(p.copies))}
+	q := &Plan{Message: p.Message, envelope: p.envelope, judgement: p.judgement, recipients: p.recipients, loops: p.loops, copies: make([][]copyFor, len(p.copies))}
 	for i, copies := range p.copies {
 		for _, c := range copies {
 			if err := refused[c.account]; err != nil {
@@ -195,6 +208,9 @@ func (p *Plan) lay() {
 	}
 	seen := make(map[mail.AccountID]bool, len(p.recipients))
 	item := Item{Item: p.envelope.Item}
+	if own := p.judgement.Prefix; len(own) > 0 {
+		item.Prefix = slices.Concat(p.judgement.Elsewhere.Prefix, own, item.Prefix)
+	}
 	onItem := make(map[mail.Address]bool)
 	add := func(r Recipient, o route.Onward, several bool) { // Each address once.
 		if !onItem[o.Address] {
@@ -212,7 +228,6 @@ func (p *Plan) lay() {
 			continue
 		}
 		onward := r.Route.Onward
-		var prefix []byte
 		filed := 0
 		for _, c := range p.copies[i] {
 			if c.err != nil { // Others behind the same recipient can have it.
@@ -224,9 +239,7 @@ func (p *Plan) lay() {
 				continue
 			}
 			seen[c.account] = true
-			if prefix == nil {
-				prefix = prefixOf(p.envelope, r.Address)
-			}
+			prefix := p.prefixOf(r.Address, c.account)
 			for _, w := range c.wishes {
 				p.Filings = append(p.Filings, Filing{For: i, Filing: store.Filing{Account: c.account, Mailbox: w.Mailbox, Name: w.Name, Role: w.Role,
 					Make: w.Make, Flags: w.Flags, Keywords: w.Keywords, Prefix: prefix, Received: p.envelope.Arrived, Ours: p.envelope.Ours}})
@@ -247,14 +260,15 @@ func (p *Plan) lay() {
 	p.laid = len(p.Items)
 }
 
-// prefixOf are the header fields before the copy for a mailbox of who was written to
-// as to (RFC 5321 §4.4).
-func prefixOf(e Envelope, to mail.Address) []byte {
-	from, addr := e.ReversePath.String(), to.String()
-	b := make([]byte, 0, len("Return-Path: <>\r\nDelivered-To: \r\n")+len(from)+len(addr)+len(e.Prefix))
+// prefixOf are the header fields before the copy for an account of who was written
+// to as to (RFC 5321 §4.4): where it went, what was thought of it, how it came.
+func (p *Plan) prefixOf(to mail.Address, account mail.AccountID) []byte {
+	from, addr := p.envelope.ReversePath.String(), to.String()
+	opinion := p.judgement.Accounts[account].Prefix
+	b := make([]byte, 0, len("Return-Path: <>\r\nDelivered-To: \r\n")+len(from)+len(addr)+len(opinion)+len(p.judgement.Prefix)+len(p.envelope.Prefix))
 	b = append(append(append(b, "Return-Path: <"...), from...), ">\r\n"...)
 	b = append(append(append(b, "Delivered-To: "...), addr...), "\r\n"...)
-	return append(b, e.Prefix...)
+	return append(append(append(b, opinion...), p.judgement.Prefix...), p.envelope.Prefix...)
 }
 
 // QueuedHere is the way to an address of ours through the queue.

@@ -201,23 +201,23 @@ func TestTaps(t *testing.T) {
 // wishes are what accounts want.
 type wishes func(ctx context.Context, a mail.AccountID) ([]intake.Wish, error)
 
-func (w wishes) Wish(ctx context.Context, a mail.AccountID, _ intake.Envelope, _ intake.Recipient, _ *intake.Message) ([]intake.Wish, error) {
-	return w(ctx, a)
+func (w wishes) Wish(ctx context.Context, q intake.Question) ([]intake.Wish, error) {
+	return w(ctx, q.Account)
 }
 
 // boss wishes mail from the boss in a mailbox of its own, if nobody forged the
 // reverse-path as well.
 type boss struct{ intake.Plain }
 
-func (b boss) Wish(ctx context.Context, a mail.AccountID, e intake.Envelope, to intake.Recipient, m *intake.Message) ([]intake.Wish, error) {
-	msg, err := m.Finish()
+func (b boss) Wish(ctx context.Context, q intake.Question) ([]intake.Wish, error) {
+	msg, err := q.Message.Finish()
 	if err != nil {
 		return nil, err
 	}
-	if from := msg.Envelope.From; len(from) == 1 && string(from[0].Mailbox) == "boss" && e.ReversePath.String() == "boss@a.test" {
+	if from := msg.Envelope.From; len(from) == 1 && string(from[0].Mailbox) == "boss" && q.Envelope.ReversePath.String() == "boss@a.test" {
 		return []intake.Wish{{Name: "Boss", Make: true}}, nil
 	}
-	return b.Plain.Wish(ctx, a, e, to, m)
+	return b.Plain.Wish(ctx, q)
 }
 
 // TestWishByTheMessage: a rule sees the message and how it came.

@@ -6,13 +6,19 @@ import (
 	"yubin/internal/mail"
 )
 
-// Wishes knows what accounts want done with mail for them: by the envelope, with who
-// sent it and how it came, by the recipient that leads to the account, the first if
-// there are several, and by the message, which is complete. NotFound means that
-// there is no such account; any other error is temporary, and the message is not
-// taken now.
+// Wishes knows what accounts want done with mail for them. NotFound means that there
+// is no such account; any other error is temporary, and the message is not taken now.
 type Wishes interface {
-	Wish(ctx context.Context, account mail.AccountID, e Envelope, to Recipient, m *Message) ([]Wish, error)
+	Wish(ctx context.Context, q Question) ([]Wish, error)
+}
+
+// Question is what a wish goes by.
+type Question struct {
+	Account  mail.AccountID
+	Envelope Envelope  // with who sent it and how it came
+	To       Recipient // who leads to the account, the first if there are several
+	Message  *Message  // complete
+	Opinion  Opinion   // of who judged it; Accept if nobody did. Its action is Accept or Junk
 }
 
 // Wish is one copy of a message as an account wants it. None means that it wants
@@ -26,12 +32,18 @@ type Wish struct {
 	Keywords mail.Keywords
 }
 
-// Plain is the wish of who has said nothing: one copy in INBOX.
+// Plain is the wish of who has said nothing: one copy, in INBOX or in Junk.
 type Plain struct{}
 
 // Wish implements Wishes.
-func (Plain) Wish(context.Context, mail.AccountID, Envelope, Recipient, *Message) ([]Wish, error) {
+func (Plain) Wish(_ context.Context, q Question) ([]Wish, error) {
+	if q.Opinion.Action == Junk {
+		return plainJunk, nil
+	}
 	return plain, nil
 }
 
-var plain = []Wish{{Role: mail.RoleInbox}}
+var (
+	plain     = []Wish{{Role: mail.RoleInbox}}
+	plainJunk = []Wish{{Role: mail.RoleJunk, Keywords: "$Junk"}}
+)
