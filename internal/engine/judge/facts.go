@@ -1,0 +1,70 @@
+package judge
+
+import (
+	"net/netip"
+	"time"
+
+	"yubin/internal/dns"
+	"yubin/internal/mail"
+	"yubin/internal/mailauth/dmarc"
+	"yubin/internal/mailauth/spf"
+	"yubin/internal/message"
+)
+
+// Client is who brings a message.
+type Client struct {
+	Remote netip.Addr // invalid on a local socket
+	Hello  string     // what it says of itself: any octets
+	TLS    bool
+}
+
+// Facts are what is known of a message. Rules go by them and by nothing else.
+type Facts struct {
+	Now         time.Time
+	Client      Client
+	ReversePath mail.ReversePath
+	Recipients  []mail.Address
+
+	// Who the client is.
+	Reverse     Reverse
+	ReverseName dns.Name // the name that leads back to the address, with ReversePass
+
+	// Who wrote.
+	SPF    spf.Verdict // of MAIL FROM, or of HELO with a null sender
+	DMARC  dmarc.Verdict
+	Author mail.Address // of From, if it names one address; else zero
+	From   FromFault    // what is wrong with From
+	// Authenticated is the domain for which the author is authenticated: that of From
+	// if DMARC has an aligned pass, or would have if there were a policy. "" is none.
+	Authenticated mail.Domain
+	Ours          bool // Author's domain is one of ours
+
+	// What it says.
+	Header  []byte           // as it came, with the empty line after it
+	Message *message.Message // its structure
+
+	Unknown []string // what could not be found out, in words: "SPF of example.org"
+}
+
+// FromFault is what is wrong with a From field (RFC 5322 §3.6.2, RFC 9989 §5.3.1).
+type FromFault uint8
+
+// The faults.
+const (
+	FromGood    FromFault = iota
+	FromMissing           // there is none
+	FromTwice             // there are several fields
+	FromBroken            // it is no list of addresses that every reader reads alike
+	FromSeveral           // several addresses, which is allowed: Author is the first
+)
+
+// Reverse is what the reverse zone says of a client's address (RFC 8601 §3).
+type Reverse uint8
+
+// The answers.
+const (
+	ReverseUnknown Reverse = iota // the DNS did not answer, or nobody asked
+	ReversePass                   // it has a name that leads back to it
+	ReverseFail                   // it has names, and none leads back
+	ReverseMissing                // it has none
+)
