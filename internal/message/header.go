@@ -21,17 +21,22 @@ type Field struct {
 // Value where there is no folding, are slices of header.
 func Fields(header []byte) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
-		for {
-			raw, colon, rest := cutField(header)
-			if raw == nil {
+		for name, raw := range RawFields(header) {
+			colon := len(name) + bytes.IndexByte(raw[len(name):], ':')
+			if !yield(Field{Name: string(name), Raw: raw, Value: unfold(raw[colon+1:])}) {
 				return
 			}
-			f := Field{
-				Name:  string(bytes.TrimRight(raw[:colon], " \t")),
-				Raw:   raw,
-				Value: unfold(raw[colon+1:]),
-			}
-			if !yield(f) {
+		}
+	}
+}
+
+// RawFields yields the names of the fields of a header, as written and without space
+// before the colon, and each field whole, as Field.Raw. It copies nothing.
+func RawFields(header []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, raw []byte) bool) {
+		for {
+			raw, colon, rest := cutField(header)
+			if raw == nil || !yield(bytes.TrimRight(raw[:colon], " \t"), raw) {
 				return
 			}
 			header = rest

@@ -125,6 +125,26 @@ func (e *headerEnd) lead(size int64) string {
 	return ""
 }
 
+// HeaderSize returns Header.Size of the message that starts with b, which goes up to
+// the first empty line or is all of the message: for who needs no more than that. Of
+// a header over MaxHeader it may be wrong.
+func HeaderSize(b []byte) int {
+	e := headerEnd{message: true}
+	at := mark{}
+	for at.kept < len(b) {
+		line := b[at.kept:][:lineLen(b[at.kept:])]
+		switch {
+		case isBlank(line) && e.ownsBlank(at.off):
+			return at.kept + len(line)
+		case isBlank(line), e.before(line, at, b[:at.kept]):
+			return e.cut(at).kept
+		}
+		at.kept += len(line)
+		at.off += int64(len(line))
+	}
+	return e.cut(at).kept
+}
+
 // isMboxFrom reports whether line is what mbox files have before a message.
 func isMboxFrom(line []byte) bool {
 	return bytes.HasPrefix(bytes.TrimPrefix(line, []byte(">")), []byte("From "))

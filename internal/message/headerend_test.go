@@ -1,6 +1,8 @@
 package message
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -89,5 +91,27 @@ func TestStrayLineInEnvelope(t *testing.T) {
 	got := []string{string(e.Date), string(e.MessageID), string(e.Subject)}
 	if want := "Mon, 1 Jan 2024 10:00:00 +0100|<1@a>|long and broken"; strings.Join(got, "|") != want || len(e.To) != 2 {
 		t.Errorf("%q and %d addresses, want %s", got, len(e.To), want)
+	}
+}
+
+// TestHeaderSize: what finds the end of a header alone finds what Parser finds.
+func TestHeaderSize(t *testing.T) {
+	lines := []string{"A: b\r\n", "From: a@b\r\n", " folded\r\n", "stray\r\n", "From x@y\r\n", "Content-Type: multipart/mixed; boundary=b\r\n", "--b\r\n", "\r\n", "text"}
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 20000 {
+		var text strings.Builder
+		for range random.IntN(9) {
+			text.WriteString(lines[random.IntN(len(lines))])
+		}
+		b := []byte(text.String())
+		head := b
+		if i := bytes.Index(b, []byte("\r\n\r\n")); bytes.HasPrefix(b, []byte("\r\n")) {
+			head = b[:2]
+		} else if i >= 0 {
+			head = b[:i+4]
+		}
+		if got, want := HeaderSize(head), Parse(b).Header.Size; int64(got) != want {
+			t.Fatalf("%q: %d, want %d", b, got, want)
+		}
 	}
 }
