@@ -75,6 +75,7 @@ var tiers = []tier{
 			"smtpc":        {"internal/proto/smtp"},
 			"imapc":        {"internal/proto/imap"},
 			"imapd":        {"internal/proto/imap"},
+			"milterc":      {"internal/proto/milter"},
 			"pop3d":        {"internal/proto/pop3"},
 			"managesieved": {"internal/proto/managesieve"},
 			"jmapd":        {"internal/proto/jmap"},

@@ -1,6 +1,7 @@
 package netx
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,11 +26,7 @@ type Dialer struct {
 // be of the same family. The Conn has no timeouts: Bound is what ends a wait.
 // The error is a *DialError.
 func (d Dialer) Dial(ctx context.Context, to netip.AddrPort, from netip.Addr) (*Conn, error) {
-	timeout := d.Timeout
-	if timeout == 0 {
-		timeout = ConnectTimeout
-	}
-	dialer := net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive()}
+	dialer := net.Dialer{Timeout: cmp.Or(d.Timeout, ConnectTimeout), KeepAliveConfig: keepAlive()}
 	if from.IsValid() {
 		if from.Unmap().Is4() != to.Addr().Unmap().Is4() {
 			return nil, &DialError{Reason: "the source address is of another family"}
@@ -37,6 +34,16 @@ func (d Dialer) Dial(ctx context.Context, to netip.AddrPort, from netip.Addr) (*
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.Unmap(), 0))
 	}
 	c, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(to.Addr().Unmap(), to.Port()).String())
+	if err != nil {
+		return nil, dialError(err)
+	}
+	return NewOutgoing(c), nil
+}
+
+// DialUnix connects to a socket in the file system. It is Dial else.
+func (d Dialer) DialUnix(ctx context.Context, path string) (*Conn, error) {
+	dialer := net.Dialer{Timeout: cmp.Or(d.Timeout, ConnectTimeout)}
+	c, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, dialError(err)
 	}
@@ -64,6 +71,7 @@ func dialError(err error) *DialError {
 	}{
 		{context.Canceled, "given up"},
 		{syscall.ECONNREFUSED, "connection refused"},
+		{syscall.ENOENT, "no such socket"},
 		{syscall.ECONNRESET, "connection reset"},
 		{syscall.EHOSTUNREACH, "no route to the host"},
 		{syscall.ENETUNREACH, "network unreachable"},
