@@ -347,10 +347,20 @@ func (l *ledger) announce() {
 	}
 	for _, b := range l.boxes {
 		if b.modseq == l.modseq {
-			l.s.opt.Publish(Event{Account: l.account, Mailbox: b.id, ModSeq: l.modseq})
+			l.s.opt.Publish(Event{Account: l.account, Mailbox: b.id, ModSeq: l.modseq, Came: b.onlyCame()})
 		}
 	}
 	if l.listed {
 		l.s.opt.Publish(Event{Account: l.account, ModSeq: l.modseq})
 	}
+}
+
+// onlyCame reports whether the change was new emails and nothing else.
+func (b *tally) onlyCame() bool {
+	for i := range b.changes {
+		if b.changes[i].kind != EmailCreated {
+			return false
+		}
+	}
+	return len(b.changes) > 0
 }

@@ -222,15 +222,9 @@ func (r *reader) complete(i int) (err error) {
 		row.Form = form.Behind(row.Size - b.size)
 	}
 	if r.need&NeedContent != 0 {
-		row.Content, err = r.content(b, &r.contents[i])
+		row.Content, err = r.s.content(b, &r.contents[i])
 	}
 	return err
-}
-
-// content makes c the content of b.
-func (r *reader) content(b *blobPart, c *Content) (*Content, error) {
-	*c = Content{s: r.s, blob: b.id, prefix: b.prefix, octets: b.octets, size: b.size, sums: b.sums}
-	return c, c.open(b.file, b.crc)
 }
 
 func (r *reader) closeContents() {

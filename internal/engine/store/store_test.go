@@ -685,7 +685,7 @@ func TestEvents(t *testing.T) {
 	_, err := h.SetFlags(ctx, inbox.ID, mail.UIDs(1), store.FlagChange{})
 	h.must(err)
 	h.must(h.Subscribe(ctx, a, "x", true))
-	want := []store.Event{{Account: a, Mailbox: inbox.ID, ModSeq: f.ModSeq}, {Account: a, ModSeq: f.ModSeq + 1}}
+	want := []store.Event{{Account: a, Mailbox: inbox.ID, ModSeq: f.ModSeq, Came: true}, {Account: a, ModSeq: f.ModSeq + 1}}
 	if !slices.Equal(h.events, want) {
 		t.Errorf("events %v, want %v", h.events, want)
 	}

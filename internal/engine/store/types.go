@@ -119,4 +119,5 @@ type Event struct {
 	Account mail.AccountID
 	Mailbox mail.MailboxID
 	ModSeq  mail.ModSeq
+	Came    bool // nothing but new emails came into it
 }
