@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/history"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
@@ -24,7 +25,8 @@ import (
 
 // All are the tables of all engines.
 func All() []sqldb.Schema {
-	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema()}
+	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
+		history.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).
