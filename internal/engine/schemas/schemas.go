@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/feedback"
 	"yubin/internal/engine/history"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
@@ -26,7 +27,7 @@ import (
 // All are the tables of all engines.
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
-		history.Schema()}
+		history.Schema(), feedback.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).
