@@ -62,6 +62,7 @@ func (t *teller) refused(a *admin.Arrival) {
 	f.add("message", "%s", messageWords(a.MessageID, a.Size))
 	f.add("came", "%s", arrivalWords(a))
 	f.add("answer", "%s", reply(a.Code, a.Enhanced, a.Text))
+	verdictLines(&f, a.Verdict)
 	f.write(t.w)
 }
 
@@ -87,6 +88,18 @@ func (t *teller) envelope(f *facts, a *admin.Arrival) {
 	f.add("answer", "%s (%s)", reply(a.Code, a.Enhanced, a.Text), seconds(a.Seconds))
 	for _, p := range a.Filed {
 		f.add("filed", "%s", placeWords(p))
+	}
+	verdictLines(f, a.Verdict)
+}
+
+// verdictLines tell what was thought of a message, a line for each reason.
+func verdictLines(f *facts, verdict []string) {
+	for i, v := range verdict {
+		name := ""
+		if i == 0 {
+			name = "verdict"
+		}
+		f.add(name, "%s", oneLine(v))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"yubin/internal/engine/judge"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -93,6 +94,10 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 	if t := s.tls[config.SMTP]; kind.tls && t != nil {
 		offered = func() *tls.Config { return t }
 	}
+	var who smtpd.Judge
+	if kind.profile == smtpd.MX && !c.Judge.Off {
+		who = strangers{s.store.judge, s.store.outgoing.router.Trusts, c.Judge.Local}
+	}
 	// No Postmaster: the router and the directory find one who exists.
 	return smtpd.Config{
 		Profile:            kind.profile,
@@ -106,6 +111,8 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Room:               s.store.mail,
 		Identities:         s.store.directory,
 		Intake:             s.store.intake,
+		Judge:              who,
+		Claims:             judge.Claims(c.Hostname),
 		Record:             s.store.record,
 		Reports: func(from netip.Addr) bool {
 			return c.Limits.DSN == config.DSNAll || s.store.outgoing.router.Trusts(from)

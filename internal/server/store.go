@@ -14,6 +14,7 @@ import (
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
+	"yubin/internal/engine/judge"
 	"yubin/internal/engine/notify"
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/spool"
@@ -56,6 +57,7 @@ type Store struct {
 	budget    *heap.Budget // of what sessions hold; nil for no bound
 	outgoing  outgoing
 	intake    *intake.Intake
+	judge     *judge.Judge
 	carriage  carriage
 	gone      func(error) // hears that the post office is elsewhere now; nil if no server runs
 	journal   *journal.Journal
@@ -105,7 +107,6 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err != nil {
 		return err
 	}
-	s.keep(cfg)
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
 		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
@@ -118,6 +119,8 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err := s.openOutgoing(ctx, cfg, d); err != nil {
 		return err
 	}
+	s.judge = judge.New(judge.Options{Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, Now: d.Now, Log: d.Log})
+	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {
 		return err
@@ -130,6 +133,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 // keep has the store know how long things are kept.
 func (s *Store) keep(cfg config.Config) {
 	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
+	s.judge.SetPolicies(policies(cfg.Judge))
 	s.mail.SetRetention(store.Retention{Expunged: cfg.Retention.Expunged, Changes: cfg.Retention.Changes, ChangeOctets: cfg.Retention.ChangesSize})
 }
 

@@ -59,6 +59,10 @@ type Entry struct {
 	Code     int
 	Enhanced string // "5.1.1", or ""
 	Text     string
+
+	// Verdict is what was thought of the message, with its reasons, separated by
+	// "; ": at most MaxVerdict octets. "" if nobody judged it.
+	Verdict string
 }
 
 // Filed is a place in a mailbox.

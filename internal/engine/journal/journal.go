@@ -47,6 +47,7 @@ const DefaultKeep = 30 * 24 * time.Hour
 const (
 	MaxSize       = 8 << 30 // of all files; beyond it the oldest go
 	MaxText       = 1024    // of one text of an entry; what is longer is cut
+	MaxVerdict    = 4096    // of the verdict of an entry
 	MaxRecipients = 1000    // of one entry
 	FreeShare     = 20      // the files are at most so small a part of the free space of their disk
 	maxFile       = 256 << 20

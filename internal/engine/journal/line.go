@@ -35,6 +35,7 @@ type line struct {
 	Code        int      `json:"code"`
 	Enhanced    string   `json:"enh"`
 	Text        string   `json:"text"`
+	Verdict     string   `json:"verdict"`
 }
 
 // Octets is how many octets of a day file e takes.
@@ -66,6 +67,9 @@ func appendLine(b []byte, e *Entry) []byte {
 	b = appendInt(b, "code", int64(e.Code))
 	b = appendText(b, "enh", e.Enhanced)
 	b = appendText(b, "text", e.Text)
+	if e.Verdict != "" {
+		b = appendQuoted(appendKey(b, "verdict"), clip(e.Verdict, MaxVerdict))
+	}
 	return append(b, '}', '\n')
 }
 
@@ -138,8 +142,9 @@ func appendEnvelope(b []byte, e *Entry) []byte {
 }
 
 // appendString writes s, cut to MaxText, as a JSON string (RFC 8259 §7).
-func appendString(b []byte, s string) []byte {
-	s = clip(s)
+func appendString(b []byte, s string) []byte { return appendQuoted(b, clip(s, MaxText)) }
+
+func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	from := 0
 	for i := range len(s) {
@@ -162,17 +167,17 @@ func appendEscape(b []byte, c byte) []byte {
 	return append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
-// clip makes s valid UTF-8 of at most MaxText octets.
-func clip(s string) string {
-	if len(s) > MaxText {
-		n := MaxText
-		for n > MaxText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+// clip makes s valid UTF-8 of at most most octets.
+func clip(s string, most int) string {
+	if len(s) > most {
+		n := most
+		for n > most-utf8.UTFMax && !utf8.RuneStart(s[n]) {
 			n--
 		}
 		s = s[:n]
 	}
 	if !utf8.ValidString(s) {
-		s = clip(strings.ToValidUTF8(s, "\uFFFD"))
+		s = clip(strings.ToValidUTF8(s, "\uFFFD"), most)
 	}
 	return s
 }
@@ -185,7 +190,8 @@ func parseLine(text []byte) (e Entry, ok bool) {
 	}
 	e = Entry{At: time.UnixMilli(l.At), Kind: l.Kind, Service: l.Service, Session: l.Session, Transaction: l.Transaction,
 		Hello: l.Hello, TLS: l.TLS, User: l.User, MessageID: l.MessageID, Size: l.Size,
-		Took: time.Duration(l.Took) * time.Microsecond, Item: spool.ItemID(l.Item), Code: l.Code, Enhanced: l.Enhanced, Text: l.Text}
+		Took: time.Duration(l.Took) * time.Microsecond, Item: spool.ItemID(l.Item), Code: l.Code, Enhanced: l.Enhanced, Text: l.Text,
+		Verdict: l.Verdict}
 	var err error
 	if l.Remote != "" {
 		if e.Remote, err = netip.ParseAddrPort(l.Remote); err != nil {

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/extract"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/dkim"
 	"yubin/internal/mailauth/dmarc"
 	"yubin/internal/mailauth/spf"
 	"yubin/internal/message"
@@ -30,7 +32,8 @@ type Facts struct {
 	ReverseName dns.Name // the name that leads back to the address, with ReversePass
 
 	// Who wrote.
-	SPF    spf.Verdict // of MAIL FROM, or of HELO with a null sender
+	SPF    spf.Verdict    // of MAIL FROM, or of HELO with a null sender
+	DKIM   []dkim.Verdict // of each signature
 	DMARC  dmarc.Verdict
 	Author mail.Address // of From, if it names one address; else zero
 	From   FromFault    // what is wrong with From
@@ -40,8 +43,8 @@ type Facts struct {
 	Ours          bool // Author's domain is one of ours
 
 	// What it says.
-	Header  []byte           // as it came, with the empty line after it
-	Message *message.Message // its structure
+	Message *message.Message // nil if it could not be read
+	Content *extract.Content // never nil
 
 	Unknown []string // what could not be found out, in words: "SPF of example.org"
 }
@@ -52,10 +55,10 @@ type FromFault uint8
 // The faults.
 const (
 	FromGood    FromFault = iota
-	FromMissing           // there is none
-	FromTwice             // there are several fields
-	FromBroken            // it is no list of addresses that every reader reads alike
 	FromSeveral           // several addresses, which is allowed: Author is the first
+	FromBroken            // it is no list of addresses that every reader reads alike
+	FromTwice             // there are several fields
+	FromMissing           // there is none
 )
 
 // Reverse is what the reverse zone says of a client's address (RFC 8601 §3).
@@ -68,3 +71,7 @@ const (
 	ReverseFail                   // it has names, and none leads back
 	ReverseMissing                // it has none
 )
+
+var reverseNames = [...]string{"temperror", "pass", "fail", "none"}
+
+func (r Reverse) String() string { return reverseNames[r] }

@@ -57,7 +57,7 @@ type Resolver interface {
 
 // Domains knows which domains are ours.
 type Domains interface {
-	IsOurs(d mail.Domain) bool
+	IsLocal(ctx context.Context, d mail.Domain) (bool, error)
 }
 
 // Options say what a Judge is made of.

@@ -15,6 +15,8 @@ type Reason struct {
 	Name   string  `json:"name"` // stable: letters, digits and hyphens
 	Text   string  `json:"text"` // a sentence without its full stop, in printable ASCII
 	Weight float64 `json:"weight"`
+
+	sender bool // it is about who wrote, as DMARC is
 }
 
 // Verdict is what is thought of a message for one account.
@@ -51,12 +53,16 @@ const secondReason = 3
 func weigh(reasons []Reason, floor intake.Action, t Thresholds) Verdict {
 	v := Verdict{Reasons: slices.Clone(reasons), Limits: t}
 	slices.SortStableFunc(v.Reasons, func(a, b Reason) int { return cmp.Compare(math.Abs(b.Weight), math.Abs(a.Weight)) })
+	other, owner := 0.0, false
 	for _, r := range v.Reasons {
-		v.Score += r.Weight
+		if v.Score += r.Weight; !r.sender {
+			other += r.Weight
+		}
+		owner = owner || r.Name == "dmarc-reject"
 	}
 	v.Score = math.Round(v.Score*10) / 10
 	switch {
-	case v.Score >= t.Refuse:
+	case v.Score >= t.Refuse || owner && other >= secondReason:
 		v.Action = intake.Refuse
 	case v.Score >= t.Junk:
 		v.Action = intake.Junk

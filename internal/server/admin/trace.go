@@ -92,6 +92,7 @@ type Arrival struct {
 	Code        int       `json:"code,omitempty"`
 	Enhanced    string    `json:"enhanced,omitempty"`
 	Text        string    `json:"text,omitempty"`
+	Verdict     []string  `json:"verdict,omitempty"` // what was thought of the message, and each reason
 }
 
 // Place is a copy in a mailbox. Account and Mailbox are "" if they are gone.
@@ -223,6 +224,9 @@ func (h *Handler) arrivalOf(ctx context.Context, e journal.Entry, look *places) 
 		Item: int64(e.Item), Code: e.Code, Enhanced: e.Enhanced, Text: e.Text}
 	if e.Remote.IsValid() {
 		a.Client = e.Remote.String()
+	}
+	if e.Verdict != "" {
+		a.Verdict = strings.Split(e.Verdict, "; ")
 	}
 	for _, r := range e.Recipients {
 		a.Recipients = append(a.Recipients, r.String())

@@ -111,6 +111,9 @@ func (s *session) envelope(ctx context.Context, now time.Time) intake.Envelope {
 			MessageID:   s.messageID(),
 		},
 	}
+	if s.tx.judged != nil {
+		e.Judge = s.tx.judged
+	}
 	if s.client.Authenticated {
 		e.Account = s.client.Principal.Account
 		if s.srv.cfg.Language != nil && s.tx.spooled > 0 {

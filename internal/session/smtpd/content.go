@@ -28,7 +28,7 @@ type content struct {
 	fault   smtp.Reply // Code is 0 without one
 	cause   error      // of the fault, for the log
 	givenID string     // the Message-ID that a message without one got from us
-	paths   returnPaths
+	foreign foreign
 	onward  bool // it goes to others
 	high    bool // it does, and has octets beyond ASCII: a tap tells
 }
@@ -78,6 +78,7 @@ func (s *session) data(context.Context, smtp.Command) smtp.Reply {
 func (s *session) begin() {
 	s.tx.id = s.srv.cfg.NewID()
 	m := &content{started: s.srv.cfg.Now(), onward: s.tx.spooled > 0}
+	m.foreign = foreign{keepPaths: m.onward, claims: s.srv.cfg.Claims}
 	if m.onward {
 		m.in = s.srv.cfg.Intake.Begin(m)
 	} else {
@@ -101,6 +102,12 @@ func (s *session) receive(ctx context.Context, p []byte) error {
 	if m.size += int64(len(p)); m.size > l.MessageSize {
 		m.refuse(s.tooLarge(), nil)
 	}
+	if s.tx.judged != nil && m.fault.Code == 0 {
+		s.tx.judged.Write(p)
+		if err := m.held.Grow(s.tx.judged.Memory()); err != nil {
+			m.refuse(replyTo(err), err)
+		}
+	}
 	switch {
 	case m.fault.Code != 0 && m.size > l.Dropped:
 		return errFlood
@@ -118,11 +125,7 @@ func (s *session) receive(ctx context.Context, p []byte) error {
 func (s *session) receiveHeader(ctx context.Context, p []byte) {
 	m := s.tx.content
 	if m.head == nil {
-		if m.onward {
-			m.write(p)
-		} else {
-			m.paths.cut(p, m.write, func() bool { return m.fault.Code == 0 && m.in.BetweenFields() })
-		}
+		m.foreign.cut(p, m.write, func() bool { return m.fault.Code == 0 && m.in.BetweenFields() })
 		if m.fault.Code == 0 {
 			s.checkHeader(m.in)
 		}
@@ -257,7 +260,7 @@ func (s *session) finish(ctx context.Context) {
 		s.checkHeader(m.head)
 		s.submit(ctx)
 	default:
-		if m.write(m.paths.held); m.fault.Code != 0 {
+		if m.foreign.end(m.write); m.fault.Code != 0 {
 			return
 		}
 		if _, err := m.in.Finish(); err != nil {

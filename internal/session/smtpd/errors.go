@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"yubin/internal/engine/intake"
+	"yubin/internal/engine/judge"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -51,6 +52,10 @@ func replyTo(err error) smtp.Reply {
 	}
 	if errors.Is(err, intake.ErrLoop) {
 		r.code, r.enhanced = 554, mail.Enhanced{Class: 5, Subject: 4, Detail: 6}
+	}
+	var judged *judge.Refusal
+	if errors.As(err, &judged) {
+		r.enhanced = judged.Enhanced
 	}
 	if own, ok := ruled(err); ok {
 		r.enhanced, r.code = own, int(own.Class)*100+50

@@ -116,7 +116,7 @@ func appendEdited(dst, header []byte, lead string, add additions) []byte {
 	}
 	for f := range message.Fields(header) {
 		switch strings.ToLower(f.Name) {
-		case "bcc", "resent-bcc", "return-path":
+		case "bcc", "resent-bcc", "return-path", "x-yubin-verdict":
 		default:
 			dst = appendFolded(dst, f.Raw)
 		}

@@ -74,7 +74,7 @@ func (s *session) recordAccepted(a acceptance, r smtp.Reply) {
 
 // entry is what all entries of a session have in common.
 func (s *session) entry(kind journal.Kind, r smtp.Reply) journal.Entry {
-	return journal.Entry{
+	e := journal.Entry{
 		At:          s.srv.cfg.Now(),
 		Kind:        kind,
 		Service:     s.client.Profile.String(),
@@ -88,6 +88,10 @@ func (s *session) entry(kind journal.Kind, r smtp.Reply) journal.Entry {
 		Enhanced:    r.Enhanced.String(),
 		Text:        r.Text,
 	}
+	if s.tx.judged != nil {
+		e.Verdict = s.tx.judged.Summary()
+	}
+	return e
 }
 
 // maxLoggedID is how much of a Message-ID is told of.

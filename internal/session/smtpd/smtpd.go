@@ -30,8 +30,8 @@
 // content and returns replies; it knows no socket. table.go says which command
 // is allowed when, and what EHLO offers.
 //
-// It deliberately does not convert between body types, look up names, or decide
-// what is spam. The header field "TLS-Required: No" (RFC 8689 §3) is passed on
+// It deliberately does not convert between body types or look up names, and what is
+// junk engine/judge decides, which sees all octets of a stranger's message as they come. The header field "TLS-Required: No" (RFC 8689 §3) is passed on
 // and needs nothing else: no policy that others publish is in force here, and a
 // courier goes on without TLS where it fails, unless a route of ours forbids it.
 package smtpd
@@ -45,6 +45,7 @@ import (
 
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
+	"yubin/internal/engine/judge"
 	"yubin/internal/engine/route"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
@@ -104,6 +105,12 @@ type Intake interface {
 	Commit(ctx context.Context, p *intake.Plan, also ...intake.Also) (intake.Receipt, error)
 }
 
+// Judge judges the messages of strangers: *judge.Judge.
+type Judge interface {
+	// Open begins the case of a message; nil if nothing of this client is judged.
+	Open(client judge.Client, sender mail.ReversePath) *judge.Case
+}
+
 // Config is what a Server is made of. All fields are needed unless they say
 // otherwise.
 type Config struct {
@@ -126,12 +133,17 @@ type Config struct {
 	Room       Room       // nil: there always is
 	Identities Identities // Submission only
 	Intake     Intake
+	// Judge judges what comes. MX only; nil takes everything as it is.
+	Judge Judge
 	// Reports says whether a client at an address, on MX, may ask for reports: DSN
 	// and DELIVERBY. nil is nobody.
 	Reports func(from netip.Addr) bool
 	// Language returns the language of who logged in, as a tag, for reports; nil
 	// if none is known.
 	Language func(ctx context.Context, p mail.Principal) string
+	// Claims says whether the value of an Authentication-Results field claims to be
+	// ours; such fields are taken out. nil says no.
+	Claims func(value []byte) bool
 	// Record is told of every message accepted and of every sender, recipient and
 	// message refused; nil tells nobody. It must be quick.
 	Record func(journal.Entry)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/intake"
+	"yubin/internal/engine/judge"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
 	"yubin/internal/mail"
@@ -28,6 +29,8 @@ type transaction struct {
 	spooled    int       // rows that the queue would have, at most
 	content    *content
 	chunk      chunk
+	judged     *judge.Case // nil if nobody judges the message
+	waited     bool        // for what it says of the sender
 }
 
 // recipient is one RCPT that was accepted.
@@ -49,6 +52,9 @@ const keptRecipients = 8
 func (tx *transaction) reset() {
 	if tx.content != nil {
 		tx.content.close()
+	}
+	if tx.judged != nil {
+		tx.judged.Close()
 	}
 	kept := tx.recipients
 	clear(kept)
@@ -75,6 +81,9 @@ func (s *session) mail(ctx context.Context, cmd smtp.Command) smtp.Reply {
 	}
 	s.tx.mail = c
 	s.state = mailed
+	if s.srv.cfg.Judge != nil && s.client.Profile == MX {
+		s.tx.judged = s.srv.cfg.Judge.Open(judge.Client{Remote: s.client.Remote.Addr(), Hello: s.client.Hello, TLS: s.tls.on}, c.ReversePath)
+	}
 	return r
 }
 
@@ -121,6 +130,9 @@ func (s *session) rcpt(ctx context.Context, cmd smtp.Command) smtp.Reply {
 	s.tx.commands++
 	r, cause := s.checkRcpt(c)
 	if r.Positive() {
+		r, cause = s.checkForbidden(ctx)
+	}
+	if r.Positive() {
 		r, cause = s.route(ctx, to, c)
 	}
 	if !r.Positive() {
@@ -137,6 +149,28 @@ func (s *session) checkRcpt(c smtp.Rcpt) (r smtp.Reply, cause error) {
 		return status(555, 5, 5, 4, "this parameter is not known here"), nil
 	case c.NonASCII && !s.tx.mail.UTF8:
 		return status(553, 5, 6, 7, "an address beyond ASCII needs SMTPUTF8"), nil
+	}
+	return smtp.Reply{Code: 250}, nil
+}
+
+// senderWait is how long the first RCPT waits for what the sender's domain says of
+// itself. What is not known by then is looked at with the message.
+const senderWait = time.Second
+
+// checkForbidden refuses who writes from a domain that sends nothing.
+func (s *session) checkForbidden(ctx context.Context) (smtp.Reply, error) {
+	if s.tx.judged == nil {
+		return smtp.Reply{Code: 250}, nil
+	}
+	wait := senderWait
+	if s.tx.waited {
+		wait = 0
+	}
+	s.tx.waited = true
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if err := s.tx.judged.Forbidden(ctx); err != nil {
+		return replyTo(err), err
 	}
 	return smtp.Reply{Code: 250}, nil
 }

@@ -28,6 +28,7 @@ type Config struct {
 	DNS             DNS
 	Queue           Queue
 	Retention       Retention
+	Judge           Judge
 	Admin           Admin
 	Listeners       []Listener
 

@@ -91,6 +91,7 @@ func (t *table) config(c *Config) {
 	t.table("dns", func(t *table) { t.dns(&c.DNS) })
 	t.table("queue", func(t *table) { t.queue(&c.Queue) })
 	t.table("retention", func(t *table) { t.retention(&c.Retention) })
+	t.table("judge", func(t *table) { t.judge(&c.Judge) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
 	t.tables("certificate", func(t *table) {
 		cert := Certificate{Line: t.line("")}

@@ -2,14 +2,17 @@ package smtpd
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"yubin/internal/message"
 )
 
 // withoutReturnPaths is what is kept of a message that comes in pieces of size octets.
-func withoutReturnPaths(msg string, size int) string {
-	var r returnPaths
+func withoutReturnPaths(msg string, size int) string { return withoutForeign(foreign{}, msg, size) }
+
+// withoutForeign is the same with what r takes out.
+func withoutForeign(r foreign, msg string, size int) string {
 	var out bytes.Buffer
 	head := message.NewParser()
 	pass := func(p []byte) {
@@ -25,7 +28,7 @@ func withoutReturnPaths(msg string, size int) string {
 		}
 		rest = rest[n:]
 	}
-	pass(r.held)
+	r.end(pass)
 	return out.String()
 }
 
@@ -58,21 +61,49 @@ func TestReturnPathsGo(t *testing.T) {
 
 // A line that only begins like the field is not held back for long.
 func TestReturnPathIsNotHeld(t *testing.T) {
-	var r returnPaths
+	var r foreign
 	for range 1000 {
 		r.cut([]byte("Return-Path  "), func([]byte) {}, func() bool { return true })
-		if len(r.held) > maxHeld {
-			t.Fatalf("%d octets are held", len(r.held))
+		if len(r.start) > maxStart {
+			t.Fatalf("%d octets are held", len(r.start))
 		}
 	}
 }
 
-func FuzzReturnPaths(f *testing.F) {
+// claims is true of a value that begins with our name.
+func claims(value []byte) bool { return bytes.Contains(value, []byte("mx.here")) }
+
+// TestClaimsGo: what is said in our name is taken out, whatever is folded how, and
+// what others say stays.
+func TestClaimsGo(t *testing.T) {
+	for msg, want := range map[string]string{
+		"Authentication-Results: mx.here; spf=pass\r\nA: b\r\n\r\n":                                                             "A: b\r\n\r\n",
+		"A: b\r\nAUTHENTICATION-results :\r\n mx.here; spf=pass\r\n\tdkim=pass\r\nC: d\r\n\r\n":                                 "A: b\r\nC: d\r\n\r\n",
+		"Authentication-Results: mx.there;\r\n spf=pass\r\nA: b\r\n\r\n":                                                        "Authentication-Results: mx.there;\r\n spf=pass\r\nA: b\r\n\r\n",
+		"Authentication-Results: mx.there; none\r\nAuthentication-Results: mx.here; none\r\nAuthentication-Results: c\r\n\r\nx": "Authentication-Results: mx.there; none\r\nAuthentication-Results: c\r\n\r\nx",
+		"X-Yubin-Verdict: deliver\r\n , fine\r\nReturn-Path: <a>\r\nX-Yubin-Verdicts: 1\r\n\r\n":                                "Return-Path: <a>\r\nX-Yubin-Verdicts: 1\r\n\r\n",
+		"A: b\r\n\r\nAuthentication-Results: mx.here; none\r\n":                                                                 "A: b\r\n\r\nAuthentication-Results: mx.here; none\r\n",
+		"Authentication-Results: mx.here":                                                                                       "",
+		"Authentication-Results: there":                                                                                         "Authentication-Results: there",
+	} {
+		for size := 1; size <= len(msg)+1; size++ {
+			if got := withoutForeign(foreign{keepPaths: true, claims: claims}, msg, size); got != want {
+				t.Errorf("%q in pieces of %d became %q, want %q", msg, size, got, want)
+			}
+		}
+	}
+	long := "Authentication-Results: there;" + strings.Repeat("\r\n x", maxField) + "\r\nA: b\r\n\r\n"
+	if got := withoutForeign(foreign{claims: claims}, long, 1000); got != "A: b\r\n\r\n" {
+		t.Errorf("a field without an end left %d octets", len(got))
+	}
+}
+
+func FuzzForeign(f *testing.F) {
 	f.Add([]byte("Return-Path: <a>\r\n b\r\nA: b\r\nstray\r\nReturn-path : c\r\n\r\nReturn-Path: d"), 3)
 	f.Add([]byte("From x\nReturn-Path:\r\n\r\r\n--b\r\nReturn-Path: a\r\n"), 1)
 	f.Fuzz(func(t *testing.T, msg []byte, size int) {
-		once := withoutReturnPaths(string(msg), len(msg)+1)
-		if pieces := withoutReturnPaths(string(msg), 1+size&63); pieces != once {
+		once := withoutForeign(foreign{claims: claims}, string(msg), len(msg)+1)
+		if pieces := withoutForeign(foreign{claims: claims}, string(msg), 1+size&63); pieces != once {
 			t.Fatalf("%q became %q, in pieces %q", msg, once, pieces)
 		}
 		before, after := message.Parse(msg), message.Parse([]byte(once))

@@ -1,0 +1,157 @@
+package judge
+
+import (
+	"context"
+	"strings"
+
+	"yubin/internal/dns"
+	"yubin/internal/engine/extract"
+	"yubin/internal/engine/intake"
+	"yubin/internal/mail"
+	"yubin/internal/mailauth/dkim"
+	"yubin/internal/mailauth/dmarc"
+	"yubin/internal/mailauth/spf"
+)
+
+// Judge implements intake.Judge: it waits for what was asked, and gives every account
+// a verdict.
+func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) intake.Judgement {
+	ctx, cancel := context.WithTimeout(ctx, c.j.o.Deadline)
+	defer cancel()
+	f := c.facts(ctx, m, to)
+	p := c.j.policies.Load()
+	reasons, floor := sender(f, p)
+	reasons = append(reasons, applyRules(f)...)
+	out := intake.Judgement{Accounts: make(map[mail.AccountID]intake.Opinion)}
+	c.judged, c.results = true, c.j.results(f)
+	out.Prefix = c.results.Append(nil, e.UTF8)
+	c.site = verdictOf(f, reasons, floor, p.Thresholds)
+	out.Elsewhere = c.opinion(f, c.site)
+	for _, r := range to {
+		for _, account := range r.Route.Accounts {
+			if _, ok := out.Accounts[account]; ok {
+				continue
+			}
+			v := c.site
+			c.accounts = append(c.accounts, v)
+			out.Accounts[account] = c.opinion(f, v)
+		}
+	}
+	return out
+}
+
+// verdictOf weighs, and says what is missing.
+func verdictOf(f *Facts, reasons []Reason, floor intake.Action, t Thresholds) Verdict {
+	v := weigh(reasons, floor, t)
+	v.Unknown = f.Unknown
+	return v
+}
+
+// opinion is what the intake is told of a verdict.
+func (c *Case) opinion(f *Facts, v Verdict) intake.Opinion {
+	o := intake.Opinion{Action: v.Action, Prefix: v.appendField(nil)}
+	if v.Action == intake.Refuse {
+		o.Why = refuse(f, v)
+	}
+	return o
+}
+
+// facts gathers what is known of a message that is complete.
+func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipient) *Facts {
+	r := c.j.o.Resolver
+	f := &Facts{Now: c.j.o.Now(), Client: c.client, ReversePath: c.sender, Author: c.author.address, From: c.author.fault,
+		Content: new(extract.Content)}
+	for _, one := range to {
+		f.Recipients = append(f.Recipients, one.Address)
+	}
+	if msg, err := m.Finish(); err == nil {
+		f.Message = msg
+		if octets, err := m.Content(); err == nil {
+			f.Content = extract.Read(octets, msg.Root)
+			_ = octets.Close() // It was only read.
+		}
+	}
+	c.octets.Finish()
+	keys := make(map[dns.Name]dkim.KeyResult, len(c.keys))
+	for _, k := range c.keys {
+		keys[k.name] = k.key.get()
+	}
+	f.DKIM = c.signatures.Finish(keys)
+	f.SPF = c.spf.get()
+	rev := c.reverse.get()
+	f.Reverse, f.ReverseName = rev.answer, rev.name
+	c.whoWrote(ctx, r, f)
+	return f
+}
+
+// whoWrote asks DMARC about the author.
+func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
+	var ids []dmarc.Identifier
+	if d, err := mail.ParseDomain(f.SPF.Domain); err == nil {
+		ids = append(ids, dmarc.Identifier{Method: dmarc.SPF, Domain: d, Outcome: spfOutcome(f.SPF.Result)})
+	}
+	if f.SPF.Result == spf.TempError {
+		f.Unknown = append(f.Unknown, "SPF of "+printable(f.SPF.Domain)+" (the DNS did not answer)")
+	}
+	for _, v := range f.DKIM {
+		if v.Signature == nil {
+			continue
+		}
+		outcome := dmarc.NotPassed
+		switch v.Result {
+		case dkim.Pass:
+			outcome = dmarc.Passed
+		case dkim.TempError:
+			outcome = dmarc.Unknown
+			f.Unknown = append(f.Unknown, "the DKIM key of "+printable(string(v.Signature.Domain))+" (the DNS did not answer)")
+		}
+		ids = append(ids, dmarc.Identifier{Method: dmarc.DKIM, Domain: v.Signature.Domain, Outcome: outcome})
+	}
+	for i, d := range c.author.domains {
+		v := dmarc.Check(ctx, r, d, ids)
+		if i == 0 || worse(v, f.DMARC) {
+			f.DMARC = v
+		}
+		if v.Result == dmarc.TempError {
+			f.Unknown = append(f.Unknown, "the DMARC policy of "+printable(string(d))+" (the DNS did not answer)")
+		}
+		if ours, err := c.j.o.Domains.IsLocal(ctx, d); err == nil && ours {
+			f.Ours = true
+		}
+	}
+	if len(c.author.domains) == 1 && (f.DMARC.SPF || f.DMARC.DKIM) {
+		f.Authenticated = c.author.domains[0]
+	}
+}
+
+// worse reports whether a asks for more than b.
+func worse(a, b dmarc.Verdict) bool {
+	if a.Result == dmarc.Fail && b.Result == dmarc.Fail {
+		return a.Policy > b.Policy
+	}
+	return a.Result == dmarc.Fail
+}
+
+func spfOutcome(r spf.Result) dmarc.Outcome {
+	switch r {
+	case spf.Pass:
+		return dmarc.Passed
+	case spf.TempError:
+		return dmarc.Unknown
+	}
+	return dmarc.NotPassed
+}
+
+// printable is s in printable ASCII, for a sentence: a stranger wrote it.
+func printable(s string) string {
+	const most = 120
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == ';' {
+			return '?'
+		}
+		return r
+	}, s)
+}
