@@ -40,6 +40,9 @@ const (
 	MaxKeys   = 2        // keys at one name that are tried (RFC 6376 §6.1.2 step 4); others are passed over
 	MaxBits   = 4096     // of an RSA key (RFC 8301 §3.2 asks for no more)
 	MinBits   = 1024     // of an RSA key (RFC 8301 §3.2)
+	// MaxExponent is how large the public exponent of an RSA key may be. RFC 6376 §3.3.1
+	// asks for 65537; some have 3. Time grows with its length.
+	MaxExponent = 1 << 20
 )
 
 // Result is the outcome for a signature (RFC 8601 §2.7.1).

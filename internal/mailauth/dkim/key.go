@@ -134,7 +134,7 @@ func parseRSA(octets []byte) (*rsa.PublicKey, Reason) {
 		return nil, Reason{Cause: ShortKey, Number: bits}
 	case bits > MaxBits:
 		return nil, Reason{Cause: LongKey, Number: bits}
-	case key.E < 3 || key.E%2 == 0 || key.N.Bit(0) == 0: // crypto/rsa would refuse it.
+	case key.E < 3 || key.E > MaxExponent || key.E%2 == 0 || key.N.Bit(0) == 0: // crypto/rsa would refuse most of that.
 		return nil, Reason{Cause: BadKey}
 	}
 	return key, Reason{}

@@ -2,9 +2,10 @@ package dkim
 
 import (
 	"bytes"
-	"hash"
+	"strings"
 
 	"yubin/internal/message"
+	"yubin/internal/scan"
 )
 
 // Message is a message as it comes. Who wants something of it (a Verifier, a Signer, one
@@ -38,27 +39,29 @@ const firstHeader = 4 << 10
 
 // keep adds p to the header and returns what of it is body.
 func (m *Message) keep(p []byte) []byte {
-	if m.kept == nil {
-		m.kept = make([]byte, 0, max(firstHeader, min(len(p), MaxHeader)))
-	}
+	n := len(m.kept)
+	piece := p[:min(len(p), MaxHeader-n)]
 	// The empty line may have begun in what is there: look two octets back.
-	from := max(0, len(m.kept)-2)
-	room := min(len(p), MaxHeader-len(m.kept))
-	m.kept = append(m.kept, p[:room]...)
-	end := emptyLine(m.kept, from)
-	if end < 0 {
-		if len(m.kept) == MaxHeader {
-			m.header.TooLong = true
-			m.end()
-			m.body = Body{} // What stands behind is not known to be body.
-			return nil
-		}
-		return nil
+	end := -1
+	if n > 0 {
+		m.kept = append(m.kept, piece...)
+		end = emptyLine(m.kept, max(0, n-2)) - n
+	} else if end = emptyLine(piece, 0); end < 0 {
+		m.kept = append(make([]byte, 0, max(firstHeader, len(piece))), piece...)
+	} else {
+		m.kept = append([]byte(nil), piece[:end]...)
 	}
-	p = p[room-(len(m.kept)-end):]
-	m.kept = m.kept[:end]
-	m.end()
-	return p
+	switch {
+	case end >= 0:
+		m.kept = m.kept[:n+end]
+		m.end()
+		return p[end:]
+	case len(m.kept) == MaxHeader:
+		m.header.TooLong = true
+		m.end()
+		m.body = Body{} // What stands behind is not known to be body.
+	}
+	return nil
 }
 
 // emptyLine is where the first empty line of b ends that ends at from or later, -1
@@ -102,7 +105,7 @@ func (m *Message) Finish() {
 	m.body.finish()
 }
 
-// Header is the header of a message, by fields.
+// Header is the header of a message, by fields. It is not for several goroutines.
 type Header struct {
 	// TooLong says that it has more than MaxHeader octets; only that many are here, and
 	// no signature can be verified.
@@ -110,6 +113,7 @@ type Header struct {
 	Fields  []Field // from the top
 
 	lowest map[string]int32 // the last field of each name
+	next   map[string]int32 // of appendFields: the field of each name that comes next
 }
 
 // Field is one of a header. It is part of what was written and may be kept.
@@ -121,29 +125,44 @@ type Field struct {
 }
 
 func (h *Header) index(header []byte) {
-	h.lowest = make(map[string]int32, 32)
-	h.Fields = make([]Field, 0, 32)
+	lines := bytes.Count(header, []byte("\n")) // There are hardly more fields.
+	h.lowest = make(map[string]int32, lines)
+	h.Fields = make([]Field, 0, lines)
 	var low [64]byte
 	for name, raw := range message.RawFields(header) {
-		key := appendLower(low[:0], name)
-		above, ok := h.lowest[string(key)]
-		f := Field{Raw: raw, above: -1}
-		if ok {
-			f.Name, f.above = h.Fields[above].Name, above
-		} else {
-			f.Name = string(key)
+		f := Field{Name: lowerName(appendLower(low[:0], name)), Raw: raw, above: -1}
+		if above, ok := h.lowest[f.Name]; ok {
+			f.above = above
 		}
 		h.lowest[f.Name] = int32(len(h.Fields))
 		h.Fields = append(h.Fields, f)
 	}
 }
 
-func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
+// usualNames are the names for which no memory is taken again and again.
+var usualNames = func() map[string]string {
+	all := map[string]string{}
+	for _, list := range [][]string{oversigned, oversignedIfThere, signedIfThere, {"received", "return-path", "dkim-signature", "bcc",
+		"authentication-results", "arc-seal", "arc-message-signature", "arc-authentication-results", "user-agent", "x-mailer", "delivered-to"}} {
+		for _, name := range list {
+			name = strings.ToLower(name)
+			all[name] = name
 		}
-		dst = append(dst, c)
+	}
+	return all
+}()
+
+// lowerName is a name, which is lower-case, as a string.
+func lowerName(low []byte) string {
+	if name, ok := usualNames[string(low)]; ok {
+		return name
+	}
+	return string(low)
+}
+
+func appendLower[T string | []byte](dst []byte, s T) []byte {
+	for i := range len(s) {
+		dst = append(dst, scan.Lower(s[i]))
 	}
 	return dst
 }
@@ -160,29 +179,35 @@ func (h *Header) Count(name string) (n int) {
 	return n
 }
 
-// Hash writes the fields that names, in lower case, say to w: of each name the
-// last field, then the next above it each time that it comes again; nothing for
-// what is not there (RFC 6376 §5.4.2). The field with the number own, which holds
-// the signature itself, is passed over; -1 for none. Scratch is used on the way
-// and returned.
-func (h *Header) Hash(w hash.Hash, c Canonicalization, names []string, own int, scratch []byte) []byte {
-	next := make(map[string]int32, len(names))
+// AppendFields writes the fields that names, in lower case, say, as they are hashed: of
+// each name the last field, then the next above it each time that it comes again;
+// nothing for what is not there (RFC 6376 §5.4.2).
+func (h *Header) AppendFields(dst []byte, c Canonicalization, names []string) []byte {
+	return h.appendFields(dst, c, names, -1)
+}
+
+// appendFields passes over the field with the number own, which holds the signature
+// itself.
+func (h *Header) appendFields(dst []byte, c Canonicalization, names []string, own int32) []byte {
+	if h.next == nil {
+		h.next = make(map[string]int32, len(h.lowest))
+	}
+	clear(h.next)
 	for _, name := range names {
-		i, ok := next[name]
+		i, ok := h.next[name]
 		if !ok {
 			if i, ok = h.lowest[name]; !ok {
 				i = -1
 			}
 		}
-		if int(i) == own && i >= 0 {
+		if i == own && i >= 0 {
 			i = h.Fields[i].above
 		}
 		if i >= 0 {
-			scratch = c.AppendField(scratch[:0], h.Fields[i].Raw)
-			w.Write(scratch)
+			dst = c.AppendField(dst, h.Fields[i].Raw)
 			i = h.Fields[i].above
 		}
-		next[name] = i
+		h.next[name] = i
 	}
-	return scratch
+	return dst
 }

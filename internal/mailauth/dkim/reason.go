@@ -3,8 +3,10 @@ package dkim
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"yubin/internal/dns"
+	"yubin/internal/scan"
 )
 
 // Cause is why a signature has its result. The list is closed.
@@ -68,8 +70,8 @@ func (c Cause) result() Result {
 // Reason is why a result is what it is.
 type Reason struct {
 	Cause Cause
-	// Detail says more: the tag, the name, what is wrong; as a stranger wrote it, any
-	// octets.
+	// Detail says more: the tag, the name, as a stranger wrote it, any octets. With
+	// BadSyntax it is our words.
 	Detail  string
 	Number  int         // how many, where the cause is about a number
 	Failure dns.Failure // for LookupFailed and NoKey
@@ -78,16 +80,20 @@ type Reason struct {
 // maxShown is how much of what a stranger wrote a sentence quotes.
 const maxShown = 120
 
+// shown is a name as it is, and anything else in quotes.
 func shown(s string) string {
 	cut := s
 	if len(s) > maxShown {
 		cut = s[:maxShown] + "..."
+	} else if s != "" && !strings.ContainsFunc(s, notOfNames) {
+		return s
 	}
-	quoted := strconv.QuoteToASCII(cut)
-	if quoted[1:len(quoted)-1] == s {
-		return s // A name like any other.
-	}
-	return quoted
+	return strconv.QuoteToASCII(cut)
+}
+
+// notOfNames says which characters are quoted.
+func notOfNames(r rune) bool {
+	return r >= 0x80 || !scan.IsAlpha(byte(r)) && !scan.IsDigit(byte(r)) && !strings.ContainsRune("-._@/:[]", r)
 }
 
 // String is the reason as a sentence without its full stop, in printable ASCII.
@@ -99,7 +105,7 @@ func (r Reason) String() string {
 	case NoSignature:
 		return "the message is not signed"
 	case BadSyntax:
-		return "the signature is not well-formed: " + d
+		return "the signature is not well-formed: " + r.Detail
 	case UnknownVersion:
 		return "the signature is of version " + d + ", not 1"
 	case OtherAlgorithm:

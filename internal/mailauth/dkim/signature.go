@@ -171,12 +171,13 @@ func (s *Signature) readNames() Reason {
 		return Reason{Cause: TooManyNames}
 	}
 	from := false
+	var low [64]byte
 	s.Names = make([]string, 0, strings.Count(h, ":")+1)
 	for name := range SplitColons(h) {
 		if !isFieldName(name) {
 			return bad("the tag h names something that is no header field")
 		}
-		name = strings.ToLower(name)
+		name = lowerName(appendLower(low[:0], name))
 		s.Names = append(s.Names, name)
 		from = from || name == "from"
 	}
@@ -324,16 +325,11 @@ func (s *Signature) readQuery() Reason {
 	return Reason{Cause: OtherQuery, Detail: q.Value}
 }
 
-// Sum is the hash over which the signature is made: of the header fields that it
-// names and of its own, which is the field with the number own (RFC 6376 §3.7).
-// Scratch is used on the way and returned.
-func (s *Signature) Sum(h *Header, own int, scratch []byte) (sum [sha256.Size]byte, _ []byte) {
-	w := sha256.New()
-	scratch = h.Hash(w, s.Header, s.Names, own, scratch)
-	scratch = s.Header.AppendUnsigned(scratch[:0], s.raw, s.Tags)
-	w.Write(scratch)
-	w.Sum(sum[:0])
-	return sum, scratch
+// AppendSigned writes what the signature is made over: the header fields that it names
+// and its own, which is the field with the number own (RFC 6376 §3.7).
+func (s *Signature) AppendSigned(dst []byte, h *Header, own int) []byte {
+	dst = h.appendFields(dst, s.Header, s.Names, int32(own))
+	return s.Header.AppendUnsigned(dst, s.raw, s.Tags)
 }
 
 // Check says whether the signature is one of sum by a key that was looked up, and

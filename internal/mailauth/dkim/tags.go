@@ -106,13 +106,13 @@ func (t Tags) Value(name string) string {
 
 // Squeeze is a value without any space, as base64 is read (RFC 6376 §3.5).
 func Squeeze(value string) string {
-	if strings.IndexAny(value, fws) < 0 {
+	if !strings.ContainsAny(value, fws) {
 		return value
 	}
 	b := make([]byte, 0, len(value))
 	for i := range len(value) {
-		if strings.IndexByte(fws, value[i]) < 0 {
-			b = append(b, value[i])
+		if c := value[i]; c > ' ' || c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			b = append(b, c)
 		}
 	}
 	return string(b)

@@ -3,6 +3,7 @@ package dkim
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
@@ -156,7 +157,8 @@ func (v *Verdict) check(c check, h *Header, keys KeyResult, scratch []byte) []by
 		}
 		return scratch
 	}
-	sum, scratch = c.signature.Sum(h, c.own, scratch)
+	scratch = c.signature.AppendSigned(scratch[:0], h, c.own)
+	sum = sha256.Sum256(scratch)
 	k, why := c.signature.Check(sum[:], keys)
 	if v.Reason = why; k != nil {
 		v.Bits, v.Testing = k.Bits, k.Testing
