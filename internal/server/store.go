@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/history"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
@@ -58,6 +59,7 @@ type Store struct {
 	outgoing  outgoing
 	intake    *intake.Intake
 	judge     *judge.Judge
+	history   *history.History
 	carriage  carriage
 	gone      func(error) // hears that the post office is elsewhere now; nil if no server runs
 	journal   *journal.Journal
@@ -119,7 +121,10 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err := s.openOutgoing(ctx, cfg, d); err != nil {
 		return err
 	}
-	s.judge = judge.New(judge.Options{Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, Now: d.Now, Log: d.Log})
+	if s.history, err = history.Open(ctx, history.Options{DB: s.db, Now: d.Now, Log: d.Log}); err != nil {
+		return err
+	}
+	s.judge = judge.New(judge.Options{Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.history, Now: d.Now, Log: d.Log})
 	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {
@@ -223,6 +228,7 @@ func (s *Store) run(ctx context.Context) error {
 	})
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.warner.run(ctx) })
+	g.Go(func() { s.history.Run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })
 	g.Wait()

@@ -158,7 +158,7 @@ func (h *History) load(ctx context.Context, missing []key, found map[key]Record)
 	steady := h.changed == before && !h.flushing
 	now := h.o.Now()
 	for _, k := range missing {
-		r := rows[k].plus(h.gathered[k])
+		r := rows[k].Plus(h.gathered[k])
 		if found[k] = r; steady {
 			h.kept.put(k, r, now)
 		}

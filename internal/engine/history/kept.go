@@ -47,7 +47,7 @@ func (k *kept) insert(id key, r *keptRecord) {
 func (k *kept) add(id key, r Record) {
 	for _, half := range []map[key]*keptRecord{k.young, k.old} {
 		if had := half[id]; had != nil {
-			had.Record = had.plus(r)
+			had.Record = had.Plus(r)
 		}
 	}
 }

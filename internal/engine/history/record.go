@@ -52,8 +52,8 @@ func of(act Act, at time.Time) Record {
 	return r
 }
 
-// plus adds two records of a name.
-func (r Record) plus(o Record) Record {
+// Plus adds two records of a name.
+func (r Record) Plus(o Record) Record {
 	r.WrittenTo += o.WrittenTo
 	r.Answered += o.Answered
 	r.Filed += o.Filed

@@ -36,7 +36,7 @@ func (h *History) gather(account mail.AccountID, c Correspondent, act Act) {
 			h.lost++
 			continue
 		}
-		h.gathered[k] = had.plus(r)
+		h.gathered[k] = had.Plus(r)
 		h.kept.add(k, r)
 	}
 }
@@ -54,7 +54,7 @@ func (h *History) Acted(tx *sqldb.Tx, account mail.AccountID, deeds []Deed) {
 	now := h.o.Now()
 	for _, d := range deeds {
 		for _, k := range written(account, d.Of, d.Act) {
-			all[k] = all[k].plus(of(d.Act, now))
+			all[k] = all[k].Plus(of(d.Act, now))
 		}
 	}
 	h.write(tx, all)
@@ -119,7 +119,7 @@ func (h *History) Flush(ctx context.Context) error {
 		h.noteAdded(k.account)
 	}
 	for _, k := range keys[done:] { // The next flush has them again.
-		h.gathered[k] = h.gathered[k].plus(all[k])
+		h.gathered[k] = h.gathered[k].Plus(all[k])
 	}
 	var full []mail.AccountID
 	for account, n := range h.added {

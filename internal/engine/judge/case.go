@@ -35,8 +35,15 @@ type Case struct {
 
 	judged   bool
 	results  authres.Field
-	site     Verdict   // of who has no account here
-	accounts []Verdict // of each account
+	site     Verdict // of who has no account here
+	accounts []accountVerdict
+	found    *Facts
+}
+
+// accountVerdict is the verdict of one account.
+type accountVerdict struct {
+	account mail.AccountID
+	Verdict
 }
 
 // Open begins a case: what can be asked about the client and the sender is asked from
@@ -151,6 +158,17 @@ type keyOf struct {
 // Memory is about how many octets the case holds of the message.
 func (c *Case) Memory() int { return min(2*c.header, 2*dkim.MaxHeader) }
 
+// Taken is told that the message was taken, and who has a copy.
+func (c *Case) Taken(accounts []mail.AccountID) {
+	if c.found == nil || c.j.o.History == nil {
+		return
+	}
+	who := c.found.correspondent()
+	for _, a := range accounts {
+		c.j.o.History.Received(a, who)
+	}
+}
+
 // Summary is what the log and the journal keep of a case: the verdict of the account
 // that thinks worst of it; "" before there is one.
 func (c *Case) Summary() string {
@@ -160,10 +178,10 @@ func (c *Case) Summary() string {
 	if len(c.accounts) == 0 {
 		return c.site.String()
 	}
-	worst := c.accounts[0]
+	worst := c.accounts[0].Verdict
 	for _, v := range c.accounts[1:] {
 		if v.Action > worst.Action || v.Action == worst.Action && v.Score > worst.Score {
-			worst = v
+			worst = v.Verdict
 		}
 	}
 	return worst.String()

@@ -65,6 +65,7 @@ type Options struct {
 	Hostname mail.Domain // names us in Authentication-Results (RFC 8601 §2.5)
 	Resolver Resolver
 	Domains  Domains
+	History  History       // nil: nobody is known
 	Deadline time.Duration // 0 means DefaultDeadline
 	Now      func() time.Time
 	Log      *slog.Logger

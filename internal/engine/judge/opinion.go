@@ -2,10 +2,12 @@ package judge
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/extract"
+	"yubin/internal/engine/history"
 	"yubin/internal/engine/intake"
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/dkim"
@@ -25,15 +27,16 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	out := intake.Judgement{Accounts: make(map[mail.AccountID]intake.Opinion)}
 	c.judged, c.results = true, c.j.results(f)
 	out.Prefix = c.results.Append(nil, e.UTF8)
-	c.site = verdictOf(f, reasons, floor, p.Thresholds)
+	c.found = f
+	c.site = verdictOf(f, slices.Concat(reasons, c.known(ctx, f, history.Site)), floor, p.Thresholds)
 	out.Elsewhere = c.opinion(f, c.site)
 	for _, r := range to {
 		for _, account := range r.Route.Accounts {
 			if _, ok := out.Accounts[account]; ok {
 				continue
 			}
-			v := c.site
-			c.accounts = append(c.accounts, v)
+			v := verdictOf(f, slices.Concat(reasons, c.known(ctx, f, account)), floor, p.Thresholds)
+			c.accounts = append(c.accounts, accountVerdict{account, v})
 			out.Accounts[account] = c.opinion(f, v)
 		}
 	}

@@ -88,9 +88,24 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 	}
 	s.accepted++
 	s.errors, s.refusals, s.idle, s.small = 0, 0, 0, 0
+	s.tellAccepted(a.Receipt)
 	r := a.reply(s.tx.id)
 	s.recordAccepted(a, r)
 	return r, nil
+}
+
+// tellAccepted tells those who remember who wrote to whom.
+func (s *session) tellAccepted(r intake.Receipt) {
+	if s.tx.judged != nil {
+		accounts := make([]mail.AccountID, len(r.Plan.Filings))
+		for i, f := range r.Plan.Filings {
+			accounts[i] = f.Account
+		}
+		s.tx.judged.Taken(accounts)
+	}
+	if s.client.Authenticated && s.srv.cfg.Wrote != nil {
+		s.srv.cfg.Wrote(s.client.Principal.Account, s.tx.addresses()...)
+	}
 }
 
 // envelope is what came with the message. Its Received field goes before every copy

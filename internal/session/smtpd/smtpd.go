@@ -135,6 +135,9 @@ type Config struct {
 	Intake     Intake
 	// Judge judges what comes. MX only; nil takes everything as it is.
 	Judge Judge
+	// Wrote is told to whom an account's principal sent a message; nil tells nobody. It
+	// must be quick.
+	Wrote func(account mail.AccountID, to ...mail.Address)
 	// Reports says whether a client at an address, on MX, may ask for reports: DSN
 	// and DELIVERBY. nil is nobody.
 	Reports func(from netip.Addr) bool
