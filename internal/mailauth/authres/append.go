@@ -1,6 +1,7 @@
 package authres
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode"
@@ -34,6 +35,14 @@ func (f Field) AppendARC(dst []byte, instance int, utf8 bool) []byte {
 	w.start(ARCFieldName)
 	w.word("i=" + strconv.Itoa(instance) + ";")
 	return w.payload(f)
+}
+
+// AppendValue appends the value alone, without a line end, for who puts a name before
+// it that is no longer than that of ARC's field with its instance.
+func (f Field) AppendValue(dst []byte, utf8 bool) []byte {
+	w := writer{width: len(ARCFieldName + ": i=50;"), utf8: utf8}
+	value := bytes.Trim(w.payload(f), " \r\n")
+	return append(dst, value...)
 }
 
 // writer writes words with a space before each, or a line break where the line

@@ -28,7 +28,7 @@ func Claims(value []byte, servID string) bool {
 	if name == "" {
 		return false
 	}
-	start, text := beginning(value)
+	start, text, _ := beginning(value)
 	if strings.HasPrefix(start, "=?") || names(start, name) {
 		return true
 	}
@@ -70,13 +70,24 @@ func onlySeen(r rune) rune {
 	return r
 }
 
-// beginning returns what stands before the first semicolon that counts: start, which
-// is without comments, quotes, backslashes and space, and all the text of it, in
-// which only backslashes and what is not seen are missing.
-func beginning(value []byte) (start, text string) {
+// AfterServID returns what of a value stands behind its identifier and version, from
+// the semicolon on: the results with their comments, as they were written. It is nil
+// if there is none.
+func AfterServID(value []byte) []byte {
+	if _, _, n := beginning(value); n < len(value) {
+		return value[n:]
+	}
+	return nil
+}
+
+// beginning returns what stands before the first semicolon that counts, whose place is
+// end: start, which is without comments, quotes, backslashes and space, and all the
+// text of it, in which only backslashes and what is not seen are missing.
+func beginning(value []byte) (start, text string, end int) {
 	var outside, all strings.Builder
 	depth, quoted := 0, false
-	for i := 0; i < len(value); i++ {
+	end = len(value)
+	for i := 0; i < end; i++ {
 		c := value[i]
 		escaped := c == '\\' && i+1 < len(value) && (quoted || depth > 0)
 		if escaped {
@@ -98,7 +109,7 @@ func beginning(value []byte) (start, text string) {
 		case c == ')' && depth > 0:
 			depth--
 		case c == ';' && !quoted && depth == 0:
-			i = len(value)
+			end = i
 			continue
 		}
 		all.WriteByte(c)
@@ -112,5 +123,5 @@ func beginning(value []byte) (start, text string) {
 		}
 		return onlySeen(r)
 	}, all.String())
-	return strings.Map(onlySeen, outside.String()), text
+	return strings.Map(onlySeen, outside.String()), text, end
 }

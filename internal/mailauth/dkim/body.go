@@ -32,6 +32,19 @@ func (d *Digest) Unsigned() int64 {
 	return max(0, d.body.n-d.limit)
 }
 
+// CheckBody says whether a body is what was signed: Verified, BodyShorter or BodyChanged.
+// D is the digest that was wanted for Body and Length of s; the message is over.
+func (s *Signature) CheckBody(d *Digest) Reason {
+	sum, ok := d.Sum()
+	switch {
+	case !ok:
+		return Reason{Cause: BodyShorter, Number: int(d.Length())}
+	case !bytes.Equal(sum[:], s.bodyHash):
+		return Reason{Cause: BodyChanged}
+	}
+	return Reason{}
+}
+
 // Body hashes the body of a message once for each canonicalization that is wanted,
 // however many digests are. The zero value is ready.
 type Body struct {

@@ -1,7 +1,6 @@
 package dkim
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -141,15 +140,8 @@ func (v *Verifier) Finish(keys map[dns.Name]KeyResult) []Verdict {
 // check finds the reason for a signature that is well-formed. A body that is not what
 // was signed decides where the DNS does not answer: no key would change that.
 func (v *Verdict) check(c check, h *Header, keys KeyResult, scratch []byte) []byte {
-	sum, ok := c.digest.Sum()
 	v.Body, v.Unsigned = c.digest.Length(), c.digest.Unsigned()
-	body := Reason{}
-	switch {
-	case !ok:
-		body = Reason{Cause: BodyShorter, Number: int(v.Body)}
-	case !bytes.Equal(sum[:], c.signature.bodyHash):
-		body = Reason{Cause: BodyChanged}
-	}
+	body := c.signature.CheckBody(c.digest)
 	if body.Cause != Verified && (len(keys.Keys) > 0 || keys.Reason.Cause == LookupFailed) {
 		v.Reason = body
 		for _, k := range keys.Keys {
@@ -158,7 +150,7 @@ func (v *Verdict) check(c check, h *Header, keys KeyResult, scratch []byte) []by
 		return scratch
 	}
 	scratch = c.signature.AppendSigned(scratch[:0], h, c.own)
-	sum = sha256.Sum256(scratch)
+	sum := sha256.Sum256(scratch)
 	k, why := c.signature.Check(sum[:], keys)
 	if v.Reason = why; k != nil {
 		v.Bits, v.Testing = k.Bits, k.Testing

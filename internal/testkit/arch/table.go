@@ -47,7 +47,9 @@ var tiers = []tier{
 		folders:  []string{"internal/proto", "internal/mailauth"},
 		families: true,
 		imports:  []string{"words"},
-		refuses:  pure,
+		// RFC 8617 is made of RFC 6376 and RFC 8601.
+		own:     map[string][]string{"arc": {"internal/mailauth/authres", "internal/mailauth/dkim"}},
+		refuses: pure,
 	},
 	{
 		name:     "world",
