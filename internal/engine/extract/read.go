@@ -80,6 +80,9 @@ func cut[T string | []byte](s T, n int) T {
 	return s[:n]
 }
 
+// short returns what a stranger called something as UTF-8 of at most MaxName octets.
+func short(s string) string { return cut(strings.ToValidUTF8(s, "\ufffd"), MaxName) }
+
 // part reads p and what is in it.
 func (r *reader) part(p *message.Part, depth int) {
 	if depth > MaxDepth || len(r.c.Parts) == MaxLeaves {
@@ -93,8 +96,8 @@ func (r *reader) part(p *message.Part, depth int) {
 		return
 	}
 	out := Part{
-		Type: cut(p.Type+"/"+p.Subtype, MaxName), Name: cut(strings.ToValidUTF8(p.Filename(), "\ufffd"), MaxName),
-		Attachment: p.Disposition == "attachment", Encoding: cut(p.Encoding, MaxName), Size: p.Size(),
+		Type: short(p.Type + "/" + p.Subtype), Name: short(p.Filename()),
+		Attachment: p.Disposition == "attachment", Encoding: short(p.Encoding), Size: p.Size(),
 	}
 	if p.Type == "text" || p.Type == "message" {
 		r.leaf(p, &out)

@@ -295,7 +295,7 @@ func checkBounds(t testing.TB, c *Content) {
 		texts = append(texts, l.URL, l.Host, l.Shown, l.ShownHost, l.Scheme)
 	}
 	for _, p := range c.Parts {
-		texts = append(append(texts, p.Type, p.Name), p.Entries...)
+		texts = append(append(texts, p.Type, p.Name, p.Encoding), p.Entries...)
 	}
 	texts = append(append(texts, c.HTML.Markup...), c.Charsets...)
 	for _, s := range texts {
@@ -310,6 +310,7 @@ func FuzzRead(f *testing.F) {
 		f.Add([]byte(make(200)))
 	}
 	f.Add([]byte("MIME-Version: 1.0\r\nContent-Type: application/zip; name=a.zip\r\n\r\n" + string(zipOf(f, "a.exe"))))
+	f.Add([]byte("Content-Type: \x80/\x80\r\nContent-Transfer-Encoding: \x80\r\n\r\n"))
 	f.Add([]byte("Content-Type: application/x\r\n\r\nRar!\x1a\x07\x00\x00\x00\x73\x00\x00\x07\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		root := message.Parse(b).Root

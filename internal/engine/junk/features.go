@@ -1,0 +1,600 @@
+package junk
+
+import (
+	"bytes"
+	"math/bits"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"yubin/internal/engine/extract"
+	"yubin/internal/message"
+)
+
+// Limits on features.
+const (
+	MaxFeatures = 4096 // of one message, all different
+	maxWords    = 1200 // words of the text from its start
+	maxTail     = 300  // and to its end, if it has more
+	maxWord     = 20   // characters of a word that count
+	maxHosts    = 32   // links of which the host counts
+	maxMarkup   = 96   // entries of the markup
+)
+
+// Features is what a classifier sees of a message: hashes of what it has. Each is
+// there once; how often something stands in a message does not count.
+type Features struct {
+	list []feature
+	set  []uint32 // open addressing, by hash; 0 is free
+}
+
+// feature is a hash, and of what sort the thing is.
+type feature struct {
+	hash uint32
+	sort sort
+}
+
+// sort groups features that weigh alike.
+type sort uint8
+
+const (
+	word sort = iota
+	pair
+	subject
+	header
+	shape
+	link
+	sorts
+)
+
+const setSize = 4 * MaxFeatures
+
+// Len is how many there are.
+func (f *Features) Len() int { return len(f.list) }
+
+// FeaturesOf returns the features of a message. They depend on nothing else, and are alike
+// in all versions of this package: what was learned stays true.
+func FeaturesOf(c *extract.Content) *Features {
+	f := &Features{list: make([]feature, 0, 1024), set: make([]uint32, setSize)}
+	f.header(c)
+	f.shape(c)
+	f.links(c)
+	f.words(c.Subject, 's', subject, maxWords)
+	f.body(c.Text)
+	return f
+}
+
+// seed starts the hash of a feature of one kind, which is a letter.
+func seed(kind byte) uint64 { return (uint64(kind) + 1) * 0x9e3779b97f4a7c15 }
+
+// mix adds an octet to a hash.
+func mix(h uint64, c byte) uint64 { return (h ^ uint64(c)) * 0x100000001b3 }
+
+func mixString[T string | []byte](h uint64, s T) uint64 {
+	for i := range len(s) {
+		h = mix(h, s[i])
+	}
+	return h
+}
+
+// add adds the feature with hash h.
+func (f *Features) add(h uint64, s sort) {
+	h ^= h >> 32
+	h *= 0xd6e8feb86659fd93
+	h ^= h >> 32
+	n := uint32(h)
+	if n == 0 || len(f.list) == MaxFeatures {
+		return
+	}
+	at := n % setSize
+	for ; f.set[at] != 0; at = (at + 1) % setSize {
+		if f.set[at] == n {
+			return
+		}
+	}
+	f.set[at] = n
+	f.list = append(f.list, feature{n, s})
+}
+
+func (f *Features) say(kind byte, s sort, what ...string) {
+	h := seed(kind)
+	for _, w := range what {
+		h = mix(mixString(h, w), 0)
+	}
+	f.add(h, s)
+}
+
+// amount adds a number as a feature, by its magnitude.
+func (f *Features) amount(name string, n int) {
+	f.say('#', shape, name, string([]byte{'a' + byte(bits.Len(uint(max(n, 0))))}))
+}
+
+// body adds the words of the text: of its start, and of its end.
+func (f *Features) body(text string) {
+	rest := f.words(text, 'w', word, maxWords)
+	if rest == "" {
+		return
+	}
+	from := max(0, len(rest)-8*maxTail)
+	for from > 0 && from < len(rest) && rest[from] > ' ' {
+		from++
+	}
+	f.words(rest[from:], 'w', word, maxTail)
+}
+
+// words adds the words of a text, each with the one before and the one before that, up to a
+// limit, and returns what follows.
+func (f *Features) words(text string, kind byte, s sort, limit int) (rest string) {
+	var b [maxWord * utf8.UTFMax]byte
+	var before, last uint64
+	second := s
+	if s == word {
+		second = pair
+	}
+	for n := 0; n < limit; n++ {
+		w, cjk, size := nextWord(text, b[:0])
+		text = text[size:]
+		if len(w) == 0 {
+			return ""
+		}
+		h := mixString(seed(kind), w)
+		if cjk {
+			h = mixString(seed('c'), w)
+		}
+		f.add(h, s)
+		if last != 0 && !cjk {
+			f.add(bits.RotateLeft64(last, 21)*31+h, second)
+			if before != 0 {
+				f.add(bits.RotateLeft64(before, 42)*37+h, second)
+			}
+		}
+		before, last = last, h
+		if cjk {
+			before, last = 0, 0
+		}
+	}
+	return text
+}
+
+// nextWord takes the first word off a text, folded and cut to maxWord characters, or, of
+// scripts without spaces between words, two characters of which the second stays for the next
+// one. It returns how many octets of the text are done.
+func nextWord(text string, b []byte) (w []byte, cjk bool, size int) {
+	i, n := 0, 0
+	for i < len(text) {
+		c := text[i]
+		if c < utf8.RuneSelf {
+			switch {
+			case isWordByte(c):
+				if n < maxWord {
+					if 'A' <= c && c <= 'Z' {
+						c |= 0x20
+					}
+					b = append(b, c)
+				}
+				n++
+			case len(b) > 0 && (c == '\'' || c == '-' || c == '.' || c == ',' || c == '@') && i+1 < len(text) && isWordByte(text[i+1]):
+				if n < maxWord {
+					b = append(b, c)
+				}
+				n++
+			case len(b) > 0:
+				return b, false, i
+			case c == '!' || c == '$' || c == '%' || c == '#' || c == '*':
+				for j := i; j < len(text) && text[j] == c && len(b) < 4; j++ {
+					b = append(b, c)
+				}
+				return b, false, i + len(b)
+			}
+			i++
+			continue
+		}
+		r, k := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case extract.IsInvisible(r):
+		case isDense(r):
+			if len(b) > 0 {
+				return b, false, i
+			}
+			b = utf8.AppendRune(b, r)
+			if next, m := utf8.DecodeRuneInString(text[i+k:]); m > 1 && isDense(next) {
+				return utf8.AppendRune(b, next), true, i + k
+			}
+			return b, true, i + k
+		case unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) || unicode.IsSymbol(r) && len(b) == 0:
+			if n < maxWord {
+				b = appendFolded(b, r)
+			}
+			n++
+		case len(b) > 0:
+			return b, false, i
+		}
+		i += k
+	}
+	return b, false, i
+}
+
+func isWordByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
+}
+
+// isDense reports whether r is of a script that is written without spaces.
+func isDense(r rune) bool {
+	return r >= 0xe00 && r < 0xe80 || r >= 0x3041 && r < 0x3100 || r >= 0x3400 && r < 0xa000 || r >= 0xac00 && r < 0xd7b0 ||
+		r >= 0xf900 && r < 0xfb00 || r >= 0x20000 && r < 0x32000
+}
+
+// appendFolded appends r in lower case and in its plain form.
+func appendFolded(b []byte, r rune) []byte {
+	if r < 0x2000 {
+		return utf8.AppendRune(b, unicode.ToLower(r))
+	}
+	var one [utf8.UTFMax]byte
+	return append(b, bytes.ToLower(norm.NFKC.Bytes(one[:utf8.EncodeRune(one[:], r)]))...)
+}
+
+// links adds where links lead.
+func (f *Features) links(c *extract.Content) {
+	hosts, differ, addresses, users := 0, 0, 0, 0
+	for i := range c.Links {
+		l := &c.Links[i]
+		kind := string([]byte{'0' + byte(l.Kind)})
+		f.say('k', shape, kind, l.Scheme)
+		switch {
+		case l.Address:
+			addresses++
+		case l.User:
+			users++
+		}
+		if l.ShownHost != "" && l.Host != "" && !strings.HasSuffix(l.Host, lastLabels(l.ShownHost)) {
+			differ++
+		}
+		if l.Host == "" || hosts == maxHosts {
+			continue
+		}
+		hosts++
+		f.host('l', link, l.Host)
+		rest := l.URL[strings.Index(l.URL, ":")+1:]
+		rest = strings.TrimLeft(rest, "/")
+		if i := strings.IndexByte(rest, '/'); i >= 0 && l.Scheme != "mailto" {
+			f.path(rest[i:])
+		}
+	}
+	f.amount("links", len(c.Links))
+	f.amount("addresses", addresses)
+	f.amount("users", users)
+	f.amount("differ", differ)
+}
+
+// path adds the words of the path of a URL.
+func (f *Features) path(path string) {
+	n := 0
+	for w := range strings.FieldsFuncSeq(path[:min(len(path), 256)], func(r rune) bool { return r < utf8.RuneSelf && !isWordByte(byte(r)) }) {
+		if len(w) > 1 && len(w) <= maxWord {
+			f.say('u', link, strings.ToLower(w))
+		}
+		if n++; n == 12 {
+			return
+		}
+	}
+}
+
+// host adds a host and the domains that it is in.
+func (f *Features) host(kind byte, s sort, host string) {
+	host = strings.TrimPrefix(host, "www.")
+	for n := 0; n < 5 && host != ""; n++ {
+		f.say(kind, s, host)
+		_, host, _ = strings.Cut(host, ".")
+	}
+}
+
+// lastLabels returns the last two labels of a host.
+func lastLabels(host string) string {
+	i := strings.LastIndexByte(host, '.')
+	if i > 0 {
+		if j := strings.LastIndexByte(host[:i], '.'); j >= 0 {
+			return host[j+1:]
+		}
+	}
+	return host
+}
+
+// shape adds how the message is made.
+func (f *Features) shape(c *extract.Content) {
+	for _, p := range c.Parts {
+		ending := ""
+		if i := strings.LastIndexByte(p.Name, '.'); i >= 0 {
+			ending = strings.ToLower(p.Name[i:min(len(p.Name), i+8)])
+		}
+		f.say('p', shape, p.Type)
+		f.say('p', shape, p.Type, p.Encoding)
+		if ending != "" || p.Kind != "" {
+			f.say('p', shape, ending, string(p.Kind))
+		}
+		for _, entry := range p.Entries[:min(len(p.Entries), 8)] {
+			if i := strings.LastIndexByte(entry, '.'); i >= 0 {
+				f.say('p', shape, "in", string(p.Kind), strings.ToLower(entry[i:min(len(entry), i+8)]))
+			}
+		}
+		if p.Encrypted {
+			f.say('p', shape, "encrypted", string(p.Kind))
+		}
+		if p.Macros {
+			f.say('p', shape, "macros")
+		}
+	}
+	f.amount("parts", len(c.Parts))
+	f.amount("text", len(c.Text))
+	f.amount("plain", c.PlainText)
+	f.amount("broken", c.Broken)
+	f.amount("invisible", c.Invisible)
+	letters := 0
+	for _, n := range c.Scripts {
+		letters += n
+	}
+	for s, n := range c.Scripts {
+		if n > 0 {
+			f.say('i', shape, string([]byte{byte(s), byte(n * 8 / letters)}))
+		}
+	}
+	for _, charset := range c.Charsets {
+		f.say('i', shape, "charset", charset)
+	}
+	f.letters(c.Text)
+	f.html(c)
+}
+
+// letters adds how the text looks: capitals, digits, marks, lines.
+func (f *Features) letters(text string) {
+	var capitals, small, digits, marks, money, quoted, lines, longest int
+	line := 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'A' <= c && c <= 'Z':
+			capitals++
+		case 'a' <= c && c <= 'z':
+			small++
+		case '0' <= c && c <= '9':
+			digits++
+		case c == '!':
+			marks++
+		case c == '$':
+			money++
+		case c == '\n':
+			lines++
+			longest = max(longest, i-line)
+			line = i + 1
+		case c == '>' && i == line:
+			quoted++
+		}
+	}
+	f.amount("capitals", 64*capitals/(capitals+small+1))
+	f.amount("digits", 64*digits/(len(text)+1))
+	f.amount("marks", marks)
+	f.amount("money", money)
+	f.amount("quoted", quoted)
+	f.amount("lines", lines)
+	f.amount("longest", longest)
+}
+
+// html adds how the HTML is made.
+func (f *Features) html(c *extract.Content) {
+	h := &c.HTML
+	if h.Parts == 0 {
+		return
+	}
+	f.say('t', shape, "html")
+	for i, m := range h.Markup {
+		if i == maxMarkup {
+			break
+		}
+		f.say('t', shape, m)
+	}
+	f.amount("hidden", h.Hidden)
+	f.amount("comments", h.Comments)
+	f.amount("images", h.Images)
+	f.amount("remote", h.Remote)
+	f.amount("pixels", h.Pixels)
+	f.amount("forms", h.Forms)
+	f.amount("scripts", h.Scripts)
+	f.amount("frames", h.Frames)
+	f.amount("density", 16*h.Text/(h.Octets+1))
+	if c.PlainText == 0 {
+		f.say('t', shape, "alone")
+	}
+}
+
+// header adds the header: which fields in which order, as far as the sender wrote them, and
+// what those say that tell who wrote with what.
+func (f *Features) header(c *extract.Content) {
+	h := &c.Header
+	before := ""
+	for i := range h.Fields {
+		field := &h.Fields[i]
+		if isTrace(field.Name) {
+			continue
+		}
+		name := field.Name
+		f.say('h', header, name)
+		f.say('h', header, field.Given)
+		f.say('h', header, before, name)
+		before = name
+		value := field.Value[:min(len(field.Value), 512)]
+		switch name {
+		case "from", "reply-to", "sender":
+			f.author(name, value)
+		case "to", "cc":
+			f.readers(name, field.Value)
+		case "x-mailer", "user-agent", "organization", "x-mimeole":
+			f.words(message.DecodeText(value), 'm', header, 12)
+			f.say('m', header, name, string(value))
+		case "message-id":
+			f.messageID(string(value), c)
+		case "date":
+			f.date(string(value))
+		case "content-type":
+			f.contentType(string(value))
+		case "mime-version", "precedence", "importance", "x-priority", "x-msmail-priority", "content-transfer-encoding",
+			"content-disposition", "auto-submitted", "list-unsubscribe-post", "content-language":
+			f.say('v', header, name, strings.ToLower(string(value)))
+		case "list-id", "list-unsubscribe", "list-post":
+			f.words(strings.ToLower(string(value)), 'L', header, 12)
+		}
+	}
+	f.say('v', header, "stray", string([]byte{b2(h.EightBit)}))
+	for _, name := range [...]string{"from", "to", "date", "message-id", "subject", "mime-version"} {
+		if n := h.Count(name); n != 1 {
+			f.say('v', header, name, string([]byte{'0' + byte(min(n, 2))}))
+		}
+	}
+	f.subject(c.Subject)
+	reply, from := hostOfAddress(h.Get("reply-to")), hostOfAddress(h.Get("from"))
+	if reply != "" && reply != from {
+		f.say('v', header, "reply elsewhere")
+	}
+}
+
+func b2(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// isTrace reports whether a field is added on the way or by who keeps the message: it says more of
+// these than of the sender.
+func isTrace(name string) bool {
+	switch name {
+	case "received", "return-path", "delivered-to", "delivery-date", "x-original-to", "envelope-to", "authentication-results", "status",
+		"x-status", "x-keywords", "x-uid", "content-length", "lines", "x-mozilla-status", "x-mozilla-status2", "x-loop", "x-apparently-to",
+		"x-egroups-return", "x-mime-autoconverted", "x-original-date", "x-originalarrivaltime", "x-spam-status", "x-spam-level", "x-spam-flag",
+		"x-spam-checker-version", "x-virus-scanned", "x-mailscanner", "dkim-signature", "received-spf", "replied", "forwarded", "x-pyzor":
+		return true
+	}
+	return strings.HasPrefix(name, "x-spam-") || strings.HasPrefix(name, "x-yubin-") || strings.HasPrefix(name, "arc-") ||
+		strings.HasPrefix(name, "x-mailscanner") || strings.HasPrefix(name, "resent-")
+}
+
+// hostOfAddress returns the domain of the first address of a field.
+func hostOfAddress(value []byte) string {
+	for _, a := range message.ParseAddressList(value[:min(len(value), 512)]) {
+		if a.Host != nil {
+			return strings.ToLower(string(a.Host))
+		}
+	}
+	return ""
+}
+
+// author adds who a field says writes.
+func (f *Features) author(name string, value []byte) {
+	for i, a := range message.ParseAddressList(value) {
+		if i == 2 {
+			return
+		}
+		f.words(message.DecodeText(a.Name), 'n', header, 8)
+		if len(a.Name) == 0 {
+			f.say('n', header, name, "no name")
+		}
+		local, host := strings.ToLower(string(a.Mailbox)), strings.ToLower(string(a.Host))
+		f.host('d', header, host)
+		f.say('d', header, local+"@"+host)
+		f.say('d', header, pattern(local))
+	}
+}
+
+// readers adds how many readers a field names.
+func (f *Features) readers(name string, value []byte) {
+	list := message.ParseAddressList(value[:min(len(value), 4096)])
+	f.amount(name, len(list))
+	if len(list) > 0 {
+		f.say('r', header, name, string([]byte{b2(len(list[0].Name) > 0), b2(list[0].Host == nil)}))
+		for _, a := range list[:min(len(list), 3)] {
+			f.say('r', header, strings.ToLower(string(a.Mailbox)+"@"+string(a.Host)))
+		}
+	}
+}
+
+// messageID adds how the Message-ID looks, and whether it is of the sender's domain.
+func (f *Features) messageID(id string, c *extract.Content) {
+	local, host, _ := strings.Cut(strings.Trim(id, "<>"), "@")
+	f.say('g', header, pattern(local))
+	host = strings.ToLower(host)
+	f.host('g', header, host)
+	from := hostOfAddress(c.Header.Get("from"))
+	f.say('g', header, "own", string([]byte{b2(from != "" && strings.HasSuffix(host, lastLabels(from)))}))
+}
+
+// date adds how the Date is written: not when, but the zone and the form.
+func (f *Features) date(value string) {
+	if i := strings.LastIndexByte(value, ':'); i >= 0 && len(value) > i+3 {
+		f.say('z', header, "zone", value[i+3:min(len(value), i+24)])
+	}
+	f.say('z', header, pattern(value))
+}
+
+// contentType adds a content type with its parameters, and how its boundary looks.
+func (f *Features) contentType(value string) {
+	for i, p := range strings.Split(value, ";") {
+		key, v, _ := strings.Cut(strings.TrimSpace(p), "=")
+		key = strings.ToLower(key)
+		if key == "boundary" {
+			v = pattern(v)
+		}
+		f.say('y', header, key, strings.ToLower(strings.Trim(v, `"`)))
+		if i == 6 {
+			return
+		}
+	}
+}
+
+// subject adds how the subject looks.
+func (f *Features) subject(s string) {
+	capitals, small, marks, spaces := 0, 0, 0, false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'A' <= c && c <= 'Z':
+			capitals++
+		case 'a' <= c && c <= 'z':
+			small++
+		case c == '!' || c == '$' || c == '?':
+			marks++
+		case c == ' ' && i >= 4 && s[i-4:i] == "    ":
+			spaces = true
+		}
+	}
+	f.say('q', subject, string([]byte{byte(8 * capitals / (capitals + small + 1)), b2(spaces)}))
+	f.amount("subject", len(s))
+	f.amount("subject marks", marks)
+	base := message.BaseSubject(s)
+	f.say('q', subject, "reply", string([]byte{b2(len(base) < len(s))}))
+}
+
+// pattern returns how a text looks: runs of letters, digits and others.
+func pattern(s string) string {
+	out := make([]byte, 0, 24)
+	run := 0
+	for i := 0; i < len(s) && len(out) < 24; i++ {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z':
+			c = 'a'
+		case 'A' <= c && c <= 'Z':
+			c = 'A'
+		case '0' <= c && c <= '9':
+			c = '0'
+		}
+		n := len(out)
+		if n > 0 && out[n-1] == c {
+			run++
+			continue
+		}
+		if n > 0 && run > 0 {
+			out = append(out, '0'+byte(bits.Len(uint(run))))
+		}
+		run = 0
+		out = append(out, c)
+	}
+	return string(out)
+}

@@ -1,0 +1,194 @@
+package junk
+
+import (
+	"math"
+	"sync"
+)
+
+// Sizes of the models.
+const (
+	siteBits    = 20
+	accountBits = 13
+	pageBits    = 10
+	pageSlots   = 1 << pageBits
+
+	SitePages    = 1 << (siteBits - pageBits)    // pages of a Site
+	AccountPages = 1 << (accountBits - pageBits) // pages of an Account
+)
+
+// Units of the whole numbers in the models.
+const (
+	weightUnit   = 1 << 16
+	gradientUnit = 1 << 16
+	maxGradient  = 1 << 31 // beyond it the rate of a feature falls no more
+)
+
+// slot is what is known of the features with one hash.
+type slot struct {
+	weight   int32  // in 1/weightUnit; sums wrap, and so does what is taken away again
+	gradient uint32 // sum of the squares of its gradients, in 1/gradientUnit
+	junk     uint32 // messages that had it
+	ham      uint32
+}
+
+// Counts says how many messages a model learned.
+type Counts struct{ Junk, Ham uint32 }
+
+// Site is the model that all accounts share. It is safe for concurrent use.
+type Site struct {
+	mu     sync.RWMutex
+	pages  [SitePages]*[pageSlots]slot
+	dirty  [SitePages]bool
+	bias   slot // of every message; its counts are the Counts
+	counts bool // bias changed since Clean
+}
+
+// Account is what one account's lessons say beyond the site's. It is safe for concurrent
+// use.
+type Account struct {
+	mu     sync.RWMutex
+	pages  [AccountPages]*[pageSlots]int32
+	dirty  [AccountPages]bool
+	bias   slot
+	counts bool
+}
+
+// NewSite and NewAccount return models that know nothing. They take memory as they learn.
+func NewSite() *Site       { return new(Site) }
+func NewAccount() *Account { return new(Account) }
+
+func siteSlot(h uint32) uint32    { return h >> (32 - siteBits) }
+func accountSlot(h uint32) uint32 { return h & (1<<accountBits - 1) }
+
+// at returns the slot with a number; the zero slot if nothing was learned of it.
+func (s *Site) at(n uint32) slot {
+	if p := s.pages[n>>pageBits]; p != nil {
+		return p[n&(pageSlots-1)]
+	}
+	return slot{}
+}
+
+func (a *Account) at(n uint32) int32 {
+	if p := a.pages[n>>pageBits]; p != nil {
+		return p[n&(pageSlots-1)]
+	}
+	return 0
+}
+
+// change returns the slot with a number, to be changed.
+func (s *Site) change(n uint32) *slot {
+	i := n >> pageBits
+	if s.pages[i] == nil {
+		s.pages[i] = new([pageSlots]slot)
+	}
+	s.dirty[i] = true
+	return &s.pages[i][n&(pageSlots-1)]
+}
+
+func (a *Account) change(n uint32) *int32 {
+	i := n >> pageBits
+	if a.pages[i] == nil {
+		a.pages[i] = new([pageSlots]int32)
+	}
+	a.dirty[i] = true
+	return &a.pages[i][n&(pageSlots-1)]
+}
+
+// Counts says how many messages were learned.
+func (s *Site) Counts() Counts {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return Counts{s.bias.junk, s.bias.ham}
+}
+
+// Counts says how many messages were learned.
+func (a *Account) Counts() Counts {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return Counts{a.bias.junk, a.bias.ham}
+}
+
+// The learner, as it measured best (bench/junk).
+const (
+	MaxScore = 8.0 // of a score, to either side
+
+	smoothing = 0.3  // messages that a feature is taken to have been in before
+	length    = 10.0 // of a message as a vector
+	rate      = 0.1  // of learning, for a feature that is new
+	calm      = 0.01 // what is added to a feature's gradients
+	biasRate  = 0.01
+	enough    = 8.0 // log-odds beyond which a message that is known well teaches no more
+	ownTarget = 6.0 // log-odds that an account's own lesson reaches by itself
+	ownLimit  = 0.06
+	doubt     = 12.0 // messages learned at which a score is half of what the weights say
+)
+
+// vector is a message as the learner sees it.
+type vector struct {
+	slots  []slot    // what is known of each feature
+	values []float64 // how much it counts
+	margin float64   // what the weights of the site say
+}
+
+// see takes up what is known of the features of a message. Counts are
+// how many messages of each kind were learned.
+func (s *Site) see(f *Features) vector {
+	v := vector{slots: make([]slot, len(f.list)), values: make([]float64, len(f.list))}
+	junk, ham := float64(s.bias.junk)+1, float64(s.bias.ham)+1
+	share := smoothing / (junk + ham)
+	sum := 0.0
+	for i, x := range f.list {
+		k := s.at(siteSlot(x.hash))
+		v.slots[i] = k
+		// As often in junk as in other mail, seen from how much there is of each: 0.
+		ratio := math.Log((float64(k.junk) + share*junk) * ham / ((float64(k.ham) + share*ham) * junk))
+		value := math.Log1p(math.Abs(ratio))
+		v.values[i] = value
+		sum += value * value
+	}
+	v.margin = float64(s.bias.weight) / weightUnit
+	if sum == 0 {
+		return v
+	}
+	scale := length / math.Sqrt(sum)
+	for i := range v.values {
+		v.values[i] *= scale
+		v.margin += v.values[i] * float64(v.slots[i].weight) / weightUnit
+	}
+	return v
+}
+
+// own is what the account's weights say of a message.
+func (a *Account) own(f *Features, v *vector) float64 {
+	m := 0.0
+	for i, x := range f.list {
+		m += v.values[i] * float64(a.at(accountSlot(x.hash))) / weightUnit
+	}
+	return m
+}
+
+// Score is what the models say of a message.
+type Score struct {
+	LogOdds float64 // natural log-odds that it is junk, from -MaxScore to MaxScore; 0 is "do not know"
+	Site    float64 // what of that comes from the site's lessons
+	Account float64 // and what from the account's own
+	Sure    float64 // from 0 to 1: how much was learned to say so
+}
+
+// ScoreOf weighs a message. The account may be nil: then the site alone speaks.
+func ScoreOf(s *Site, a *Account, f *Features) Score {
+	s.mu.RLock()
+	v := s.see(f)
+	learned := float64(s.bias.junk) + float64(s.bias.ham)
+	s.mu.RUnlock()
+	var out Score
+	out.Sure = learned / (learned + doubt)
+	out.Site = v.margin * out.Sure
+	if a != nil {
+		a.mu.RLock()
+		out.Account = a.own(f, &v)
+		a.mu.RUnlock()
+	}
+	out.LogOdds = max(-MaxScore, min(MaxScore, out.Site+out.Account))
+	return out
+}
