@@ -33,9 +33,16 @@ func (c *backupMakeCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		status, err := client.Status(ctx)
+		if err != nil {
+			return err
+		}
 		if err := e.did(s, "snapshot %s: %s, of which %s are new in %s; %s", s.ID, octets(s.Octets()), octets(s.Written), c.Dir,
 			s.Took.Round(time.Millisecond)); err != nil {
 			return err
+		}
+		if status.Secrets != "" && !e.json {
+			writeLine(e.stdout, "%s is not in it: keep a copy of that somewhere else", status.Secrets)
 		}
 		return tellFaults(e, s)
 	})

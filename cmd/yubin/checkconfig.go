@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"yubin/internal/world/config"
+	"yubin/internal/world/secrets"
 )
 
 type checkConfigCmd struct {
@@ -13,7 +14,7 @@ type checkConfigCmd struct {
 
 // Run tells every fault on a line of its own, as compilers do.
 func (c *checkConfigCmd) Run(e *env) error {
-	_, err := config.LoadVerified(c.Config)
+	cfg, err := config.LoadVerified(c.Config)
 	var faults *config.Faults
 	if err != nil && !errors.As(err, &faults) {
 		return err
@@ -22,6 +23,9 @@ func (c *checkConfigCmd) Run(e *env) error {
 	case e.json:
 		return e.faultsJSON(faults)
 	case faults == nil:
+		if err := secrets.Open(secrets.Options{Paths: cfg.SecretsPaths()}).Err(); err != nil { // The server starts all the same.
+			e.tell("%v; mail would leave without DKIM signatures", err)
+		}
 		return e.did(nil, "%s is good", c.Config)
 	}
 	fmt.Fprintln(e.stderr, faults)

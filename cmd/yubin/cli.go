@@ -51,6 +51,7 @@ type commandLine struct {
 	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
 	Trace       traceCmd       `cmd:"" help:"Tell everything known of a message: how it came, where it went, why it was refused."`
 	SPF         spfCmd         `cmd:"" name:"spf" help:"Check what SPF says of mail."`
+	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: the keys of our domains, and what must be in the DNS."`
 	DMARC       dmarcCmd       `cmd:"" name:"dmarc" help:"Check what DMARC says of mail."`
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
 	Backup      backupCmd      `cmd:"" help:"Copy everything into a folder of snapshots, while the server runs."`

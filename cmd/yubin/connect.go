@@ -31,27 +31,34 @@ const systemConfig = "/etc/yubin/yubin.toml"
 // environment, or ./local-data if localserve made one here, or that of the installed
 // server. named is false if neither flag nor environment named it.
 func (e *env) folder(p place) (path string, named bool, err error) {
+	c, named, err := e.configured(p)
+	return c.Data, named, err
+}
+
+// configured is folder with what is known of the configuration: nothing but the data
+// folder, if that was named or is that of localserve.
+func (e *env) configured(p place) (c config.Config, named bool, err error) {
 	if p == (place{}) {
 		p = place{Config: e.getenv("YUBIN_CONFIG"), Data: e.getenv("YUBIN_DATA")}
 	}
 	switch {
 	case p.Data != "" && p.Config != "":
-		return "", false, usagef("YUBIN_CONFIG and YUBIN_DATA can't be used together")
+		return c, false, usagef("YUBIN_CONFIG and YUBIN_DATA can't be used together")
 	case p.Data != "":
-		path, err := filepath.Abs(p.Data)
-		return path, true, err
+		c.Data, err = filepath.Abs(p.Data)
+		return c, true, err
 	case p.Config != "":
 		c, err := config.Load(p.Config)
-		return c.Data, true, err
+		return c, true, err
 	case datadir.Is(config.LocalData):
-		path, err := filepath.Abs(config.LocalData)
-		return path, false, err
+		c.Data, err = filepath.Abs(config.LocalData)
+		return c, false, err
 	}
-	c, err := config.Load(systemConfig)
+	c, err = config.Load(systemConfig)
 	if errors.Is(err, fs.ErrNotExist) {
-		return config.Default().Data, false, nil
+		return config.Config{Data: config.Default().Data}, false, nil
 	}
-	return c.Data, false, err
+	return c, false, err
 }
 
 // Waiting for a server that starts or a command that ends.
@@ -63,11 +70,11 @@ const (
 // admin runs do with the administration of the server at p: over its socket if
 // it runs, else in this process on its data folder.
 func (e *env) admin(p place, do func(context.Context, *admin.Client) error) error {
-	return e.adminWith(p, server.OpenStore, do)
+	return e.adminWith(p, server.OpenConfigured, do)
 }
 
 // opener opens the store of a data folder that no server has.
-type opener func(ctx context.Context, folder string, d server.Deps) (*server.Store, error)
+type opener func(ctx context.Context, c config.Config, d server.Deps) (*server.Store, error)
 
 // adminMaking is admin for the command that a new post office begins with: a data
 // folder that was named and is not there is made.
@@ -79,22 +86,22 @@ func (e *env) adminMaking(p place, do func(context.Context, *admin.Client) error
 	if !named {
 		return e.admin(p, do)
 	}
-	return e.adminWith(p, func(ctx context.Context, folder string, d server.Deps) (*server.Store, error) {
-		made := !datadir.Is(folder)
-		store, err := server.MakeStore(ctx, folder, d)
+	return e.adminWith(p, func(ctx context.Context, c config.Config, d server.Deps) (*server.Store, error) {
+		made := !datadir.Is(c.Data)
+		store, err := server.MakeConfigured(ctx, c, d)
 		if err == nil && made {
-			e.tell("made a new data folder at %s", folder)
+			e.tell("made a new data folder at %s", c.Data)
 		}
 		return store, err
 	}, do)
 }
 
 func (e *env) adminWith(p place, open opener, do func(context.Context, *admin.Client) error) error {
-	folder, _, err := e.folder(p)
+	c, _, err := e.configured(p)
 	if err != nil {
 		return err
 	}
-	client, done, err := e.connect(folder, open)
+	client, done, err := e.connect(c, open)
 	if missing := (*datadir.MissingError)(nil); errors.As(err, &missing) {
 		return fmt.Errorf("%w; name one with --data or --config", missing)
 	}
@@ -107,13 +114,13 @@ func (e *env) adminWith(p place, open opener, do func(context.Context, *admin.Cl
 
 // connect tries the socket and the folder in turn: between the two a server
 // may have started or stopped.
-func (e *env) connect(folder string, open opener) (c *admin.Client, done func() error, err error) {
+func (e *env) connect(at config.Config, open opener) (c *admin.Client, done func() error, err error) {
 	ctx, cancel := context.WithTimeout(e.ctx, connectWait)
 	defer cancel()
 	tick := time.NewTicker(connectRetry)
 	defer tick.Stop()
 	for {
-		c, done, err := e.connectOnce(folder, open)
+		c, done, err := e.connectOnce(at, open)
 		if inUse := (*datadir.InUseError)(nil); !errors.As(err, &inUse) {
 			return c, done, err
 		}
@@ -125,7 +132,8 @@ func (e *env) connect(folder string, open opener) (c *admin.Client, done func() 
 	}
 }
 
-func (e *env) connectOnce(folder string, open opener) (c *admin.Client, done func() error, err error) {
+func (e *env) connectOnce(at config.Config, open opener) (c *admin.Client, done func() error, err error) {
+	folder := at.Data
 	c, err = admin.Dial(e.ctx, folder)
 	switch {
 	case err == nil:
@@ -135,7 +143,7 @@ func (e *env) connectOnce(folder string, open opener) (c *admin.Client, done fun
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
 		return nil, nil, fmt.Errorf("the server at %s cannot be reached: %w", folder, err)
 	}
-	store, err := open(e.ctx, folder, e.deps(e.logger(slog.LevelWarn, obs.FormatAuto)))
+	store, err := open(e.ctx, at, e.deps(e.logger(slog.LevelWarn, obs.FormatAuto)))
 	if err != nil {
 		return nil, nil, err
 	}

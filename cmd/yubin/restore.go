@@ -72,6 +72,10 @@ func (c *restoreCmd) told(e *env, r backup.Restored) error {
 			fmt.Fprintf(w, "%d deliveries that waited to be sent are on hold, as they have probably been sent since;\n"+
 				"look at them with yubin queue list, then release or drop them\n", r.Held)
 		}
+		if r.Sealed > 0 {
+			fmt.Fprintf(w, "%d private keys of DKIM are sealed with secrets.key, which no backup has: put the server's own in its place\n"+
+				"before it starts; without it mail leaves unsigned until yubin dkim rotate has made new keys\n", r.Sealed)
+		}
 	})
 	for _, problem := range r.Problems {
 		e.tell("%s", problem)

@@ -10,6 +10,7 @@ import (
 	"yubin/internal/server/admin"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/secrets"
 )
 
 // backups are the backups of a Store.
@@ -22,7 +23,7 @@ type backups struct {
 
 func (b backups) source() backup.Source {
 	return backup.Source{Folder: b.s.folder.Path(""), DB: b.s.db, Blobs: b.blobs,
-		Skip: []string{admin.SocketName}}
+		Skip: []string{admin.SocketName, secrets.FileName}}
 }
 
 func (b backups) options(progress func(backup.Progress)) backup.Options {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	randv2 "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yubin/internal/engine/hosts"
@@ -14,6 +15,7 @@ import (
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/report"
 	"yubin/internal/engine/route"
+	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
 	"yubin/internal/session/courier"
@@ -40,6 +42,8 @@ type outgoing struct {
 	queue    *queue.Queue
 	courier  *courier.Courier // nil if mail is captured
 	self     *ourselves
+	signing  *signing.Signing
+	dns      atomic.Pointer[config.DNS] // as it is configured now
 }
 
 // openOutgoing opens the queue and what it needs over the engines of s.
@@ -54,6 +58,9 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 	}
 	out.self = newOurselves(cfg, d.Now)
 	if out.router, err = route.Open(ctx, s.routeOptions(cfg, d)); err != nil {
+		return err
+	}
+	if err := s.openSigning(ctx, cfg, d); err != nil {
 		return err
 	}
 	if out.spool, err = spool.Open(ctx, spool.Options{DB: s.db, Store: s.mail}); err != nil {
@@ -131,6 +138,8 @@ func (o *outgoing) run(ctx context.Context) error {
 // change applies what a running queue can change.
 func (o *outgoing) change(cfg config.Config, m heap.Plan) error {
 	o.queue.SetLimits(queueLimits(cfg.Queue, m))
+	o.dns.Store(&cfg.DNS)
+	o.signing.SetPolicy(signingPolicy(cfg))
 	up, err := upstream(cfg.DNS)
 	if err != nil {
 		return err

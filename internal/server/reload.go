@@ -23,6 +23,8 @@ func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
 	s.services.Store(s.newServices(cfg, s.services.Load()))
 	s.slots.SetLimits(s.limits(cfg))
 	s.store.keep(cfg)
+	s.store.secrets.Reload()
+	s.store.warnOfSecrets(s.deps)
 	err = errors.Join(certErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
 	if certErr != nil {
 		s.cfg.TLS = old.TLS
@@ -39,6 +41,10 @@ func (s *Server) keep(cfg *config.Config) (changed []string) {
 	if cfg.Data != s.cfg.Data {
 		changed = append(changed, "data")
 		cfg.Data = s.cfg.Data
+	}
+	if s.cfg.Secrets != cfg.Secrets {
+		changed = append(changed, "secrets")
+		cfg.Secrets = s.cfg.Secrets
 	}
 	if s.cfg.Database != cfg.Database {
 		changed = append(changed, "database")

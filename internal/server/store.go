@@ -28,6 +28,7 @@ import (
 	"yubin/internal/world/files"
 	"yubin/internal/world/heap"
 	"yubin/internal/world/obs"
+	"yubin/internal/world/secrets"
 	"yubin/internal/world/sqldb"
 )
 
@@ -54,6 +55,7 @@ type Store struct {
 	mail      *store.Store
 	hub       *notify.Hub
 	directory *directory.Directory
+	secrets   *secrets.Keyring
 	search    *search.Source
 	budget    *heap.Budget // of what sessions hold; nil for no bound
 	outgoing  outgoing
@@ -81,9 +83,31 @@ func OpenStore(ctx context.Context, path string, d Deps) (*Store, error) {
 	return openStore(ctx, folder, config.Config{Data: path}, d)
 }
 
+// OpenConfigured is OpenStore for a command that knows the configuration. Of it counts
+// what the server's own work would differ by: where secrets are, and how mail is
+// signed.
+func OpenConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, error) {
+	folder, err := datadir.Open(ctx, cfg.Data, 0)
+	if err != nil {
+		return nil, err
+	}
+	return openStore(ctx, folder, forCommand(cfg), d)
+}
+
+// forCommand is what counts of a configuration for a command.
+func forCommand(cfg config.Config) config.Config {
+	return config.Config{Data: cfg.Data, Secrets: cfg.Secrets, Folder: cfg.Folder, DKIM: cfg.DKIM, DNS: cfg.DNS,
+		Queue: config.Queue{Lifetime: cfg.Queue.Lifetime}}
+}
+
 // MakeStore is OpenStore for a data folder that is made if there is none.
 func MakeStore(ctx context.Context, path string, d Deps) (*Store, error) {
 	return makeStore(ctx, config.Config{Data: path}, 0, d)
+}
+
+// MakeConfigured is OpenConfigured for a data folder that is made if there is none.
+func MakeConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, error) {
+	return makeStore(ctx, forCommand(cfg), 0, d)
 }
 
 func makeStore(ctx context.Context, cfg config.Config, wait time.Duration, d Deps) (*Store, error) {
@@ -116,6 +140,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		HashMemory: hashMemory(d.Memory),
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.openSecrets(cfg, d); err != nil {
 		return err
 	}
 	if err := s.openOutgoing(ctx, cfg, d); err != nil {
@@ -183,7 +210,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 	return admin.New(admin.Config{
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
 		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
-		Queue: s.outgoing.queue, Journal: s.journal,
+		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
 		Store:     checked{s.mail, s.db, s.directory, &s.outgoing},
 		Transfers: newTransfers(s, d),
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
@@ -229,6 +256,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.warner.run(ctx) })
 	g.Go(func() { s.history.Run(ctx) })
+	g.Go(func() { s.outgoing.signing.Run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })
 	g.Wait()
@@ -284,6 +312,9 @@ func (c checked) others(ctx context.Context, report func(problem string)) error 
 		return err
 	}
 	if err := c.outgoing.router.Check(ctx, report); err != nil {
+		return err
+	}
+	if err := c.outgoing.signing.Check(ctx, report); err != nil {
 		return err
 	}
 	if err := c.outgoing.spool.Check(ctx, report); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/schemas"
+	"yubin/internal/engine/signing"
 	"yubin/internal/mail"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/datadir"
@@ -26,6 +27,7 @@ type Restored struct {
 	Files    int      `json:"files"` // the database, as one, included
 	Octets   int64    `json:"octets"`
 	Held     int      `json:"held"`               // deliveries put on hold
+	Sealed   int      `json:"sealed"`             // private keys that are sealed: secrets.key is not in a backup
 	Problems []string `json:"problems,omitempty"` // that the store had already
 }
 
@@ -203,6 +205,12 @@ func settle(ctx context.Context, db *sqldb.DB, to *datadir.Filling, s Snapshot, 
 	if err == nil && s.has("queue") && !sending {
 		note := "restored from the backup of " + s.Time.UTC().Format("2006-01-02 15:04:05 UTC")
 		r.Held, err = e.queue.Hold(ctx, queue.Filter{}, note, nil)
+	}
+	if err == nil && s.has("signing") {
+		err = db.Read(ctx, func(tx *sqldb.Tx) (err error) {
+			r.Sealed, err = signing.Sealed(tx)
+			return err
+		})
 	}
 	if err == nil {
 		err = schemas.End(ctx, db)

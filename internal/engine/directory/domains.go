@@ -101,6 +101,34 @@ func (d *Directory) Domains(ctx context.Context) ([]Domain, error) {
 	return list, err
 }
 
+// Names lists the names of the local domains, in order, without those that cannot be
+// read.
+func (d *Directory) Names(ctx context.Context) (list []mail.Domain, err error) {
+	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		all, err := scanNames(tx.Query(`SELECT name FROM directory_domain ORDER BY name`))
+		list = all
+		return err
+	})
+	return list, err
+}
+
+func scanNames(rows *sqldb.Rows, err error) (list []mail.Domain, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name mail.Domain
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		if checkDomain(name) == nil {
+			list = append(list, name)
+		}
+	}
+	return list, rows.Err()
+}
+
 // Domain finds a local domain. Errors: NotFound.
 func (d *Directory) Domain(ctx context.Context, name mail.Domain) (found Domain, err error) {
 	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {

@@ -16,6 +16,7 @@ import (
 	"yubin/internal/engine/history"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
+	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/engine/transfer"
@@ -27,7 +28,7 @@ import (
 // All are the tables of all engines.
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
-		history.Schema(), feedback.Schema()}
+		history.Schema(), feedback.Schema(), signing.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

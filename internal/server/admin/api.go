@@ -14,6 +14,7 @@
 //	DELETE /v1/aliases/{address}
 //	GET    /v1/routes               GET, PUT {to, action, ...}, DELETE /v1/routes/{name}
 //	GET    /v1/networks             POST {network}   DELETE /v1/networks/{network}
+//	GET    /v1/dkim, /v1/dkim/{domain}, /v1/dkim/{domain}/records   POST /v1/dkim/{domain}/rotate
 //	GET    /v1/explain?address&from&as&client&via
 //	POST   /v1/check?deep           a stream of {problem}, then {checked}
 //	POST   /v1/move                 {folder, database}: a stream of {progress}, then {moved}; the server ends then
@@ -45,6 +46,11 @@ type Status struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Process int       `json:"process"`
+
+	// Secrets is where the key is that seals secrets in the database; "" if there is
+	// none yet. SecretsFault says why it cannot be used.
+	Secrets      string `json:"secrets,omitempty"`
+	SecretsFault string `json:"secrets_fault,omitempty"`
 }
 
 // Domain is a local domain.

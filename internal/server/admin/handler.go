@@ -68,6 +68,8 @@ type Config struct {
 	Transfers Transfers // nil for none
 	Queue     Queue     // nil for none
 	Journal   Journal   // nil for none
+	Signing   Signing   // nil for none
+	Secrets   Secrets   // nil for none
 	Status    Status
 	Metrics   http.Handler // GET /metrics; nil for none
 	Log       *slog.Logger
@@ -109,6 +111,9 @@ func New(c Config) *Handler {
 		"DELETE /v1/networks/{network}": h.untrustNetwork,
 		"GET /v1/explain":               h.explain,
 	} {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.dkimRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	h.mux.HandleFunc("POST /v1/check", h.check)
@@ -159,7 +164,16 @@ func body[T any](r *http.Request) (in T, err error) {
 	return in, nil
 }
 
-func (h *Handler) status(*http.Request) (any, error) { return h.Status, nil }
+func (h *Handler) status(*http.Request) (any, error) {
+	s := h.Status
+	if h.Secrets != nil {
+		s.Secrets = h.Secrets.Path()
+		if err := h.Secrets.Err(); err != nil {
+			s.SecretsFault = err.Error()
+		}
+	}
+	return s, nil
+}
 
 // done is the answer to what has nothing to say.
 type done struct{}
@@ -191,6 +205,11 @@ func (h *Handler) addDomain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	d, err := h.Domains.AddDomain(r.Context(), name)
+	if err == nil && h.Signing != nil {
+		if err := h.Signing.Prepare(r.Context(), name); err != nil { // They are made later, then.
+			h.Log.Warn("the domain has no keys for DKIM yet", "domain", name, obs.Err(err))
+		}
+	}
 	return domainOf(d), err
 }
 
@@ -204,7 +223,11 @@ func (h *Handler) removeDomain(r *http.Request) (any, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return done{}, h.Domains.RemoveDomain(r.Context(), name)
+	err := h.Domains.RemoveDomain(r.Context(), name)
+	if err == nil && h.Signing != nil {
+		h.Signing.Poke()
+	}
+	return done{}, err
 }
 
 func (h *Handler) changeDomain(r *http.Request) (any, error) {

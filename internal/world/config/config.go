@@ -21,12 +21,15 @@ type Config struct {
 	Postmaster      mail.Address  // who gets mail for postmaster where nobody has that name; zero chooses
 	Data            string        // the data folder
 	Database        string        // a URL, if the database is on a server: postgres://…
+	Secrets         string        // the file of the key that seals secrets; "" leaves the place open
+	Folder          string        // the configuration's own; "" if it came from no file
 	ShutdownTimeout time.Duration // how long sessions may take to finish after SIGTERM
 	Log             Log
 	TLS             TLS
 	Limits          Limits
 	DNS             DNS
 	Queue           Queue
+	DKIM            DKIM
 	Retention       Retention
 	Judge           Judge
 	Admin           Admin
@@ -118,6 +121,13 @@ type Queue struct {
 	Lifetime        time.Duration // after it, mail is returned
 	NoticeAfter     time.Duration // after it, the sender is told that mail is late; negative for never
 	History         time.Duration // for which settled mail is remembered
+}
+
+// DKIM is the [dkim] table: how mail is signed when it leaves.
+type DKIM struct {
+	Off    bool          // sign = false
+	Zone   mail.Domain   // in which the keys of all domains are; "" for none
+	Rotate time.Duration // how long a key signs; 0 means the default, negative for ever
 }
 
 // Retention is the [retention] table: how long what nobody sees any more is kept.

@@ -58,6 +58,7 @@ func TestValues(t *testing.T) {
 hostname = "Mail.Example.ORG"
 data = "store"
 database = "postgres://yubin@db.example/yubin"
+secrets = "private/key"
 shutdown_timeout = "1m"
 certificate = [{cert = "c.pem", key = "/k.pem"}]
 [log]
@@ -77,6 +78,10 @@ site_rate = 10
 lifetime = "2d"
 notice_after = "never"
 history = "90d"
+[dkim]
+sign = false
+zone = "DKIM.Example.NET"
+rotate = "90d"
 [retention]
 expunged = "14d"
 changes = "60d"
@@ -99,6 +104,7 @@ tls = "implicit"
 	want.Hostname = "mail.example.org"
 	want.Data = "/etc/yubin/store"
 	want.Database = "postgres://yubin@db.example/yubin"
+	want.Secrets, want.Folder = "/etc/yubin/private/key", "/etc/yubin"
 	want.ShutdownTimeout = time.Minute
 	want.Log = Log{Level: 4, Format: obs.FormatJSON}
 	want.Limits.MessageSize = 64 << 10
@@ -107,15 +113,35 @@ tls = "implicit"
 		Trust:   DNSTrustNone, Timeout: 3 * time.Second, Attempts: 1,
 	}
 	want.Queue = Queue{Concurrency: 100, SiteConcurrency: 5, SiteRate: 10, Lifetime: 48 * time.Hour, NoticeAfter: -1, History: 90 * day}
+	want.DKIM = DKIM{Off: true, Zone: "dkim.example.net", Rotate: 90 * day}
 	want.Retention = Retention{Expunged: 14 * day, Changes: 60 * day, ChangesSize: 16 << 20}
 	want.Admin.Address = "127.0.0.1:2590"
-	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 6}}
+	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 7}}
 	want.Listeners = []Listener{
-		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 30},
-		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 34},
+		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 35},
+		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 39},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// TestSecretsPaths: where the key may be that seals secrets.
+func TestSecretsPaths(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                         {"/etc/yubin/secrets.key", "/var/lib/yubin/secrets.key"},
+		"data = \"/d\"":            {"/etc/yubin/secrets.key", "/d/secrets.key"},
+		"secrets = \"/k/private\"": {"/k/private"},
+		"secrets = \"my.key\"":     {"/etc/yubin/my.key"},
+	} {
+		c, err := Parse("/etc/yubin/yubin.toml", []byte("hostname = \"a.example\"\ntls.self_signed = true\n"+text))
+		if got := c.SecretsPaths(); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, %v", text, got, err)
+		}
+	}
+	c := Local("local-data", 0)
+	if got := c.SecretsPaths(); !reflect.DeepEqual(got, []string{"local-data/secrets.key"}) {
+		t.Errorf("localserve: %q", got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/world/files"
 	"yubin/internal/world/obs"
+	"yubin/internal/world/secrets"
 )
 
 // MaxFile is how many octets a configuration file may have.
@@ -58,7 +59,8 @@ func Parse(file string, data []byte) (Config, error) {
 	root := &table{values: values, lines: locate(data), faults: faults}
 	root.config(&c)
 	root.finish()
-	c.resolve(filepath.Dir(file))
+	c.Folder = folderOf(file)
+	c.resolve(c.Folder)
 	if len(c.Listeners) == 0 {
 		c.Listeners = standardListeners()
 	}
@@ -81,6 +83,7 @@ func (t *table) config(c *Config) {
 	t.address("postmaster", &c.Postmaster)
 	t.text("data", &c.Data)
 	t.database("database", &c.Database)
+	t.text("secrets", &c.Secrets)
 	t.duration("shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour)
 	t.table("log", func(t *table) { t.log(&c.Log) })
 	t.table("tls", func(t *table) {
@@ -90,6 +93,7 @@ func (t *table) config(c *Config) {
 	t.table("limits", func(t *table) { t.limits(&c.Limits) })
 	t.table("dns", func(t *table) { t.dns(&c.DNS) })
 	t.table("queue", func(t *table) { t.queue(&c.Queue) })
+	t.table("dkim", func(t *table) { t.dkim(&c.DKIM) })
 	t.table("retention", func(t *table) { t.retention(&c.Retention) })
 	t.table("judge", func(t *table) { t.judge(&c.Judge) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
@@ -153,6 +157,26 @@ func (t *table) queue(q *Queue) {
 	t.duration("history", &q.History, time.Hour, 3650*24*time.Hour)
 }
 
+// Bounds of rotate: a key is replaced no sooner than mail that it signed has come
+// through, and the DNS has been looked at.
+const (
+	minRotate = 14 * 24 * time.Hour
+	maxRotate = 3650 * 24 * time.Hour
+)
+
+func (t *table) dkim(d *DKIM) {
+	sign := true
+	t.boolean("sign", &sign)
+	d.Off = !sign
+	t.domain("zone", &d.Zone)
+	if t.values["rotate"] == "never" {
+		take[string](t, "rotate", "")
+		d.Rotate = -1
+		return
+	}
+	t.duration("rotate", &d.Rotate, minRotate, maxRotate)
+}
+
 func (t *table) retention(r *Retention) {
 	t.duration("expunged", &r.Expunged, time.Hour, 3650*24*time.Hour)
 	t.duration("changes", &r.Changes, time.Hour, 3650*24*time.Hour)
@@ -202,6 +226,29 @@ func (t *table) listener() Listener {
 	return l
 }
 
+// folderOf is the folder that a configuration is in, whoever asks from where.
+func folderOf(file string) string {
+	folder := filepath.Dir(file)
+	if abs, err := filepath.Abs(folder); err == nil {
+		return abs
+	}
+	return folder
+}
+
+// SecretsPaths are where the key that seals secrets may be, the place first that it
+// is wanted at: what is named, and without that beside the configuration or in the
+// data folder.
+func (c *Config) SecretsPaths() []string {
+	switch inData := filepath.Join(c.Data, secrets.FileName); {
+	case c.Secrets != "":
+		return []string{c.Secrets}
+	case c.Folder != "":
+		return []string{filepath.Join(c.Folder, secrets.FileName), inData}
+	default:
+		return []string{inData}
+	}
+}
+
 // resolve makes relative paths absolute.
 func (c *Config) resolve(folder string) {
 	for _, p := range c.paths() {
@@ -212,7 +259,7 @@ func (c *Config) resolve(folder string) {
 }
 
 func (c *Config) paths() []*string {
-	paths := []*string{&c.Data}
+	paths := []*string{&c.Data, &c.Secrets}
 	for i := range c.TLS.Certificates {
 		paths = append(paths, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
 	}

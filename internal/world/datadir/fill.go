@@ -152,4 +152,6 @@ func Each(path string, skip []string, fn func(name string, f fs.DirEntry) error)
 
 // Own lists the names in a data folder that are this package's: a copy of the
 // folder has its own.
-func Own() []string { return []string{markerFile, lockFile, fillingFile, movedFile, databaseFile} }
+func Own() []string {
+	return []string{markerFile, lockFile, fillingFile, movedFile, databaseFile, secretsFile}
+}
