@@ -53,6 +53,7 @@ type commandLine struct {
 	SPF         spfCmd         `cmd:"" name:"spf" help:"Check what SPF says of mail."`
 	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: the keys of our domains, and what must be in the DNS."`
 	DMARC       dmarcCmd       `cmd:"" name:"dmarc" help:"Check what DMARC says of mail."`
+	Judge       judgeCmd       `cmd:"" help:"Say what would become of a message that a stranger brings, and why. Nothing is kept."`
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
 	Backup      backupCmd      `cmd:"" help:"Copy everything into a folder of snapshots, while the server runs."`
 	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a snapshot, or put a mailbox or message of one back."`

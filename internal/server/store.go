@@ -213,6 +213,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
 		Store:     checked{s.mail, s.db, s.directory, &s.outgoing},
 		Transfers: newTransfers(s, d),
+		Judging:   judging{s, d.Now},
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},
 		Metrics:   s.metrics.Handler(),

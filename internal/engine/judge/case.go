@@ -3,10 +3,12 @@ package judge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"yubin/internal/dns"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/arc"
 	"yubin/internal/mailauth/authres"
 	"yubin/internal/mailauth/dkim"
 	"yubin/internal/mailauth/dmarc"
@@ -28,6 +30,7 @@ type Case struct {
 
 	octets     *dkim.Message // reads the message for the next
 	signatures *dkim.Verifier
+	chain      *arc.Verifier
 	begun      bool // the header is complete
 	header     int  // octets of it, about
 	author     author
@@ -36,15 +39,27 @@ type Case struct {
 	judged   bool
 	results  authres.Field
 	site     Verdict // of who has no account here
-	accounts []accountVerdict
+	accounts []AccountVerdict
 	found    *Facts
 }
 
-// accountVerdict is the verdict of one account.
-type accountVerdict struct {
-	account mail.AccountID
+// AccountVerdict is the verdict of one account; account 0 is of those elsewhere.
+type AccountVerdict struct {
+	Account mail.AccountID
 	Verdict
 }
+
+// Verdicts are what came of the case: of each account, or of account 0 if no recipient
+// leads to any.
+func (c *Case) Verdicts() []AccountVerdict {
+	if len(c.accounts) == 0 {
+		return []AccountVerdict{{Verdict: c.site}}
+	}
+	return c.accounts
+}
+
+// Results are the value of Authentication-Results that came of the case.
+func (c *Case) Results() authres.Field { return c.results }
 
 // Open begins a case: what can be asked about the client and the sender is asked from
 // now on.
@@ -52,7 +67,8 @@ func (j *Judge) Open(client Client, sender mail.ReversePath) *Case {
 	c := &Case{j: j, client: client, sender: sender}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.signatures = dkim.NewShared(dkim.Options{Now: j.o.Now()})
-	c.octets = dkim.NewMessage(c.signatures.Begin, c.begin)
+	c.chain = arc.NewShared(arc.Options{Now: j.o.Now()})
+	c.octets = dkim.NewMessage(c.signatures.Begin, c.chain.Begin, c.begin)
 	if client.Remote.IsValid() {
 		c.spf = ask(c, c.checkSPF)
 		c.reverse = ask(c, c.findReverse)
@@ -140,7 +156,10 @@ func (c *Case) Write(p []byte) {
 func (c *Case) begin(h *dkim.Header, _ *dkim.Body) {
 	c.begun = true
 	c.author = readAuthor(h)
-	for _, n := range c.signatures.Names() {
+	for _, n := range append(c.signatures.Names(), c.chain.Names()...) {
+		if slices.ContainsFunc(c.keys, func(k keyOf) bool { return k.name == n }) {
+			continue
+		}
 		c.keys = append(c.keys, keyOf{n, ask(c, func(ctx context.Context) dkim.KeyResult { return dkim.Lookup(ctx, c.j.o.Resolver, n) })})
 	}
 	for _, d := range c.author.domains {

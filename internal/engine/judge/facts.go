@@ -7,6 +7,7 @@ import (
 	"yubin/internal/dns"
 	"yubin/internal/engine/extract"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/arc"
 	"yubin/internal/mailauth/dkim"
 	"yubin/internal/mailauth/dmarc"
 	"yubin/internal/mailauth/spf"
@@ -34,13 +35,20 @@ type Facts struct {
 	// Who wrote.
 	SPF    spf.Verdict    // of MAIL FROM, or of HELO with a null sender
 	DKIM   []dkim.Verdict // of each signature
+	ARC    arc.Verdict
 	DMARC  dmarc.Verdict
 	Author mail.Address // of From, if it names one address; else zero
 	From   FromFault    // what is wrong with From
+	// AlignedSPF and AlignedDKIM say that SPF, or a signature, proves the author's domain,
+	// whether it has a policy or not.
+	AlignedSPF, AlignedDKIM bool
 	// Authenticated is the domain for which the author is authenticated: that of From
 	// if DMARC has an aligned pass, or would have if there were a policy. "" is none.
 	Authenticated mail.Domain
 	Ours          bool // Author's domain is one of ours
+	// Vouched is the domain that sent the message on and is believed about who wrote,
+	// "" if there is none.
+	Vouched mail.Domain
 
 	// What it says.
 	Message *message.Message // nil if it could not be read

@@ -62,7 +62,7 @@ type Domains interface {
 
 // Options say what a Judge is made of.
 type Options struct {
-	Hostname mail.Domain // names us in Authentication-Results (RFC 8601 §2.5)
+	Hostname mail.Domain // names us in Authentication-Results (RFC 8601 §2.5); "" is localhost
 	Resolver Resolver
 	Domains  Domains
 	History  History       // nil: nobody is known
@@ -82,6 +82,9 @@ func New(o Options) *Judge {
 	if o.Deadline == 0 {
 		o.Deadline = DefaultDeadline
 	}
+	if o.Hostname == "" {
+		o.Hostname = "localhost"
+	}
 	j := &Judge{o: o}
 	j.SetPolicies(Policies{})
 	return j
@@ -91,4 +94,12 @@ func New(o Options) *Judge {
 func (j *Judge) SetPolicies(p Policies) {
 	p.Thresholds = p.Thresholds.withDefaults()
 	j.policies.Store(&p)
+}
+
+// With returns a Judge that asks another resolver, and is like j in all else.
+func (j *Judge) With(r Resolver) *Judge {
+	other := &Judge{o: j.o}
+	other.o.Resolver = r
+	other.policies.Store(j.policies.Load())
+	return other
 }

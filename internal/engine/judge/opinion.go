@@ -36,7 +36,7 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 				continue
 			}
 			v := verdictOf(f, slices.Concat(reasons, c.known(ctx, f, account)), floor, p.Thresholds)
-			c.accounts = append(c.accounts, accountVerdict{account, v})
+			c.accounts = append(c.accounts, AccountVerdict{account, v})
 			out.Accounts[account] = c.opinion(f, v)
 		}
 	}
@@ -79,11 +79,12 @@ func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipie
 	for _, k := range c.keys {
 		keys[k.name] = k.key.get()
 	}
-	f.DKIM = c.signatures.Finish(keys)
+	f.DKIM, f.ARC = c.signatures.Finish(keys), c.chain.Finish(keys)
 	f.SPF = c.spf.get()
 	rev := c.reverse.get()
 	f.Reverse, f.ReverseName = rev.answer, rev.name
 	c.whoWrote(ctx, r, f)
+	f.Vouched = c.vouched(ctx, f)
 	return f
 }
 
@@ -122,9 +123,33 @@ func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
 			f.Ours = true
 		}
 	}
-	if len(c.author.domains) == 1 && (f.DMARC.SPF || f.DMARC.DKIM) {
-		f.Authenticated = c.author.domains[0]
+	if len(c.author.domains) == 1 {
+		f.AlignedSPF, f.AlignedDKIM = f.DMARC.SPF, f.DMARC.DKIM
+		if f.DMARC.Result == dmarc.None {
+			f.AlignedSPF, f.AlignedDKIM = alignedWithoutPolicy(c.author.domains[0], ids)
+		}
+		if f.AlignedSPF || f.AlignedDKIM {
+			f.Authenticated = c.author.domains[0]
+		}
 	}
+}
+
+// alignedWithoutPolicy is what DMARC would find if the author's domain had a policy. The
+// tree walk of RFC 9989 finds no organization where nobody has one, so what counts is a
+// domain that is the author's, above it or below.
+func alignedWithoutPolicy(author mail.Domain, ids []dmarc.Identifier) (bySPF, byDKIM bool) {
+	for _, id := range ids {
+		if id.Outcome != dmarc.Passed || !within(author, id.Domain) && !within(id.Domain, author) {
+			continue
+		}
+		bySPF, byDKIM = bySPF || id.Method == dmarc.SPF, byDKIM || id.Method == dmarc.DKIM
+	}
+	return bySPF, byDKIM
+}
+
+// within reports whether a is b, or below it; nothing is below a single label.
+func within(a, b mail.Domain) bool {
+	return a == b || strings.Contains(string(b), ".") && strings.HasSuffix(string(a), "."+string(b))
 }
 
 // worse reports whether a asks for more than b.

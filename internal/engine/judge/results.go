@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/arc"
 	"yubin/internal/mailauth/authres"
 	"yubin/internal/mailauth/dmarc"
 	"yubin/internal/mailauth/spf"
@@ -38,6 +39,17 @@ func (j *Judge) results(f *Facts) authres.Field {
 		r := authres.DKIM(v.Result.String(), authres.Signature{Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm.String(), Start: start(s.Tags.Value("b"))})
 		if v.Reason.Cause != 0 {
 			r.Reason = v.Reason.String()
+		}
+		out.Results = append(out.Results, r)
+	}
+	if f.ARC.Result != arc.None {
+		oldest := -1
+		if f.ARC.Result == arc.Pass {
+			oldest = f.ARC.OldestPass
+		}
+		r := authres.ARC(f.ARC.Result.String(), f.Client.Remote, oldest)
+		if f.ARC.Result == arc.Fail {
+			r.Reason = f.ARC.Reason.String()
 		}
 		out.Results = append(out.Results, r)
 	}

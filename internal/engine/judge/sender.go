@@ -29,17 +29,20 @@ func sender(f *Facts, p *Policies) (reasons []Reason, floor intake.Action) {
 	add := func(name string, weight float64, format string, args ...any) {
 		reasons = append(reasons, Reason{Name: name, Text: fmt.Sprintf(format, args...), Weight: weight, sender: true})
 	}
+	least := func(a intake.Action) { // What was added last says so.
+		floor, reasons[len(reasons)-1].floor = max(floor, a), true
+	}
 	from := printable(string(f.Author.Domain))
-	known := vouched(f, p)
+	known := f.Vouched
 	switch {
 	case known != "":
 		add("known-forwarder", 0, "%s, which sent it on, is believed here about who wrote", printable(string(known)))
 	case f.DMARC.Result == dmarc.Fail && f.DMARC.Policy == dmarc.Reject:
 		add("dmarc-reject", weightReject, "%s did not authenticate it and wants such mail refused (DMARC p=reject)", from)
-		floor = intake.Junk
+		least(intake.Junk)
 	case f.DMARC.Result == dmarc.Fail && f.DMARC.Policy == dmarc.Quarantine:
 		add("dmarc-quarantine", weightQuarantine, "%s did not authenticate it and wants such mail set apart (DMARC p=quarantine)", from)
-		floor = intake.Junk
+		least(intake.Junk)
 	case f.DMARC.Result == dmarc.Fail:
 		add("dmarc-fail", weightMonitor, "%s did not authenticate it (DMARC p=none)", from)
 	case f.Authenticated != "":
@@ -47,9 +50,9 @@ func sender(f *Facts, p *Policies) (reasons []Reason, floor intake.Action) {
 	}
 	if f.Ours && f.Authenticated == "" && known == "" && f.DMARC.Result != dmarc.TempError {
 		add("own-domain-forged", weightOwn, "it says to be from %s, which is ours, comes from outside, and nothing proves it", from)
-		floor = max(floor, intake.Junk)
+		least(intake.Junk)
 		if p.RefuseOwn[f.Author.Domain] {
-			floor = intake.Refuse
+			least(intake.Refuse)
 		}
 	}
 	domain := printable(f.SPF.Domain)
@@ -69,26 +72,12 @@ func sender(f *Facts, p *Policies) (reasons []Reason, floor intake.Action) {
 // aligned says what gave DMARC a pass.
 func aligned(f *Facts) string {
 	switch {
-	case f.DMARC.SPF && f.DMARC.DKIM:
+	case f.AlignedSPF && f.AlignedDKIM:
 		return "SPF and DKIM"
-	case f.DMARC.DKIM:
+	case f.AlignedDKIM:
 		return "DKIM"
 	}
 	return "SPF"
-}
-
-// vouched is the domain that sent the message on and is believed about who wrote: an
-// authenticated one among those that are known; "" if there is none.
-func vouched(f *Facts, p *Policies) mail.Domain {
-	for _, v := range f.DKIM {
-		if v.Result == dkim.Pass && slices.Contains(p.KnownLists, v.Signature.Domain) {
-			return v.Signature.Domain
-		}
-	}
-	if d, err := mail.ParseDomain(f.SPF.Domain); err == nil && f.SPF.Result == spf.Pass && slices.Contains(p.KnownLists, d) {
-		return d
-	}
-	return ""
 }
 
 // refuse is what the sender of a message that is not taken is told (RFC 7372).

@@ -17,6 +17,7 @@ type Reason struct {
 	Weight float64 `json:"weight"`
 
 	sender bool // it is about who wrote, as DMARC is
+	floor  bool // it says where a message goes at least
 }
 
 // Verdict is what is thought of a message for one account.
@@ -26,6 +27,8 @@ type Verdict struct {
 	Reasons []Reason // the heaviest first
 	Unknown []string // what could not be found out
 	Limits  Thresholds
+
+	floor intake.Action // the least that is done, whatever the score
 }
 
 // Thresholds are the scores from which on something is done.
@@ -51,7 +54,7 @@ const secondReason = 3
 // weigh makes a verdict of reasons: the sum of their weights, by the thresholds. A
 // floor says where a message goes at least.
 func weigh(reasons []Reason, floor intake.Action, t Thresholds) Verdict {
-	v := Verdict{Reasons: slices.Clone(reasons), Limits: t}
+	v := Verdict{Reasons: slices.Clone(reasons), Limits: t, floor: floor}
 	slices.SortStableFunc(v.Reasons, func(a, b Reason) int { return cmp.Compare(math.Abs(b.Weight), math.Abs(a.Weight)) })
 	other, owner := 0.0, false
 	for _, r := range v.Reasons {
@@ -74,8 +77,8 @@ func weigh(reasons []Reason, floor intake.Action, t Thresholds) Verdict {
 // maxShown is how many reasons the field of a copy tells.
 const maxShown = 24
 
-// word is what is done, for people.
-func (v Verdict) word() string {
+// Word is what is done, for people.
+func (v Verdict) Word() string {
 	switch v.Action {
 	case intake.Junk:
 		return "junk"
@@ -91,7 +94,7 @@ func (v Verdict) word() string {
 // weight.
 func (v Verdict) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, score %.1f (junk from %.1f, refused from %.1f)", v.word(), v.Score, v.Limits.Junk, v.Limits.Refuse)
+	fmt.Fprintf(&b, "%s, score %.1f (junk from %.1f, refused from %.1f)", v.Word(), v.Score, v.Limits.Junk, v.Limits.Refuse)
 	for i, r := range v.Reasons {
 		if i == maxShown {
 			fmt.Fprintf(&b, "; and %d more", len(v.Reasons)-maxShown)

@@ -66,6 +66,7 @@ type Config struct {
 	Backups   Backups
 	Moves     Moves
 	Transfers Transfers // nil for none
+	Judging   Judging   // nil for none
 	Queue     Queue     // nil for none
 	Journal   Journal   // nil for none
 	Signing   Signing   // nil for none
@@ -116,6 +117,7 @@ func New(c Config) *Handler {
 	for pattern, do := range h.dkimRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
+	h.mux.HandleFunc("POST "+judgePath, h.judge)
 	h.mux.HandleFunc("POST /v1/check", h.check)
 	h.mux.HandleFunc("POST /v1/backup", h.backup)
 	h.mux.HandleFunc("POST /v1/move", h.move)
@@ -131,7 +133,11 @@ func New(c Config) *Handler {
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, MaxRequest)
+	limit := int64(MaxRequest)
+	if r.URL.Path == judgePath {
+		limit = MaxMessage
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	h.mux.ServeHTTP(w, r)
 }
 
