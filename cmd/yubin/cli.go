@@ -51,7 +51,7 @@ type commandLine struct {
 	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
 	Trace       traceCmd       `cmd:"" help:"Tell everything known of a message: how it came, where it went, why it was refused."`
 	SPF         spfCmd         `cmd:"" name:"spf" help:"Check what SPF says of mail."`
-	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: the keys of our domains, and what must be in the DNS."`
+	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: verify and make them, the keys of our domains, and what must be in the DNS."`
 	DMARC       dmarcCmd       `cmd:"" name:"dmarc" help:"Check what DMARC says of mail."`
 	Judge       judgeCmd       `cmd:"" help:"Say what would become of a message that a stranger brings, and why. Nothing is kept."`
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`

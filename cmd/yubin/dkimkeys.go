@@ -11,6 +11,9 @@ import (
 )
 
 type dkimCmd struct {
+	Verify dkimVerifyCmd `cmd:"" help:"Say whether a message is as its signers signed it: the first word is the best result, then comes a line for each signature."`
+	Sign   dkimSignCmd   `cmd:"" help:"Make the DKIM-Signature field of a message, to be put before it."`
+
 	List    dkimListCmd    `cmd:"" help:"List the keys that mail is signed with, and the domains whose mail is not signed."`
 	Rotate  dkimRotateCmd  `cmd:"" help:"Make new keys for a domain; they sign once they are in the DNS."`
 	ShowDNS dkimShowDNSCmd `cmd:"" name:"show-dns" help:"Print the records to publish for a domain, as lines of a zone file, and look whether they are there."`

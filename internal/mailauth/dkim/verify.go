@@ -158,6 +158,17 @@ func (v *Verdict) check(c check, h *Header, keys KeyResult, scratch []byte) []by
 	return scratch
 }
 
+// Lookup looks up what Names says, one after the other, for who has time. It ends the
+// message.
+func (v *Verifier) Lookup(ctx context.Context, r Resolver) map[dns.Name]KeyResult {
+	v.message.Finish()
+	keys := map[dns.Name]KeyResult{}
+	for _, n := range v.Names() {
+		keys[n] = Lookup(ctx, r, n)
+	}
+	return keys
+}
+
 // Verify reads a message, whose lines end in CRLF, looks its keys up one after the
 // other and returns what Finish does. The error is one of reading.
 func Verify(ctx context.Context, r Resolver, message io.Reader, o Options) ([]Verdict, error) {
@@ -165,10 +176,5 @@ func Verify(ctx context.Context, r Resolver, message io.Reader, o Options) ([]Ve
 	if _, err := io.Copy(v, message); err != nil {
 		return nil, fmt.Errorf("reading the message: %w", err)
 	}
-	v.message.Finish()
-	keys := map[dns.Name]KeyResult{}
-	for _, n := range v.Names() {
-		keys[n] = Lookup(ctx, r, n)
-	}
-	return v.Finish(keys), nil
+	return v.Finish(v.Lookup(ctx, r)), nil
 }
