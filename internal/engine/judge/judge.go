@@ -62,13 +62,14 @@ type Domains interface {
 
 // Options say what a Judge is made of.
 type Options struct {
-	Hostname mail.Domain // names us in Authentication-Results (RFC 8601 §2.5); "" is localhost
-	Resolver Resolver
-	Domains  Domains
-	History  History       // nil: nobody is known
-	Deadline time.Duration // 0 means DefaultDeadline
-	Now      func() time.Time
-	Log      *slog.Logger
+	Hostname   mail.Domain // names us in Authentication-Results (RFC 8601 §2.5); "" is localhost
+	Resolver   Resolver
+	Domains    Domains
+	History    History       // nil: nobody is known
+	Classifier Classifier    // nil: nothing was learned
+	Deadline   time.Duration // 0 means DefaultDeadline
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // Judge judges. Safe for concurrent use.

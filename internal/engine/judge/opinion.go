@@ -28,14 +28,14 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	c.judged, c.results = true, c.j.results(f)
 	out.Prefix = c.results.Append(nil, e.UTF8)
 	c.found = f
-	c.site = verdictOf(f, slices.Concat(reasons, c.known(ctx, f, history.Site)), floor, p.Thresholds)
+	c.site = verdictOf(f, slices.Concat(reasons, c.known(ctx, f, history.Site), c.content(ctx, f, history.Site)), floor, p.Thresholds)
 	out.Elsewhere = c.opinion(f, c.site)
 	for _, r := range to {
 		for _, account := range r.Route.Accounts {
 			if _, ok := out.Accounts[account]; ok {
 				continue
 			}
-			v := verdictOf(f, slices.Concat(reasons, c.known(ctx, f, account)), floor, p.Thresholds)
+			v := verdictOf(f, slices.Concat(reasons, c.known(ctx, f, account), c.content(ctx, f, account)), floor, p.Thresholds)
 			c.accounts = append(c.accounts, AccountVerdict{account, v})
 			out.Accounts[account] = c.opinion(f, v)
 		}
