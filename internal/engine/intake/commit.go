@@ -40,7 +40,7 @@ func (in *Intake) Commit(ctx context.Context, p *Plan, also ...Also) (Receipt, e
 	if p.nowhere() {
 		return Receipt{Plan: p}, p.Refusals[0].Err
 	}
-	if len(p.Filings)+len(p.Items)+len(also) == 0 { // All routes throw it away.
+	if len(p.Filings)+len(p.Items)+len(also) == 0 && p.keep == nil { // All routes throw it away.
 		return Receipt{Plan: p}, nil
 	}
 	c := &commit{in: in, planned: p}
@@ -118,10 +118,14 @@ func (c *commit) decide(refused store.Refused) (holds int, err error) {
 			holds++
 		}
 	}
+	if c.planned.keep != nil {
+		holds++
+	}
 	return holds, nil
 }
 
-// spool gives the items to the queue, and notes where the filings went.
+// spool gives the items to the queue and the Keeper its reference, and notes where the
+// filings went.
 func (c *commit) spool(tx *sqldb.Tx, filed []store.Filed, held []store.BlobRef) error {
 	for _, f := range filed {
 		if f.Email != 0 {
@@ -142,6 +146,9 @@ func (c *commit) spool(tx *sqldb.Tx, filed []store.Filed, held []store.BlobRef) 
 			return err
 		}
 		c.receipt.Items = append(c.receipt.Items, id)
+	}
+	if c.planned.keep != nil {
+		return c.planned.keep(tx, held[0], c.planned.keepPrefix())
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ type Options struct {
 	Store    *store.Store
 	Queue    Queue         // over the same database; nil where nothing can be spooled
 	Wishes   Wishes        // nil: everybody's is Plain
+	Keeper   Keeper        // nil: nobody wants octets for itself
 	Deadline time.Duration // of a Plan; 0 means DefaultDeadline
 }
 

@@ -52,6 +52,7 @@ type Plan struct {
 	copies     [][]copyFor // of each recipient: as its accounts wish
 	loops      []bool      // of each recipient: it had the message before
 	laid       int         // items that are for the recipients: the first ones
+	keep       Keep        // nil if nobody wants the octets for itself
 }
 
 // Filing is a copy for a mailbox.
@@ -134,6 +135,9 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 			p.copies[i] = append(p.copies[i], c)
 		}
 	}
+	if in.o.Keeper != nil {
+		p.keep = in.o.Keeper.Keep(e, to, m)
+	}
 	p.lay()
 	return p, nil
 }
@@ -157,7 +161,7 @@ func deliveredTo(fields []string) map[mail.Address]bool {
 // Without is the plan if some accounts cannot have the message. Items that somebody
 // added to it stay, unless nobody can have the message.
 func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
-	q := &Plan{Message: p.Message, envelope: p.envelope, judgement: p.judgement, recipients: p.recipients, loops: p.loops, copies: make([][]copyFor, len(p.copies))}
+	q := &Plan{Message: p.Message, envelope: p.envelope, judgement: p.judgement, recipients: p.recipients, loops: p.loops, keep: p.keep, copies: make([][]copyFor, len(p.copies))}
 	for i, copies := range p.copies {
 		for _, c := range copies {
 			if err := refused[c.account]; err != nil {
