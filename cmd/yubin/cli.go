@@ -54,6 +54,7 @@ type commandLine struct {
 	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: verify and make them, the keys of our domains, and what must be in the DNS."`
 	DMARC       dmarcCmd       `cmd:"" name:"dmarc" help:"Check what DMARC says of mail."`
 	Judge       judgeCmd       `cmd:"" help:"Say what would become of a message that a stranger brings, and why. Nothing is kept."`
+	Reports     reportsCmd     `cmd:"" help:"What other servers report of mail in the names of your domains, and what is reported to them."`
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
 	Backup      backupCmd      `cmd:"" help:"Copy everything into a folder of snapshots, while the server runs."`
 	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a snapshot, or put a mailbox or message of one back."`

@@ -14,6 +14,7 @@ import (
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/report"
+	"yubin/internal/engine/reports"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
@@ -69,13 +70,28 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 	if out.queue, err = queue.Open(ctx, s.queueOptions(cfg, d)); err != nil {
 		return err
 	}
-	s.intake = intake.New(intake.Options{Store: s.mail, Queue: out.queue})
+	if s.reports, err = reports.Open(ctx, s.reportsOptions(cfg, d), reportSettings(cfg.Reports)); err != nil {
+		return err
+	}
+	s.intake = intake.New(intake.Options{Store: s.mail, Queue: out.queue, Keeper: s.reports})
 	return nil
 }
 
 func (s *Store) routeOptions(cfg config.Config, d Deps) route.Options {
 	return route.Options{DB: s.db, Directory: s.directory, Hostname: cfg.Hostname, Now: d.Now, Log: d.Log,
-		Ourselves: s.outgoing.self, Port: cfg.DeliverPort, Captured: cfg.Capture}
+		Ourselves: s.outgoing.self, Port: cfg.DeliverPort, Captured: cfg.Capture,
+		Reports: func(a mail.Address) bool { return s.reports != nil && s.reports.IsAddress(a) }}
+}
+
+func (s *Store) reportsOptions(cfg config.Config, d Deps) reports.Options {
+	return reports.Options{
+		DB: s.db, Octets: s.mail, Domains: s.directory, Router: s.outgoing.router, Intake: door{s}, Resolver: s.outgoing.resolver,
+		Hostname: cfg.Hostname, Version: d.Version, Now: d.Now, Rand: randv2.Float64, Log: d.Log,
+	}
+}
+
+func reportSettings(c config.Reports) reports.Settings {
+	return reports.Settings{Addresses: c.Addresses, Send: c.Send, Organization: c.Organization, Contact: c.Contact, Keep: c.Keep}
 }
 
 func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {

@@ -17,6 +17,7 @@ import (
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
 	"yubin/internal/engine/notify"
+	"yubin/internal/engine/reports"
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
@@ -62,6 +63,7 @@ type Store struct {
 	intake    *intake.Intake
 	judge     *judge.Judge
 	history   *history.History
+	reports   *reports.Reports
 	carriage  carriage
 	gone      func(error) // hears that the post office is elsewhere now; nil if no server runs
 	journal   *journal.Journal
@@ -167,6 +169,9 @@ func (s *Store) keep(cfg config.Config) {
 	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
 	s.judge.SetPolicies(policies(cfg.Judge))
 	s.mail.SetRetention(store.Retention{Expunged: cfg.Retention.Expunged, Changes: cfg.Retention.Changes, ChangeOctets: cfg.Retention.ChangesSize})
+	if s.reports != nil {
+		s.reports.Set(reportSettings(cfg.Reports))
+	}
 }
 
 // hashMemory is how many KiB may be used to hash passwords at a time; 0 is as many
@@ -196,7 +201,7 @@ func (s *Store) openMail(ctx context.Context, cfg config.Config, d Deps) (blobs 
 	s.hub = new(notify.Hub)
 	s.mail, err = store.Open(ctx, store.Options{
 		DB: s.db, Blobs: blobs, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
-		Holders: []store.Holder{spool.Held}, ViewMemory: d.Memory.Views,
+		Holders: []store.Holder{spool.Held, reports.Held}, ViewMemory: d.Memory.Views,
 		Quotas: quotas{s}, Warn: s.warner.poke,
 	})
 	s.search = search.NewSource(s.mail, cmp.Or(d.Memory.Search, search.DefaultMemory))
@@ -211,7 +216,8 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
 		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
 		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
-		Store:     checked{s.mail, s.db, s.directory, &s.outgoing},
+		Store:     checked{s.mail, s.db, s.directory, &s.outgoing, s.reports},
+		Reports:   s.reports,
 		Transfers: newTransfers(s, d),
 		Judging:   judging{s, d.Now},
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
@@ -258,6 +264,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { s.warner.run(ctx) })
 	g.Go(func() { s.history.Run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
+	g.Go(func() { s.reports.Run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })
 	g.Wait()
@@ -287,6 +294,7 @@ type checked struct {
 	db        *sqldb.DB
 	directory *directory.Directory
 	outgoing  *outgoing
+	reports   *reports.Reports
 }
 
 // Check verifies rows.
@@ -319,6 +327,9 @@ func (c checked) others(ctx context.Context, report func(problem string)) error 
 		return err
 	}
 	if err := c.outgoing.spool.Check(ctx, report); err != nil {
+		return err
+	}
+	if err := c.reports.Check(ctx, report); err != nil {
 		return err
 	}
 	return c.outgoing.queue.Check(ctx, report)

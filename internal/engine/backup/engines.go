@@ -9,6 +9,7 @@ import (
 
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/queue"
+	"yubin/internal/engine/reports"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/world/blob"
@@ -36,7 +37,8 @@ func openEngines(ctx context.Context, db *sqldb.DB, blobs *blob.Dir, now func() 
 }
 
 func (e *engines) open(ctx context.Context, blobs *blob.Dir, now func() time.Time, log *slog.Logger) (err error) {
-	e.store, err = store.Open(ctx, store.Options{DB: e.db, Blobs: blobs, Now: now, Rand: rand.Reader, Log: log, Holders: []store.Holder{spool.Held}})
+	e.store, err = store.Open(ctx, store.Options{DB: e.db, Blobs: blobs, Now: now, Rand: rand.Reader, Log: log,
+		Holders: []store.Holder{spool.Held, reports.Held}})
 	if err != nil {
 		return err
 	}
@@ -44,6 +46,9 @@ func (e *engines) open(ctx context.Context, blobs *blob.Dir, now func() time.Tim
 		return err
 	}
 	if e.spool, err = spool.Open(ctx, spool.Options{DB: e.db, Store: e.store}); err != nil {
+		return err
+	}
+	if err := reports.Prepare(ctx, e.db); err != nil {
 		return err
 	}
 	e.queue, err = queue.Open(ctx, queue.Options{DB: e.db, Store: e.store, Spool: e.spool, Now: now, Log: log, Alone: true})

@@ -54,6 +54,9 @@ func (r *Router) routeLocal(ctx context.Context, t *tables, q Question) (Routed,
 		if c := t.chooseLocal(q.Recipient, true); c.Route != nil {
 			return t.send(c, q.Recipient)
 		}
+		if r.o.Reports != nil && r.o.Reports(q.Recipient) {
+			return Routed{Discard: ReportsOnly}, nil
+		}
 	}
 	if err != nil {
 		return Routed{}, err

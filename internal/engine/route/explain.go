@@ -210,7 +210,11 @@ func (x *explainer) result(ctx context.Context) error {
 	if err != nil {
 		return x.refused(err)
 	}
-	if routed.Discard != "" {
+	switch routed.Discard {
+	case "":
+	case ReportsOnly:
+		x.say("result", "accepted for the reports in it, which are read; nobody else gets the message")
+	default:
 		x.say("result", "accepted and dropped by the route %s; the sender is not told", routed.Discard)
 	}
 	if n := len(routed.Accounts); n > 0 {

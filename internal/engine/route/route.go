@@ -31,6 +31,10 @@ type Options struct {
 	Now       func() time.Time // nil means time.Now
 	Log       *slog.Logger     // nil drops
 
+	// Reports says which addresses of ours take reports for the server, whether or not
+	// somebody has them; nil for none.
+	Reports func(mail.Address) bool
+
 	// What Explain says of what couriers do.
 	Ourselves hosts.Ourselves
 	Port      uint16       // of SMTP hosts for which no route names one; 0 is 25

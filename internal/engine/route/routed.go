@@ -32,8 +32,12 @@ type Routed struct {
 	Names    []mail.Address   // of Accounts
 	Detail   string           // the subaddress (RFC 5233)
 	Onward   []Onward         // each address once
-	Discard  string           // the name of the route that drops it; then there is nothing else
+	Discard  string           // the name of the route that drops it, or ReportsOnly; then there is nothing else
 }
+
+// ReportsOnly stands in Discard where mail is for nobody but the server, which reads
+// reports out of it. No route has such a name.
+const ReportsOnly = "(reports)"
 
 // Refusal is the cause (errors.As) of the Forbidden that a reject route gives.
 // The text of the error is that of the route, for the sender.

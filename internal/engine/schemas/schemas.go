@@ -15,6 +15,7 @@ import (
 	"yubin/internal/engine/feedback"
 	"yubin/internal/engine/history"
 	"yubin/internal/engine/queue"
+	"yubin/internal/engine/reports"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
@@ -28,7 +29,7 @@ import (
 // All are the tables of all engines.
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
-		history.Schema(), feedback.Schema(), signing.Schema()}
+		history.Schema(), feedback.Schema(), signing.Schema(), reports.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

@@ -20,6 +20,7 @@ type Letter struct {
 	Receiver mail.Domain // who reports: the host that received the mail reported of
 	Date     time.Time
 	Report   Report
+	Note     string // a sentence for people, in ASCII; "" for none
 }
 
 // MessageID is the one of the letter, with its angles. That of a report that is sent
@@ -47,6 +48,9 @@ func (l *Letter) Write(w io.Writer, records iter.Seq[Record]) error {
 	fmt.Fprintf(b, "This is a DMARC aggregate report (RFC 9990) for the domain\r\n%s\r\nfrom %s,\r\nabout mail received from %s\r\nto %s.\r\n",
 		r.Published.Domain, l.Receiver, r.Begin.UTC().Format(time.RFC1123), r.End.UTC().Format(time.RFC1123))
 	b.WriteString("\r\nIt is sent because the DMARC record of the domain asks for it (rua).\r\n")
+	if l.Note != "" {
+		b.WriteString(l.Note + "\r\n")
+	}
 	fmt.Fprintf(b, "--%s\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n", boundary)
 	fmt.Fprintf(b, "Content-Disposition: attachment;\r\n filename=\"%s\"\r\n\r\n", file)
 	lines := &lineWriter{w: b}

@@ -71,6 +71,7 @@ type Config struct {
 	Journal   Journal   // nil for none
 	Signing   Signing   // nil for none
 	Secrets   Secrets   // nil for none
+	Reports   Reports   // nil for none
 	Status    Status
 	Metrics   http.Handler // GET /metrics; nil for none
 	Log       *slog.Logger
@@ -123,6 +124,7 @@ func New(c Config) *Handler {
 	h.mux.HandleFunc("POST /v1/move", h.move)
 	h.mux.HandleFunc("POST /v1/restore", h.putBack)
 	h.queueRoutes()
+	h.reportRoutes()
 	h.transfers()
 	h.profiles()
 	if c.Metrics != nil {

@@ -32,6 +32,7 @@ type Config struct {
 	DKIM            DKIM
 	Retention       Retention
 	Judge           Judge
+	Reports         Reports
 	Admin           Admin
 	Listeners       []Listener
 
@@ -137,6 +138,18 @@ type Retention struct {
 	ChangesSize int64         // octets of it, of one account
 }
 
+// Reports is the [reports] table: DMARC aggregate reports, from others and to them.
+type Reports struct {
+	Addresses    []string      // that take reports: whole, or a local part for each domain here; none takes any
+	Send         bool          // reports are sent to domains that ask for them
+	Organization string        // who reports; "" is the host name
+	Contact      mail.Address  // for questions about reports; zero is postmaster at the host name
+	Keep         time.Duration // how long reports are kept
+}
+
+// maxReportAddresses bounds Reports.Addresses.
+const maxReportAddresses = 32
+
 // Admin is the [admin] table. The administration itself is on a socket in the
 // data folder; Address is for what others may see of it.
 type Admin struct {
@@ -227,6 +240,7 @@ func Default() Config {
 			QuotaGrace:            7 * 24 * time.Hour,
 		},
 		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20},
+		Reports:   Reports{Addresses: []string{"dmarc-reports"}, Send: true, Keep: 400 * 24 * time.Hour},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -96,6 +97,7 @@ func (t *table) config(c *Config) {
 	t.table("dkim", func(t *table) { t.dkim(&c.DKIM) })
 	t.table("retention", func(t *table) { t.retention(&c.Retention) })
 	t.table("judge", func(t *table) { t.judge(&c.Judge) })
+	t.table("reports", func(t *table) { t.reports(&c.Reports) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
 	t.tables("certificate", func(t *table) {
 		cert := Certificate{Line: t.line("")}
@@ -181,6 +183,25 @@ func (t *table) retention(r *Retention) {
 	t.duration("expunged", &r.Expunged, time.Hour, 3650*24*time.Hour)
 	t.duration("changes", &r.Changes, time.Hour, 3650*24*time.Hour)
 	t.size("changes_size", &r.ChangesSize, 64<<10, 1<<30)
+}
+
+func (t *table) reports(r *Reports) {
+	if _, there := t.values["addresses"]; there {
+		r.Addresses = t.texts("addresses", maxReportAddresses)
+		for _, a := range r.Addresses {
+			if !strings.Contains(a, "@") {
+				a += "@example.org"
+			}
+			if _, err := mail.ParseAddress(a); err != nil {
+				t.fault("addresses", `must be addresses, or the part before the @ for all domains, like "dmarc-reports" or "reports@example.org", not %q`,
+					strings.TrimSuffix(a, "@example.org"))
+			}
+		}
+	}
+	t.boolean("send", &r.Send)
+	t.text("organization", &r.Organization)
+	t.address("contact", &r.Contact)
+	t.duration("keep", &r.Keep, 24*time.Hour, 3650*24*time.Hour)
 }
 
 // noticeAfter is a duration, or "never".

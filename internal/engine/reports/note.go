@@ -1,0 +1,269 @@
+package reports
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/mailauth/dmarc"
+	"yubin/internal/mailauth/dmarcreport"
+	"yubin/internal/world/sqldb"
+)
+
+// Limits of what is noted: strangers choose domains and addresses.
+const (
+	MaxPending = 50_000  // tuples in memory; what comes beyond is not counted
+	MaxTuples  = 20_000  // of one day and domain; messages of others are only counted
+	MaxDomains = 100_000 // of one day; others get no report
+)
+
+// Observation is a message that was judged.
+type Observation struct {
+	At           time.Time
+	Source       netip.Addr
+	From         mail.Domain // the author's
+	EnvelopeFrom mail.Domain // "" for a null sender
+	Verdict      dmarc.Verdict
+	// Done is what was done: None, Quarantine or Reject. Reasons say why, if that is
+	// not what the policy says.
+	Done    dmarcreport.Disposition
+	Reasons []dmarcreport.Reason
+	SPF     dmarcreport.Sender
+	DKIM    []dmarcreport.Signature
+	To      []mail.Address // for whom it was
+}
+
+// Note counts a message for the reports of the day, if the author's domain wants any.
+// It is quick: nothing is written yet.
+func (r *Reports) Note(_ context.Context, o Observation) {
+	v := o.Verdict
+	if !r.settings.Load().Send || v.Record == nil || len(v.Record.Aggregate) == 0 || v.Result != dmarc.Pass && v.Result != dmarc.Fail ||
+		!o.Source.IsValid() || slices.ContainsFunc(o.To, r.IsAddress) {
+		return
+	}
+	domain, ok := v.Domain.Domain()
+	if !ok {
+		return
+	}
+	tuple, err := json.Marshal(o.tuple(domain))
+	if err != nil {
+		return // Not with these fields.
+	}
+	k := tupleKey{dayKey{dayOf(o.At), domain}, sha256.Sum256(tuple)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pending.add(k, tuple, v.Record)
+}
+
+// tuple is what a record of a report says of the message, for one.
+func (o Observation) tuple(policy mail.Domain) dmarcreport.Record {
+	v := o.Verdict
+	rec := dmarcreport.Record{Source: o.Source.Unmap().WithZone(""), Disposition: o.Done, DKIM: v.DKIM, SPF: v.SPF, Reasons: o.Reasons,
+		From: o.From, EnvelopeFrom: o.EnvelopeFrom, Sender: o.SPF, Signatures: o.DKIM}
+	published := v.Record.Policy
+	if policy != o.From {
+		published = v.Record.Subdomains
+	}
+	if v.Result == dmarc.Pass {
+		if rec.Disposition == dmarcreport.None && published != dmarc.NoPolicy {
+			rec.Disposition = dmarcreport.Pass
+		}
+		return rec
+	}
+	// RFC 9990 §3.1.1.9: there is a reason if what was done is not what the policy says.
+	if len(rec.Reasons) == 0 && rec.Disposition.String() != v.Published.String() {
+		why := "local_policy"
+		if v.Record.Test && rec.Disposition.String() == v.Policy.String() {
+			why = "policy_test_mode"
+		}
+		rec.Reasons = []dmarcreport.Reason{{Type: why}}
+	}
+	return rec
+}
+
+// dayOf is the day of a moment, in UTC.
+func dayOf(t time.Time) int64 { return t.Unix() / secondsOfDay }
+
+// dayKey is a row of reports_day.
+type dayKey struct {
+	day    int64
+	domain mail.Domain
+}
+
+// tupleKey is a row of reports_seen.
+type tupleKey struct {
+	dayKey
+	hash [sha256.Size]byte
+}
+
+// pending is what was noted and is not written.
+type pending struct {
+	tuples   map[tupleKey]*counted
+	policies map[dayKey]*dmarc.Record // the last one seen of each
+	dropped  int64                    // messages beyond MaxPending
+}
+
+type counted struct {
+	tuple    []byte
+	messages int64
+}
+
+func newPending() pending {
+	return pending{tuples: map[tupleKey]*counted{}, policies: map[dayKey]*dmarc.Record{}}
+}
+
+func (p *pending) add(k tupleKey, tuple []byte, policy *dmarc.Record) {
+	c := p.tuples[k]
+	if c == nil {
+		if len(p.tuples) >= MaxPending {
+			p.dropped++
+			return
+		}
+		c = &counted{tuple: tuple}
+		p.tuples[k] = c
+	}
+	c.messages++
+	p.policies[k.dayKey] = policy
+}
+
+// flushSlice is how many tuples one transaction writes.
+const flushSlice = 256
+
+// Flush writes what was noted. What cannot be written now stays in memory.
+func (r *Reports) Flush(ctx context.Context) error {
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	r.mu.Lock()
+	p := r.pending
+	r.pending = newPending()
+	r.mu.Unlock()
+	if p.dropped > 0 {
+		r.o.Log.Warn("messages are missing in the DMARC reports of today: too many different ones came at a time", "messages", p.dropped)
+	}
+	byDay := map[dayKey][]tupleKey{}
+	for k := range p.tuples {
+		byDay[k.dayKey] = append(byDay[k.dayKey], k)
+	}
+	for d, keys := range byDay {
+		policy, err := json.Marshal(policyOf(p.policies[d]))
+		for batch := range slices.Chunk(keys, flushSlice) {
+			if err == nil {
+				err = r.o.DB.Write(ctx, func(tx *sqldb.Tx) error { return r.write(tx, d, policy, batch, p.tuples) })
+			}
+			if err != nil {
+				r.putBack(p)
+				return err
+			}
+			for _, k := range batch {
+				delete(p.tuples, k)
+			}
+		}
+	}
+	return nil
+}
+
+// putBack takes what was not written for pending again.
+func (r *Reports) putBack(p pending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, c := range p.tuples {
+		if now := r.pending.tuples[k]; now != nil {
+			now.messages += c.messages
+		} else if len(r.pending.tuples) < MaxPending {
+			r.pending.tuples[k] = c
+			if r.pending.policies[k.dayKey] == nil {
+				r.pending.policies[k.dayKey] = p.policies[k.dayKey]
+			}
+		}
+	}
+}
+
+// write writes tuples of one day and domain.
+func (r *Reports) write(tx *sqldb.Tx, d dayKey, policy []byte, batch []tupleKey, tuples map[tupleKey]*counted) error {
+	tx.Lock(sqldb.Name, "report day", d.day, string(d.domain))
+	var known, done int64
+	err := tx.QueryRow(`SELECT tuples, done FROM reports_day WHERE day = $1 AND domain = $2`, d.day, d.domain).Scan(&known, &done)
+	if err == sqldb.ErrNoRows {
+		if made, err := r.newDay(tx, d, policy); err != nil || !made {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if done > 0 {
+		return nil // The day was long over.
+	}
+	full := known >= MaxTuples // A batch more does no harm.
+	asked := make([]*sqldb.Answer, len(batch))
+	for i, k := range batch {
+		if c := tuples[k]; full {
+			asked[i] = tx.Ask(`UPDATE reports_seen SET messages = messages + $4 WHERE day = $1 AND domain = $2 AND hash = $3 RETURNING messages`,
+				d.day, d.domain, k.hash[:], c.messages)
+		} else {
+			asked[i] = tx.Ask(`INSERT INTO reports_seen (day, domain, hash, tuple, messages) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT (day, domain, hash) DO UPDATE SET messages = reports_seen.messages + excluded.messages RETURNING messages`,
+				d.day, d.domain, k.hash[:], string(c.tuple), c.messages)
+		}
+	}
+	var messages, leftOut, added int64
+	for i, k := range batch {
+		var now int64
+		n := tuples[k].messages
+		switch err := asked[i].Scan(&now); {
+		case err == sqldb.ErrNoRows:
+			leftOut += n
+		case err != nil:
+			return err
+		case now == n:
+			added++
+		}
+		messages += n
+	}
+	tx.Do(`UPDATE reports_day SET policy = $3, tuples = tuples + $4, messages = messages + $5, left_out = left_out + $6 WHERE day = $1 AND domain = $2`,
+		d.day, d.domain, string(policy), added, messages, leftOut)
+	return nil
+}
+
+// newDay makes the row of a day and domain, and draws when the report is to be made;
+// not beyond MaxDomains.
+func (r *Reports) newDay(tx *sqldb.Tx, d dayKey, policy []byte) (made bool, err error) {
+	if r.domains.day != d.day {
+		var n int
+		if err := tx.QueryRow(`SELECT count(*) FROM reports_day WHERE day = $1`, d.day).Scan(&n); err != nil {
+			return false, err
+		}
+		r.domains.day, r.domains.n = d.day, n
+	}
+	if r.domains.n >= MaxDomains {
+		return false, nil
+	}
+	_, err = tx.Exec(`INSERT INTO reports_day (day, domain, policy, tuples, messages, left_out, due, tries, done, outcome)
+		VALUES ($1, $2, $3, 0, 0, 0, $4, 0, 0, '')`, d.day, d.domain, string(policy), r.drawDue(d.day))
+	tx.OnCommit(func() { r.domains.n++ })
+	return true, err
+}
+
+// policyOf is a policy as a report tells it, with where the reports go.
+func policyOf(p *dmarc.Record) policyRow {
+	row := policyRow{P: p.Policy.String(), SP: p.Subdomains.String(), NP: p.Nonexistent.String(), DKIM: "r", SPF: "r", Testing: "n", To: p.Aggregate}
+	if p.StrictDKIM {
+		row.DKIM = "s"
+	}
+	if p.StrictSPF {
+		row.SPF = "s"
+	}
+	if p.Test {
+		row.Testing = "y"
+	}
+	return row
+}
+
+// policyRow is reports_day.policy.
+type policyRow struct {
+	P, SP, NP, DKIM, SPF, Testing string
+	To                            []string // URIs
+}

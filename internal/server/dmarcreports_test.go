@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"yubin/internal/server/admin"
+)
+
+// TestDMARCReportComes: what others report by mail, to an address that nobody has,
+// is told by administration; the address is for that alone.
+func TestDMARCReportComes(t *testing.T) {
+	s, c := near(t, farZone+"203.0.113.7.in-addr.arpa. PTR liar.far.example.\n7.113.0.203.in-addr.arpa. PTR host7.far.example.\nhost7.far.example. A 203.0.113.7\n", 1)
+	client := admin.InProcess(s.Admin())
+	p := dial(t, listenerOf(s, c, "smtp"))
+	p.say("", "220 ")
+	for _, line := range []string{"EHLO client.test", "MAIL FROM:<noreply@far.example>", "RCPT TO:<DMARC-reports@near.example>"} {
+		p.say(line, "250 ")
+	}
+	p.say("RCPT TO:<nobody@near.example>", "550 5.1.1 ")
+	p.say("DATA", "354 ")
+	now := time.Now().Unix()
+	p.say("Subject: Report domain: near.example\r\nContent-Type: text/xml\r\n\r\n"+strings.ReplaceAll(fmt.Sprintf(`<feedback><report_metadata><org_name>far.example</org_name>
+<report_id>1</report_id><date_range><begin>%d</begin><end>%d</end></date_range></report_metadata>
+<policy_published><domain>near.example</domain><p>reject</p></policy_published>
+<record><row><source_ip>203.0.113.7</source_ip><count>3</count><policy_evaluated><disposition>reject</disposition><dkim>fail</dkim><spf>fail</spf></policy_evaluated></row>
+<identifiers><header_from>near.example</header_from></identifiers><auth_results><spf><domain>near.example</domain><result>softfail</result></spf></auth_results></record>
+</feedback>`, now-86400, now), "\n", "\r\n")+"\r\n.", "250 ")
+	p.say("QUIT", "221 ")
+	var got admin.DMARC
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	for len(got.Domains) == 0 { // It is read in the background.
+		var err error
+		if got, err = client.DMARCReports(ctx, "near.example", time.Now().Add(-time.Hour), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := admin.ReportedSource{Address: "203.0.113.7", Host: "host7.far.example", Messages: 3, Rejected: 3, Reporters: 1,
+		Advice: "it sends as you and is not in your SPF, nor does it sign: if it is yours, add it to the SPF record of near.example and have it sign; else it is forged, and your policy stopped it"}
+	if got.Domains[0].Messages != 3 || got.Domains[0].Policy != "p=reject" || len(got.Sources) != 1 || got.Sources[0] != want {
+		t.Errorf("got %+v", got)
+	}
+	steps, err := client.Explain(t.Context(), admin.Asked{Address: "dmarc-reports@near.example"})
+	if err != nil || !strings.Contains(fmt.Sprint(steps), "accepted for the reports in it") {
+		t.Errorf("%v, %v", steps, err)
+	}
+	if err := s.store.mail.CheckDeep(t.Context(), func(problem string) { t.Error(problem) }); err != nil {
+		t.Error(err)
+	}
+	c.Reports.Addresses = nil
+	if _, err := s.Reload(c); err != nil {
+		t.Fatal(err)
+	}
+	p = dial(t, listenerOf(s, c, "smtp"))
+	p.say("", "220 ")
+	for _, line := range []string{"EHLO client.test", "MAIL FROM:<noreply@far.example>"} {
+		p.say(line, "250 ")
+	}
+	p.say("RCPT TO:<dmarc-reports@near.example>", "550 5.1.1 ")
+}
