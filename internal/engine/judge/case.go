@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/dnslist"
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/arc"
 	"yubin/internal/mailauth/authres"
@@ -26,6 +27,7 @@ type Case struct {
 
 	spf     *asked[spf.Verdict]
 	reverse *asked[reverse]
+	lists   []*asked[dnslist.Findings]
 	only    *asked[bool] // the sender's domain says that it sends nothing
 
 	octets     *dkim.Message // reads the message for the next
@@ -72,6 +74,7 @@ func (j *Judge) Open(client Client, sender mail.ReversePath) *Case {
 	if client.Remote.IsValid() {
 		c.spf = ask(c, c.checkSPF)
 		c.reverse = ask(c, c.findReverse)
+		c.askLists(c.listedAtMail()...)
 	}
 	return c
 }
@@ -162,6 +165,7 @@ func (c *Case) begin(h *dkim.Header, _ *dkim.Body) {
 		}
 		c.keys = append(c.keys, keyOf{n, ask(c, func(ctx context.Context) dkim.KeyResult { return dkim.Lookup(ctx, c.j.o.Resolver, n) })})
 	}
+	c.askLists(listedAuthors(c.author.domains)...)
 	for _, d := range c.author.domains {
 		// Only for the answers to be there at the end.
 		ask(c, func(ctx context.Context) dmarc.Verdict { return dmarc.Check(ctx, c.j.o.Resolver, d, nil) })

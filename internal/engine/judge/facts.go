@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/extract"
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/arc"
@@ -24,6 +25,7 @@ type Client struct {
 // Facts are what is known of a message. Rules go by them and by nothing else.
 type Facts struct {
 	Now         time.Time
+	Hostname    mail.Domain // ours
 	Client      Client
 	ReversePath mail.ReversePath
 	Recipients  []mail.Address
@@ -53,6 +55,9 @@ type Facts struct {
 	// What it says.
 	Message *message.Message // nil if it could not be read
 	Content *extract.Content // never nil
+
+	Returned Returned          // whose message it returns
+	Lists    []dnslist.Finding // what lists in the DNS have of it
 
 	Unknown []string // what could not be found out, in words: "SPF of example.org"
 }

@@ -70,6 +70,7 @@ type Options struct {
 	Deadline   time.Duration // 0 means DefaultDeadline
 	Now        func() time.Time
 	Log        *slog.Logger
+	Lists      Lists // nil: none is asked
 }
 
 // Judge judges. Safe for concurrent use.

@@ -62,7 +62,7 @@ func (c *Case) opinion(f *Facts, v Verdict) intake.Opinion {
 // facts gathers what is known of a message that is complete.
 func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipient) *Facts {
 	r := c.j.o.Resolver
-	f := &Facts{Now: c.j.o.Now(), Client: c.client, ReversePath: c.sender, Author: c.author.address, From: c.author.fault,
+	f := &Facts{Now: c.j.o.Now(), Hostname: c.j.o.Hostname, Client: c.client, ReversePath: c.sender, Author: c.author.address, From: c.author.fault,
 		Content: new(extract.Content)}
 	for _, one := range to {
 		f.Recipients = append(f.Recipients, one.Address)
@@ -71,9 +71,11 @@ func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipie
 		f.Message = msg
 		if octets, err := m.Content(); err == nil {
 			f.Content = extract.Read(octets, msg.Root)
+			f.Returned = whoseReturned(c.sender, msg.Root, octets, f.Hostname)
 			_ = octets.Close() // It was only read.
 		}
 	}
+	c.askLists(listedLinks(f)...)
 	c.octets.Finish()
 	keys := make(map[dns.Name]dkim.KeyResult, len(c.keys))
 	for _, k := range c.keys {
@@ -85,6 +87,7 @@ func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipie
 	f.Reverse, f.ReverseName = rev.answer, rev.name
 	c.whoWrote(ctx, r, f)
 	f.Vouched = c.vouched(ctx, f)
+	c.hearLists(f)
 	return f
 }
 

@@ -126,7 +126,7 @@ func read(octets []byte, scale float64) (filter.Fact, error) {
 	switch {
 	case a.Error != "":
 		return filter.Fact{}, mail.Errorf(mail.Unavailable, "rspamd answers that it cannot: %.200q", a.Error)
-	case a.Skipped:
+	case a.Skipped && (a.Score == nil || *a.Score == 0): // It may skip what it knows at once, and then has a score.
 		return filter.Fact{Name: "rspamd", Text: "rspamd has not looked at it"}, nil
 	case a.Score == nil || math.IsNaN(*a.Score):
 		return filter.Fact{}, mail.Errorf(mail.Unavailable, "rspamd answers without a score")

@@ -58,16 +58,17 @@ func TestQuestion(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	for answer, want := range map[string]string{
-		`{"score": 900, "required_score": 15}`:             "+8 rspamd gives it 900.0 points of 15.0",
-		`{"score": -50, "required_score": 15}`:             "-4 rspamd gives it -50.0 points of 15.0",
-		`{"is_skipped": true, "score": 0}`:                 "+0 rspamd has not looked at it",
-		`{"score": 1, "symbols": {"X\r\n": {"score": 1}}}`: "+0.8 rspamd gives it 1.0 points of 0.0: X?? +1.0",
-		`{"error": "no"}`:                                  "",
-		`{}`:                                               "",
-		`[]`:                                               "",
-		``:                                                 "",
-		`{"score": 1e999}`:                                 "",
-		`{"score": "1"}`:                                   "",
+		`{"score": 900, "required_score": 15}`:                    "+8 rspamd gives it 900.0 points of 15.0",
+		`{"score": -50, "required_score": 15}`:                    "-4 rspamd gives it -50.0 points of 15.0",
+		`{"is_skipped": true, "score": 0}`:                        "+0 rspamd has not looked at it",
+		`{"score": 1, "symbols": {"X\r\n": {"score": 1}}}`:        "+0.8 rspamd gives it 1.0 points of 0.0: X?? +1.0",
+		`{"is_skipped": true, "score": 15, "required_score": 15}`: "+8 rspamd gives it 15.0 points of 15.0",
+		`{"error": "no"}`:  "",
+		`{}`:               "",
+		`[]`:               "",
+		``:                 "",
+		`{"score": 1e999}`: "",
+		`{"score": "1"}`:   "",
 	} {
 		f, err := read([]byte(answer), 1)
 		got := ""
