@@ -54,8 +54,8 @@ type Verdict struct {
 	// OldestPass is the oldest set from which on the message is as it was signed, 0 if
 	// that is the first (RFC 8617 §5.2 step 5). It says nothing unless Result is Pass.
 	OldestPass int
-	// Sets are those of the chain, the first first. If its structure is wrong there are
-	// none.
+	// Sets are those of the chain, the first first. If its structure is wrong nothing of
+	// them was checked, and what is not there or cannot be read is nil in them.
 	Sets []Set
 	// Highest is the highest instance found; Sealed says that its seal says cv=fail, so
 	// that nobody is to seal the message any more (RFC 8617 §5.1 step 2).
@@ -64,9 +64,6 @@ type Verdict struct {
 
 	chain []fields // what a Sealer goes on from; nil unless Result is Pass
 }
-
-// Failed reports whether the set with an instance is why the chain fails.
-func (v Verdict) Failed(instance int) bool { return v.Result == Fail && v.Reason.Instance == instance }
 
 // Set is one set of a chain.
 type Set struct {

@@ -21,7 +21,7 @@ type SealOptions struct {
 	Key              *dkim.PrivateKey
 	// Names are the header fields that the message signature is about, in order, each as
 	// often as it is to be named. From is among them, and none of the fields that
-	// Unsigned names.
+	// Unsigned names. Nil is those of dkim.SignedNames, and DKIM-Signature.
 	Names []string
 	Time  time.Time // zero: it does not say
 }
@@ -49,7 +49,7 @@ func NewSealer(o SealOptions) (*Sealer, error) {
 	if i := slices.IndexFunc(o.Names, Unsigned); i >= 0 {
 		return nil, mail.Errorf(mail.Invalid, "a message signature of ARC cannot be about %s (RFC 8617 §4.1.2)", o.Names[i])
 	}
-	if !slices.ContainsFunc(o.Names, func(n string) bool { return strings.EqualFold(n, "From") }) {
+	if o.Names != nil && !slices.ContainsFunc(o.Names, func(n string) bool { return strings.EqualFold(n, "From") }) {
 		return nil, mail.Errorf(mail.Invalid, "a message signature has to be about From")
 	}
 	for _, n := range o.Names {
@@ -74,22 +74,30 @@ func (v Verdict) Next() int {
 	return v.Highest + 1
 }
 
-// Seal returns the three fields that are to be put before the message, ARC-Seal first,
-// each with CRLF; nil if Next is 0. V is the verdict about the message, which is
+// Seal returns the three fields that are to be put before the message (and before its
+// message.Header.Lead), ARC-Seal first, each with CRLF; nil if Next is 0. V is the verdict about the message, which is
 // over. Value is that of Authentication-Results, with what all found who checked
-// the message here (authres.Field.AppendValue, or Gather).
+// the message here (authres.Field.AppendValue, or Gather). The error is of kind
+// mail.Invalid if the header is over dkim.MaxHeader.
 func (s *Sealer) Seal(v Verdict, value []byte) ([]byte, error) {
 	instance := v.Next()
 	if instance == 0 {
 		return nil, nil
 	}
+	if s.header.TooLong {
+		return nil, mail.Errorf(mail.Invalid, "a header over %d octets cannot be sealed", dkim.MaxHeader)
+	}
 	i := strconv.Itoa(instance)
 	f := fields{results: append([]byte(authres.ARCFieldName+": i="+i+"; "), append(bytes.Clone(value), "\r\n"...)...)}
 	bodyHash, _ := s.digest.Sum()
+	names := s.options.Names
+	if names == nil {
+		names = append(dkim.SignedNames(s.header), slices.Repeat([]string{dkim.DKIMSignature.FieldName()}, min(s.header.Count("dkim-signature"), dkim.MaxSignatures))...)
+	}
 	var err error
 	f[messageSignature], err = s.sign(dkim.ARCMessageSignature, []tag{{"a", s.options.Key.Algorithm().String()}, {"b", ""},
 		{"bh", base64.StdEncoding.EncodeToString(bodyHash[:])}, {"c", "relaxed/relaxed"}, {"d", string(s.options.Domain)},
-		{"h", strings.Join(s.options.Names, ":")}, {"i", i}, {"s", string(s.options.Selector)}}, func(parsed *dkim.Signature, field []byte) []byte {
+		{"h", strings.Join(names, ":")}, {"i", i}, {"s", string(s.options.Selector)}}, func(parsed *dkim.Signature, field []byte) []byte {
 		return dkim.Relaxed.AppendUnsigned(s.header.AppendFields(nil, dkim.Relaxed, parsed.Names), field, parsed.Tags)
 	})
 	if err != nil {
@@ -131,16 +139,12 @@ func (s *Sealer) sign(form dkim.Form, tags []tag, signed func(parsed *dkim.Signa
 	return appendTags(nil, form, tags), nil
 }
 
-// maxLine is how long a line gets where it can be folded, and longLine where a value
-// should stand in one piece (RFC 5322 §2.1.1 has 998).
-const (
-	maxLine  = 77
-	longLine = 900
-)
+// maxLine is how long a line gets where it can be folded.
+const maxLine = 77
 
-// appendTags writes a field. A seal signs the value of "b" of a message signature, and a
-// message signature its own "h", with the space in it: none is put there, as the
-// published tests of sealers expect the signature of what has none.
+// appendTags writes a field. A seal signs the value of "b" of a message signature with
+// the space in it: none is put there, as the published tests of sealers expect the
+// signature of what has none.
 func appendTags(dst []byte, form dkim.Form, tags []tag) []byte {
 	dst = append(append(dst, form.FieldName()...), ':')
 	width := len(dst)
@@ -162,7 +166,7 @@ func appendTags(dst []byte, form dkim.Form, tags []tag) []byte {
 				piece(text[:maxLine-1], 0)
 			}
 			piece(text, 0)
-		case len(text) < longLine:
+		case len(text) < maxLine || t.name == "b":
 			piece(" "+text, maxLine)
 		default:
 			before := " "

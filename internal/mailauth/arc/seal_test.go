@@ -160,6 +160,23 @@ func TestSealRefuses(t *testing.T) {
 	}
 }
 
+func TestNamesByDefault(t *testing.T) {
+	o := options("s1")
+	o.Names = nil
+	message, _ := extend(t, o, crlf("DKIM-Signature: a\nDKIM-Signature: b\n"+header+body), func(*dkim.Header, Verdict) []byte { return []byte("a; none") })
+	if v := verify(t, zone(), message); v.Result != Pass {
+		t.Errorf("%s (%s)\n%s", v.Result, v.Reason, message)
+	}
+	for _, change := range []string{"DKIM-Signature: a", "Subject: Hello", "To: list"} {
+		if v := verify(t, zone(), strings.Replace(message, "\r\n"+change, "\r\nX-"+change, 1)); v.Result != Fail {
+			t.Errorf("without %s: %s (%s)", change, v.Result, v.Reason)
+		}
+	}
+	if v := verify(t, zone(), strings.Replace(message, "\r\nDate:", "\r\nCc: eve@example.org\r\nDate:", 1)); v.Result != Fail {
+		t.Errorf("a Cc is added: %s", v.Result)
+	}
+}
+
 func TestLongNames(t *testing.T) {
 	o := options("s1")
 	for range 200 {
@@ -244,6 +261,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add("ARC-Seal: i=1\r\nARC-Message-Signature: i = 1 ;\r\nARC-Authentication-Results: i=1; a; none\r\n\r\n")
 	fake := zone()
 	f.Fuzz(func(t *testing.T, message string) {
+		message = "From: a@example.org\r\n" + message // Fields can be put before it as it is.
 		v := verify(t, fake, message)
 		switch {
 		case (v.Result == Fail) != (v.Reason.Cause > Verified) || (v.Result == None) != (v.Reason.Cause == NoChain):

@@ -77,7 +77,12 @@ func (v *Verifier) Begin(h *dkim.Header, body *dkim.Body) {
 	switch v.verdict.Reason.Cause {
 	case NoChain, Verified:
 	default:
-		v.verdict.Result, v.links = Fail, nil
+		v.verdict.Result = Fail
+		for _, l := range v.links {
+			l.set.SealResult.Cause, l.set.MessageResult.Cause = dkim.NoSignature, dkim.NoSignature
+			v.verdict.Sets = append(v.verdict.Sets, l.set)
+		}
+		v.links = nil
 		return
 	}
 	for i := len(v.links) - 1; i >= max(0, len(v.links)-MaxMessageSignatures); i-- {
@@ -125,6 +130,9 @@ func (v *Verifier) read() Reason {
 	}
 	highest := v.verdict.Highest
 	v.links = sets[1 : highest+1]
+	for i := range v.links {
+		v.links[i].set.Instance = i + 1
+	}
 	if highest > 0 && v.links[highest-1].set.ChainStatus == Fail.String() {
 		v.verdict.Sealed = true
 		return Reason{Cause: SaysFail, Instance: highest}
@@ -163,7 +171,7 @@ func place(sets []link, kind, n int, f dkim.Field) Reason {
 	if in.fields[kind] != nil {
 		return Reason{Cause: TwiceField, Instance: instance, Field: fieldNames[kind]}
 	}
-	in.fields[kind], in.set.Instance = f.Raw, instance
+	in.fields[kind] = f.Raw
 	switch kind {
 	case results:
 		in.set.Results = f.Value()
