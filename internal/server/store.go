@@ -17,6 +17,7 @@ import (
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
 	"yubin/internal/engine/notify"
+	"yubin/internal/engine/preferences"
 	"yubin/internal/engine/reports"
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/spool"
@@ -64,6 +65,7 @@ type Store struct {
 	judge     *judge.Judge
 	history   *history.History
 	reports   *reports.Reports
+	prefs     *preferences.Preferences
 	carriage  carriage
 	gone      func(error) // hears that the post office is elsewhere now; nil if no server runs
 	journal   *journal.Journal
@@ -153,7 +155,10 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if s.history, err = history.Open(ctx, history.Options{DB: s.db, Now: d.Now, Log: d.Log}); err != nil {
 		return err
 	}
-	s.judge = judge.New(judge.Options{Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.history, Now: d.Now, Log: d.Log})
+	if s.prefs, err = preferences.Open(ctx, preferences.Options{DB: s.db, Now: d.Now}); err != nil {
+		return err
+	}
+	s.judge = judge.New(judge.Options{Preferences: s.prefs, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.history, Now: d.Now, Log: d.Log})
 	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {

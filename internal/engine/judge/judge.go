@@ -62,15 +62,16 @@ type Domains interface {
 
 // Options say what a Judge is made of.
 type Options struct {
-	Hostname   mail.Domain // names us in Authentication-Results (RFC 8601 §2.5); "" is localhost
-	Resolver   Resolver
-	Domains    Domains
-	History    History       // nil: nobody is known
-	Classifier Classifier    // nil: nothing was learned
-	Deadline   time.Duration // 0 means DefaultDeadline
-	Now        func() time.Time
-	Log        *slog.Logger
-	Lists      Lists // nil: none is asked
+	Hostname    mail.Domain // names us in Authentication-Results (RFC 8601 §2.5); "" is localhost
+	Resolver    Resolver
+	Domains     Domains
+	History     History       // nil: nobody is known
+	Classifier  Classifier    // nil: nothing was learned
+	Preferences Preferences   // nil: nobody has any
+	Deadline    time.Duration // 0 means DefaultDeadline
+	Now         func() time.Time
+	Log         *slog.Logger
+	Lists       Lists // nil: none is asked
 }
 
 // Judge judges. Safe for concurrent use.

@@ -28,14 +28,18 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	c.judged, c.results = true, c.j.results(f)
 	out.Prefix = c.results.Append(nil, e.UTF8)
 	c.found = f
-	c.site = verdictOf(f, slices.Concat(reasons, c.known(ctx, f, history.Site), c.content(ctx, f, history.Site)), floor, p.Thresholds)
+	at := mail.Domain("")
+	if len(to) > 0 {
+		at = to[0].Address.Domain
+	}
+	c.site = c.weighFor(ctx, f, history.Site, at, reasons, floor, p.Thresholds)
 	out.Elsewhere = c.opinion(f, c.site)
 	for _, r := range to {
 		for _, account := range r.Route.Accounts {
 			if _, ok := out.Accounts[account]; ok {
 				continue
 			}
-			v := verdictOf(f, slices.Concat(reasons, c.known(ctx, f, account), c.content(ctx, f, account)), floor, p.Thresholds)
+			v := c.weighFor(ctx, f, account, r.Address.Domain, reasons, floor, p.Thresholds)
 			c.accounts = append(c.accounts, AccountVerdict{account, v})
 			out.Accounts[account] = c.opinion(f, v)
 		}
@@ -43,9 +47,12 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	return out
 }
 
-// verdictOf weighs, and says what is missing.
-func verdictOf(f *Facts, reasons []Reason, floor intake.Action, t Thresholds) Verdict {
-	v := weigh(reasons, floor, t)
+// weighFor makes the verdict of an account, which was written to at a domain: of what
+// holds for all, of what it knows, and by what it wants.
+func (c *Case) weighFor(ctx context.Context, f *Facts, account mail.AccountID, at mail.Domain, all []Reason, floor intake.Action, t Thresholds) Verdict {
+	reasons := slices.Concat(all, c.known(ctx, f, account), c.content(ctx, f, account))
+	wanted, least := c.preferred(ctx, f, account, at, &t)
+	v := weigh(append(reasons, wanted...), max(floor, least), t)
 	v.Unknown = f.Unknown
 	return v
 }
