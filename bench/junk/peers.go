@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"yubin/bench/proc"
 )
@@ -106,70 +109,76 @@ func (b *bench) bogofilter() ([]row, error) {
 //go:embed spamassassin.pl
 var spamassassinScript []byte
 
-// spamassassin learns and is asked in one process for each half. Its rules say the same whatever Bayes learned, so
-// they are asked once about each message.
+// spamassassin learns and is asked about Bayes' part in one process for each half. Its rules say the same whatever
+// Bayes learned, so they are asked once about each message, by processes of their own. All run side by side.
 func (b *bench) spamassassin() ([]row, error) {
 	script := filepath.Join(b.scratch, "spamassassin.pl")
 	if err := os.WriteFile(script, spamassassinScript, 0o644); err != nil {
 		return nil, err
 	}
+	const shards = 4
+	parts := make([]spamAssassinPart, shards+len(b.splits))
+	var g errgroup.Group
+	for n := range parts {
+		var learn, ask []int
+		name, what := fmt.Sprintf("spamassassin%d", n), "rules"
+		if n < shards {
+			for i := n; i < len(b.all); i += shards {
+				ask = append(ask, i)
+			}
+		} else {
+			learn, ask, what = b.splits[n-shards].learn, b.splits[n-shards].ask, "bayes"
+		}
+		g.Go(func() (err error) {
+			parts[n], err = b.askSpamAssassin(script, name, what, learn, ask)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
 	both := row{name: "SpamAssassin, Bayes and rules", at: 5}
 	bayes := row{name: "SpamAssassin, Bayes only", at: 0.95}
-	paths := b.byPath()
-	everything := make([]int, len(b.all))
-	for i := range everything {
-		everything[i] = i
-	}
 	rules := make(map[string]float64, len(b.all))
-	var rulesTime, bayesTime, learnTime float64 // ms
-	asked := 0
-	for n, s := range b.splits {
-		ask, what := s.ask, "bayes"
-		if n == 0 {
-			ask, what = everything, "rules"
-		}
-		out, learnMS, memory, err := b.askSpamAssassin(script, fmt.Sprintf("spamassassin%d", n), what, s.learn, ask)
-		if err != nil {
-			return nil, err
-		}
-		both.memory, bayes.memory = max(both.memory, memory), max(bayes.memory, memory)
-		learnTime += learnMS
-		inHalf := make(map[string]bool, len(s.ask))
-		for _, i := range s.ask {
-			inHalf[b.all[i].path] = true
-		}
-		for line := range strings.Lines(out) {
-			var path string
-			var points, p, own, ms float64
-			if _, err := fmt.Sscan(line, &path, &points, &p, &own, &ms); err != nil {
-				return nil, fmt.Errorf("answers %q: %w", line, err)
-			}
-			if n == 0 {
-				rules[path] = points
-				rulesTime += ms
-			} else {
-				bayesTime += ms
-				asked++
-			}
-			if inHalf[path] {
-				both.answers = append(both.answers, answer{rules[path] + own, paths[path]})
-				bayes.answers = append(bayes.answers, answer{p, paths[path]})
-			}
+	paths := b.byPath()
+	for _, p := range parts[:shards] {
+		both.ask += p.asking / time.Duration(len(b.all))
+		both.memory = max(both.memory, p.memory)
+		for _, a := range p.answers {
+			rules[a.path] = a.points
 		}
 	}
-	both.ask = time.Duration(rulesTime / float64(len(b.all)) * 1e6)
-	if asked > 0 {
-		bayes.ask = time.Duration(bayesTime / float64(asked) * 1e6)
+	asked := time.Duration(len(b.splits) * len(b.splits[0].ask))
+	for _, p := range parts[shards:] {
+		bayes.ask += p.asking / asked
+		bayes.learn += p.learning / asked
+		bayes.memory = max(bayes.memory, p.memory)
+		for _, a := range p.answers {
+			both.answers = append(both.answers, answer{rules[a.path] + a.own, paths[a.path]})
+			bayes.answers = append(bayes.answers, answer{a.p, paths[a.path]})
+		}
 	}
-	both.learn = time.Duration(learnTime / float64(len(b.splits)*len(b.splits[0].learn)) * 1e6)
-	bayes.learn = both.learn
+	both.ask += bayes.ask
+	both.learn, both.memory = bayes.learn, max(both.memory, bayes.memory)
 	return []row{both, bayes}, nil
 }
 
-func (b *bench) askSpamAssassin(script, name, what string, learn, ask []int) (out string, learnMS float64, memory int64, err error) {
+// spamAssassinPart is what one process said.
+type spamAssassinPart struct {
+	answers          []spamAssassinAnswer
+	learning, asking time.Duration // of the processor, all together
+	memory           int64
+}
+
+type spamAssassinAnswer struct {
+	path           string
+	points, p, own float64 // of the rules; Bayes' probability, and the score of that
+}
+
+func (b *bench) askSpamAssassin(script, name, what string, learn, ask []int) (out spamAssassinPart, err error) {
 	folder := filepath.Join(b.scratch, name)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", 0, 0, err
+		return out, err
 	}
 	var in bytes.Buffer
 	for _, i := range learn {
@@ -180,18 +189,22 @@ func (b *bench) askSpamAssassin(script, name, what string, learn, ask []int) (ou
 	}
 	cmd := exec.CommandContext(b.ctx, "perl", script, folder, what)
 	cmd.Stdin, cmd.Stderr = &in, os.Stderr
-	answers, err := cmd.Output()
+	lines, err := cmd.Output()
 	if err != nil {
-		return "", 0, 0, err
+		return out, err
+	}
+	for line := range strings.Lines(string(lines)) {
+		var a spamAssassinAnswer
+		var ms float64
+		if _, err := fmt.Sscan(line, &a.path, &a.points, &a.p, &a.own, &ms); err != nil {
+			return out, fmt.Errorf("answers %q: %w", line, err)
+		}
+		out.answers = append(out.answers, a)
+		out.asking += time.Duration(ms * 1e6)
 	}
 	cpu, memory := usage(cmd)
-	asking := 0.0
-	for line := range strings.Lines(string(answers)) {
-		f := strings.Fields(line)
-		ms, _ := strconv.ParseFloat(f[len(f)-1], 64) // What is no number shows in the answers.
-		asking += ms
-	}
-	return string(answers), float64(cpu)/1e6 - asking, memory, nil
+	out.learning, out.memory = cpu-out.asking, memory
+	return out, nil
 }
 
 // rspamdOff are modules that would ask the network, and those that count what came before.
@@ -204,37 +217,34 @@ func (b *bench) rspamd() ([]row, error) {
 	bayes := row{name: "rspamd, Bayes (redis) only", at: 0.95}
 	var learned, asked int
 	var learnTime, askTime time.Duration
-	for n, s := range b.splits {
-		d, err := b.startRspamd(filepath.Join(b.scratch, fmt.Sprintf("rspamd%d", n)))
-		if err != nil {
+	d, err := b.startRspamd(filepath.Join(b.scratch, "rspamd"))
+	if err != nil {
+		return nil, err
+	}
+	defer d.stop()
+	for _, s := range b.splits {
+		if err := d.forget(b.ctx); err != nil {
 			return nil, err
 		}
-		err = func() error {
-			defer d.stop()
-			before := proc.Spent(d.roots()...)
-			for _, i := range s.learn {
-				if err := d.learn(&b.all[i]); err != nil {
-					return err
-				}
+		before := proc.Spent(d.roots()...)
+		for _, i := range s.learn {
+			if err := d.learn(&b.all[i]); err != nil {
+				return nil, err
 			}
-			middle := proc.Spent(d.roots()...)
-			for _, i := range s.ask {
-				total, p, err := d.ask(&b.all[i])
-				if err != nil {
-					return err
-				}
-				both.answers = append(both.answers, answer{total, &b.all[i]})
-				bayes.answers = append(bayes.answers, answer{p, &b.all[i]})
-			}
-			after := proc.Spent(d.roots()...)
-			learnTime, learned = learnTime+middle.Sub(before).CPU, learned+len(s.learn)
-			askTime, asked = askTime+after.Sub(middle).CPU, asked+len(s.ask)
-			both.memory = max(both.memory, proc.Memory(d.roots()...).PSS)
-			return nil
-		}()
-		if err != nil {
-			return nil, err
 		}
+		middle := proc.Spent(d.roots()...)
+		for _, i := range s.ask {
+			total, p, err := d.ask(&b.all[i])
+			if err != nil {
+				return nil, err
+			}
+			both.answers = append(both.answers, answer{total, &b.all[i]})
+			bayes.answers = append(bayes.answers, answer{p, &b.all[i]})
+		}
+		after := proc.Spent(d.roots()...)
+		learnTime, learned = learnTime+middle.Sub(before).CPU, learned+len(s.learn)
+		askTime, asked = askTime+after.Sub(middle).CPU, asked+len(s.ask)
+		both.memory = max(both.memory, proc.Memory(d.roots()...).PSS)
 	}
 	bayes.memory = both.memory
 	both.learn, both.ask = learnTime/time.Duration(learned), askTime/time.Duration(asked)
@@ -245,8 +255,14 @@ func (b *bench) rspamd() ([]row, error) {
 // rspamd is a running one.
 type rspamd struct {
 	cmds   []*exec.Cmd
+	redis  string // port
 	worker string // its addresses
 	admin  string
+}
+
+// forget makes it know nothing.
+func (d *rspamd) forget(ctx context.Context) error {
+	return exec.CommandContext(ctx, "redis-cli", "-p", d.redis, "flushall").Run()
 }
 
 func (d *rspamd) roots() (pids []int) {
@@ -272,22 +288,17 @@ func (b *bench) startRspamd(folder string) (*rspamd, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &rspamd{worker: "http://127.0.0.1:" + ports[1], admin: "http://127.0.0.1:" + ports[2]}
+	d := &rspamd{redis: ports[0], worker: "http://127.0.0.1:" + ports[1], admin: "http://127.0.0.1:" + ports[2]}
 	for name, text := range map[string]string{
-		"redis.conf":             "servers = \"127.0.0.1:" + ports[0] + "\";\n",
-		"worker-normal.inc":      "bind_socket = \"127.0.0.1:" + ports[1] + "\";\ncount = 1;\n",
-		"worker-controller.inc":  "bind_socket = \"127.0.0.1:" + ports[2] + "\";\n",
-		"worker-proxy.inc":       "enabled = false;\n",
-		"logging.inc":            "level = \"error\";\n",
-		"options.inc":            "dns { nameserver = [\"127.0.0.1:9:1\"]; timeout = 0.1; retransmits = 1; }\ncontrol_socket = \"" + folder + "/control mode=0600\";\n",
-		"classifier-bayes.conf":  "backend = \"redis\";\nautolearn = false;\n",
-		"statistic.conf":         "",
-		"worker-fuzzy.inc":       "enabled = false;\n",
-		"maps.d/nothing.to.read": "",
+		"redis.conf":            "servers = \"127.0.0.1:" + ports[0] + "\";\n",
+		"worker-normal.inc":     "bind_socket = \"127.0.0.1:" + ports[1] + "\";\ncount = 1;\n",
+		"worker-controller.inc": "bind_socket = \"127.0.0.1:" + ports[2] + "\";\n",
+		"worker-proxy.inc":      "enabled = false;\n",
+		"logging.inc":           "level = \"error\";\n",
+		"options.inc":           "dns { nameserver = [\"127.0.0.1:9:1\"]; timeout = 0.1; retransmits = 1; }\ncontrol_socket = \"" + folder + "/control mode=0600\";\n",
+		"classifier-bayes.conf": "backend = \"redis\";\nautolearn = false;\n",
+		"worker-fuzzy.inc":      "enabled = false;\n",
 	} {
-		if text == "" {
-			continue
-		}
 		if err := os.WriteFile(filepath.Join(local, name), []byte(text), 0o644); err != nil {
 			return nil, err
 		}
@@ -309,7 +320,7 @@ func (b *bench) startRspamd(folder string) (*rspamd, error) {
 		}
 		d.cmds = append(d.cmds, cmd)
 	}
-	for range 600 {
+	for range 6000 { // It compiles its patterns first.
 		if resp, err := http.Get(d.worker + "/ping"); err == nil {
 			_ = resp.Body.Close()
 			if resp, err := http.Get(d.admin + "/ping"); err == nil {
@@ -351,7 +362,7 @@ func (d *rspamd) learn(m *mail) error {
 		return err
 	}
 	// What it does not want to learn, since it has too few words or was learned, is its own affair.
-	if !json.Valid(out) {
+	if len(out) > 0 && !json.Valid(out) {
 		return fmt.Errorf("learning %s: %s", m.name, out)
 	}
 	return nil

@@ -40,8 +40,7 @@ type feature struct {
 type sort uint8
 
 const (
-	word sort = iota
-	pair
+	text sort = iota
 	subject
 	header
 	shape
@@ -112,8 +111,8 @@ func (f *Features) amount(name string, n int) {
 }
 
 // body adds the words of the text: of its start, and of its end.
-func (f *Features) body(text string) {
-	rest := f.words(text, 'w', word, maxWords)
+func (f *Features) body(s string) {
+	rest := f.words(s, 'w', text, maxWords)
 	if rest == "" {
 		return
 	}
@@ -121,7 +120,7 @@ func (f *Features) body(text string) {
 	for from > 0 && from < len(rest) && rest[from] > ' ' {
 		from++
 	}
-	f.words(rest[from:], 'w', word, maxTail)
+	f.words(rest[from:], 'w', text, maxTail)
 }
 
 // words adds the words of a text, each with the one before and the one before that, up to a
@@ -129,10 +128,6 @@ func (f *Features) body(text string) {
 func (f *Features) words(text string, kind byte, s sort, limit int) (rest string) {
 	var b [maxWord * utf8.UTFMax]byte
 	var before, last uint64
-	second := s
-	if s == word {
-		second = pair
-	}
 	for n := 0; n < limit; n++ {
 		w, cjk, size := nextWord(text, b[:0])
 		text = text[size:]
@@ -145,9 +140,9 @@ func (f *Features) words(text string, kind byte, s sort, limit int) (rest string
 		}
 		f.add(h, s)
 		if last != 0 && !cjk {
-			f.add(bits.RotateLeft64(last, 21)*31+h, second)
+			f.add(bits.RotateLeft64(last, 21)*31+h, s)
 			if before != 0 {
-				f.add(bits.RotateLeft64(before, 42)*37+h, second)
+				f.add(bits.RotateLeft64(before, 42)*37+h, s)
 			}
 		}
 		before, last = last, h

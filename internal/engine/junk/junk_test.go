@@ -70,13 +70,16 @@ func TestAccountDiffers(t *testing.T) {
 		junk := r.Intn(2) == 0
 		Learn(site, nil, featuresOf(letter(r, junk)), junk)
 	}
-	odd := featuresOf(letter(r, true))
-	before := ScoreOf(site, account, odd)
-	for range 3 {
+	odd, other := featuresOf(letter(r, true)), NewAccount()
+	for range 4 {
+		Learn(site, other, odd, true)
 		Learn(site, account, odd, false)
 	}
-	if s := ScoreOf(site, account, odd); before.LogOdds < 2 || s.LogOdds > 0 || s.Account > -1 {
-		t.Errorf("before %+v, after %+v", before, s)
+	if s := ScoreOf(site, account, odd); s.LogOdds > -2 || s.Account > -1 {
+		t.Errorf("who wants it: %+v", s)
+	}
+	if s := ScoreOf(site, other, odd); s.LogOdds < 2 || s.Account < 1 {
+		t.Errorf("who does not: %+v", s)
 	}
 	if s := ScoreOf(site, NewAccount(), featuresOf(letter(r, true))); s.LogOdds < 1 {
 		t.Errorf("others' scores changed: %+v", s)
