@@ -181,7 +181,8 @@ func (c *arcSealCmd) Run(e *env) error {
 	defer cancel()
 	v := arc.NewShared(arc.Options{Now: o.Time})
 	var said []byte
-	m := dkim.NewMessage(v.Begin, s.Begin, func(h *dkim.Header, _ *dkim.Body) { said = arc.Gather(h, c.AuthservID) })
+	var arrived arc.Result
+	m := dkim.NewMessage(v.Begin, s.Begin, func(h *dkim.Header, _ *dkim.Body) { said, arrived = arc.Gather(h, c.AuthservID) })
 	crlf, err := c.copyTo(e, m)
 	if err != nil {
 		return err
@@ -191,7 +192,10 @@ func (c *arcSealCmd) Run(e *env) error {
 	if said == nil { // Nobody here has checked anything but the chain.
 		said = authres.Field{ServID: c.AuthservID, Results: []authres.Result{{Method: "arc", Value: verdict.Result.String()}}}.AppendValue(nil, true)
 	}
-	fields, err := s.Seal(verdict, said)
+	if arrived == arc.None {
+		arrived = verdict.Result
+	}
+	fields, err := s.Seal(verdict, arrived, said)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ type Verdict struct {
 	Highest int
 	Sealed  bool
 
-	chain []fields // what a Sealer goes on from; nil unless Result is Pass
+	chain []fields // what a Sealer goes on from; nil if the structure is wrong
 }
 
 // Set is one set of a chain.

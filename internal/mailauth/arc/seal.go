@@ -75,17 +75,28 @@ func (v Verdict) Next() int {
 }
 
 // Seal returns the three fields that are to be put before the message (and before its
-// message.Header.Lead), ARC-Seal first, each with CRLF; nil if Next is 0. V is the verdict about the message, which is
-// over. Value is that of Authentication-Results, with what all found who checked
-// the message here (authres.Field.AppendValue, or Gather). The error is of kind
-// mail.Invalid if the header is over dkim.MaxHeader.
-func (s *Sealer) Seal(v Verdict, value []byte) ([]byte, error) {
+// message.Header.Lead), ARC-Seal first, each with CRLF; nil if Next is 0.
+//
+// V is the verdict about the message as it leaves, which is over: what it has of a chain
+// is extended. Arrived is what was found when it came, before anything of it was
+// changed here; that is what the seal says (RFC 8617 §5.1 step 4 C). Value is that
+// of Authentication-Results, with what all found then who checked the message here
+// (authres.Field.AppendValue, or Gather). The error is of kind mail.Invalid if the
+// header is over dkim.MaxHeader.
+func (s *Sealer) Seal(v Verdict, arrived Result, value []byte) ([]byte, error) {
 	instance := v.Next()
 	if instance == 0 {
 		return nil, nil
 	}
 	if s.header.TooLong {
 		return nil, mail.Errorf(mail.Invalid, "a header over %d octets cannot be sealed", dkim.MaxHeader)
+	}
+	status, below := arrived, v.chain
+	switch {
+	case v.Highest == 0:
+		status = None
+	case v.chain == nil || arrived != Pass: // There is nothing to go on from (RFC 8617 §5.1.2).
+		status, below = Fail, nil
 	}
 	i := strconv.Itoa(instance)
 	f := fields{results: append([]byte(authres.ARCFieldName+": i="+i+"; "), append(bytes.Clone(value), "\r\n"...)...)}
@@ -103,11 +114,10 @@ func (s *Sealer) Seal(v Verdict, value []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f[seal], err = s.sign(dkim.ARCSeal, []tag{{"a", s.options.Key.Algorithm().String()}, {"b", ""}, {"cv", v.Result.String()},
+	f[seal], err = s.sign(dkim.ARCSeal, []tag{{"a", s.options.Key.Algorithm().String()}, {"b", ""}, {"cv", status.String()},
 		{"d", string(s.options.Domain)}, {"i", i}, {"s", string(s.options.Selector)}}, func(parsed *dkim.Signature, field []byte) []byte {
-		// Of a chain that failed there is nothing to go on from (RFC 8617 §5.1.2).
 		var all []byte
-		for _, before := range v.chain {
+		for _, before := range below {
 			all = dkim.Relaxed.AppendField(before.appendBefore(all), before[seal])
 		}
 		return dkim.Relaxed.AppendUnsigned(f.appendBefore(all), field, parsed.Tags)
@@ -181,8 +191,9 @@ func appendTags(dst []byte, form dkim.Form, tags []tag) []byte {
 
 // Gather returns the value for a set from the fields Authentication-Results of a header
 // that servID wrote, all of them together as they stand there, folded anew; nil if
-// there is none that can be read.
-func Gather(h *dkim.Header, servID string) []byte {
+// there is none that can be read. Arrived is what they say of the chain; None if
+// nothing.
+func Gather(h *dkim.Header, servID string) (value []byte, arrived Result) {
 	var text []byte
 	some := false
 	for _, f := range h.Fields {
@@ -190,15 +201,22 @@ func Gather(h *dkim.Header, servID string) []byte {
 			continue
 		}
 		read, err := authres.Parse(f.Value())
+		if err != nil || !strings.EqualFold(read.ServID, servID) {
+			continue
+		}
+		for _, r := range read.Results {
+			if n := slices.Index(resultNames[:], r.Value); r.Method == "arc" && n > 0 && arrived == None {
+				arrived = Result(n)
+			}
+		}
 		switch {
-		case err != nil || !strings.EqualFold(read.ServID, servID):
 		case text == nil || !some:
 			text, some = bytes.TrimRight(f.Value(), "; \t\r\n"), len(read.Results) > 0
 		case len(read.Results) > 0:
 			text = append(bytes.Clone(text), bytes.TrimRight(authres.AfterServID(f.Value()), "; \t\r\n")...)
 		}
 	}
-	return refold(text)
+	return refold(text), arrived
 }
 
 // refold makes space single and folds where lines get too long. What is in quotes keeps

@@ -39,7 +39,7 @@ func extend(t testing.TB, o SealOptions, message string, value func(*dkim.Header
 		found[n] = dkim.Lookup(t.Context(), zone(), n)
 	}
 	verdict := v.Finish(found)
-	fields, err := s.Seal(verdict, value(h, verdict))
+	fields, err := s.Seal(verdict, verdict.Result, value(h, verdict))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +99,38 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// What counts is how the message arrived, and not what became of it here.
+func TestSealSaysHowItArrived(t *testing.T) {
+	message := sealed(t, 2)
+	for name, c := range map[string]struct {
+		message string
+		arrived Result
+		cv      string
+	}{
+		"changed here":          {strings.Replace(message, "Hello,", "Hallo,", 1), Pass, "cv=pass"},
+		"changed before":        {message, Fail, "cv=fail"},
+		"not told":              {message, None, "cv=fail"},
+		"not well-formed":       {strings.Replace(message, "ARC-Mess", "X-ARC-Mess", 1), Pass, "cv=fail"},
+		"no chain, and it says": {crlf(header + body), Pass, "cv=none"},
+	} {
+		s, err := NewSealer(options("s2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := NewShared(Options{})
+		m := dkim.NewMessage(v.Begin, s.Begin)
+		_, _ = m.Write([]byte(c.message))
+		m.Finish()
+		made, err := s.Seal(v.Finish(nil), c.arrived, []byte("lists.example; none"))
+		if err != nil || !strings.Contains(string(made), c.cv) {
+			t.Errorf("%s: no %s, %v:\n%s", name, c.cv, err, made)
+		}
+		if after := verify(t, zone(), string(made)+c.message); (after.Result == Pass) != (c.cv != "cv=fail") {
+			t.Errorf("%s: %s (%s)", name, after.Result, after.Reason)
+		}
+	}
+}
+
 // Sealers write what others do. The first set of testdata/sealed.eml is one that dkimpy
 // 1.1.4 made with testdata/key.pem, and these are what it makes of the message then.
 const (
@@ -128,11 +160,12 @@ func TestSealIsWhatOthersMake(t *testing.T) {
 	}
 	v := NewShared(Options{})
 	var value []byte
-	m := dkim.NewMessage(v.Begin, s.Begin, func(h *dkim.Header, _ *dkim.Body) { value = Gather(h, "lists.example") })
+	var arrived Result
+	m := dkim.NewMessage(v.Begin, s.Begin, func(h *dkim.Header, _ *dkim.Body) { value, arrived = Gather(h, "lists.example") })
 	_, _ = m.Write([]byte(crlf(string(text))))
 	m.Finish()
 	verdict := v.Finish(map[dns.Name]dkim.KeyResult{"k._domainkey.lists.example": dkim.Lookup(t.Context(), fake, "k._domainkey.lists.example")})
-	made, err := s.Seal(verdict, value)
+	made, err := s.Seal(verdict, arrived, value)
 	if verdict.Result != Pass || err != nil {
 		t.Fatalf("%s (%s), %v", verdict.Result, verdict.Reason, err)
 	}
@@ -199,7 +232,7 @@ func TestGather(t *testing.T) {
 		"Authentication-Results: mx.example; a=pass header.d=aaaaaaaaaaaaaaaaaaaaaa.example;\n b=pass header.d=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.example; c=pass header.d=ccccccccccccccccccccccccc.example\n": "mx.example; a=pass\r\n header.d=aaaaaaaaaaaaaaaaaaaaaa.example; b=pass\r\n header.d=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.example; c=pass\r\n header.d=ccccccccccccccccccccccccc.example",
 	} {
 		var got []byte
-		m := dkim.NewMessage(func(h *dkim.Header, _ *dkim.Body) { got = Gather(h, "mx.example") })
+		m := dkim.NewMessage(func(h *dkim.Header, _ *dkim.Body) { got, _ = Gather(h, "mx.example") })
 		_, _ = m.Write([]byte(crlf(fields + header + body)))
 		if string(got) != want {
 			t.Errorf("%q:\n got %q\nwant %q", fields, got, want)

@@ -272,9 +272,7 @@ func (v *Verifier) Finish(keys map[dns.Name]dkim.KeyResult) Verdict {
 	}
 	for _, l := range v.links {
 		verdict.Sets = append(verdict.Sets, l.set)
-		if verdict.Result == Pass {
-			verdict.chain = append(verdict.chain, l.fields)
-		}
+		verdict.chain = append(verdict.chain, l.fields)
 	}
 	verdict.OldestPass = v.oldestPass()
 	return verdict
