@@ -266,7 +266,7 @@ func (r *Refused) err() error {
 // their numbers, in which they are locked. Whatever stands against some of them is
 // found here, before anything is written.
 func (p *posting) open(tx *sqldb.Tx) ([]*addressee, error) {
-	asked := make([]addressee, 0, 1)
+	asked := make([]addressee, 0, len(p.order))
 	for k := 0; k < len(p.order); {
 		f, first := &p.want.Filings[p.order[k]], k
 		for k < len(p.order) && p.want.Filings[p.order[k]].Account == f.Account {
@@ -363,12 +363,14 @@ func storeOctets(tx *sqldb.Tx, all []*octets) error {
 	}
 	asked := make([]*sqldb.Answer, len(all))
 	for i, o := range all {
-		asked[i] = o.insert(tx, blobKey(o.in.id))
+		o.insert(tx)
+		asked[i] = tx.Ask(`SELECT id, refs FROM blob WHERE key = $1 AND key IS NOT NULL AND sha256 = $2`, blobKey(o.in.id), o.in.id[:])
 	}
 	for i, o := range all {
 		err := o.inserted(asked[i])
 		if err == sqldb.ErrNoRows { // Others have the key, whose sender made them collide.
-			err = o.inserted(o.insert(tx, nil))
+			o.blob, err = o.insertWithoutKey(tx)
+			o.isNew = true
 		}
 		if err != nil {
 			return err
@@ -406,22 +408,40 @@ func knownBlobs(tx *sqldb.Tx, all []*octets) (map[int64]int64, error) {
 // whole hash decides.
 func blobKey(id mail.BlobID) int64 { return int64(binary.BigEndian.Uint64(id[:8])) }
 
+const (
+	blobColumns = `key, sha256, size, crc32c, refs, lacking, file, sums, form, preview`
+	blobValues  = `$1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
+)
+
 // insert makes a row for the octets, or takes references to the one that has them. It
-// gives no row if one with other octets has the key.
-func (o *octets) insert(tx *sqldb.Tx, key any) *sqldb.Answer {
-	var file, sums any
-	if o.in.name != "" {
-		file, sums = o.in.name, o.in.sums
-	}
-	const columns, values = `key, sha256, size, crc32c, refs, lacking, file, sums, form, preview`, `$1, $2, $3, $4, $5, $6, $7, $8, $9, $10`
+// does neither if one with other octets has the key. Whoever wants to know asks for
+// the row: RETURNING costs SQLite more than that question.
+func (o *octets) insert(tx *sqldb.Tx) {
 	const there = ` ON CONFLICT (key) WHERE key IS NOT NULL
-		DO UPDATE SET refs = blob.refs + excluded.refs WHERE blob.sha256 = excluded.sha256 RETURNING id, refs`
+		DO UPDATE SET refs = blob.refs + excluded.refs WHERE blob.sha256 = excluded.sha256`
+	file, sums := o.where()
 	if o.number == 0 {
-		return tx.Ask(`INSERT INTO blob (`+columns+`) VALUES (`+values+`)`+there, key, o.in.id[:],
+		tx.Do(`INSERT INTO blob (`+blobColumns+`) VALUES (`+blobValues+`)`+there, blobKey(o.in.id), o.in.id[:],
 			o.in.size, int64(o.in.crc), o.refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
+		return
 	}
-	return tx.Ask(`INSERT INTO blob (`+columns+`, id) VALUES (`+values+`, $11)`+there, key, o.in.id[:],
+	tx.Do(`INSERT INTO blob (`+blobColumns+`, id) VALUES (`+blobValues+`, $11)`+there, blobKey(o.in.id), o.in.id[:],
 		o.in.size, int64(o.in.crc), o.refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview, o.number)
+}
+
+// insertWithoutKey makes a row for octets that are not to be found by their key.
+func (o *octets) insertWithoutKey(tx *sqldb.Tx) (int64, error) {
+	file, sums := o.where()
+	return tx.Insert(`INSERT INTO blob (`+blobColumns+`) VALUES (`+blobValues+`)`, nil, o.in.id[:],
+		o.in.size, int64(o.in.crc), o.refs, o.in.ends.Lacking(), file, sums, o.form, o.in.msg.Preview)
+}
+
+// where is the file that the octets are in, with its checksums; nil if it is none.
+func (o *octets) where() (file, sums any) {
+	if o.in.name == "" {
+		return nil, nil
+	}
+	return o.in.name, o.in.sums
 }
 
 // inserted finds out whether the row is new: one that was there has references already.

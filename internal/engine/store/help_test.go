@@ -58,6 +58,9 @@ func startHouse(h *house, change []func(*store.Options)) *house {
 	h.dir, h.clock = t.TempDir(), time.Unix(1_700_000_000, 0)
 	h.on = dbtest.Options(t)
 	h.on.Slice = h.slice
+	if _, bench := t.(*testing.B); bench {
+		h.on.CheckLocks = false // It costs what is to be measured.
+	}
 	h.open(change...)
 	t.Cleanup(func() {
 		h.check()

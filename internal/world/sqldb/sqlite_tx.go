@@ -1,6 +1,10 @@
 package sqldb
 
-import "yubin/internal/mail"
+import (
+	"slices"
+
+	"yubin/internal/mail"
+)
 
 // sqliteTx is a transaction on a connection to SQLite.
 type sqliteTx struct {
@@ -130,11 +134,10 @@ func (t *sqliteTx) use(a *Answer) (*Rows, error) {
 	if a.from != nil {
 		return &Rows{tx: &t.Tx, query: a.query, from: a.from}, nil
 	}
-	for i, b := range t.asked {
-		if a == b {
-			t.asked = append(t.asked[:i], t.asked[i+1:]...)
-			break
-		}
+	if i := slices.Index(t.asked, a); i == 0 {
+		t.asked = t.asked[1:]
+	} else if i > 0 {
+		t.asked = slices.Delete(t.asked, i, i+1)
 	}
 	return t.Tx.query(a.query, a.args, false, nil)
 }
@@ -161,15 +164,21 @@ func (t *sqliteTx) wait(LockWord, []Value) error { return nil }
 
 func (t *sqliteTx) unhurried() {}
 
+// newIDs asks and then writes: RETURNING would make a table in memory for its one row,
+// which costs more than both.
 func (t *sqliteTx) newIDs(table string, n int) ([]int64, error) {
 	var last int64
-	err := t.QueryRow(`UPDATE sqlite_sequence SET seq = seq + $2 WHERE name = $1 RETURNING seq`, table, n).Scan(&last)
-	if err == ErrNoRows {
-		last = int64(n)
-		err = t.do(`INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)`, []Value{{Kind: Text, Octets: []byte(table)}, {Kind: Int, Int: last}})
-	}
-	if err != nil {
+	err := t.QueryRow(`SELECT seq FROM sqlite_sequence WHERE name = $1`, table).Scan(&last)
+	switch last += int64(n); err {
+	case nil:
+		t.Do(`UPDATE sqlite_sequence SET seq = $2 WHERE name = $1`, table, last)
+	case ErrNoRows:
+		t.Do(`INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)`, table, last)
+	default:
 		return nil, err
+	}
+	if t.broken != nil {
+		return nil, t.broken
 	}
 	ids := make([]int64, n)
 	for i := range ids {
