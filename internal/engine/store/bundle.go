@@ -304,15 +304,30 @@ const everyBundle = 1 << 40
 func allUIDs() mail.UIDRange { return mail.UIDRange{First: 0, Last: maxUID} }
 
 // lastBundle is how large the last bundle of a mailbox is; place is 0 if there is none.
-type lastBundle struct{ place, size int64 }
+type lastBundle struct {
+	known       bool // else the rest says nothing
+	place, size int64
+}
+
+// lastBundleColumn is the last bundle of the mailbox of t in one number, the UID of its
+// place and its size, which one look finds; NULL if there is none.
+const lastBundleColumn = `(SELECT ((place & 4294967295) << 31) + length(entries) FROM membership
+	WHERE place BETWEEN t.mailbox << 32 AND (t.mailbox << 32) + 4294967295 ORDER BY place DESC LIMIT 1)`
+
+// readLastBundle reads what lastBundleColumn gave, 0 for NULL.
+func readLastBundle(id mail.MailboxID, n int64) lastBundle {
+	if n == 0 {
+		return lastBundle{known: true}
+	}
+	return lastBundle{true, place(id, mail.UID(n>>31)), n & (1<<31 - 1)}
+}
 
 // addMembers puts members behind all others of a mailbox: some into the last
 // bundle if there is room, the rest into new ones. What the last bundle holds is not
 // read for it, which makes an arrival cheaper than a row of its own would be; how
 // large it is, is read unless it is known.
-func addMembers(tx *sqldb.Tx, id mail.MailboxID, last *lastBundle, list []member) error {
-	if last == nil {
-		last = new(lastBundle)
+func addMembers(tx *sqldb.Tx, id mail.MailboxID, last lastBundle, list []member) error {
+	if !last.known {
 		err := tx.QueryRow(`SELECT place, length(entries) FROM membership WHERE place BETWEEN $1 AND $2 ORDER BY place DESC LIMIT 1`,
 			place(id, 0), place(id, maxUID)).Scan(&last.place, &last.size)
 		if err != nil && err != sqldb.ErrNoRows {

@@ -290,6 +290,9 @@ type pending struct {
 
 const pendingFormat = 1
 
+// pendingHead is enough for what stands before the records, in octets.
+const pendingHead = 40
+
 // readPending reads what a row of tally with a ModSeq has.
 func readPending(octets []byte, modseq mail.ModSeq) (p pending, ok bool) {
 	r := memberReader{octets: octets}
@@ -346,7 +349,8 @@ func (l *ledger) record() error {
 	if p.count == 0 {
 		before = 0
 	}
-	var sections []byte
+	var room [pendingOctets]byte
+	sections := room[:0]
 	for _, b := range l.boxes {
 		sections = appendSections(sections, b.id, b.changes, now)
 	}
@@ -357,16 +361,21 @@ func (l *ledger) record() error {
 		}
 		sections = binary.AppendUvarint(append(sections, byte(m.Kind)), uint64(m.Mailbox))
 	}
-	records := append(make([]byte, 0, len(p.records)+len(sections)+16), p.records...)
-	records = binary.AppendVarint(records, now-before)
-	records = binary.AppendUvarint(records, uint64(len(sections)))
-	p.records, p.at, p.count = append(records, sections...), now, p.count+1
-	if len(p.records) > pendingOctets {
+	var few [2 * binary.MaxVarintLen64]byte
+	head := binary.AppendUvarint(binary.AppendVarint(few[:0], now-before), uint64(len(sections)))
+	p.at, p.count = now, p.count+1
+	size := len(p.records) + len(head) + len(sections)
+	if size > pendingOctets {
+		records := append(make([]byte, 0, size), p.records...)
+		p.records = append(append(records, head...), sections...)
 		if err := l.fileChanges(&p); err != nil {
 			return err
 		}
+		l.changes = p.append(make([]byte, 0, pendingHead))
+		return nil
 	}
-	l.changes = p.append(make([]byte, 0, len(p.records)+32))
+	octets := p.append(make([]byte, 0, pendingHead+size))
+	l.changes = append(append(octets, head...), sections...)
 	return nil
 }
 

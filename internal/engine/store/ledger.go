@@ -23,15 +23,17 @@ type tally struct {
 	names       *names // nil: not read yet; what it is now
 	doomed      bool   // the mailbox is gone: its messages are, one after another, and nothing counts them
 	changes     []change
-	arrivals    []member    // to be filed, ascending
-	last        *lastBundle // nil: not read yet
+	arrivals    []member // to be filed, ascending
+	last        lastBundle
 }
 
 const tallyColumns = `t.mailbox, t.modseq, t.uidvalidity, t.uidnext, t.recent, t.messages, t.unseen, t.deleted, t.size, t.full_since, t.warned`
 
-func (t *tally) targets() []any {
-	return []any{&t.id, &t.modseq, &t.uidvalidity, &t.uidnext, &t.recent, &t.messages, &t.unseen, &t.deleted, &t.size,
-		&t.full, &t.warned}
+func (t *tally) targets(more ...any) []any {
+	list := make([]any, 0, 12)
+	list = append(list, &t.id, &t.modseq, &t.uidvalidity, &t.uidnext, &t.recent, &t.messages, &t.unseen, &t.deleted, &t.size,
+		&t.full, &t.warned)
+	return append(list, more...)
 }
 
 // ledger gathers what a transaction changes in one account: it reads each
@@ -77,7 +79,7 @@ func askAccount(tx *sqldb.Tx, account mail.AccountID) *sqldb.Answer {
 // openAsked starts the change of an account that was asked for.
 func (s *Store) openAsked(tx *sqldb.Tx, account mail.AccountID, asked *sqldb.Answer) (*ledger, error) {
 	l := &ledger{s: s, tx: tx, account: account}
-	err := asked.Scan(append(l.total.targets(), &l.changes)...)
+	err := asked.Scan(l.total.targets(&l.changes)...)
 	if err == sqldb.ErrNoRows {
 		return nil, mail.Errorf(mail.NotFound, "no such account")
 	}
@@ -88,23 +90,23 @@ func (s *Store) openAsked(tx *sqldb.Tx, account mail.AccountID, asked *sqldb.Ans
 // askMailbox asks for the row of a mailbox, by its number or else by its role, and
 // for its last bundle.
 func askMailbox(tx *sqldb.Tx, account mail.AccountID, mailbox mail.MailboxID, role mail.Role) *sqldb.Answer {
-	const columns = `SELECT ` + tallyColumns + `, b.place, length(b.entries) FROM `
-	const last = ` LEFT JOIN membership b ON b.place = (SELECT max(place) FROM membership
-		WHERE place BETWEEN t.mailbox << 32 AND (t.mailbox << 32) + 4294967295) WHERE `
+	const columns = `SELECT ` + tallyColumns + `, ` + lastBundleColumn + ` FROM `
 	if mailbox != 0 {
-		return tx.Ask(columns+`tally t`+last+`t.account = $1 AND t.mailbox = $2`, int64(account), int64(mailbox))
+		return tx.Ask(columns+`tally t WHERE t.account = $1 AND t.mailbox = $2`, int64(account), int64(mailbox))
 	}
-	return tx.Ask(columns+`mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id`+last+
-		`m.account = $1 AND m.role = $2 AND m.role <> ''`, int64(account), string(role))
+	return tx.Ask(columns+`mailbox m JOIN tally t ON t.account = m.account AND t.mailbox = m.id
+		WHERE m.account = $1 AND m.role = $2 AND m.role <> ''`, int64(account), string(role))
 }
 
 // openBox takes the mailbox that was asked for to the change, if there is one.
 func (l *ledger) openBox(asked *sqldb.Answer, role mail.Role) error {
-	b := &tally{role: role, last: new(lastBundle)}
-	err := asked.Scan(append(b.targets(), &b.last.place, &b.last.size)...)
+	b := &tally{role: role}
+	var last int64
+	err := asked.Scan(b.targets(&last)...)
 	if err == sqldb.ErrNoRows {
 		return nil
 	}
+	b.last = readLastBundle(b.id, last)
 	l.boxes = append(l.boxes, b)
 	return err
 }
@@ -311,7 +313,7 @@ func (l *ledger) file(b *tally) error {
 		if err := addMembers(l.tx, b.id, b.last, b.arrivals); err != nil {
 			return err
 		}
-		b.arrivals, b.last = nil, nil
+		b.arrivals, b.last = nil, lastBundle{}
 	}
 	l.write(b)
 	return nil

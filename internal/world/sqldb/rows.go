@@ -110,7 +110,8 @@ type Answer struct {
 	tx    *Tx
 	query string
 	args  []Value
-	from  result // is or will be there without asking; nil for none
+	few   [3]Value // of args, if there are no more
+	from  result   // is or will be there without asking; nil for none
 	used  bool
 	err   error
 }

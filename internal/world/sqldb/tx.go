@@ -184,7 +184,7 @@ func (t *Tx) query(query string, args []Value, first bool, err error) (*Rows, er
 func (t *Tx) Ask(query string, args ...any) *Answer {
 	a := &Answer{tx: t, query: query, err: t.broken}
 	if a.err == nil {
-		if a.args, a.err = appendValues(make([]Value, 0, len(args)), args); a.err != nil {
+		if a.args, a.err = appendValues(a.few[:0], args); a.err != nil {
 			a.err = named(query, a.err)
 		}
 	}
