@@ -195,20 +195,30 @@ func (x index) change(ops []indexOp) error {
 	if !slices.IsSortedFunc(ops, byPoint) {
 		slices.SortStableFunc(ops, byPoint)
 	}
-	for len(ops) > 0 {
-		row, there, err := x.before(ops[0].point)
-		if err != nil {
-			return err
-		}
-		n, last := len(ops), true
-		if there {
-			next, err := x.after(row.key, 1)
-			if err != nil {
+	var ahead []indexRow // read already, behind the row at hand
+	for limit := 1; len(ops) > 0; {
+		row, there, err := indexRow{}, false, error(nil)
+		if n := len(ahead); n > 0 && comparePoints(ahead[n-1].key, ops[0].point) > 0 {
+			for comparePoints(ahead[0].key, ops[0].point) <= 0 {
+				row, there, ahead = ahead[0], true, ahead[1:]
+			}
+		} else {
+			if row, there, err = x.before(ops[0].point); err != nil {
 				return err
 			}
-			if last = len(next) == 0; !last {
-				n, _ = slices.BinarySearchFunc(ops, next[0].key, func(o indexOp, p point) int { return comparePoints(o.point, p) })
+			if limit = 1; n > 0 && row.key == ahead[n-1].key { // It goes on from row to row.
+				limit = indexRows
 			}
+			ahead = nil
+			if there {
+				if ahead, err = x.after(row.key, limit); err != nil {
+					return err
+				}
+			}
+		}
+		n, last := len(ops), len(ahead) == 0
+		if !last {
+			n, _ = slices.BinarySearchFunc(ops, ahead[0].key, func(o indexOp, p point) int { return comparePoints(o.point, p) })
 		}
 		x.rewrite(row, there, apply(row.points, ops[:n]), last)
 		ops = ops[n:]
