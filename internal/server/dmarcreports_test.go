@@ -62,3 +62,42 @@ func TestDMARCReportComes(t *testing.T) {
 	}
 	p.say("RCPT TO:<dmarc-reports@near.example>", "550 5.1.1 ")
 }
+
+// TestDMARCReportIsMade: what a stranger sends is counted for the domain in whose name
+// it is, which asks for reports.
+func TestDMARCReportIsMade(t *testing.T) {
+	_, c := near(t, farZone+`_dmarc.far.example. TXT "v=DMARC1; p=none; rua=mailto:dmarc@far.example"`+"\n", 1)
+	c.Judge.Local, c.Reports.Send = true, true
+	c.Data = t.TempDir()
+	s, stop := start(t, c)
+	client := admin.InProcess(s.Admin())
+	_, err := client.AddDomain(t.Context(), "near.example")
+	if err == nil {
+		_, err = client.AddAccount(t.Context(), admin.NewAccount{Address: "alice@near.example", Password: "secret"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"alice", "dmarc-reports"} { // Of mail for reports nothing is reported.
+		p := dial(t, listenerOf(s, c, "smtp"))
+		p.say("", "220 ")
+		for _, line := range []string{"EHLO client.test", "MAIL FROM:<bob@far.example>", "RCPT TO:<" + to + "@near.example>"} {
+			p.say(line, "250 ")
+		}
+		p.say("DATA", "354 ")
+		p.say("From: bob@far.example\r\nSubject: hello\r\n\r\nhello\r\n.", "250 ")
+		p.say("QUIT", "221 ")
+	}
+	if err := stop(); err != nil { // What was counted is written at last.
+		t.Fatal(err)
+	}
+	st, err := OpenStore(t.Context(), c.Data, deps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	sent, err := admin.InProcess(st.Admin()).SentReports(t.Context(), "", time.Now().Add(-48*time.Hour))
+	if err != nil || len(sent) != 1 || sent[0].Domain != "far.example" || sent[0].Messages != 1 || sent[0].Due.IsZero() {
+		t.Errorf("%+v, %v", sent, err)
+	}
+}

@@ -24,6 +24,7 @@ type strangers struct {
 	judge  *judge.Judge
 	trusts func(netip.Addr) bool
 	local  bool // clients on this machine are strangers too
+	heard  judge.Observer
 }
 
 // Open begins a case, unless the client is trusted.
@@ -31,7 +32,9 @@ func (s strangers) Open(client judge.Client, sender mail.ReversePath) *judge.Cas
 	if !client.Remote.IsValid() || client.Remote.IsLoopback() && !s.local || s.trusts(client.Remote) {
 		return nil
 	}
-	return s.judge.Open(client, sender)
+	c := s.judge.Open(client, sender)
+	c.Observe(s.heard)
+	return c
 }
 
 // policies are those of c.

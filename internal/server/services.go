@@ -96,7 +96,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 	}
 	var who smtpd.Judge
 	if kind.profile == smtpd.MX && !c.Judge.Off {
-		who = strangers{s.store.judge, s.store.outgoing.router.Trusts, c.Judge.Local}
+		who = strangers{s.store.judge, s.store.outgoing.router.Trusts, c.Judge.Local, s.store.reports}
 	}
 	// No Postmaster: the router and the directory find one who exists.
 	return smtpd.Config{

@@ -25,6 +25,8 @@ type Case struct {
 	client Client
 	sender mail.ReversePath
 
+	observer Observer // hears what the case comes to; nil for nobody
+
 	spf     *asked[spf.Verdict]
 	reverse *asked[reverse]
 	lists   []*asked[dnslist.Findings]

@@ -44,6 +44,7 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 			out.Accounts[account] = c.opinion(f, v)
 		}
 	}
+	c.observe(ctx, f, out, to)
 	return out
 }
 

@@ -3,11 +3,13 @@ package reports
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/authres"
 	"yubin/internal/mailauth/dmarcreport"
 	"yubin/internal/message"
 	"yubin/internal/world/obs"
@@ -70,6 +72,7 @@ func (r *Reports) isOurs(to intake.Recipient) bool {
 type arrival struct {
 	id      int64
 	blob    store.BlobRef
+	prefix  []byte
 	arrived int64
 }
 
@@ -78,7 +81,7 @@ func (r *Reports) readAll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var a arrival
 		err := r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-			return tx.QueryRow(`SELECT id, blob, arrived FROM reports_arrival ORDER BY id LIMIT 1`).Scan(&a.id, &a.blob, &a.arrived)
+			return tx.QueryRow(`SELECT id, blob, prefix, arrived FROM reports_arrival ORDER BY id LIMIT 1`).Scan(&a.id, &a.blob, &a.prefix, &a.arrived)
 		})
 		if err == sqldb.ErrNoRows {
 			r.waiting.Store(0)
@@ -97,7 +100,11 @@ func (r *Reports) readAll(ctx context.Context) error {
 // read reads one message and lets go of it. What is no report of ours is told in the
 // log and forgotten; the error is one that may go away.
 func (r *Reports) read(ctx context.Context, a arrival) error {
-	got, err := r.reportIn(ctx, a)
+	var got *received
+	err := isBelieved(a.prefix)
+	if err == nil {
+		got, err = r.reportIn(ctx, a)
+	}
 	if err == nil {
 		err = r.isAboutUs(ctx, got.report.Published.Domain)
 	}
@@ -127,6 +134,27 @@ func (r *Reports) read(ctx context.Context, a arrival) error {
 		r.o.Log.Info("DMARC report", "domain", got.report.Published.Domain, "from", got.report.Organization, "messages", got.messages, "new", kept)
 	}
 	return err
+}
+
+// isBelieved is Forbidden about mail whose author is forged, as our own field in front
+// of it says: who reports must pass DMARC (RFC 9990 §3.5.2). Where nobody judged, or
+// the author has no policy, there is nothing to go by.
+func isBelieved(prefix []byte) error {
+	for f := range message.Fields(prefix) {
+		if !strings.EqualFold(f.Name, authres.FieldName) {
+			continue
+		}
+		results, err := authres.Parse(f.Value)
+		if err != nil {
+			continue
+		}
+		for _, one := range results.Results {
+			if one.Method == "dmarc" && one.Value == "fail" {
+				return mail.Errorf(mail.Forbidden, "it is not from %s, whose report it would be: DMARC fails", one.Get("header", "from"))
+			}
+		}
+	}
+	return nil
 }
 
 // isAboutUs is Forbidden about a domain that is neither ours nor below one of ours.

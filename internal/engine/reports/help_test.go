@@ -46,6 +46,8 @@ type house struct {
 	dns   *dnstest.Fake
 	log   *bytes.Buffer
 
+	prefix string // fields in front of what is taken
+
 	mu    sync.Mutex
 	now   time.Time
 	items []spool.ItemID
@@ -55,7 +57,7 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, db: dbtest.Open(t), dns: dnstest.NewFake(""), log: new(bytes.Buffer), now: noon, ways: map[mail.Address]route.Routed{}}
+	h := &house{t: t, db: dbtest.Open(t), dns: dnstest.NewFake(""), log: new(bytes.Buffer), now: noon, prefix: "Received: here\r\n", ways: map[mail.Address]route.Routed{}}
 	blobs, err := blob.Open(filepath.Join(t.TempDir(), "blobs"), rand.Reader)
 	h.must(err)
 	h.store, err = store.Open(ctx, store.Options{DB: h.db, Blobs: blobs, Holders: []store.Holder{spool.Held, Held}})
@@ -179,7 +181,7 @@ func (h *house) take(octets string, to ...string) {
 	defer m.Close()
 	_, err := io.WriteString(m, octets)
 	h.must(err)
-	p, err := h.in.Plan(ctx, m, intake.Envelope{Item: spool.Item{Arrived: h.clock(), Prefix: []byte("Received: here\r\n")}}, all)
+	p, err := h.in.Plan(ctx, m, intake.Envelope{Item: spool.Item{Arrived: h.clock(), Prefix: []byte(h.prefix)}}, all)
 	h.must(err)
 	_, err = h.in.Commit(ctx, p)
 	h.must(err)

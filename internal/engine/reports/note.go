@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -63,7 +64,7 @@ func (r *Reports) Note(_ context.Context, o Observation) {
 func (o Observation) tuple(policy mail.Domain) dmarcreport.Record {
 	v := o.Verdict
 	rec := dmarcreport.Record{Source: o.Source.Unmap().WithZone(""), Disposition: o.Done, DKIM: v.DKIM, SPF: v.SPF, Reasons: o.Reasons,
-		From: o.From, EnvelopeFrom: o.EnvelopeFrom, Sender: o.SPF, Signatures: o.DKIM}
+		From: o.From, EnvelopeFrom: o.EnvelopeFrom, Sender: o.SPF, Signatures: foremost(o.DKIM, o.From)}
 	published := v.Record.Policy
 	if policy != o.From {
 		published = v.Record.Subdomains
@@ -83,6 +84,28 @@ func (o Observation) tuple(policy mail.Domain) dmarcreport.Record {
 		rec.Reasons = []dmarcreport.Reason{{Type: why}}
 	}
 	return rec
+}
+
+// maxSignatures is how many signatures of a message are told of: a stranger chooses how
+// many there are, and each set of them is a tuple.
+const maxSignatures = 10
+
+// foremost are the signatures that are told of, in the order of RFC 9990 §3.1.3.
+func foremost(all []dmarcreport.Signature, author mail.Domain) []dmarcreport.Signature {
+	rank := func(s dmarcreport.Signature) int {
+		switch {
+		case s.Result == "pass" && s.Domain == author:
+			return 0
+		case s.Result == "pass" && (isBelow(s.Domain, author) || isBelow(author, s.Domain)):
+			return 1
+		case s.Result == "pass":
+			return 2
+		}
+		return 3
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b dmarcreport.Signature) int { return cmp.Compare(rank(a), rank(b)) })
+	return all[:min(len(all), maxSignatures)]
 }
 
 // dayOf is the day of a moment, in UTC.

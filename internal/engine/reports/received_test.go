@@ -93,6 +93,23 @@ func TestNotReceived(t *testing.T) {
 	}
 }
 
+// TestForged: a report from somebody who is not who it says is not kept.
+func TestForged(t *testing.T) {
+	h := newHouse(t)
+	good := record("192.0.2.1", 1, "none", "pass", "pass", "here.test", "")
+	for i, results := range []string{"mx.here.test; spf=pass smtp.mailfrom=big.example; dmarc=fail header.from=big.example", "mx.here.test; dmarc=none header.from=big.example",
+		"mx.here.test; dmarc=pass header.from=big.example"} {
+		h.prefix = "Authentication-Results: " + results + "\r\nReceived: here\r\n"
+		h.take(mailed(document("big.example", fmt.Sprint(i), "here.test", good)), "dmarc-reports@here.test")
+		h.must(h.readAll(ctx))
+	}
+	all, err := h.Overviews(ctx, "here.test", time.Time{})
+	h.must(err)
+	if len(all) != 1 || all[0].Reports != 2 || !strings.Contains(h.log.String(), "it is not from big.example, whose report it would be: DMARC fails") {
+		t.Errorf("%+v, log:\n%s", all, h.log)
+	}
+}
+
 // TestNotForReports: other mail is not looked at, and mail that is only carried on to
 // an address of that name neither.
 func TestNotForReports(t *testing.T) {

@@ -18,10 +18,9 @@
 //
 // A report is kept once, by domain, organization and its own number, however often
 // it comes. Only what is about a domain of ours, or one below, is kept: there is no
-// other reason to believe that it was meant for us. Whether the reporter is who it
-// says is for the judge at the door, who refuses what fails DMARC with a reject
-// policy as any mail; what the fields in front of the octets say of it,
-// Authentication-Results, is not looked at here.
+// other reason to believe that it was meant for us. Nor is one
+// whose author is forged, as the Authentication-Results say that the door put in
+// front of it. Who reports under a name without a policy is believed.
 //
 // # Sent
 //

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/mail"
 	"yubin/internal/world/obs"
 )
 
@@ -96,6 +97,12 @@ address = "127.0.0.1:24"
 protocol = "imap"
 address = "[::]:993"
 tls = "implicit"
+[reports]
+addresses = ["dmarc", "reports@example.org"]
+send = false
+organization = "Example"
+contact = "boss@example.org"
+keep = "30d"
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +122,8 @@ tls = "implicit"
 	want.Queue = Queue{Concurrency: 100, SiteConcurrency: 5, SiteRate: 10, Lifetime: 48 * time.Hour, NoticeAfter: -1, History: 90 * day}
 	want.DKIM = DKIM{Off: true, Zone: "dkim.example.net", Rotate: 90 * day}
 	want.Retention = Retention{Expunged: 14 * day, Changes: 60 * day, ChangesSize: 16 << 20}
+	want.Reports = Reports{Addresses: []string{"dmarc", "reports@example.org"}, Organization: "Example",
+		Contact: mail.Address{Local: "boss", Domain: "example.org"}, Keep: 30 * day}
 	want.Admin.Address = "127.0.0.1:2590"
 	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 7}}
 	want.Listeners = []Listener{
