@@ -154,23 +154,29 @@ func (s *Store) Origins(ctx context.Context, account mail.AccountID, emails []ma
 	return all, err
 }
 
-// OpenEmail opens the octets of an email, wherever it is, also of one that was expunged
-// and can be restored. NotFound if there is none; the caller closes it.
-func (s *Store) OpenEmail(ctx context.Context, account mail.AccountID, email mail.EmailID) (*Content, error) {
+// OpenEmail opens the octets of an email as they were received, without a prefix, with
+// their form; wherever the email is, also one that was expunged and can be restored.
+// NotFound if there is none; the caller closes the Content.
+func (s *Store) OpenEmail(ctx context.Context, account mail.AccountID, email mail.EmailID) (*Content, message.Form, error) {
 	var b blobPart
 	err := s.db.Read(ctx, func(tx *sqldb.Tx) error {
 		b = blobPart{}
-		return tx.QueryRow(`SELECT e.prefix, b.id, b.size, b.crc32c, b.file, b.sums, c.octets
+		return tx.QueryRow(`SELECT b.id, b.size, b.crc32c, b.file, b.sums, b.form, c.octets
 			FROM email e JOIN blob b ON b.id = e.blob LEFT JOIN content c ON c.blob = b.id WHERE e.id = $1 AND e.account = $2`,
-			int64(email), int64(account)).Scan(&b.prefix, &b.id, &b.size, &b.crc, &b.file, &b.sums, &b.octets)
+			int64(email), int64(account)).Scan(&b.id, &b.size, &b.crc, &b.file, &b.sums, &b.form, &b.octets)
 	})
 	if err == sqldb.ErrNoRows {
-		return nil, mail.Errorf(mail.NotFound, "no such email")
+		return nil, message.Form{}, mail.Errorf(mail.NotFound, "no such email")
 	}
 	if err != nil {
-		return nil, err
+		return nil, message.Form{}, err
 	}
-	return s.content(&b, new(Content))
+	form, err := message.ParseForm(b.form)
+	if err != nil {
+		return nil, form, s.internal("blob %d has an unreadable form: %w", b.id, err)
+	}
+	c, err := s.content(&b, new(Content))
+	return c, form, err
 }
 
 // content makes c the content of b.

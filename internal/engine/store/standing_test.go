@@ -37,7 +37,7 @@ func TestStandings(t *testing.T) {
 	if origins, err = h.Origins(ctx, h.account(2), []mail.EmailID{filed.Email}); err != nil || len(origins) != 0 {
 		t.Errorf("another account is told %+v, %v", origins, err)
 	}
-	if _, err = h.OpenEmail(ctx, 2, filed.Email); mail.KindOf(err) != mail.NotFound || err == nil {
+	if _, _, err = h.OpenEmail(ctx, 2, filed.Email); mail.KindOf(err) != mail.NotFound || err == nil {
 		t.Errorf("another account opens it: %v", err)
 	}
 	roles, err := h.Roles(ctx, one)
@@ -63,11 +63,11 @@ func TestStandings(t *testing.T) {
 	if got, known := flags[filed.Email]; err != nil || !known || got != mail.Seen || len(flags) != 1 {
 		t.Errorf("left with %v, %v", flags, err)
 	}
-	content, err := h.OpenEmail(ctx, one, filed.Email)
+	content, form, err := h.OpenEmail(ctx, one, filed.Email)
 	h.must(err)
 	defer content.Close()
 	var b strings.Builder
-	if _, err = content.WriteTo(&b); err != nil || b.String() != string(f.Prefix)+text("1", "Subject", "body") {
+	if _, err = content.WriteTo(&b); err != nil || b.String() != text("1", "Subject", "body") || form.Envelope().Subject.String() != "Subject" {
 		t.Errorf("octets %q, %v", b.String(), err)
 	}
 }

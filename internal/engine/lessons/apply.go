@@ -1,0 +1,183 @@
+package lessons
+
+import (
+	"context"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
+)
+
+// apply learns from messages or takes back what was learned, in one commit.
+func (b *Book) apply(ctx context.Context, account mail.AccountID, list []item) error {
+	if len(list) == 0 {
+		return nil
+	}
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	changed := false
+	err := b.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+		if changed { // It was undone, and models are as nobody has them.
+			b.doubt(account)
+		}
+		changed = true
+		return b.run(tx, account, list)
+	})
+	if err != nil && changed {
+		b.doubt(account)
+	}
+	return err
+}
+
+// doubt has the models of an account read anew before they are believed.
+func (b *Book) doubt(account mail.AccountID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range scopes(account) {
+		b.models.forget(id)
+	}
+}
+
+// run is the transaction of apply.
+func (b *Book) run(tx *sqldb.Tx, account mail.AccountID, list []item) error {
+	rows := make(map[mail.AccountID]*model)
+	for _, id := range scopes(account) {
+		tx.Lock(sqldb.Name, "lesson", int64(id))
+	}
+	for _, id := range scopes(account) {
+		m, err := readModel(tx, id)
+		if err != nil {
+			return err
+		}
+		rows[id] = &m
+		b.mu.RLock()
+		known := b.models.has(id, m.version)
+		b.mu.RUnlock()
+		if !known {
+			if err := b.load(tx, id, m.version); err != nil {
+				return err
+			}
+		}
+	}
+	asked := make([]*sqldb.Answer, len(list))
+	for i, it := range list {
+		asked[i] = tx.Ask(`SELECT junk, octets FROM lesson WHERE account = $1 AND message = $2`, int64(account), it.key)
+	}
+	learned := make(map[string]*lesson, len(list))
+	for i, it := range list {
+		l := new(lesson)
+		err := asked[i].Scan(&l.junk, &l.octets)
+		if err == sqldb.ErrNoRows {
+			l, err = nil, nil
+		}
+		if err != nil {
+			return err
+		}
+		learned[it.key] = l
+	}
+	if learned, err := b.change(tx, account, list, learned, rows); err != nil || !learned {
+		return err
+	}
+	return trim(tx, account)
+}
+
+// change learns from messages, given what was learned from each, and writes what changed.
+func (b *Book) change(tx *sqldb.Tx, account mail.AccountID, list []item, learned map[string]*lesson, rows map[mail.AccountID]*model) (any bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.o.Now().Unix()
+	for _, it := range list {
+		l, err := b.one(tx, account, it, learned[it.key], rows, now)
+		if err != nil {
+			return any, err
+		}
+		any = any || l != learned[it.key]
+		learned[it.key] = l
+	}
+	if !any {
+		return false, nil
+	}
+	for _, p := range b.models.Dirty() {
+		p.write(tx)
+	}
+	for id, m := range rows {
+		m.version, m.at = m.version+1, now
+		m.write(tx, id)
+		b.models.is(id, m.version, b.o.Now())
+	}
+	return true, nil
+}
+
+// lesson is what was learned from a message.
+type lesson struct {
+	junk   bool
+	octets []byte
+}
+
+// one learns from one message, or takes back what was; l is what was learned from it.
+func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, rows map[mail.AccountID]*model, now int64) (*lesson, error) {
+	if l == nil && it.features == nil || l != nil && it.features != nil && l.junk == it.junk {
+		return l, nil
+	}
+	if l != nil {
+		if err := b.models.Unlearn(account, l.octets); err != nil {
+			return nil, &mail.Error{Kind: mail.Internal, Text: "what was learned from a message cannot be taken back", Err: err}
+		}
+		for _, m := range rows {
+			m.count(l.junk, -1)
+		}
+	}
+	if it.features == nil {
+		tx.Do(`DELETE FROM lesson WHERE account = $1 AND message = $2`, int64(account), it.key)
+		return nil, nil
+	}
+	l = &lesson{junk: it.junk, octets: b.models.Learn(account, it.features, it.junk)}
+	for _, m := range rows {
+		m.count(l.junk, 1)
+	}
+	isJunk := 0
+	if l.junk {
+		isJunk = 1
+	}
+	tx.Do(`INSERT INTO lesson (account, message, junk, at, octets) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (account, message) DO UPDATE SET junk = $3, at = $4, octets = $5`, int64(account), it.key, isJunk, now, l.octets)
+	return l, nil
+}
+
+// load reads a model into memory.
+func (b *Book) load(tx *sqldb.Tx, id mail.AccountID, version int64) error {
+	pages, err := readPages(tx, id)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.models.Load(id, pages); err != nil {
+		// What is left of it is not to be believed: it begins anew.
+		b.o.Log.Error("a model cannot be read and begins anew", "account", int64(id), "err", err)
+		if err := b.models.Load(id, nil); err != nil {
+			return err
+		}
+	}
+	b.models.is(id, version, b.o.Now())
+	return nil
+}
+
+// refresh reads a model if it is not the one in memory.
+func (b *Book) refresh(ctx context.Context, id mail.AccountID) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	return b.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		m, err := readModel(tx, id)
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		if b.models.has(id, m.version) {
+			b.models.is(id, m.version, b.o.Now())
+			b.mu.Unlock()
+			return nil
+		}
+		b.mu.Unlock()
+		return b.load(tx, id, m.version)
+	})
+}
