@@ -112,7 +112,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Identities:         s.store.directory,
 		Intake:             s.store.intake,
 		Judge:              who,
-		Wrote:              s.store.history.WroteTo,
+		Wrote:              s.store.learning.history.WroteTo,
 		Claims:             judge.Claims(c.Hostname),
 		Record:             s.store.record,
 		Reports: func(from netip.Addr) bool {

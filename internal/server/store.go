@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
-	"yubin/internal/engine/history"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
@@ -63,7 +62,6 @@ type Store struct {
 	outgoing  outgoing
 	intake    *intake.Intake
 	judge     *judge.Judge
-	history   *history.History
 	reports   *reports.Reports
 	prefs     *preferences.Preferences
 	carriage  carriage
@@ -73,6 +71,7 @@ type Store struct {
 	metrics   *metrics.Metrics
 	guests    guests
 	warner    *warner
+	learning  learning
 	admin     *admin.Handler
 }
 
@@ -138,7 +137,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		return err
 	}
 	s.directory, err = directory.Open(ctx, directory.Options{
-		DB: s.db, Accounts: s.mail, Now: d.Now, Log: d.Log,
+		DB: s.db, Accounts: accounts{s}, Now: d.Now, Log: d.Log,
 		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
 		Shared:     func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
 		HashMemory: hashMemory(d.Memory),
@@ -152,13 +151,10 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err := s.openOutgoing(ctx, cfg, d); err != nil {
 		return err
 	}
-	if s.history, err = history.Open(ctx, history.Options{DB: s.db, Now: d.Now, Log: d.Log}); err != nil {
-		return err
-	}
 	if s.prefs, err = preferences.Open(ctx, preferences.Options{DB: s.db, Now: d.Now}); err != nil {
 		return err
 	}
-	s.judge = judge.New(judge.Options{Preferences: s.prefs, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.history, Now: d.Now, Log: d.Log})
+	s.judge = judge.New(judge.Options{Preferences: s.prefs, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
 	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {
@@ -205,15 +201,27 @@ func (s *Store) openMail(ctx context.Context, cfg config.Config, d Deps) (blobs 
 	s.free, s.blobs = files.Hold(s.folder.Path(blobFolder)), blobs
 	s.hub = new(notify.Hub)
 	s.mail, err = store.Open(ctx, store.Options{
-		DB: s.db, Blobs: blobs, Publish: s.hub.Publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
+		DB: s.db, Blobs: blobs, Publish: s.publish, Now: d.Now, Rand: rand.Reader, Log: d.Log,
 		Holders: []store.Holder{spool.Held, reports.Held}, ViewMemory: d.Memory.Views,
 		Quotas: quotas{s}, Warn: s.warner.poke,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.learning.open(ctx, s, d); err != nil {
+		return nil, err
+	}
 	s.search = search.NewSource(s.mail, cmp.Or(d.Memory.Search, search.DefaultMemory))
 	if d.Memory.Sessions > 0 {
 		s.budget = heap.NewBudget(d.Memory.Sessions)
 	}
-	return blobs, err
+	return blobs, nil
+}
+
+// publish passes on what changed.
+func (s *Store) publish(e store.Event) {
+	s.hub.Publish(e)
+	s.learning.heard(e)
 }
 
 func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
@@ -267,9 +275,9 @@ func (s *Store) run(ctx context.Context) error {
 	})
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.warner.run(ctx) })
-	g.Go(func() { s.history.Run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })
+	g.Go(func() { s.learning.run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })
 	g.Wait()
