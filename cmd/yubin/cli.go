@@ -56,6 +56,7 @@ type commandLine struct {
 	DMARC       dmarcCmd       `cmd:"" name:"dmarc" help:"Check what DMARC says of mail."`
 	Judge       judgeCmd       `cmd:"" help:"Say what would become of a message that a stranger brings, and why. Nothing is kept."`
 	Reports     reportsCmd     `cmd:"" help:"What other servers report of mail in the names of your domains, and what is reported to them."`
+	Junk        junkCmd        `cmd:"" help:"What was learned of junk mail from what people do with it."`
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
 	Backup      backupCmd      `cmd:"" help:"Copy everything into a folder of snapshots, while the server runs."`
 	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a snapshot, or put a mailbox or message of one back."`

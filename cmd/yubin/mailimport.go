@@ -30,6 +30,7 @@ type taking struct {
 	place
 	Rename     map[string]string `help:"Where a folder goes, if not where its name says." placeholder:"FOLDER=MAILBOX"`
 	Skip       []string          `help:"Leave this folder; can be said more than once." placeholder:"FOLDER" sep:"none"`
+	Train      bool              `help:"Learn from what is taken what is junk: what is in the Junk folder is, the rest is not, but Trash, Drafts and Sent."`
 	RemoveGone bool              `help:"What was taken before and is gone there since goes here too, unless its flags were changed here. It can be restored for a week."`
 }
 
@@ -84,7 +85,7 @@ func (c *importMaildirCmd) Run(e *env) error {
 func (c *importMaildirCmd) one(address, dir string) (admin.ImportMail, error) {
 	path, err := filepath.Abs(dir)
 	return admin.ImportMail{Account: address, Kind: "maildir", Paths: []string{path}, Rename: c.Rename, Skip: c.Skip,
-		Running: c.Running, RemoveGone: c.RemoveGone}, err
+		Running: c.Running, RemoveGone: c.RemoveGone, Train: c.Train}, err
 }
 
 type importMboxCmd struct {
@@ -102,7 +103,7 @@ func (c *importMboxCmd) Run(e *env) error {
 	}
 	return e.importMail(c.place, func(context.Context, *admin.Client) ([]admin.ImportMail, error) {
 		return []admin.ImportMail{{Account: c.Address, Kind: "mbox", Paths: c.Paths, Mailbox: c.Mailbox, Quoting: c.Quoting,
-			Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone}}, nil
+			Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone, Train: c.Train}}, nil
 	})
 }
 
@@ -175,7 +176,7 @@ func (c *importIMAPCmd) one(address, user, password string) (admin.ImportMail, e
 			r.Port = 993
 		}
 	}
-	return admin.ImportMail{Account: address, Kind: "imap", IMAP: &r, Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone}, nil
+	return admin.ImportMail{Account: address, Kind: "imap", IMAP: &r, Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone, Train: c.Train}, nil
 }
 
 // readMap reads a CSV file whose head line names the columns.
@@ -313,7 +314,7 @@ func summary(did string, r transfer.Report) string {
 	for _, more := range []struct {
 		n    int
 		what string
-	}{{r.Updated, "got other flags"}, {r.Removed, "removed"}, {r.Waiting, "wait for the next import"}, {r.Failed, "failed"}} {
+	}{{r.Learned, "learned from"}, {r.Updated, "got other flags"}, {r.Removed, "removed"}, {r.Waiting, "wait for the next import"}, {r.Failed, "failed"}} {
 		if more.n > 0 {
 			text += fmt.Sprintf(", %d %s", more.n, more.what)
 		}

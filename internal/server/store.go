@@ -225,14 +225,16 @@ func (s *Store) publish(e store.Event) {
 }
 
 func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
+	t := newTransfers(s, d)
 	return admin.New(admin.Config{
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
 		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
 		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
 		Store:     checked{s.mail, s.db, s.directory, &s.outgoing, s.reports},
 		Reports:   s.reports,
-		Transfers: newTransfers(s, d),
 		Judging:   judging{s, d.Now},
+		Transfers: t,
+		Junk:      training{t},
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},
 		Metrics:   s.metrics.Handler(),

@@ -72,6 +72,9 @@ func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, progres
 	if plan.Account, err = t.account(ctx, in.Account); err != nil {
 		return r, err
 	}
+	if in.Train {
+		plan.Train = t.s.learning.lessons
+	}
 	for from, to := range in.Rename {
 		if plan.Rename[from], err = mail.ParseMailboxName(to); err != nil {
 			return r, err

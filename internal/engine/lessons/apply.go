@@ -115,7 +115,7 @@ type lesson struct {
 
 // one learns from one message, or takes back what was; l is what was learned from it.
 func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, rows map[mail.AccountID]*model, now int64) (*lesson, error) {
-	if l == nil && it.features == nil || l != nil && it.features != nil && l.junk == it.junk {
+	if l == nil && !it.learn || l != nil && it.learn && l.junk == it.junk {
 		return l, nil
 	}
 	if l != nil {
@@ -126,7 +126,7 @@ func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, row
 			m.count(l.junk, -1)
 		}
 	}
-	if it.features == nil {
+	if !it.learn {
 		tx.Do(`DELETE FROM lesson WHERE account = $1 AND message = $2`, int64(account), it.key)
 		return nil, nil
 	}

@@ -98,7 +98,8 @@ func Open(ctx context.Context, o Options) (*Book, error) {
 // item is a message to be learned from.
 type item struct {
 	key      string
-	features Features // nil: unlearn
+	learn    bool // else what was learned is taken back
+	features Features
 	junk     bool
 }
 
@@ -119,7 +120,7 @@ func (b *Book) Learn(ctx context.Context, account mail.AccountID, emails []mail.
 		case err != nil:
 			return err
 		default:
-			list = append(list, item{emailKey(id), f, junk})
+			list = append(list, item{emailKey(id), true, f, junk})
 		}
 		if len(list) == batch || i == len(emails)-1 {
 			if err := b.apply(ctx, account, list); err != nil {
@@ -193,7 +194,7 @@ func (r readerAt) ReadAt(p []byte, off int64) (n int, err error) {
 
 // Train learns from samples for an account, or for the site alone.
 func (b *Book) Train(ctx context.Context, account mail.AccountID, samples []Sample, junk bool) error {
-	return b.samples(ctx, account, samples, func(s Sample) item { return item{s.key, s.features, junk} })
+	return b.samples(ctx, account, samples, func(s Sample) item { return item{s.key, true, s.features, junk} })
 }
 
 // Untrain takes back what was learned from samples.

@@ -103,6 +103,14 @@ type Plan struct {
 	Running    bool                        // the old server goes on: what it has not numbered yet waits for the next time
 	RemoveGone bool                        // what is gone there goes here too, if it was not touched
 	MaxMessage int64                       // octets; 0 means MaxMessage
+	Train      Trainer                     // learns from what is taken; nil: nobody
+}
+
+// Trainer learns what is junk from emails that were taken: from those in the mailbox
+// with the role junk that they are, from those elsewhere, but Trash, Drafts and Sent,
+// that they are not.
+type Trainer interface {
+	Learn(ctx context.Context, account mail.AccountID, emails []mail.EmailID, junk bool) error
 }
 
 // Progress is how far an import or export is.
@@ -126,10 +134,11 @@ type Report struct {
 	Folders  int       `json:"folders"`
 	Taken    int       `json:"taken"`
 	Octets   int64     `json:"octets"`
-	There    int       `json:"there"`   // was taken before
-	Updated  int       `json:"updated"` // of those, got other flags
-	Removed  int       `json:"removed"` // was taken before and is gone at the source
-	Waiting  int       `json:"waiting"` // is not numbered yet by the source
+	There    int       `json:"there"`             // was taken before
+	Updated  int       `json:"updated"`           // of those, got other flags
+	Removed  int       `json:"removed"`           // was taken before and is gone at the source
+	Waiting  int       `json:"waiting"`           // is not numbered yet by the source
+	Learned  int       `json:"learned,omitempty"` // of those that were taken, the Trainer was given
 	Failed   int       `json:"failed"`
 	Failures []Failure `json:"failures,omitempty"`
 	Notes    []string  `json:"notes,omitempty"`

@@ -22,6 +22,8 @@ type folderRun struct {
 	origin origin
 	list   []Message
 
+	teaches, junk bool // Plan.Train learns from it, and as what
+
 	rows     map[string]taken  // by key
 	others   map[mail.UID]bool // given by other origins
 	validity mail.UIDValidity  // of the source
@@ -331,6 +333,9 @@ func (b *folderRun) file(ctx context.Context, files []store.Imported, rows []tak
 		b.at.Octets += files[i].Incoming.Size()
 	}
 	b.report.Taken += len(filed)
+	if err := b.train(ctx, filed); err != nil {
+		return err
+	}
 	if err != nil && mail.KindOf(err) == mail.Conflict && b.aligned {
 		if err := b.misalign(ctx); err != nil {
 			return err
@@ -338,6 +343,22 @@ func (b *folderRun) file(ctx context.Context, files []store.Imported, rows []tak
 		return b.file(ctx, files[len(filed):], rows[len(filed):])
 	}
 	return err
+}
+
+// train has the Trainer learn from what was filed.
+func (b *folderRun) train(ctx context.Context, filed []store.Filed) error {
+	if b.plan.Train == nil || !b.teaches || len(filed) == 0 {
+		return nil
+	}
+	emails := make([]mail.EmailID, len(filed))
+	for i, f := range filed {
+		emails[i] = f.Email
+	}
+	if err := b.plan.Train.Learn(ctx, b.plan.Account, emails, b.junk); err != nil {
+		return err
+	}
+	b.report.Learned += len(emails)
+	return nil
 }
 
 // number raises the next UID to the source's, so that none is given that a

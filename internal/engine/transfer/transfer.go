@@ -101,7 +101,7 @@ func (r *run) folder(ctx context.Context, f Folder) error {
 	for _, p := range from.Problems() {
 		r.report.fail(p.Folder, p.Message, p.Reason)
 	}
-	o, err := r.target(ctx, f)
+	o, role, err := r.target(ctx, f)
 	if skippable(err) {
 		r.report.fail(f.Source, "", err.Error())
 		return nil
@@ -109,7 +109,13 @@ func (r *run) folder(ctx context.Context, f Folder) error {
 	if err != nil {
 		return err
 	}
-	b := &folderRun{run: r, folder: f, from: from, origin: o, list: list}
+	b := &folderRun{run: r, folder: f, from: from, origin: o, list: list, teaches: true}
+	switch role {
+	case mail.RoleJunk:
+		b.junk = true
+	case mail.RoleTrash, mail.RoleDrafts, mail.RoleSent:
+		b.teaches = false
+	}
 	if err = b.take(ctx); err != nil && mail.KindOf(err) == mail.NotFound { // The mailbox, or the account, went away meanwhile.
 		r.report.fail(f.Source, "", "it was cut short: "+err.Error())
 		return nil
@@ -129,33 +135,34 @@ func skippable(err error) bool {
 	return false
 }
 
-// target finds the mailbox that a folder goes to, or makes it.
-func (r *run) target(ctx context.Context, f Folder) (origin, error) {
-	o, err := r.t.findOrigin(ctx, r.plan.Account, r.from.Kind(), f.Origin)
+// target finds the mailbox that a folder goes to, with its role, or makes it.
+func (r *run) target(ctx context.Context, f Folder) (o origin, role mail.Role, err error) {
+	o, err = r.t.findOrigin(ctx, r.plan.Account, r.from.Kind(), f.Origin)
 	if err != nil {
-		return o, err
+		return o, role, err
 	}
 	if o.id == 0 {
 		m, err := r.mailbox(ctx, f)
 		if err != nil {
-			return o, err
+			return o, role, err
 		}
 		o, err = r.t.addOrigin(ctx, r.plan.Account, r.from.Kind(), f.Origin, m.ID)
 		if err != nil {
-			return o, err
+			return o, role, err
 		}
 	}
 	m, err := r.t.store.MailboxByID(ctx, r.plan.Account, o.mailbox)
 	if err != nil {
-		return o, err
+		return o, role, err
 	}
+	role = m.Role
 	if plain, err := nameOf(f.Levels); err == nil && plain != m.Name {
 		r.renamed[strings.Join(f.Levels, "\x00")] = m.Name
 	}
 	if f.Subscribed && !m.Subscribed {
 		err = r.t.store.Subscribe(ctx, r.plan.Account, m.Name, true)
 	}
-	return o, err
+	return o, role, err
 }
 
 // mailbox is where a folder goes that was not taken from before: where the plan

@@ -21,6 +21,7 @@
 //	POST   /v1/move                 {folder, database}: a stream of {progress}, then {moved}; the server ends then
 //	POST   /v1/backup               {folder}: a stream of {progress}, then {snapshot}
 //	POST   /v1/restore              {folder, account, ...}: a stream of {progress}, then {returned}
+//	GET    /v1/junk?account         and what else is in junk.go
 //	GET    /metrics                 for Prometheus
 //	GET    /debug/pprof/            Go's profiles; on the socket only
 //

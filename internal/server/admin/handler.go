@@ -67,6 +67,7 @@ type Config struct {
 	Moves     Moves
 	Transfers Transfers // nil for none
 	Judging   Judging   // nil for none
+	Junk      Junk      // nil for none
 	Queue     Queue     // nil for none
 	Journal   Journal   // nil for none
 	Signing   Signing   // nil for none
@@ -126,6 +127,7 @@ func New(c Config) *Handler {
 	h.queueRoutes()
 	h.reportRoutes()
 	h.transfers()
+	h.junk()
 	h.profiles()
 	if c.Metrics != nil {
 		h.mux.Handle("GET /metrics", c.Metrics)
