@@ -269,3 +269,53 @@ func (s *signing) opendkim() peerAnswer {
 	}
 	return answer
 }
+
+// TestDKIMCorpus verifies what python3-dkim brings for its own tests: messages that others
+// signed, and records of keys.
+func TestDKIMCorpus(t *testing.T) {
+	const folder = "/usr/lib/python3/dist-packages/dkim/tests/data/"
+	zone := dnstest.NewZone("")
+	for name, file := range map[string]string{"test._domainkey.football.example.com": "test.txt", "sed._domainkey.test.ex": "eximtest.dns"} {
+		if err := zone.Add(fmt.Sprintf("%s. TXT %q", name, strings.TrimSpace(read(t, folder+file)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The key of RFC 8463, and one that Gmail had.
+	if err := zone.Add(`brisbane._domainkey.football.example.com. TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+20120113._domainkey.gmail.com. TXT "k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA1Kd87/UeJjenpabgbFwh+eBCsSTrqmwIYYvywlbhbqoo2DymndFkbjOVIPIldNs/m40KF+yzMn1skyoxcTUGCQ" "s8g3FgD2Ap3ZB5DekAo5wMmk4wimDO+U8QzI3SD07y2+07wlNWwIt8svnxgdxGkVbbhzY8i+RQ9DpSVpPbF7ykQxtKXkv/ahW3KjViiAH+ghvvIhkx4xYSIc9oSwVmAl5Oct" "MEeWUwg8Istjqz8BZeTWbf41fbNhte7Y+YqZOwq1Sd0DbvYAD9NOZK9vlfuac0598HY+vtSBczUiKERHv1yRbcaQtZFh5wtiRrN04BLUTD21MycBX5jYchHjPY/wIDAQAB"`); err != nil {
+		t.Fatal(err)
+	}
+	resolver := dnstest.NewFake("")
+	resolver.Zone = zone
+	for file, want := range map[string]string{
+		"rfc6376.signed.msg": "pass pass", "rfc6376.signed.rsa.msg": "pass", "ed25519test2.msg": "pass", "test2.message": "pass",
+		"test.message.baddomain": "permerror", "message.mbox": "permerror",
+	} {
+		text := strings.ReplaceAll(strings.ReplaceAll(read(t, folder+file), "\r\n", "\n"), "\n", "\r\n")
+		verdicts, err := dkim.Verify(t.Context(), resolver, strings.NewReader(text), dkim.Options{})
+		var got []string
+		for _, v := range verdicts {
+			got = append(got, v.Result.String())
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %v %v, want %s; %+v", file, got, err, want, verdicts)
+		}
+	}
+	for file, bits := range map[string]int{
+		"1024_testkey_wo_markers.pub.rsa.txt": 1024, "1024_testkey_wo_markers.pub.txt": 1024,
+		"2048_testkey_wo_markers.pub.rsa.txt": 2048, "2048_testkey_wo_markers.pub.txt": 2048, "2048_testkey_PKCS8.key.pub.txt": 2048,
+		"test.txt": 1024, "test2.txt": 1024, "badk.txt": 0, "badversion.txt": 0, "test_bad.txt": 0, "test_tlsrpt.txt": 0,
+	} {
+		k, why := dkim.ParseKey(read(t, folder+file))
+		if bits == 0 && k != nil || bits > 0 && (k == nil || k.Bits != bits) {
+			t.Errorf("%s: %+v, %s", file, k, why)
+		}
+	}
+	for file, algorithm := range map[string]dkim.Algorithm{
+		"1024_testkey.key": dkim.RSASHA256, "2048_testkey.key": dkim.RSASHA256, "2048_testkey_PKCS8.key": dkim.RSASHA256, "test.private": dkim.RSASHA256,
+	} {
+		if k, err := dkim.ParsePrivateKey([]byte(read(t, folder+file))); err != nil || k.Algorithm() != algorithm {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
