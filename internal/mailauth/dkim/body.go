@@ -20,11 +20,11 @@ type Digest struct {
 // §3.5, "l"). Valid after Message.Finish.
 func (d *Digest) Sum() (sum [sha256.Size]byte, ok bool) { return d.sum, d.done }
 
-// Length is how many octets the canonicalized body has, and Unsigned how many of them
-// stand behind the limit. Valid after Message.Finish.
+// Length is how many octets the canonicalized body has. Valid after Message.Finish.
 func (d *Digest) Length() int64 { return d.body.n }
 
-// Unsigned is described at Length.
+// Unsigned is how many octets of the canonicalized body stand behind the limit. Valid
+// after Message.Finish.
 func (d *Digest) Unsigned() int64 {
 	if d.limit < 0 {
 		return 0

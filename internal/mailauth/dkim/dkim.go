@@ -17,9 +17,10 @@
 // message or a record can make it do is bounded by the constants below. A failure of
 // the DNS is TempError, never a refusal.
 //
-// It does not say what is to be done about a result, does not compare a domain with
-// that of an author (DMARC does), and never verifies rsa-sha1 (RFC 8301 §3.1). Of
-// RFC 6651 (reporting) it knows nothing.
+// It does not say what is to be done about a result (nor about a body that is signed only
+// in part, "l", which a Verdict tells), does not compare a domain with that of an author
+// (DMARC does), and never verifies rsa-sha1 (RFC 8301 §3.1). A signature from the future
+// is taken. Of RFC 6651 (reporting) it knows nothing.
 package dkim
 
 import (
@@ -28,8 +29,8 @@ import (
 
 // Limits.
 const (
-	// MaxSignatures is how many signatures of a message are looked at, from the top; the others are
-	// counted (RFC 6376 §8.4).
+	// MaxSignatures is how many signatures of a message are looked at, from the top; the
+	// others are counted (RFC 6376 §8.4).
 	MaxSignatures = 10
 	// MaxHeader is how many octets the header of a message may have: what the house reads of it.
 	MaxHeader = message.MaxHeader

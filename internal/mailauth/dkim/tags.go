@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -60,7 +61,7 @@ func ParseTags(list string) (Tags, error) {
 	}
 }
 
-// fws is what FWS is of (RFC 6376 §2.8); isText says whether it is well-formed.
+// fws is what FWS is of (RFC 6376 §2.8).
 const fws = " \t\r\n"
 
 // isText reports whether s has no control characters, and line ends only where
@@ -119,8 +120,8 @@ func Squeeze(value string) string {
 }
 
 // SplitColons yields the members of a colon-separated value without the space
-// around them, and stops where yield says so.
-func SplitColons(value string) func(yield func(string) bool) {
+// around them.
+func SplitColons(value string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for member := range strings.SplitSeq(value, ":") {
 			if !yield(strings.Trim(member, fws)) {

@@ -158,10 +158,12 @@ func (v *Verdict) check(c check, h *Header, keys KeyResult, scratch []byte) []by
 	return scratch
 }
 
-// Lookup looks up what Names says, one after the other, for who has time. It ends the
-// message.
+// Lookup looks up what Names says, one after the other, for who has time. It says that the
+// message is over; of a shared one that has been said.
 func (v *Verifier) Lookup(ctx context.Context, r Resolver) map[dns.Name]KeyResult {
-	v.message.Finish()
+	if v.message != nil {
+		v.message.Finish()
+	}
 	keys := map[dns.Name]KeyResult{}
 	for _, n := range v.Names() {
 		keys[n] = Lookup(ctx, r, n)
