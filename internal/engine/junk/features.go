@@ -48,7 +48,7 @@ const (
 	sorts
 )
 
-const setSize = 4 * MaxFeatures
+const setSize = 2 * MaxFeatures
 
 // Len is how many there are.
 func (f *Features) Len() int { return len(f.list) }
@@ -130,6 +130,7 @@ func (f *Features) words(text string, kind byte, s sort, limit int) (rest string
 	var before, last uint64
 	for n := 0; n < limit; n++ {
 		w, cjk, size := nextWord(text, b[:0])
+		raw := text[:size]
 		text = text[size:]
 		if len(w) == 0 {
 			return ""
@@ -139,6 +140,7 @@ func (f *Features) words(text string, kind byte, s sort, limit int) (rest string
 			h = mixString(seed('c'), w)
 		}
 		f.add(h, s)
+		f.looks(raw, text, h, s)
 		if last != 0 && !cjk {
 			f.add(bits.RotateLeft64(last, 21)*31+h, s)
 			if before != 0 {
@@ -151,6 +153,30 @@ func (f *Features) words(text string, kind byte, s sort, limit int) (rest string
 		}
 	}
 	return text
+}
+
+// looks adds how a word with hash h is written: in capitals, before an exclamation mark, with digits.
+func (f *Features) looks(raw, next string, h uint64, s sort) {
+	capitals, small, digits := 0, 0, 0
+	for i := range len(raw) {
+		switch c := raw[i]; {
+		case 'A' <= c && c <= 'Z':
+			capitals++
+		case 'a' <= c && c <= 'z':
+			small++
+		case '0' <= c && c <= '9':
+			digits++
+		}
+	}
+	if capitals > 2 && small == 0 {
+		f.add(mix(h, 'A'), s)
+	}
+	if next != "" && next[0] == '!' {
+		f.add(mix(h, '!'), s)
+	}
+	if digits > 0 {
+		f.say('9', s, pattern(strings.TrimSpace(raw)))
+	}
 }
 
 // nextWord takes the first word off a text, folded and cut to maxWord characters, or, of
@@ -507,6 +533,7 @@ func (f *Features) readers(name string, value []byte) {
 		f.say('r', header, name, string([]byte{b2(len(list[0].Name) > 0), b2(list[0].Host == nil)}))
 		for _, a := range list[:min(len(list), 3)] {
 			f.say('r', header, strings.ToLower(string(a.Mailbox)+"@"+string(a.Host)))
+			f.host('r', header, strings.ToLower(string(a.Host)))
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 // Lesson is what one message taught: the whole numbers that were added to the models.
 // The zero Lesson taught nothing.
 type Lesson struct {
-	junk, ham uint32 // what it adds to the counts of both models
+	isJunk    bool
+	junk, ham uint32 // what it adds to the counts
 	bias      change
 	site      []change // in order of slots
 	account   []ownChange
@@ -80,18 +81,20 @@ func Apply(s *Site, a *Account, l Lesson) {
 }
 
 // lesson works out what a message teaches the site: a step of logistic regression, and
-// that each of its features was seen.
+// that each of its features was seen. What the site knows well teaches nothing: so the model is about what is
+// hard to tell, and measures better.
 func (s *Site) lesson(f *Features, junk bool) (Lesson, vector) {
 	v := s.see(f)
-	l := Lesson{ham: 1, site: make([]change, 0, len(f.list))}
+	says := v.margin * sure(s.bias.junk+s.bias.ham)
+	if junk && says >= clearJunk || !junk && says <= clearHam {
+		return Lesson{isJunk: junk}, v
+	}
+	l := Lesson{isJunk: junk, ham: 1, site: make([]change, 0, len(f.list))}
 	y := -1.0
 	if junk {
 		l.junk, l.ham, y = 1, 0, 1
 	}
 	fault := -y / (1 + math.Exp(y*v.margin))
-	if y*v.margin > enough {
-		fault = 0
-	}
 	l.bias = step(s.bias, fault, biasRate)
 	for i, x := range f.list {
 		c := step(v.slots[i], fault*v.values[i], rate)
@@ -161,8 +164,14 @@ func (a *Account) lesson(f *Features, v *vector, junk bool) []ownChange {
 }
 
 func (a *Account) apply(l Lesson, sign int32) {
-	a.bias.junk += uint32(sign) * l.junk
-	a.bias.ham += uint32(sign) * l.ham
+	if len(l.account) == 0 {
+		return
+	}
+	if l.isJunk {
+		a.bias.junk += uint32(sign)
+	} else {
+		a.bias.ham += uint32(sign)
+	}
 	a.counts = true
 	for _, c := range l.account {
 		*a.change(c.slot) += sign * c.weight
@@ -176,16 +185,26 @@ const lessonVersion = 1
 var ErrLesson = errors.New("junk: not an encoded lesson")
 
 // Junk reports whether the lesson says that its message is junk.
-func (l Lesson) Junk() bool { return l.junk > 0 }
+func (l Lesson) Junk() bool { return l.isJunk }
+
+// Empty reports whether the models knew it all: there is nothing to take away.
+func (l Lesson) Empty() bool { return l.junk == 0 && l.ham == 0 && len(l.account) == 0 }
 
 // Append appends the lesson as octets: about six for each feature of the message.
 // ParseLesson reads them.
 //
-// They are lessonVersion, 1 for junk or 0, the bias' weight and gradient, the number of changes of the
+// They are lessonVersion, an octet of flags (1 for junk, 2 if it counts), the bias' weight and gradient, the number of changes of the
 // site, they, the number of changes of the account, they. A change is how far its slot is from the one before,
 // the weight, and of the site the gradient. All numbers are varints.
 func (l Lesson) Append(dst []byte) []byte {
-	dst = append(dst, lessonVersion, byte(l.junk))
+	flags := byte(0)
+	if l.isJunk {
+		flags |= 1
+	}
+	if l.junk+l.ham > 0 {
+		flags |= 2
+	}
+	dst = append(dst, lessonVersion, flags)
 	dst = binary.AppendVarint(dst, int64(l.bias.weight))
 	dst = binary.AppendUvarint(dst, uint64(l.bias.gradient))
 	dst = binary.AppendUvarint(dst, uint64(len(l.site)))
@@ -208,11 +227,17 @@ func (l Lesson) Append(dst []byte) []byte {
 
 // ParseLesson reads what Append wrote. The error is ErrLesson.
 func ParseLesson(b []byte) (Lesson, error) {
-	if len(b) < 2 || b[0] != lessonVersion || b[1] > 1 {
+	if len(b) < 2 || b[0] != lessonVersion || b[1] > 3 {
 		return Lesson{}, ErrLesson
 	}
 	r := reader{b: b[2:]}
-	l := Lesson{junk: uint32(b[1]), ham: 1 - uint32(b[1])}
+	l := Lesson{isJunk: b[1]&1 != 0}
+	switch b[1] {
+	case 2:
+		l.ham = 1
+	case 3:
+		l.junk = 1
+	}
 	l.bias.weight, l.bias.gradient = r.signed(), r.number()
 	l.site = make([]change, 0, r.count(MaxFeatures))
 	slot := uint32(0)

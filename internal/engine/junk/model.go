@@ -31,7 +31,7 @@ type slot struct {
 	ham      uint32
 }
 
-// Counts says how many messages a model learned.
+// Counts says how many messages taught a model something.
 type Counts struct{ Junk, Ham uint32 }
 
 // Site is the model that all accounts share. It is safe for concurrent use.
@@ -94,14 +94,14 @@ func (a *Account) change(n uint32) *int32 {
 	return &a.pages[i][n&(pageSlots-1)]
 }
 
-// Counts says how many messages were learned.
+// Counts says how many messages taught it something.
 func (s *Site) Counts() Counts {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return Counts{s.bias.junk, s.bias.ham}
 }
 
-// Counts says how many messages were learned.
+// Counts says how many messages taught it something.
 func (a *Account) Counts() Counts {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -116,8 +116,9 @@ const (
 	rate      = 0.1  // of learning, for a feature that is new
 	calm      = 0.01 // what is added to a feature's gradients
 	biasRate  = 0.01
-	enough    = 8.0 // log-odds beyond which a message that is known well teaches no more
-	ownTarget = 6.0 // log-odds that an account's own lesson reaches by itself
+	clearJunk = 6.0  // log-odds from which junk teaches the site no more
+	clearHam  = -4.0 // and other mail
+	ownTarget = 6.0  // log-odds that an account's own lesson reaches by itself
 	ownLimit  = 0.06
 	doubt     = 12.0 // messages learned at which a score is half of what the weights say
 )
@@ -188,14 +189,17 @@ type Score struct {
 	Sure    float64 // from 0 to 1: how much was learned to say so
 }
 
+// sure is how much of what the weights say counts when so many messages were learned.
+func sure(learned uint32) float64 { return float64(learned) / (float64(learned) + doubt) }
+
 // ScoreOf weighs a message. The account may be nil: then the site alone speaks.
 func ScoreOf(s *Site, a *Account, f *Features) Score {
 	s.mu.RLock()
 	v := s.see(f)
-	learned := float64(s.bias.junk) + float64(s.bias.ham)
+	learned := s.bias.junk + s.bias.ham
 	s.mu.RUnlock()
 	var out Score
-	out.Sure = learned / (learned + doubt)
+	out.Sure = sure(learned)
 	out.Site = v.margin * out.Sure
 	if a != nil {
 		a.mu.RLock()
