@@ -246,7 +246,7 @@ func (l *listed) read(a *lookup, records []netip.Addr, err error) (o Outcome, tr
 	}
 	a.finding = Finding{List: l.Name, Subject: a.subject}
 	for _, c := range l.Codes {
-		if slices.ContainsFunc(records, c.matches) {
+		if slices.ContainsFunc(records, c.Matches) {
 			if o == Listed {
 				a.finding.Meaning += "; "
 			}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"yubin/internal/dns"
 	"yubin/internal/mail"
@@ -24,44 +22,9 @@ type List struct {
 
 // Code is what an answer means.
 type Code struct {
-	From, To netip.Addr // inclusive; of 127.0.0.0/8
-	Bits     uint8      // if not zero: one of these bits of the last octet; From and To are not looked at
-	Weight   float64    // positive is junk
-	Meaning  string     // a few words for people
-}
-
-// ParseCode reads which answers a code is for: "127.0.0.2", "127.0.0.4-127.0.0.7",
-// "&8" for a bit of the last octet, as combined lists have, or "any". The error is of
-// kind mail.Invalid.
-func ParseCode(s string) (Code, error) {
-	if s == "any" {
-		return Code{From: netip.AddrFrom4([4]byte{127, 0, 0, 2}), To: netip.AddrFrom4([4]byte{127, 255, 254, 255})}, nil
-	}
-	if bits, is := strings.CutPrefix(s, "&"); is {
-		n, err := strconv.ParseUint(bits, 10, 8)
-		if err != nil || n == 0 {
-			return Code{}, mail.Errorf(mail.Invalid, "%q is not & and a number from 1 to 255", s)
-		}
-		return Code{Bits: uint8(n)}, nil
-	}
-	from, to, isRange := strings.Cut(s, "-")
-	if !isRange {
-		to = from
-	}
-	a, errA := netip.ParseAddr(strings.TrimSpace(from))
-	b, errB := netip.ParseAddr(strings.TrimSpace(to))
-	if errA != nil || errB != nil || !codes.Contains(a) || !codes.Contains(b) || b.Less(a) {
-		return Code{}, mail.Errorf(mail.Invalid, "%q is not an address of 127.0.0.0/8, a range of such, & and a number, or any", s)
-	}
-	return Code{From: a, To: b}, nil
-}
-
-func (c Code) matches(a netip.Addr) bool {
-	a = a.Unmap()
-	if c.Bits != 0 {
-		return a.As4()[3]&c.Bits != 0
-	}
-	return !a.Less(c.From) && !c.To.Less(a)
+	dns.ListCode
+	Weight  float64 // positive is junk
+	Meaning string  // a few words for people
 }
 
 var (

@@ -32,6 +32,8 @@ type Config struct {
 	DKIM            DKIM
 	Retention       Retention
 	Judge           Judge
+	DNSLists        []DNSList
+	Filters         []Filter
 	Reports         Reports
 	Admin           Admin
 	Listeners       []Listener

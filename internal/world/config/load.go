@@ -99,6 +99,8 @@ func (t *table) config(c *Config) {
 	t.table("judge", func(t *table) { t.judge(&c.Judge) })
 	t.table("reports", func(t *table) { t.reports(&c.Reports) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
+	t.tables("dns_list", func(t *table) { c.DNSLists = append(c.DNSLists, t.dnsList(c.DNSLists)) })
+	t.tables("filter", func(t *table) { c.Filters = append(c.Filters, t.filter(c.Filters)) })
 	t.tables("certificate", func(t *table) {
 		cert := Certificate{Line: t.line("")}
 		t.required("cert", &cert.Cert)
