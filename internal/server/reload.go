@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 
 	"yubin/internal/world/config"
@@ -66,6 +67,10 @@ func (s *Server) keep(cfg *config.Config) (changed []string) {
 		changed = append(changed, "queue.lifetime, queue.notice_after, queue.history")
 		old := s.cfg.Queue
 		cfg.Queue.Lifetime, cfg.Queue.NoticeAfter, cfg.Queue.History = old.Lifetime, old.NoticeAfter, old.History
+	}
+	if !reflect.DeepEqual(cfg.DNSLists, s.cfg.DNSLists) {
+		changed = append(changed, "dns_list")
+		cfg.DNSLists = s.cfg.DNSLists
 	}
 	if cfg.Admin != s.cfg.Admin {
 		changed = append(changed, "admin.address")

@@ -89,6 +89,17 @@ func (s *Server) login(from netip.Addr) sasl.Authenticator {
 	return &authenticator{store: s.store, from: from}
 }
 
+// profileOf is how the configuration calls a profile.
+func profileOf(p smtpd.Profile) config.Profile {
+	switch p {
+	case smtpd.Submission:
+		return config.ProfileSubmission
+	case smtpd.LMTP:
+		return config.ProfileLMTP
+	}
+	return config.ProfileMX
+}
+
 func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 	var offered func() *tls.Config
 	if t := s.tls[config.SMTP]; kind.tls && t != nil {
@@ -112,6 +123,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Identities:         s.store.directory,
 		Intake:             s.store.intake,
 		Judge:              who,
+		Filters:            s.newFilters(c, profileOf(kind.profile)),
 		Wrote:              s.store.learning.history.WroteTo,
 		Claims:             judge.Claims(c.Hostname),
 		Record:             s.store.record,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
@@ -62,6 +63,7 @@ type Store struct {
 	outgoing  outgoing
 	intake    *intake.Intake
 	judge     *judge.Judge
+	lists     *dnslist.Lists
 	reports   *reports.Reports
 	prefs     *preferences.Preferences
 	carriage  carriage
@@ -154,7 +156,10 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if s.prefs, err = preferences.Open(ctx, preferences.Options{DB: s.db, Now: d.Now}); err != nil {
 		return err
 	}
-	s.judge = judge.New(judge.Options{Preferences: s.prefs, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
+	if s.lists, err = s.newLists(cfg, d); err != nil {
+		return err
+	}
+	s.judge = judge.New(judge.Options{Lists: s.lists, Preferences: s.prefs, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
 	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {
@@ -278,6 +283,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.warner.run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
+	g.Go(func() { s.lists.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })
 	g.Go(func() { s.learning.run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })

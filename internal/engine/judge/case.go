@@ -8,6 +8,7 @@ import (
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/dnslist"
+	"yubin/internal/engine/filter"
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/arc"
 	"yubin/internal/mailauth/authres"
@@ -40,6 +41,7 @@ type Case struct {
 	author     author
 	keys       []keyOf
 
+	heard    filter.Result // of filters of others
 	judged   bool
 	results  authres.Field
 	site     Verdict // of who has no account here

@@ -24,6 +24,8 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	p := c.j.policies.Load()
 	reasons, floor := sender(f, p)
 	reasons = append(reasons, applyRules(f)...)
+	told, aside := c.others()
+	reasons, floor = append(reasons, told...), max(floor, aside)
 	out := intake.Judgement{Accounts: make(map[mail.AccountID]intake.Opinion)}
 	c.judged, c.results = true, c.j.results(f)
 	out.Prefix = c.results.Append(nil, e.UTF8)
@@ -96,6 +98,7 @@ func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipie
 	c.whoWrote(ctx, r, f)
 	f.Vouched = c.vouched(ctx, f)
 	c.hearLists(f)
+	f.Unknown = append(f.Unknown, c.heard.Unknown...)
 	return f
 }
 

@@ -14,6 +14,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/queue"
 	"yubin/internal/mail"
@@ -47,6 +48,13 @@ func everything(t *testing.T) (families []*dto.MetricFamily) {
 			m.Login(err)
 		}
 		m.Commit(sqldb.Commit{Writes: 1})
+		for _, result := range []string{"continue", "accept", "discard", "defer", "reject", "down", "skipped"} {
+			m.Filter("clam", result, time.Second)
+		}
+		for o := dnslist.NotListed; o <= dnslist.Refused; o++ {
+			m.List("bl", o.String())
+		}
+		m.ListAsked("bl", true)
 		for f := dns.None; f <= dns.Canceled; f++ {
 			for s := resolver.Asked; s <= resolver.Cached; s++ {
 				m.Lookup(resolver.Lookup{Failure: f, Source: s})
@@ -110,7 +118,7 @@ func TestDocumentedValues(t *testing.T) {
 	for _, f := range everything(t) {
 		for _, m := range f.Metric {
 			for _, l := range m.Label {
-				free := []string{"service", "reason", "site", "version", "goversion"}
+				free := []string{"service", "reason", "site", "filter", "list", "version", "goversion"}
 				if strings.HasPrefix(f.GetName(), "yubin_") && !slices.Contains(free, l.GetName()) && !strings.Contains(text, `"`+l.GetValue()+`"`) {
 					t.Errorf("%s: %s=%q is not documented", f.GetName(), l.GetName(), l.GetValue())
 				}

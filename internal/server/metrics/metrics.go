@@ -51,6 +51,11 @@ type Metrics struct {
 	sources  atomic.Pointer[Sources]
 	services names
 
+	filters       *prometheus.CounterVec
+	filterSeconds *prometheus.HistogramVec
+	lists         *prometheus.CounterVec
+	listsAsked    *prometheus.GaugeVec
+
 	accepted       *counters // by service
 	acceptedBytes  *counters // by service
 	recipients     *counters // by service
@@ -88,6 +93,7 @@ func New(o Options) *Metrics {
 	m.makeStore()
 	m.makeQueue()
 	m.makeNames()
+	m.makeJudging()
 	m.registry.MustRegister(
 		watched{m}, queueCollector{m}, siteCollector{m},
 		collectors.NewGoCollector(),
@@ -158,6 +164,15 @@ func (m *Metrics) makeNames() {
 		}, "source", "result")
 	m.lookupSeconds = m.histogram("yubin_dns_lookup_seconds", "Time of a lookup that was not answered from memory.",
 		prometheus.ExponentialBuckets(0.0005, 3, 11))
+}
+
+// makeJudging makes what is counted when others are asked about mail.
+func (m *Metrics) makeJudging() {
+	m.filters = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "yubin_filter_answers_total", Help: "What filters of others said, step by step."}, []string{"filter", "result"})
+	m.filterSeconds = m.histogramVec("yubin_filter_seconds", "Time of one step with a filter.", prometheus.ExponentialBuckets(0.001, 3, 11), "filter")
+	m.lists = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "yubin_list_lookups_total", Help: "What lists in the DNS said about mail."}, []string{"list", "result"})
+	m.listsAsked = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "yubin_list_asked", Help: "1 while a list in the DNS is asked, 0 while it is out of order."}, []string{"list"})
+	m.registry.MustRegister(m.filters, m.lists, m.listsAsked)
 }
 
 // Handler answers a scrape. It is for whoever may know how the server is doing:

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"yubin/internal/engine/filter"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
@@ -42,7 +43,10 @@ func (s *session) answerAll(verdict smtp.Reply) {
 		return
 	}
 	for _, r := range s.tx.recipients {
-		if r.refused == nil {
+		switch {
+		case r.added:
+			continue
+		case r.refused == nil:
 			s.replies = append(s.replies, verdict)
 			continue
 		}
@@ -70,6 +74,9 @@ func (tx *transaction) someRefused() bool {
 func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 	ctx = context.WithoutCancel(ctx)
 	m := s.tx.content
+	if r := s.filter(ctx); !r.Positive() {
+		return r, nil
+	}
 	to := make([]intake.Recipient, len(s.tx.recipients))
 	for i, r := range s.tx.recipients {
 		to[i] = r.Recipient
@@ -128,6 +135,8 @@ func (s *session) envelope(ctx context.Context, now time.Time) intake.Envelope {
 	}
 	if s.tx.judged != nil {
 		e.Judge = s.tx.judged
+	} else if s.tx.aside {
+		e.Judge = filter.Aside{}
 	}
 	if s.client.Authenticated {
 		e.Account = s.client.Principal.Account

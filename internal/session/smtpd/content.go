@@ -76,7 +76,9 @@ func (s *session) data(context.Context, smtp.Command) smtp.Reply {
 
 // begin starts to receive the message.
 func (s *session) begin() {
-	s.tx.id = s.srv.cfg.NewID()
+	if s.tx.filtered == nil { // Else they have heard of it.
+		s.tx.id = s.srv.cfg.NewID()
+	}
 	m := &content{started: s.srv.cfg.Now(), onward: s.tx.spooled > 0}
 	m.foreign = foreign{keepPaths: m.onward, claims: s.srv.cfg.Claims}
 	if m.onward {

@@ -135,6 +135,8 @@ type Config struct {
 	Intake     Intake
 	// Judge judges what comes. MX only; nil takes everything as it is.
 	Judge Judge
+	// Filters are asked about what comes; nil asks nobody.
+	Filters Filters
 	// Wrote is told to whom an account's principal sent a message; nil tells nobody. It
 	// must be quick.
 	Wrote func(account mail.AccountID, to ...mail.Address)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"yubin/internal/engine/filter"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/judge"
 	"yubin/internal/engine/queue"
@@ -31,12 +32,15 @@ type transaction struct {
 	chunk      chunk
 	judged     *judge.Case // nil if nobody judges the message
 	waited     bool        // for what it says of the sender
+	filtered   *filter.Case
+	aside      bool // a filter wants it kept aside
 }
 
 // recipient is one RCPT that was accepted.
 type recipient struct {
 	intake.Recipient
 	refused error // why it cannot have the message after all; nil if it can
+	added   bool  // by a filter: the client did not name it
 }
 
 // What a recipient, and each account or address it leads to, take of memory in
@@ -56,6 +60,9 @@ func (tx *transaction) reset() {
 	if tx.judged != nil {
 		tx.judged.Close()
 	}
+	if tx.filtered != nil {
+		tx.filtered.Close()
+	}
 	kept := tx.recipients
 	clear(kept)
 	if cap(kept) > keptRecipients {
@@ -73,6 +80,11 @@ func (s *session) mail(ctx context.Context, cmd smtp.Command) smtp.Reply {
 	r, cause := s.checkMail(ctx, c)
 	if r.Positive() {
 		r = s.extend(c)
+	}
+	if r.Positive() {
+		if no := s.openFilters(ctx, c); !no.Positive() {
+			r = no
+		}
 	}
 	if !r.Positive() {
 		s.reject(r, nil, cause)
@@ -133,7 +145,13 @@ func (s *session) rcpt(ctx context.Context, cmd smtp.Command) smtp.Reply {
 		r, cause = s.checkForbidden(ctx)
 	}
 	if r.Positive() {
-		r, cause = s.route(ctx, to, c)
+		n, copies, spooled, state := len(s.tx.recipients), s.tx.copies, s.tx.spooled, s.state
+		if r, cause = s.route(ctx, to, c); r.Positive() {
+			if no := s.filterRcpt(ctx, to); !no.Positive() {
+				s.tx.recipients, s.tx.copies, s.tx.spooled, s.state = s.tx.recipients[:n], copies, spooled, state
+				r = no
+			}
+		}
 	}
 	if !r.Positive() {
 		s.reject(r, []mail.Address{to}, cause)
