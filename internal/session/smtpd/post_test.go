@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/filter"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/route"
@@ -335,6 +336,14 @@ func newPost(t testing.TB, f *transcript.File) *post {
 	}
 	if f.Setting("clock", "still") == "real" {
 		cfg.Now = time.Now
+	}
+	if f.Setting("filters", "no") == "yes" {
+		panel, err := filter.New(filter.Options{Filters: []filter.Setting{{Name: "wordy", Filter: wordy{}, Down: filter.Accept}}, Begin: func() *intake.Message { return p.cupboard.Begin() },
+			Log: cfg.Log, Now: cfg.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Filters = panel
 	}
 	p.server = New(cfg)
 	t.Cleanup(func() {
