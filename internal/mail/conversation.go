@@ -1,5 +1,7 @@
 package mail
 
+import "context"
+
 // Phase is a step on the way of a message to a next hop.
 type Phase uint8
 
@@ -78,6 +80,10 @@ type Transaction struct {
 	Outgoing
 	Recipients []OutgoingRecipient
 	Content    Opener
+	// Sign, if not nil, returns fields that go before the content, whole lines, made of
+	// the content as it leaves; changed says that it is not the one above. An error is
+	// ours, as those of an Opener are.
+	Sign func(ctx context.Context, content Opener, changed bool) (fields []byte, err error)
 }
 
 // Connection is what is known of a connection to a host.

@@ -70,7 +70,7 @@ func (h *homeward) File(ctx context.Context, hop mail.NextHop, it spool.Item, t 
 
 // fromQueue is the envelope of mail that leaves the queue and may come back to it.
 func fromQueue(it spool.Item) spool.Item {
-	return spool.Item{Outgoing: it.Outgoing, Arrived: it.Arrived, Account: it.Account, Language: it.Language, Transaction: it.Transaction, MessageID: it.MessageID}
+	return spool.Item{Outgoing: it.Outgoing, Arrived: it.Arrived, Account: it.Account, Language: it.Language, Transaction: it.Transaction, MessageID: it.MessageID, SignFor: it.SignFor}
 }
 
 // takeIn brings a message of the queue to the intake again.

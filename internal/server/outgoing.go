@@ -106,7 +106,8 @@ func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
 			Hostname: cfg.Hostname, Postmaster: mail.Address{Local: postmaster, Domain: cfg.Hostname},
 			Router: out.router, Languages: s.directory, Intake: door{s}, Now: d.Now, NewID: rand.Text,
 		}),
-		Now: d.Now, Rand: randv2.Float64, Log: d.Log, Observe: s.metrics.Queue,
+		Signer: out.signing,
+		Now:    d.Now, Rand: randv2.Float64, Log: d.Log, Observe: s.metrics.Queue,
 		Name: string(cfg.Hostname), Alone: true,
 		Limits: queueLimits(cfg.Queue, d.Memory), Schedule: schedule(cfg.Queue).schedule(), Grace: grace,
 	}

@@ -376,6 +376,11 @@ func (j *job) transaction(ctx context.Context, q *Queue) mail.Transaction {
 	if t.Content == nil {
 		t.Content = q.opener(ctx, j.item)
 	}
+	if q.o.Signer != nil && !j.hop.Kind.Final() { // What is filed here or at the site's own never leaves.
+		t.Sign = func(ctx context.Context, content mail.Opener, changed bool) ([]byte, error) {
+			return q.o.Signer.Sign(ctx, j.item, content, changed)
+		}
+	}
 	for _, d := range j.carry {
 		t.Recipients = append(t.Recipients, d.OutgoingRecipient)
 	}

@@ -157,6 +157,11 @@ type Filer interface {
 	File(ctx context.Context, hop mail.NextHop, it spool.Item, t mail.Transaction, settle func(*sqldb.Tx, []mail.Result) error) (results []mail.Result, settled bool)
 }
 
+// Signer signs what leaves: signing.Signing does. Its error is temporary.
+type Signer interface {
+	Sign(ctx context.Context, it spool.Item, content mail.Opener, changed bool) (fields []byte, err error)
+}
+
 // Schedule says when things happen. Zero values mean the defaults.
 type Schedule struct {
 	Retry       []time.Duration // after the first deferral, the second, ...; the last is repeated
@@ -175,6 +180,7 @@ type Options struct {
 	Filer    Filer   // of what has a mailbox here
 	Router   Router
 	Reporter Reporter
+	Signer   Signer // nil signs nothing
 
 	Now     func() time.Time
 	Rand    func() float64    // in [0, 1), for jitter; safe for concurrent use

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/dkim"
 )
 
 // maxRemembered is of how many domains is remembered what they sign with.
@@ -51,7 +52,11 @@ func (s *Signing) signersFor(ctx context.Context, d mail.Domain) ([]known, error
 	s.warn(h.own...)
 	s.warn(h.shared...)
 	for i := range r.keys {
-		if r.keys[i].signer, err = s.open(r.keys[i].Key); err != nil {
+		signer, err := s.open(r.keys[i].Key)
+		if err == nil {
+			r.keys[i].private, err = dkim.NewPrivateKey(signer)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -59,6 +59,7 @@ import (
 	"time"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -184,6 +185,7 @@ type Signing struct {
 	policy  Policy
 	fence   int64 // of our lease; 0 for none
 	signers map[mail.Domain]remembered
+	made    map[spool.ItemID]made
 	epoch   int             // of the rows, as this process changes them
 	opened  map[int64]Key   // private keys that are open, by number
 	told    map[string]bool // what the log has been told
@@ -249,6 +251,6 @@ func (s *Signing) Poke() {
 func (s *Signing) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.signers = nil
+	s.signers, s.made = nil, nil
 	s.epoch++
 }

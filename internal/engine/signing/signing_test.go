@@ -22,7 +22,7 @@ import (
 // site is a Signing with a DNS and a clock.
 type site struct {
 	*Signing
-	t     *testing.T
+	t     testing.TB
 	db    *sqldb.DB
 	dns   *dnstest.Fake
 	path  string // of secrets.key
@@ -56,7 +56,7 @@ func (s *site) wait(d time.Duration) {
 	s.mu.Unlock()
 }
 
-func newSite(t *testing.T, p Policy, domains ...mail.Domain) *site {
+func newSite(t testing.TB, p Policy, domains ...mail.Domain) *site {
 	t.Helper()
 	s := &site{t: t, db: dbtest.Open(t), dns: dnstest.NewFake(""), names: domains, now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC),
 		path: filepath.Join(t.TempDir(), secrets.FileName), may: func(mail.Principal, mail.Address) bool { return true }}

@@ -3,6 +3,8 @@ package signing
 import (
 	"slices"
 	"time"
+
+	"yubin/internal/mailauth/dkim"
 )
 
 // known is a key with what decides what becomes of it.
@@ -10,6 +12,8 @@ type known struct {
 	Key
 	sight
 	broken bool // its private key cannot be opened
+
+	private *dkim.PrivateKey // of one that signs
 }
 
 // signs reports whether it can sign where its record was looked for.

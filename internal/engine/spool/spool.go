@@ -64,6 +64,7 @@ type Item struct {
 	MessageID   string         // the header field's value
 	Report      Report         // of a delivery report that was made here
 	About       ItemID         // the message that the report is about
+	SignFor     mail.Domain    // for which it is signed when it leaves, whoever sent it; "" leaves that to engine/signing
 	Settled     time.Time      // when nobody waited for it any more, or zero
 }
 
@@ -129,7 +130,8 @@ func schema() []string {
 		about {int} NOT NULL, -- the item of which a report tells; it may be forgotten
 		settled {int} NOT NULL
 	);
-	CREATE INDEX spool_settled ON spool_item (settled) WHERE settled > 0`}
+	CREATE INDEX spool_settled ON spool_item (settled) WHERE settled > 0`,
+		`ALTER TABLE spool_item ADD COLUMN sign_for {text} NOT NULL DEFAULT '' -- a domain, or ''`}
 }
 
 // Bits of the column flags.
@@ -181,11 +183,11 @@ func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
 		return 0, err
 	}
 	tx.Do(`INSERT INTO spool_item (id, blob, prefix, size, sender, envid, ret, body, flags, priority, arrived,
-		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, settled)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, 0)`,
+		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, sign_for, settled)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 0)`,
 		ids[0], it.Blob, it.Prefix, it.Size, it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
 		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
-		it.Transaction, it.MessageID, it.Report, it.About)
+		it.Transaction, it.MessageID, it.Report, it.About, it.SignFor)
 	return ItemID(ids[0]), nil
 }
 
@@ -221,7 +223,7 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 // AskItem asks for what ScanItem reads.
 func (s *Spool) AskItem(tx *sqldb.Tx, id ItemID) *sqldb.Answer {
 	return tx.Ask(`SELECT blob, prefix, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
-		expire, account, language, trans, message_id, report, about, settled FROM spool_item WHERE id = $1`, id)
+		expire, account, language, trans, message_id, report, about, sign_for, settled FROM spool_item WHERE id = $1`, id)
 }
 
 // ScanItem is Item of an answer to AskItem.
@@ -231,7 +233,7 @@ func (s *Spool) ScanItem(a *sqldb.Answer, id ItemID) (Item, error) {
 	var flags int
 	var arrived, hold, by, expire, settled int64
 	err := a.Scan(&it.Blob, &it.Prefix, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
-		&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &settled)
+		&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &it.SignFor, &settled)
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
 	}

@@ -44,18 +44,19 @@ func (r *run) apart(eight bool) bool {
 		return err == nil && eight
 	}
 	r.t.Size = c.Size
+	r.changed, r.signed = true, false
 	r.t.Content = func() (io.ReadCloser, error) {
 		content, err := open()
 		if err != nil {
 			return nil, err
 		}
-		return convertedContent{c.Reader(content), content}, nil
+		return readCloser{c.Reader(content), content}, nil
 	}
 	return true
 }
 
-// convertedContent is read converted.
-type convertedContent struct {
+// readCloser is a content that is read changed.
+type readCloser struct {
 	io.Reader
 	io.Closer
 }

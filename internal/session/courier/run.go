@@ -1,8 +1,10 @@
 package courier
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 	"yubin/internal/world/netx"
+	"yubin/internal/world/obs"
 )
 
 // run is one attempt.
@@ -27,6 +30,9 @@ type run struct {
 	faults               int  // sessions that went wrong
 	looked               bool // lighten has read the content
 	shortened, converted bool // so have shorten, convert
+	changed              bool // one of them has changed the content
+	signed               bool // fields are those of the content as it is now
+	fields               []byte
 	stopped              bool // nobody would do better
 	cut                  bool // hosts are left that were not tried
 }
@@ -181,7 +187,12 @@ func (r *run) converse(ctx context.Context, s *session) {
 	}
 	for first := true; ; {
 		r.shorten()
-		answers := s.Send(ctx, r.transaction())
+		t, err := r.transaction(ctx)
+		if err != nil {
+			r.recordAll(unsigned, r.attempt(s.key.host, s.key.addr, at, s.Connection()))
+			return
+		}
+		answers := s.Send(ctx, t)
 		if first && s.reused && slices.ContainsFunc(answers, isStale) {
 			return
 		}
@@ -205,14 +216,41 @@ func (r *run) converse(ctx context.Context, s *session) {
 var noProgress = mail.Answer{Phase: mail.PhaseMail, Trouble: mail.Garbled, Enhanced: "4.5.3",
 	Text: "the host takes no recipient by its own limits"}
 
-// transaction is the message for those who are pending.
-func (r *run) transaction() mail.Transaction {
+// unsigned is said of a message that should be signed and can be at another time.
+var unsigned = mail.Answer{Phase: mail.PhaseMail, Trouble: mail.Unreadable, Enhanced: "4.3.0",
+	Text: "the message could not be signed for the moment"}
+
+// transaction is the message for those who are pending, signed as it is now.
+func (r *run) transaction(ctx context.Context) (mail.Transaction, error) {
+	if r.t.Sign != nil && !r.signed {
+		fields, err := r.t.Sign(ctx, r.t.Content, r.changed)
+		if err != nil {
+			r.c.cfg.Log.Warn("a message could not be signed", obs.Err(err))
+			return r.t, err
+		}
+		r.fields, r.signed = fields, true
+	}
 	t := r.t
+	if len(r.fields) > 0 {
+		t.Size += int64(len(r.fields))
+		t.Content = behind(r.fields, r.t.Content)
+	}
 	t.Recipients = make([]mail.OutgoingRecipient, len(r.pending))
 	for k, i := range r.pending {
 		t.Recipients[k] = r.t.Recipients[i]
 	}
-	return t
+	return t, nil
+}
+
+// behind is a content with fields before it.
+func behind(fields []byte, open mail.Opener) mail.Opener {
+	return func() (io.ReadCloser, error) {
+		content, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return readCloser{io.MultiReader(bytes.NewReader(fields), content), content}, nil
+	}
 }
 
 // apply gives the answers of a transaction to the pending recipients. Those
