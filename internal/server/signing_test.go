@@ -105,7 +105,7 @@ func TestSigned(t *testing.T) {
 				t.Errorf("%v: %v (%s)\n%s", l.To, v.Result, v.Reason, l.Octets)
 			}
 		}
-		is8, converted := strings.Contains(string(l.Octets), "ü"), strings.Contains(string(l.Octets), "quoted-printable")
+		is8, converted := strings.Contains(string(l.Octets), "ü"), !strings.Contains(string(l.Octets), "Content-Transfer-Encoding: 8bit")
 		if is8 == converted || converted != (l.To[0] == "bob@old.example") {
 			t.Errorf("%v has it 8-bit %v, converted %v", l.To, is8, converted)
 		}
