@@ -84,9 +84,10 @@ func (b *Book) run(tx *sqldb.Tx, account mail.AccountID, list []item) error {
 func (b *Book) change(tx *sqldb.Tx, account mail.AccountID, list []item, learned map[string]*lesson, rows map[mail.AccountID]*model) (any bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	var log []logEntry
 	now := b.o.Now().Unix()
 	for _, it := range list {
-		l, err := b.one(tx, account, it, learned[it.key], rows, now)
+		l, err := b.one(tx, account, it, learned[it.key], rows, now, &log)
 		if err != nil {
 			return any, err
 		}
@@ -98,6 +99,13 @@ func (b *Book) change(tx *sqldb.Tx, account mail.AccountID, list []item, learned
 	}
 	for _, p := range b.models.Dirty() {
 		p.write(tx)
+	}
+	site := rows[Site]
+	if writeLog(tx, site.version+1, log); (site.version+1)%pagesEvery == 0 {
+		for _, p := range b.models.SitePages() {
+			p.write(tx)
+		}
+		tx.Do(`DELETE FROM lesson_log`)
 	}
 	for id, m := range rows {
 		m.version, m.at = m.version+1, now
@@ -114,7 +122,7 @@ type lesson struct {
 }
 
 // one learns from one message, or takes back what was; l is what was learned from it.
-func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, rows map[mail.AccountID]*model, now int64) (*lesson, error) {
+func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, rows map[mail.AccountID]*model, now int64, log *[]logEntry) (*lesson, error) {
 	if l == nil && !it.learn || l != nil && it.learn && l.junk == it.junk {
 		return l, nil
 	}
@@ -122,6 +130,7 @@ func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, row
 		if err := b.models.Unlearn(account, l.octets); err != nil {
 			return nil, &mail.Error{Kind: mail.Internal, Text: "what was learned from a message cannot be taken back", Err: err}
 		}
+		*log = append(*log, logEntry{false, l.octets})
 		for _, m := range rows {
 			m.count(l.junk, -1)
 		}
@@ -131,6 +140,7 @@ func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, row
 		return nil, nil
 	}
 	l = &lesson{junk: it.junk, octets: b.models.Learn(account, it.features, it.junk)}
+	*log = append(*log, logEntry{true, l.octets})
 	for _, m := range rows {
 		m.count(l.junk, 1)
 	}
@@ -149,9 +159,21 @@ func (b *Book) load(tx *sqldb.Tx, id mail.AccountID, version int64) error {
 	if err != nil {
 		return err
 	}
+	var log []logEntry
+	if id == Site {
+		if log, err = readLog(tx); err != nil {
+			return err
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.models.Load(id, pages); err != nil {
+	err = b.models.Load(id, pages)
+	for _, e := range log {
+		if err == nil {
+			err = b.models.Replay(e.octets, e.learned)
+		}
+	}
+	if err != nil {
 		// What is left of it is not to be believed: it begins anew.
 		b.o.Log.Error("a model cannot be read and begins anew", "account", int64(id), "err", err)
 		if err := b.models.Load(id, nil); err != nil {

@@ -6,7 +6,9 @@
 //
 //	lesson_model   an account's model, 0 is the site's: its version, how many messages
 //	               were learned as junk and as not, and when the last was
-//	lesson_page    its weights, in pages
+//	lesson_page    its weights, in pages; the site's, nearly all of which change with each
+//	               message, are written once in pagesEvery versions
+//	lesson_log     what was done to the site's model since then, message by message
 //	lesson         what was learned from one message of an account: as what, when, and
 //	               what it changed (engine/junk's). By its number for an email, by the
 //	               hash of its octets for one that somebody trained with
@@ -16,7 +18,8 @@
 //   - A message is learned once for an account, as junk or as not. Learning it again the
 //     same way does nothing; the other way, and unlearning, first takes back exactly
 //     what it changed. All three can be repeated.
-//   - What was learned, its count and the pages that it changed are one commit. Models
+//   - What was learned, its count and the pages that it changed, or
+//     the log, are one commit. Models
 //     are read and written by who has locked them, the site's first, and who finds
 //     another version than the one in memory reads it anew: so several processes can
 //     share them, and never overwrite each other.
@@ -52,6 +55,7 @@ const (
 	MaxModels  = 1024            // of accounts in memory
 	FreshFor   = 5 * time.Minute // how long a model in memory is believed
 	batch      = 32              // messages of one commit
+	pagesEvery = 64              // versions of the site's model after which its pages are written
 )
 
 // Site is the account of the model of all.

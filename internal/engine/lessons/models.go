@@ -20,8 +20,14 @@ type Learner interface {
 	Learn(account mail.AccountID, f Features, junk bool) (lesson []byte)
 	// Unlearn takes back exactly what a lesson changed, whatever was learned since.
 	Unlearn(account mail.AccountID, lesson []byte) error
-	// Dirty gives the pages that changed since it was asked last.
+	// Dirty gives the pages of accounts that changed since it was asked last, not of the
+	// site.
 	Dirty() []Page
+	// SitePages gives those of the site's model that changed since it was asked last, or
+	// since the model was loaded, replayed lessons counted.
+	SitePages() []Page
+	// Replay does to the site's model what a lesson did, or the opposite.
+	Replay(lesson []byte, learned bool) error
 	// Load makes pages the model of an account, whatever that was.
 	Load(account mail.AccountID, pages []Page) error
 	// Forget drops the model of an account from memory.

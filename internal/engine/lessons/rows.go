@@ -25,6 +25,15 @@ CREATE TABLE lesson_page (
 	PRIMARY KEY (account, page)
 ) {clustered};
 
+-- What was done to the site's model since its pages were written.
+CREATE TABLE lesson_log (
+	version {int} NOT NULL, -- of the model after it
+	place {int} NOT NULL, -- among those of the version
+	learned {int} NOT NULL, -- 1: a lesson was learned; 0: taken back
+	octets {blob} NOT NULL, -- the lesson
+	PRIMARY KEY (version, place)
+) {clustered};
+
 CREATE TABLE lesson (
 	account {int} NOT NULL,
 	message {text} NOT NULL, -- the number of an email, or sha256: and the hash of octets
@@ -91,4 +100,36 @@ func trim(tx *sqldb.Tx, account mail.AccountID) error {
 	tx.Do(`DELETE FROM lesson WHERE account = $1 AND message IN
 		(SELECT message FROM lesson WHERE account = $1 ORDER BY at, message LIMIT $2)`, int64(account), n-MaxLessons)
 	return nil
+}
+
+// logEntry is a row of lesson_log: what was done to the site's model.
+type logEntry struct {
+	learned bool
+	octets  []byte
+}
+
+func writeLog(tx *sqldb.Tx, version int64, list []logEntry) {
+	for i, e := range list {
+		learned := 0
+		if e.learned {
+			learned = 1
+		}
+		tx.Do(`INSERT INTO lesson_log (version, place, learned, octets) VALUES ($1, $2, $3, $4)`, version, i, learned, e.octets)
+	}
+}
+
+func readLog(tx *sqldb.Tx) (list []logEntry, err error) {
+	rows, err := tx.Query(`SELECT learned, octets FROM lesson_log ORDER BY version, place`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e logEntry
+		if err := rows.Scan(&e.learned, &e.octets); err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
 }
