@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"yubin/internal/engine/forward"
 	"yubin/internal/engine/hosts"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
@@ -39,6 +40,7 @@ const postmaster = "postmaster"
 type outgoing struct {
 	resolver *resolver.Resolver
 	router   *route.Router
+	forward  *forward.Forwarder
 	spool    *spool.Spool
 	queue    *queue.Queue
 	courier  *courier.Courier // nil if mail is captured
@@ -57,6 +59,9 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 	if out.resolver, err = resolver.New(resolver.Options{Upstream: up, Now: d.Now, Observe: s.metrics.Lookup}); err != nil {
 		return err
 	}
+	if out.forward, err = forward.Open(ctx, forward.Options{DB: s.db, Secrets: s.secrets, Domains: s.directory, Random: rand.Reader, Now: d.Now, Log: d.Log}); err != nil {
+		return err
+	}
 	out.self = newOurselves(cfg, d.Now)
 	if out.router, err = route.Open(ctx, s.routeOptions(cfg, d)); err != nil {
 		return err
@@ -73,13 +78,13 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 	if s.reports, err = reports.Open(ctx, s.reportsOptions(cfg, d), reportSettings(cfg.Reports)); err != nil {
 		return err
 	}
-	s.intake = intake.New(intake.Options{Store: s.mail, Queue: out.queue, Keeper: s.reports})
+	s.intake = intake.New(intake.Options{Store: s.mail, Queue: out.queue, Forwards: out.forward, Keeper: s.reports})
 	return nil
 }
 
 func (s *Store) routeOptions(cfg config.Config, d Deps) route.Options {
 	return route.Options{DB: s.db, Directory: s.directory, Hostname: cfg.Hostname, Now: d.Now, Log: d.Log,
-		Ourselves: s.outgoing.self, Port: cfg.DeliverPort, Captured: cfg.Capture,
+		Ourselves: s.outgoing.self, Port: cfg.DeliverPort, Captured: cfg.Capture, Returns: s.outgoing.forward,
 		Reports: func(a mail.Address) bool { return s.reports != nil && s.reports.IsAddress(a) }}
 }
 

@@ -159,7 +159,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if s.lists, err = s.newLists(cfg, d); err != nil {
 		return err
 	}
-	s.judge = judge.New(judge.Options{Lists: s.lists, Preferences: s.prefs, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
+	s.judge = judge.New(judge.Options{Lists: s.lists, Preferences: s.prefs, Classifier: s.learning.lessons, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
 	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {

@@ -55,12 +55,19 @@ type Queue interface {
 	Add(tx *sqldb.Tx, it spool.Item, to []queue.Recipient, known *queue.Octets) (spool.ItemID, error)
 }
 
+// Forwards gives mail that goes on in the name of a domain of ours its reverse-path:
+// *forward.Forwarder. Proven says that the sender's domain authenticated it.
+type Forwards interface {
+	ReversePath(ctx context.Context, sender mail.ReversePath, proven bool, at mail.Domain) mail.ReversePath
+}
+
 // Options say what an Intake is made of.
 type Options struct {
 	Store    *store.Store
 	Queue    Queue         // over the same database; nil where nothing can be spooled
 	Wishes   Wishes        // nil: everybody's is Plain
 	Keeper   Keeper        // nil: nobody wants octets for itself
+	Forwards Forwards      // nil: what goes on keeps its reverse-path
 	Deadline time.Duration // of a Plan; 0 means DefaultDeadline
 }
 

@@ -32,6 +32,9 @@ type Judgement struct {
 	Prefix    []byte                     // fields before every copy, and before what goes on
 	Accounts  map[mail.AccountID]Opinion // of each account to which a recipient leads
 	Elsewhere Opinion                    // of those who are elsewhere
+	// SenderProven says that the domain of the reverse-path authenticated it: a report may
+	// go there.
+	SenderProven bool
 }
 
 // Opinion is what is to be done for one account.

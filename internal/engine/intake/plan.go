@@ -49,10 +49,11 @@ type Plan struct {
 	envelope   Envelope
 	judgement  Judgement
 	recipients []Recipient
-	copies     [][]copyFor // of each recipient: as its accounts wish
-	loops      []bool      // of each recipient: it had the message before
-	laid       int         // items that are for the recipients: the first ones
-	keep       Keep        // nil if nobody wants the octets for itself
+	copies     [][]copyFor                      // of each recipient: as its accounts wish
+	loops      []bool                           // of each recipient: it had the message before
+	paths      map[mail.Domain]mail.ReversePath // of what goes on in the name of a domain of ours
+	laid       int                              // items that are for the recipients: the first ones
+	keep       Keep                             // nil if nobody wants the octets for itself
 }
 
 // Filing is a copy for a mailbox.
@@ -138,8 +139,27 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	if in.o.Keeper != nil {
 		p.keep = in.o.Keeper.Keep(e, to, m)
 	}
+	p.paths = in.forwardPaths(ctx, p)
 	p.lay()
 	return p, nil
+}
+
+// forwardPaths are the reverse-paths of what goes on in the name of domains of ours.
+func (in *Intake) forwardPaths(ctx context.Context, p *Plan) map[mail.Domain]mail.ReversePath {
+	var paths map[mail.Domain]mail.ReversePath
+	for _, r := range p.recipients {
+		for _, o := range r.Route.Onward {
+			if _, known := paths[o.Forward]; known || o.Forward == "" || in.o.Forwards == nil {
+				continue
+			}
+			if paths == nil {
+				paths = make(map[mail.Domain]mail.ReversePath)
+			}
+			proven := p.envelope.Judge == nil || p.judgement.SenderProven
+			paths[o.Forward] = in.o.Forwards.ReversePath(ctx, p.envelope.ReversePath, proven, o.Forward)
+		}
+	}
+	return paths
 }
 
 var errLate = errors.New("intake: the deadline of a plan")
@@ -161,7 +181,7 @@ func deliveredTo(fields []string) map[mail.Address]bool {
 // Without is the plan if some accounts cannot have the message. Items that somebody
 // added to it stay, unless nobody can have the message.
 func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
-	q := &Plan{Message: p.Message, envelope: p.envelope, judgement: p.judgement, recipients: p.recipients, loops: p.loops, keep: p.keep, copies: make([][]copyFor, len(p.copies))}
+	q := &Plan{Message: p.Message, envelope: p.envelope, judgement: p.judgement, paths: p.paths, recipients: p.recipients, loops: p.loops, keep: p.keep, copies: make([][]copyFor, len(p.copies))}
 	for i, copies := range p.copies {
 		for _, c := range copies {
 			if err := refused[c.account]; err != nil {
@@ -211,24 +231,14 @@ func (p *Plan) lay() {
 		accepted = accepted || lost[i] == nil
 	}
 	seen := make(map[mail.AccountID]bool, len(p.recipients))
-	item := Item{Item: p.envelope.Item}
-	if own := p.judgement.Prefix; len(own) > 0 {
-		item.Prefix = slices.Concat(p.judgement.Elsewhere.Prefix, own, item.Prefix)
-	}
-	onItem := make(map[mail.Address]bool)
-	add := func(r Recipient, o route.Onward, several bool) { // Each address once.
-		if !onItem[o.Address] {
-			onItem[o.Address] = true
-			item.Recipients = append(item.Recipients, forward(r, o, several, p.envelope.FromQueue))
-		}
-	}
+	items := p.newItems()
 	for i, r := range p.recipients {
 		switch {
 		case lost[i] != nil && (p.envelope.Each || !accepted):
 			p.Refusals = append(p.Refusals, Refusal{For: i, Address: r.Address, Err: lost[i]})
 			continue
 		case lost[i] != nil: // The queue tries again, or tells the sender.
-			add(r, QueuedHere(r.Address), false)
+			items.add(r, QueuedHere(r.Address), false)
 			continue
 		}
 		onward := r.Route.Onward
@@ -251,17 +261,62 @@ func (p *Plan) lay() {
 		}
 		several := filed+len(onward) > 1
 		for _, o := range onward {
-			add(r, o, several)
+			items.add(r, o, several)
 		}
 		if own, wanted := reported(r, filed > 0 && len(onward) == 0, several); wanted && !p.envelope.FromQueue && !p.envelope.ReversePath.IsNull() {
-			item.Recipients = append(item.Recipients, own)
+			items.item("").Recipients = append(items.item("").Recipients, own)
 		}
 	}
-	for all := item.Recipients; len(all) > 0; all = all[len(item.Recipients):] {
-		item.Recipients = all[:min(len(all), queue.MaxRecipients)]
-		p.Items = append(p.Items, item)
+	for _, item := range items.list {
+		for all := item.Recipients; len(all) > 0; all = all[len(item.Recipients):] {
+			item.Recipients = all[:min(len(all), queue.MaxRecipients)]
+			p.Items = append(p.Items, *item)
+		}
 	}
 	p.laid = len(p.Items)
+}
+
+// items are what a message makes for the queue: one, and one more for each domain of ours
+// in whose name it goes on with a reverse-path of its own.
+type items struct {
+	p    *Plan
+	list []*Item
+	of   map[mail.Domain]*Item
+	seen map[mail.Address]bool // each address once
+}
+
+func (p *Plan) newItems() *items {
+	return &items{p: p, of: make(map[mail.Domain]*Item), seen: make(map[mail.Address]bool)}
+}
+
+// item is that of what goes on in the name of a domain, or that of all else.
+func (l *items) item(forward mail.Domain) *Item {
+	path, renamed := l.p.paths[forward]
+	if !renamed {
+		forward, path = "", l.p.envelope.ReversePath
+	}
+	if it := l.of[forward]; it != nil {
+		return it
+	}
+	it := &Item{Item: l.p.envelope.Item}
+	it.ReversePath = path
+	if it.Account == 0 {
+		it.SignFor = forward
+	}
+	if own := l.p.judgement.Prefix; len(own) > 0 {
+		it.Prefix = slices.Concat(l.p.judgement.Elsewhere.Prefix, own, it.Prefix)
+	}
+	l.of[forward], l.list = it, append(l.list, it)
+	return it
+}
+
+// add adds one of those whom a recipient leads to.
+func (l *items) add(r Recipient, o route.Onward, several bool) {
+	if !l.seen[o.Address] {
+		l.seen[o.Address] = true
+		it := l.item(o.Forward)
+		it.Recipients = append(it.Recipients, forward(r, o, several, l.p.envelope.FromQueue))
+	}
 }
 
 // prefixOf are the header fields before the copy for an account of who was written

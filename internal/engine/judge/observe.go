@@ -27,6 +27,9 @@ func (c *Case) observe(ctx context.Context, f *Facts, out intake.Judgement, to [
 	}
 	o := reports.Observation{At: f.Now, Source: f.Client.Remote, From: c.author.domains[0], EnvelopeFrom: f.ReversePath.Domain, Verdict: f.DMARC,
 		Done: dispositionOf(f.DMARC, foremost(out, to)), To: f.Recipients}
+	if f.Vouched != "" && f.DMARC.Result == dmarc.Fail {
+		o.Reasons = []dmarcreport.Reason{{Type: "trusted_forwarder", Comment: printable(string(f.Vouched))}}
+	}
 	if d, err := mail.ParseDomain(f.SPF.Domain); err == nil {
 		o.SPF = dmarcreport.Sender{Domain: d, Result: f.SPF.Result.String()}
 	}

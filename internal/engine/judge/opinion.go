@@ -26,7 +26,7 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	reasons = append(reasons, applyRules(f)...)
 	told, aside := c.others()
 	reasons, floor = append(reasons, told...), max(floor, aside)
-	out := intake.Judgement{Accounts: make(map[mail.AccountID]intake.Opinion)}
+	out := intake.Judgement{SenderProven: f.SPF.Result == spf.Pass, Accounts: make(map[mail.AccountID]intake.Opinion)}
 	c.judged, c.results = true, c.j.results(f)
 	out.Prefix = c.results.Append(nil, e.UTF8)
 	c.found = f

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/forward"
 	"yubin/internal/mail"
 )
 
@@ -57,11 +58,38 @@ func (r *Router) routeLocal(ctx context.Context, t *tables, q Question) (Routed,
 		if r.o.Reports != nil && r.o.Reports(q.Recipient) {
 			return Routed{Discard: ReportsOnly}, nil
 		}
+		if r.o.Returns != nil && forward.Looks(q.Recipient) {
+			return r.routeReturn(ctx, t, q)
+		}
 	}
 	if err != nil {
 		return Routed{}, err
 	}
 	return t.forward(q, res)
+}
+
+// routeReturn routes a report about mail that was sent on.
+func (r *Router) routeReturn(ctx context.Context, t *tables, q Question) (Routed, error) {
+	if !q.Sender.IsNull() {
+		return Routed{}, mail.Errorf(mail.Forbidden, "only reports about forwarded mail come to this address")
+	}
+	to, err := r.o.Returns.Return(ctx, q.Recipient)
+	if err != nil {
+		return Routed{}, err
+	}
+	local, err := r.o.Directory.IsLocal(ctx, to.Domain)
+	if err != nil {
+		return Routed{}, err
+	}
+	q.Recipient = to
+	if local {
+		res, err := r.o.Directory.Resolve(ctx, to)
+		if err != nil {
+			return Routed{}, err
+		}
+		return t.forward(q, res)
+	}
+	return t.send(t.choose(to, q.Sender), to)
 }
 
 // send goes by c, or by plain MX if it is none.
@@ -104,6 +132,9 @@ func (t *tables) forward(q Question, res directory.Resolution) (Routed, error) {
 	}
 	for _, to := range res.Foreign {
 		f.add(t, t.choose(to, q.Sender), to)
+	}
+	for i := range f.Onward {
+		f.Onward[i].Forward = q.Recipient.Domain
 	}
 	return f.result()
 }

@@ -22,6 +22,11 @@ type Directory interface {
 	MayUse(ctx context.Context, p mail.Principal, a mail.Address) (bool, error)
 }
 
+// Returns knows whose mail was forwarded: *forward.Forwarder.
+type Returns interface {
+	Return(ctx context.Context, a mail.Address) (mail.Address, error)
+}
+
 // Options are what a Router needs. DB, Directory, Hostname and Ourselves must be
 // given.
 type Options struct {
@@ -34,6 +39,10 @@ type Options struct {
 	// Reports says which addresses of ours take reports for the server, whether or not
 	// somebody has them; nil for none.
 	Reports func(mail.Address) bool
+
+	// Returns says whom mail to an address is for that was made for a report about
+	// forwarded mail; nil for none.
+	Returns Returns
 
 	// What Explain says of what couriers do.
 	Ourselves hosts.Ourselves

@@ -23,6 +23,9 @@ type Onward struct {
 	Address mail.Address // the recipient, or a target of the alias that the recipient is
 	Hop     mail.NextHop
 	Route   string // its name; "" for plain MX
+	// Forward is the domain of ours in whose name the mail goes on: somebody there was
+	// written to, and is who this is elsewhere. "" if the recipient was named as such.
+	Forward mail.Domain
 }
 
 // Routed is where mail for one recipient goes: at least one of Accounts, Onward

@@ -31,6 +31,9 @@ type made struct {
 // says that it is not as it was accepted: it was converted for its next hop. An error
 // is temporary: the content, or the database, cannot be read.
 //
+// What goes on in the name of a domain of ours (spool.Item.SignFor) is sealed, too (RFC
+// 8617): with what was found when it came, which stands in our Authentication-Results.
+//
 // Signed is mail of a principal, for the domain of an address in From that the
 // principal may use, else for that of the reverse-path; reports of this server, for
 // the domain of its name or one above it; and what another engine has marked
@@ -65,12 +68,16 @@ func (s *Signing) Sign(ctx context.Context, it spool.Item, open mail.Opener, cha
 // sign reads a content as far as it must and signs it.
 func (s *Signing) sign(ctx context.Context, it spool.Item, open mail.Opener, now time.Time) ([]byte, error) {
 	var signer *dkim.Signer
+	var seal sealing
 	var why error
 	m := dkim.NewMessage(func(h *dkim.Header, body *dkim.Body) {
 		var keys []dkim.SigningKey
 		if keys, why = s.keysFor(ctx, it, h); why == nil && len(keys) > 0 {
 			if signer, why = dkim.NewSharedSigner(dkim.SignOptions{Keys: keys, Time: now}); why == nil {
 				signer.Begin(h, body)
+			}
+			if it.SignFor != "" && why == nil {
+				why = seal.begin(string(s.o.Hostname), keys, now, h, body)
 			}
 		}
 	})
@@ -99,7 +106,11 @@ func (s *Signing) sign(ctx context.Context, it spool.Item, open mail.Opener, now
 		s.o.Log.Info("a message leaves without a signature", "item", int64(it.ID), obs.Err(err))
 		return nil, nil
 	}
-	return fields, nil
+	sealed, err := seal.finish()
+	if err != nil {
+		s.o.Log.Info("a forwarded message leaves without a seal", "item", int64(it.ID), obs.Err(err))
+	}
+	return append(sealed, fields...), nil
 }
 
 // keysFor are the keys that sign an item with that header: those of the first of its

@@ -278,6 +278,24 @@ func (v *Verifier) Finish(keys map[dns.Name]dkim.KeyResult) Verdict {
 	return verdict
 }
 
+// Known is the verdict about a message that was verified before, when it came, and is
+// complete: its structure as it stands, and the result that was found. Nobody is
+// asked. It is for who extends the chain.
+func (v *Verifier) Known(result Result) Verdict {
+	verdict := v.verdict
+	if verdict.Reason.Cause != Verified {
+		return verdict
+	}
+	verdict.Result = result
+	for _, l := range v.links {
+		verdict.Sets = append(verdict.Sets, l.set)
+		if result == Pass {
+			verdict.chain = append(verdict.chain, l.fields)
+		}
+	}
+	return verdict
+}
+
 func (v *Verifier) oldestPass() int {
 	oldest := len(v.links)
 	for oldest > 1 && v.links[oldest-2].set.MessageResult.Cause == dkim.Verified {
