@@ -85,8 +85,7 @@ func Apply(s *Site, a *Account, l Lesson) {
 // hard to tell, and measures better.
 func (s *Site) lesson(f *Features, junk bool) (Lesson, vector) {
 	v := s.see(f)
-	says := v.margin * sure(s.bias.junk+s.bias.ham)
-	if junk && says >= clearJunk || !junk && says <= clearHam {
+	if junk && v.says >= clearJunk || !junk && v.says <= clearHam {
 		return Lesson{isJunk: junk}, v
 	}
 	l := Lesson{isJunk: junk, ham: 1, site: make([]change, 0, len(f.list))}
@@ -144,7 +143,7 @@ func (a *Account) lesson(f *Features, v *vector, junk bool) []ownChange {
 	if junk {
 		y = 1
 	}
-	miss := ownTarget - y*(v.margin+a.own(f, v))
+	miss := ownTarget - y*(v.says+a.own(f, v))
 	sum := 0.0
 	for _, x := range v.values {
 		sum += x * x

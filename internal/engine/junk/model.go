@@ -113,11 +113,12 @@ const (
 	MaxScore = 8.0 // of a score, to either side
 
 	smoothing = 0.3  // messages of each kind that a feature is taken to have been in before
-	rate      = 0.1  // of learning, for a feature that is new
+	rate      = 0.07 // of learning, for a feature that is new
 	calm      = 0.01 // what is added to a feature's gradients
 	biasRate  = 0.01
-	clearJunk = 6.0  // log-odds from which junk teaches the site no more
-	clearHam  = -4.0 // and other mail
+	slope     = 1.5  // of log-odds to what the weights say
+	clearJunk = 9.0  // log-odds from which junk teaches the site no more
+	clearHam  = -6.0 // and other mail
 	ownTarget = 6.0  // log-odds that an account's own lesson reaches by itself
 	ownLimit  = 0.06
 	doubt     = 12.0 // messages learned at which a score is half of what the weights say
@@ -128,6 +129,8 @@ type vector struct {
 	slots  []slot    // what is known of each feature
 	values []float64 // how much it counts
 	margin float64   // what the weights of the site say
+	sure   float64   // Score.Sure
+	says   float64   // the site's log-odds
 }
 
 // lengths are how much the features of each sort weigh together, however many there are: else
@@ -154,10 +157,19 @@ func (s *Site) see(f *Features) vector {
 		}
 	}
 	v.margin = float64(s.bias.weight) / weightUnit
+	all, known := 0.0, 0.0
 	for i, x := range f.list {
 		v.values[i] *= scales[x.sort]
+		all += v.values[i] * v.values[i]
+		if v.slots[i].junk+v.slots[i].ham > 0 {
+			known += v.values[i] * v.values[i]
+		}
 		v.margin += v.values[i] * float64(v.slots[i].weight) / weightUnit
 	}
+	if learned := float64(s.bias.junk) + float64(s.bias.ham); all > 0 {
+		v.sure = known / all * learned / (learned + doubt)
+	}
+	v.says = slope * v.margin * v.sure
 	return v
 }
 
@@ -186,21 +198,15 @@ type Score struct {
 	LogOdds float64 // natural log-odds that it is junk, from -MaxScore to MaxScore; 0 is "do not know"
 	Site    float64 // what of that comes from the site's lessons
 	Account float64 // and what from the account's own
-	Sure    float64 // from 0 to 1: how much was learned to say so
+	Sure    float64 // from 0 to 1: how much of it the site knows, and how much it learned at all
 }
-
-// sure is how much of what the weights say counts when so many messages were learned.
-func sure(learned uint32) float64 { return float64(learned) / (float64(learned) + doubt) }
 
 // ScoreOf weighs a message. The account may be nil: then the site alone speaks.
 func ScoreOf(s *Site, a *Account, f *Features) Score {
 	s.mu.RLock()
 	v := s.see(f)
-	learned := s.bias.junk + s.bias.ham
 	s.mu.RUnlock()
-	var out Score
-	out.Sure = sure(learned)
-	out.Site = v.margin * out.Sure
+	out := Score{Site: v.says, Sure: v.sure}
 	if a != nil {
 		a.mu.RLock()
 		out.Account = a.own(f, &v)
