@@ -21,6 +21,7 @@ type cli struct {
 	Cache   string   `default:"${cache}" help:"Folder for the corpus."`
 	Scratch string   `help:"Folder for what the peers write; a temporary one by default, removed at the end."`
 	Seeds   int      `default:"5" help:"Random halves."`
+	First   int      `default:"1" help:"Seed of the first half."`
 	Only    []string `default:"yubin,bogofilter,rspamd,spamassassin" help:"Who takes part."`
 	Worst   int      `help:"Show so many of the messages that yubin is most wrong about."`
 }
@@ -62,7 +63,7 @@ func (c *cli) run(ctx context.Context) error {
 	fmt.Printf("%d messages, %d of them junk; %d with the same body as another are left out. %d halves.\n\n", len(all), junk, dropped, c.Seeds)
 	var splits []split
 	for seed := range c.Seeds {
-		splits = append(splits, splitOf(len(all), uint64(seed+1)))
+		splits = append(splits, splitOf(len(all), uint64(c.First+seed)))
 	}
 	b := bench{ctx: ctx, scratch: c.Scratch, all: all, splits: splits, worst: c.Worst}
 	var rows []row
