@@ -16,6 +16,10 @@ type junkCmd struct {
 	Untrain junkUntrainCmd `cmd:"" help:"Take back what was learned from the messages of a folder by train."`
 	Stats   junkStatsCmd   `cmd:"" help:"Say how many messages were learned as junk and as not, when the last was, and how large that is."`
 	Test    junkTestCmd    `cmd:"" help:"Say what is thought of the messages of a folder by what was learned. Nothing is learned."`
+	Allow   junkAllowCmd   `cmd:"" help:"Let a sender in, if it is proven that it wrote."`
+	Deny    junkDenyCmd    `cmd:"" help:"Keep a sender out."`
+	Unlist  junkUnlistCmd  `cmd:"" help:"Neither let a sender in nor keep it out any more."`
+	Levels  junkLevelsCmd  `cmd:"" help:"Show or set the scores from which on mail is junk or refused, and show who is let in or kept out."`
 }
 
 // junkFolder is what commands over a folder have.

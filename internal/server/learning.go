@@ -130,5 +130,8 @@ func (a accounts) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 		return err
 	}
 	a.s.learning.drop(tx, id)
+	if a.s.prefs != nil { // Else the store is being opened.
+		a.s.prefs.Drop(tx, id)
+	}
 	return nil
 }

@@ -56,26 +56,27 @@ type Store interface {
 
 // Config is what a Handler is made of.
 type Config struct {
-	Domains   Domains
-	Accounts  Accounts
-	Aliases   Aliases
-	Routes    Routes
-	Networks  Networks
-	Resolver  dns.Resolver // for the explanation of routes
-	Store     Store
-	Backups   Backups
-	Moves     Moves
-	Transfers Transfers // nil for none
-	Judging   Judging   // nil for none
-	Junk      Junk      // nil for none
-	Queue     Queue     // nil for none
-	Journal   Journal   // nil for none
-	Signing   Signing   // nil for none
-	Secrets   Secrets   // nil for none
-	Reports   Reports   // nil for none
-	Status    Status
-	Metrics   http.Handler // GET /metrics; nil for none
-	Log       *slog.Logger
+	Domains     Domains
+	Accounts    Accounts
+	Aliases     Aliases
+	Routes      Routes
+	Networks    Networks
+	Resolver    dns.Resolver // for the explanation of routes
+	Store       Store
+	Backups     Backups
+	Moves       Moves
+	Transfers   Transfers   // nil for none
+	Judging     Judging     // nil for none
+	Preferences Preferences // nil for none
+	Junk        Junk        // nil for none
+	Queue       Queue       // nil for none
+	Journal     Journal     // nil for none
+	Signing     Signing     // nil for none
+	Secrets     Secrets     // nil for none
+	Reports     Reports     // nil for none
+	Status      Status
+	Metrics     http.Handler // GET /metrics; nil for none
+	Log         *slog.Logger
 }
 
 // Handler serves the API.
@@ -114,6 +115,9 @@ func New(c Config) *Handler {
 		"DELETE /v1/networks/{network}": h.untrustNetwork,
 		"GET /v1/explain":               h.explain,
 	} {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.preferenceRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.dkimRoutes() {
