@@ -41,7 +41,7 @@ func (s strangers) Open(client judge.Client, sender mail.ReversePath) *judge.Cas
 func policies(c config.Judge) judge.Policies {
 	p := judge.Policies{
 		Thresholds: judge.Thresholds{Junk: c.Junk, Refuse: c.Refuse},
-		TrustedARC: c.TrustedARC, KnownLists: c.KnownLists, RefuseOwn: make(map[mail.Domain]bool),
+		TrustedARC: c.TrustedARC, KnownLists: c.KnownLists, Greylist: c.Greylist, RefuseOwn: make(map[mail.Domain]bool),
 	}
 	for _, d := range c.RefuseOwn {
 		p.RefuseOwn[d] = true

@@ -13,6 +13,7 @@ import (
 
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/dnslist"
+	"yubin/internal/engine/greylist"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
@@ -156,10 +157,14 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if s.prefs, err = preferences.Open(ctx, preferences.Options{DB: s.db, Now: d.Now}); err != nil {
 		return err
 	}
+	grey, err := greylist.Open(ctx, greylist.Options{DB: s.db, Now: d.Now})
+	if err != nil {
+		return err
+	}
 	if s.lists, err = s.newLists(cfg, d); err != nil {
 		return err
 	}
-	s.judge = judge.New(judge.Options{Lists: s.lists, Preferences: s.prefs, Classifier: s.learning.lessons, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
+	s.judge = judge.New(judge.Options{Lists: s.lists, Greylist: grey, Preferences: s.prefs, Classifier: s.learning.lessons, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
 	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {

@@ -88,8 +88,8 @@ func lots(m smtpsink.Moment, words map[byte]string) func(*world) func(event) say
 	}
 }
 
-// greylist takes who comes again after five minutes.
-func greylist(w *world) func(event) say {
+// greylisting takes who comes again after five minutes.
+func greylisting(w *world) func(event) say {
 	first := map[string]time.Time{}
 	return func(e event) say {
 		if e.Moment != smtpsink.Rcpt {
@@ -223,7 +223,7 @@ func rude() []*hop {
 		{name: "closesdata", share: 2, want: "b", late: "w", host: offers(modern...), behave: always(smtpsink.Data, say{Text: "354 go", Then: smtpsink.Close})},
 		{name: "fullrcpt", share: 2, want: "b", late: "w", host: offers(modern...), behave: always(smtpsink.Rcpt, say{Text: "450 4.2.2 full"})},
 		{name: "fullend", share: 2, want: "b", late: "w", host: offers(modern...), behave: always(smtpsink.End, say{Text: "451 4.3.0 not now"})},
-		{name: "grey", share: 90, want: "d", late: "dw", host: offers(modern...), behave: greylist},
+		{name: "grey", share: 90, want: "d", late: "dw", host: offers(modern...), behave: greylisting},
 		{name: "resets", share: 2, want: "b", late: "w", host: offers(modern...), behave: always(smtpsink.Content, say{Eat: part, Then: smtpsink.Reset})},
 		{name: "oftenresets", share: 30, want: "d", late: "dw", host: offers(modern...), behave: sometimes(0.5, smtpsink.Content, say{Eat: part, Then: smtpsink.Reset})},
 		{name: "half", share: 60, sort: halves, host: offers(modern...), behave: lots(smtpsink.Rcpt, map[byte]string{'0': "550 5.1.1 nobody", '1': "550 5.1.1 nobody",

@@ -68,6 +68,7 @@ type Options struct {
 	History     History       // nil: nobody is known
 	Classifier  Classifier    // nil: nothing was learned
 	Preferences Preferences   // nil: nobody has any
+	Greylist    Greylist      // nil: nobody is on it
 	Deadline    time.Duration // 0 means DefaultDeadline
 	Now         func() time.Time
 	Log         *slog.Logger

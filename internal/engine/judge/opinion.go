@@ -43,7 +43,7 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 			}
 			v := c.weighFor(ctx, f, account, r.Address.Domain, reasons, floor, p.Thresholds)
 			c.accounts = append(c.accounts, AccountVerdict{account, v})
-			out.Accounts[account] = c.opinion(f, v)
+			out.Accounts[account] = c.later(ctx, f, account, c.opinion(f, v), v)
 		}
 	}
 	c.observe(ctx, f, out, to)

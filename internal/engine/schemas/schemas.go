@@ -14,6 +14,7 @@ import (
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/feedback"
 	"yubin/internal/engine/forward"
+	"yubin/internal/engine/greylist"
 	"yubin/internal/engine/history"
 	"yubin/internal/engine/lessons"
 	"yubin/internal/engine/preferences"
@@ -32,7 +33,7 @@ import (
 // All are the tables of all engines.
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
-		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema()}
+		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

@@ -10,6 +10,8 @@ import (
 type Judge struct {
 	Off   bool // nothing is judged
 	Local bool // clients on this machine are judged as well
+	// Greylist has those who are not known at all come again.
+	Greylist bool
 
 	Junk, Refuse float64 // scores from which on mail goes into Junk, or is refused; 0 means the default
 
@@ -32,6 +34,7 @@ func (t *table) judge(j *Judge) {
 	t.boolean("enabled", &on)
 	j.Off = !on
 	t.boolean("local", &j.Local)
+	t.boolean("greylist", &j.Greylist)
 	t.score("junk", &j.Junk)
 	t.score("refuse", &j.Refuse)
 	t.domains("trusted_arc", &j.TrustedARC)
