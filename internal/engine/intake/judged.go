@@ -29,7 +29,7 @@ type Judge interface {
 
 // Judgement is what a judge thinks.
 type Judgement struct {
-	Prefix    []byte                     // fields before every copy, and before what goes on
+	Prefix    []byte                     // fields before every copy, and before what goes on: what was found
 	Accounts  map[mail.AccountID]Opinion // of each account to which a recipient leads
 	Elsewhere Opinion                    // of those who are elsewhere
 	// SenderProven says that the domain of the reverse-path authenticated it: a report may
@@ -40,7 +40,7 @@ type Judgement struct {
 // Opinion is what is to be done for one account.
 type Opinion struct {
 	Action Action
-	Prefix []byte // fields before its copies: they say why
+	Prefix []byte // fields before its copies, which say why; none of them leaves this server
 	Why    error  // with Defer and Refuse: what the client is told
 }
 

@@ -3,7 +3,6 @@ package intake
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
@@ -144,24 +143,6 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	return p, nil
 }
 
-// forwardPaths are the reverse-paths of what goes on in the name of domains of ours.
-func (in *Intake) forwardPaths(ctx context.Context, p *Plan) map[mail.Domain]mail.ReversePath {
-	var paths map[mail.Domain]mail.ReversePath
-	for _, r := range p.recipients {
-		for _, o := range r.Route.Onward {
-			if _, known := paths[o.Forward]; known || o.Forward == "" || in.o.Forwards == nil {
-				continue
-			}
-			if paths == nil {
-				paths = make(map[mail.Domain]mail.ReversePath)
-			}
-			proven := p.envelope.Judge == nil || p.judgement.SenderProven
-			paths[o.Forward] = in.o.Forwards.ReversePath(ctx, p.envelope.ReversePath, proven, o.Forward)
-		}
-	}
-	return paths
-}
-
 var errLate = errors.New("intake: the deadline of a plan")
 
 // deliveredTo are the addresses to which a message was delivered before.
@@ -231,7 +212,7 @@ func (p *Plan) lay() {
 		accepted = accepted || lost[i] == nil
 	}
 	seen := make(map[mail.AccountID]bool, len(p.recipients))
-	items := p.newItems()
+	items := items{p: p}
 	for i, r := range p.recipients {
 		switch {
 		case lost[i] != nil && (p.envelope.Each || !accepted):
@@ -274,49 +255,6 @@ func (p *Plan) lay() {
 		}
 	}
 	p.laid = len(p.Items)
-}
-
-// items are what a message makes for the queue: one, and one more for each domain of ours
-// in whose name it goes on with a reverse-path of its own.
-type items struct {
-	p    *Plan
-	list []*Item
-	of   map[mail.Domain]*Item
-	seen map[mail.Address]bool // each address once
-}
-
-func (p *Plan) newItems() *items {
-	return &items{p: p, of: make(map[mail.Domain]*Item), seen: make(map[mail.Address]bool)}
-}
-
-// item is that of what goes on in the name of a domain, or that of all else.
-func (l *items) item(forward mail.Domain) *Item {
-	path, renamed := l.p.paths[forward]
-	if !renamed {
-		forward, path = "", l.p.envelope.ReversePath
-	}
-	if it := l.of[forward]; it != nil {
-		return it
-	}
-	it := &Item{Item: l.p.envelope.Item}
-	it.ReversePath = path
-	if it.Account == 0 {
-		it.SignFor = forward
-	}
-	if own := l.p.judgement.Prefix; len(own) > 0 {
-		it.Prefix = slices.Concat(l.p.judgement.Elsewhere.Prefix, own, it.Prefix)
-	}
-	l.of[forward], l.list = it, append(l.list, it)
-	return it
-}
-
-// add adds one of those whom a recipient leads to.
-func (l *items) add(r Recipient, o route.Onward, several bool) {
-	if !l.seen[o.Address] {
-		l.seen[o.Address] = true
-		it := l.item(o.Forward)
-		it.Recipients = append(it.Recipients, forward(r, o, several, l.p.envelope.FromQueue))
-	}
 }
 
 // prefixOf are the header fields before the copy for an account of who was written
