@@ -174,7 +174,11 @@ func (r *reader) add(p *message.Part, text []byte) {
 		r.html(text)
 	} else {
 		before := len(r.text)
-		r.text = append(r.text, text...)
+		if r.text == nil {
+			r.text = text // Nobody else has it.
+		} else {
+			r.text = append(r.text, text...)
+		}
 		r.c.PlainText += len(r.text) - before
 		r.textLinks(before)
 	}

@@ -41,10 +41,11 @@ type Case struct {
 	author     author
 	keys       []keyOf
 
-	heard    filter.Result // of filters of others
+	heard    filter.Result                                          // of filters of others
+	score    func(context.Context, mail.AccountID) (float64, error) // of what it says; nil until it is asked for
 	judged   bool
 	results  authres.Field
-	site     Verdict // of who has no account here
+	site     Verdict // of who has no account here; of nobody if all have one
 	accounts []AccountVerdict
 	found    *Facts
 }

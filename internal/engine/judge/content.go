@@ -11,9 +11,9 @@ import (
 
 // Classifier knows by what it learned how likely a message is junk: *lessons.Book.
 type Classifier interface {
-	// Score is in log-odds for an account, 0 for the site alone; 0 says that it does not
-	// know.
-	Score(ctx context.Context, account mail.AccountID, c *extract.Content) (float64, error)
+	// Scorer takes up what a message says, for what it returns: a score in log-odds for an
+	// account, 0 for the site alone; 0 says that it does not know.
+	Scorer(c *extract.Content) func(ctx context.Context, account mail.AccountID) (float64, error)
 }
 
 // maxContent is how much what a message says weighs at most.
@@ -27,7 +27,10 @@ func (c *Case) content(ctx context.Context, f *Facts, account mail.AccountID) (r
 	if c.j.o.Classifier == nil {
 		return nil
 	}
-	score, err := c.j.o.Classifier.Score(ctx, account, f.Content)
+	if c.score == nil {
+		c.score = c.j.o.Classifier.Scorer(f.Content)
+	}
+	score, err := c.score(ctx, account)
 	if err != nil {
 		c.j.o.Log.Warn("what was learned of junk could not be read; the message is judged without it", "err", err)
 		return nil

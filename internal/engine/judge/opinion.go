@@ -30,12 +30,6 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	c.judged, c.results = true, c.j.results(f)
 	out.Prefix = c.results.Append(nil, e.UTF8)
 	c.found = f
-	at := mail.Domain("")
-	if len(to) > 0 {
-		at = to[0].Address.Domain
-	}
-	c.site = c.weighFor(ctx, f, history.Site, at, reasons, floor, p.Thresholds)
-	out.Elsewhere = c.opinion(f, c.site)
 	for _, r := range to {
 		for _, account := range r.Route.Accounts {
 			if _, ok := out.Accounts[account]; ok {
@@ -45,6 +39,14 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 			c.accounts = append(c.accounts, AccountVerdict{account, v})
 			out.Accounts[account] = c.later(ctx, f, account, c.opinion(f, v), v)
 		}
+	}
+	if elsewhere := slices.ContainsFunc(to, func(r intake.Recipient) bool { return len(r.Route.Onward) > 0 }); elsewhere || len(c.accounts) == 0 {
+		at := mail.Domain("")
+		if len(to) > 0 {
+			at = to[0].Address.Domain
+		}
+		c.site = c.weighFor(ctx, f, history.Site, at, reasons, floor, p.Thresholds)
+		out.Elsewhere = c.opinion(f, c.site)
 	}
 	c.observe(ctx, f, out, to)
 	return out

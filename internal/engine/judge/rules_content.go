@@ -102,6 +102,9 @@ const manyCuts = 4
 // hyphens are for that, and scripts that need joiners are not Latin.
 func wordsCut(f *Facts) string {
 	const soft = '\u00ad'
+	if f.Content.Invisible < manyCuts {
+		return ""
+	}
 	cuts := 0
 	for _, text := range [...]string{f.Content.Subject, f.Content.Text} {
 		var before, last rune // the last two characters
@@ -132,9 +135,10 @@ func textHidden(f *Facts) string {
 
 // imageForText: pictures, and less text than a short line.
 func imageForText(f *Facts) string {
-	pictures := f.Content.HTML.Images - f.Content.HTML.Pixels
-	text := len(strings.Join(strings.Fields(f.Content.Text), " "))
-	if f.Content.HTML.Parts > 0 && pictures > 0 && text < 60 {
+	if f.Content.HTML.Parts == 0 || f.Content.HTML.Images <= f.Content.HTML.Pixels {
+		return ""
+	}
+	if text := len(strings.Join(strings.Fields(f.Content.Text), " ")); text < 60 {
 		return fmt.Sprintf("it shows pictures and has %d characters of text", text)
 	}
 	return ""

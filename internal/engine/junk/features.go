@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/bits"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -27,7 +28,7 @@ const (
 // there once; how often something stands in a message does not count.
 type Features struct {
 	list []feature
-	set  []uint32 // open addressing, by hash; 0 is free
+	set  *[setSize]uint32 // while they are gathered: open addressing, by hash; 0 is free
 }
 
 // feature is a hash, and of what sort the thing is.
@@ -56,14 +57,21 @@ func (f *Features) Len() int { return len(f.list) }
 // FeaturesOf returns the features of a message. They depend on nothing else, and are alike
 // in all versions of this package: what was learned stays true.
 func FeaturesOf(c *extract.Content) *Features {
-	f := &Features{list: make([]feature, 0, 1024), set: make([]uint32, setSize)}
+	most := min(MaxFeatures, 256+len(c.Text)/2) // A word is some six octets, and gives three.
+	f := &Features{list: make([]feature, 0, most), set: sets.Get().(*[setSize]uint32)}
+	clear(f.set[:])
 	f.header(c)
 	f.shape(c)
 	f.links(c)
 	f.words(c.Subject, 's', subject, maxWords)
 	f.body(c.Text)
+	sets.Put(f.set)
+	f.set = nil
 	return f
 }
+
+// sets are used again: one has 32 KiB.
+var sets = sync.Pool{New: func() any { return new([setSize]uint32) }}
 
 // seed starts the hash of a feature of one kind, which is a letter.
 func seed(kind byte) uint64 { return (uint64(kind) + 1) * 0x9e3779b97f4a7c15 }

@@ -2,6 +2,7 @@ package junk
 
 import (
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -139,15 +140,33 @@ var lengths = [sorts]float64{text: 6, subject: 4, header: 6, shape: 3, link: 3}
 
 // see takes up what is known of the features of a message: a feature counts for as much as the messages that
 // had it say that it tells junk from others.
-func (s *Site) see(f *Features) vector {
-	v := vector{slots: make([]slot, len(f.list)), values: make([]float64, len(f.list))}
+func (s *Site) see(f *Features) (v vector) {
+	s.seeInto(&v, f)
+	return v
+}
+
+// seeInto is see in the memory of a vector that was used before.
+func (s *Site) seeInto(v *vector, f *Features) {
+	const few = 16
+	var counts [few][few]float64 // what a feature counts that so many messages of each kind had; 0 is not worked out yet
+	*v = vector{slots: slices.Grow(v.slots[:0], len(f.list))[:len(f.list)], values: slices.Grow(v.values[:0], len(f.list))[:len(f.list)]}
 	imbalance := logarithm((float64(s.bias.ham) + 1) / (float64(s.bias.junk) + 1))
 	var squares, scales [sorts]float64
 	for i, x := range f.list {
 		k := s.at(siteSlot(x.hash))
 		v.slots[i] = k
-		ratio := imbalance + logarithm((float64(k.junk)+smoothing)/(float64(k.ham)+smoothing))
-		value := logarithm(1 + math.Abs(ratio))
+		rare := k.junk < few && k.ham < few
+		value := 0.0
+		if rare {
+			value = counts[k.junk][k.ham]
+		}
+		if value == 0 {
+			ratio := imbalance + logarithm((float64(k.junk)+smoothing)/(float64(k.ham)+smoothing))
+			value = logarithm(1 + math.Abs(ratio))
+		}
+		if rare {
+			counts[k.junk][k.ham] = value
+		}
 		v.values[i] = value
 		squares[x.sort] += value * value
 	}
@@ -170,8 +189,10 @@ func (s *Site) see(f *Features) vector {
 		v.sure = known / all * learned / (learned + doubt)
 	}
 	v.says = slope * v.margin * v.sure
-	return v
 }
+
+// vectors are used again for scores: one of a long message has a hundred KiB.
+var vectors = sync.Pool{New: func() any { return new(vector) }}
 
 // logarithm is the natural logarithm of a positive number to some five digits, at a fraction of the
 // cost of math.Log.
@@ -203,13 +224,15 @@ type Score struct {
 
 // ScoreOf weighs a message. The account may be nil: then the site alone speaks.
 func ScoreOf(s *Site, a *Account, f *Features) Score {
+	v := vectors.Get().(*vector)
+	defer vectors.Put(v)
 	s.mu.RLock()
-	v := s.see(f)
+	s.seeInto(v, f)
 	s.mu.RUnlock()
 	out := Score{Site: v.says, Sure: v.sure}
 	if a != nil {
 		a.mu.RLock()
-		out.Account = a.own(f, &v)
+		out.Account = a.own(f, v)
 		a.mu.RUnlock()
 	}
 	out.LogOdds = max(-MaxScore, min(MaxScore, out.Site+out.Account))

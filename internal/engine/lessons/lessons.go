@@ -221,13 +221,14 @@ func (b *Book) samples(ctx context.Context, account mail.AccountID, samples []Sa
 	return nil
 }
 
-// Score says what an account's model, with the site's, thinks of what a message says:
-// log-odds that it is junk, 0 if it does not know.
-func (b *Book) Score(ctx context.Context, account mail.AccountID, c *extract.Content) (float64, error) {
-	return b.score(ctx, account, b.o.Learner.Features(c))
+// Scorer takes up what a message says. What it returns says what an account's model, with
+// the site's, thinks of it: log-odds that it is junk, 0 if it does not know.
+func (b *Book) Scorer(c *extract.Content) func(ctx context.Context, account mail.AccountID) (float64, error) {
+	f := b.o.Learner.Features(c)
+	return func(ctx context.Context, account mail.AccountID) (float64, error) { return b.score(ctx, account, f) }
 }
 
-// Test is Score for a Sample.
+// Test is what a Scorer says, of a Sample.
 func (b *Book) Test(ctx context.Context, account mail.AccountID, s Sample) (float64, error) {
 	return b.score(ctx, account, s.features)
 }

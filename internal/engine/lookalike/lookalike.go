@@ -108,6 +108,9 @@ func (s set) String() string {
 // says which; "" if there is none. Words with few letters are passed over: units
 // and formulas are written so.
 func Mixed(text string) (word, which string) {
+	if isASCII(text) {
+		return "", ""
+	}
 	for w := range strings.FieldsFuncSeq(cut(text, MaxText), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.Is(unicode.Mn, r) }) {
 		if len(w) < shortest {
 			continue
