@@ -118,10 +118,11 @@ func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
 			continue
 		}
 		outcome := dmarc.NotPassed
-		switch v.Result {
-		case dkim.Pass:
+		switch {
+		case v.Result == dkim.Pass && v.Unsigned > 0: // Anybody can have added the rest of the body.
+		case v.Result == dkim.Pass:
 			outcome = dmarc.Passed
-		case dkim.TempError:
+		case v.Result == dkim.TempError:
 			outcome = dmarc.Unknown
 			f.Unknown = append(f.Unknown, "the DKIM key of "+printable(string(v.Signature.Domain))+" (the DNS did not answer)")
 		}

@@ -1,11 +1,13 @@
 package judge
 
 import (
+	"fmt"
 	"strings"
 
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/arc"
 	"yubin/internal/mailauth/authres"
+	"yubin/internal/mailauth/dkim"
 	"yubin/internal/mailauth/dmarc"
 	"yubin/internal/mailauth/spf"
 )
@@ -37,8 +39,11 @@ func (j *Judge) results(f *Facts) authres.Field {
 		}
 		s := v.Signature
 		r := authres.DKIM(v.Result.String(), authres.Signature{Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm.String(), Start: start(s.Tags.Value("b"))})
-		if v.Reason.Cause != 0 {
+		switch {
+		case v.Reason.Cause != 0:
 			r.Reason = v.Reason.String()
+		case v.Unsigned > 0:
+			r.Value, r.Reason = dkim.Policy.String(), fmt.Sprintf("the last %d octets of the body are not signed", v.Unsigned)
 		}
 		out.Results = append(out.Results, r)
 	}

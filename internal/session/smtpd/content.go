@@ -188,6 +188,7 @@ func (s *session) submit(ctx context.Context) {
 // additions are what the header lacks. A message without From gets the address
 // of who sends it.
 func (s *session) additions(found submitted) (add additions) {
+	add.claims = s.srv.cfg.Claims
 	if !found.date {
 		add.date = s.srv.cfg.Now()
 	}

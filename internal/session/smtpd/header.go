@@ -94,10 +94,13 @@ type additions struct {
 	date time.Time
 	id   string // without its angle brackets
 	from mail.Address
+
+	claims func(value []byte) bool // Config.Claims
 }
 
 // appendEdited appends header as it is to go on: with what it lacked in front,
-// without Bcc (RFC 5322 §3.6.3) and without Return-Path (RFC 5321 §4.4), stray
+// without Bcc (RFC 5322 §3.6.3), Return-Path (RFC 5321 §4.4) and what claims to be our
+// judgement (RFC 8601 §5), stray
 // lines folded so that nobody takes them for the end, and always with the empty
 // line. Lead is that of message.Header.
 func appendEdited(dst, header []byte, lead string, add additions) []byte {
@@ -117,9 +120,13 @@ func appendEdited(dst, header []byte, lead string, add additions) []byte {
 	for f := range message.Fields(header) {
 		switch strings.ToLower(f.Name) {
 		case "bcc", "resent-bcc", "return-path", "x-yubin-verdict":
-		default:
-			dst = appendFolded(dst, f.Raw)
+			continue
+		case "authentication-results":
+			if add.claims != nil && add.claims(f.Value) {
+				continue
+			}
 		}
+		dst = appendFolded(dst, f.Raw)
 	}
 	return append(dst, "\r\n"...)
 }

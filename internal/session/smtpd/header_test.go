@@ -139,3 +139,12 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// TestSubmittedClaimsGo: who has logged in does not judge, either.
+func TestSubmittedClaimsGo(t *testing.T) {
+	const header = "From: a@b\r\nAuthentication-Results: mx.here; spf=pass\r\nAuthentication-Results: there; none\r\nX-Yubin-Verdict: deliver\r\n\r\n"
+	got := string(appendEdited(nil, []byte(header), "", additions{claims: claims}))
+	if want := "From: a@b\r\nAuthentication-Results: there; none\r\n\r\n"; got != want {
+		t.Errorf("it became %q, want %q", got, want)
+	}
+}
