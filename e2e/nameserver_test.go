@@ -33,6 +33,7 @@ var names = map[string]int{
 	"ns.example.test":     53,
 	"dead.example.test":   99, // nobody is there
 	"policy.example.test": 8,
+	"mx.lists.test":       9,
 	// Another name of Postfix, for which it has no certificate.
 	"impostor.example.test": 4,
 }

@@ -69,25 +69,31 @@ protocol = "smtp"
 address = "%[4]s:25"
 tls = %[5]q
 [[listener]]
+protocol = "smtp"
+profile = "submission"
+address = "%[4]s:587"
+[[listener]]
 protocol = "imap"
 address = "%[4]s:143"
 [limits]
 dsn = "all"
+quota_grace = "0s"
 [log]
 level = "debug"
 `
 
 // openProperly starts a `yubin serve` with a certificate of the tests'
-// authority; its mx listener has that tls. It only receives: to a yubin that is
-// not for trying, all addresses of this machine are its own.
-func (n *corner) openProperly(host, tls string) *office {
+// authority; its mx listener has that tls, and its configuration more. It only
+// receives, unless routes name the hosts: to a yubin that is not for trying, all
+// addresses of this machine are its own.
+func (n *corner) openProperly(host, tls string, more ...string) *office {
 	n.t.Helper()
 	dir := scratch(n.t)
 	o := &office{server: server{t: n.t, data: filepath.Join(dir, "data"), log: &lockedBuffer{}}, net: n, host: host}
-	o.at, o.imap, o.mail = n.address(host), 143, 25
+	o.at, o.submission, o.imap, o.mail = n.address(host), 587, 143, 25
 	n.certify(dir, host)
 	file := filepath.Join(dir, "yubin.toml")
-	put(n.t, file, fmt.Sprintf(officeConfig, host, o.domain(), o.data, o.at, tls))
+	put(n.t, file, fmt.Sprintf(officeConfig, host, o.domain(), o.data, o.at, tls)+strings.Join(more, ""))
 	o.populate()
 	if !o.serve([]string{"serve", "--config", file}) {
 		n.t.Fatalf("%s did not start:\n%s", host, o.log)
@@ -209,8 +215,11 @@ func (o *office) must(stdin string, args ...string) string {
 	return out
 }
 
-// inbox reads all messages of an account.
-func (o *office) inbox(account string) (all [][]byte, err error) {
+// inbox reads all messages of an account's INBOX.
+func (o *office) inbox(account string) ([][]byte, error) { return o.mailbox(account, "INBOX") }
+
+// mailbox reads all messages of a mailbox of an account.
+func (o *office) mailbox(account, name string) (all [][]byte, err error) {
 	c, err := mailclient.Dial(o.at, o.imap, false)
 	if err != nil {
 		return nil, err
@@ -219,7 +228,7 @@ func (o *office) inbox(account string) (all [][]byte, err error) {
 	if _, err := c.Line(); err != nil {
 		return nil, err
 	}
-	for _, command := range []string{"LOGIN " + o.person(account) + " " + password, "EXAMINE INBOX"} {
+	for _, command := range []string{"LOGIN " + o.person(account) + " " + password, "EXAMINE " + name} {
 		if _, err := c.IMAP(false, nil, "%s", command); err != nil {
 			return nil, err
 		}
@@ -242,10 +251,16 @@ func (o *office) arrived(account string, l letter) []byte {
 }
 
 // awaits waits for the one message in the account's INBOX that contains text.
-func (o *office) awaits(account, text string) (got []byte) {
+func (o *office) awaits(account, text string) []byte {
+	o.t.Helper()
+	return o.awaitsIn(account, "INBOX", text)
+}
+
+// awaitsIn is awaits for another mailbox.
+func (o *office) awaitsIn(account, mailbox, text string) (got []byte) {
 	o.t.Helper()
 	eventually(o.t, func() error {
-		all, err := o.inbox(account)
+		all, err := o.mailbox(account, mailbox)
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,8 @@ type postfix struct {
 	Login                 string // address and port of a Dovecot that knows passwords
 	Room                  int    // octets of a message
 	Transport             string // to mailboxes
+	Filter                string // a milter, or none
+	Aliases               string // a table of addresses that stand for others, or none
 }
 
 // startPostfix runs Debian's Postfix for postfix.test, where friend, other, 郵便
