@@ -29,12 +29,17 @@ type strangers struct {
 
 // Open begins a case, unless the client is trusted.
 func (s strangers) Open(client judge.Client, sender mail.ReversePath) *judge.Case {
-	if !client.Remote.IsValid() || client.Remote.IsLoopback() && !s.local || s.trusts(client.Remote) {
+	if s.known(client.Remote) {
 		return nil
 	}
 	c := s.judge.Open(client, sender)
 	c.Observe(s.heard)
 	return c
+}
+
+// known reports whether a client is no stranger.
+func (s strangers) known(a netip.Addr) bool {
+	return !a.IsValid() || a.IsLoopback() && !s.local || s.trusts(a)
 }
 
 // policies are those of c.

@@ -105,9 +105,10 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 	if t := s.tls[config.SMTP]; kind.tls && t != nil {
 		offered = func() *tls.Config { return t }
 	}
+	judging := strangers{s.store.judge, s.store.outgoing.router.Trusts, c.Judge.Local, s.store.reports}
 	var who smtpd.Judge
 	if kind.profile == smtpd.MX && !c.Judge.Off {
-		who = strangers{s.store.judge, s.store.outgoing.router.Trusts, c.Judge.Local, s.store.reports}
+		who = judging
 	}
 	// No Postmaster: the router and the directory find one who exists.
 	return smtpd.Config{
@@ -123,6 +124,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Identities:         s.store.directory,
 		Intake:             s.store.intake,
 		Judge:              who,
+		Trusted:            judging.known,
 		Filters:            s.newFilters(c, profileOf(kind.profile)),
 		Wrote:              s.store.learning.history.WroteTo,
 		Claims:             judge.Claims(c.Hostname),

@@ -6,8 +6,8 @@
 // for it. The Sender Rewriting Scheme makes one of ours out of it (mailauth/srs), keyed
 // and for some days, so that a report finds its way home and nothing else does.
 //
-// A forward that fails is told to the sender if his domain had authenticated the
-// reverse-path when the message came; else to the postmaster of the alias' domain, whose
+// A forward that fails is told to the sender if he had logged in, or his domain had
+// authenticated the reverse-path when the message came; else to the postmaster of the alias' domain, whose
 // forward it was, and to nobody else: reports about forged mail must not go to whom it
 // was forged on. Which of the two it is the address says itself, by the key that made it.
 //
@@ -15,8 +15,9 @@
 //
 //	forward_key     the secrets, sealed (world/secrets); the newest makes addresses, all
 //	                of them are known
-//	forward_handle  senders whose addresses are too long to be rewritten, by the name
-//	                that stands for them, for as long as such an address leads back
+//	forward_handle  senders who are proven and whose addresses are too long to be
+//	                rewritten, by the name that stands for them, for as long as such
+//	                an address leads back
 //
 // Where the secrets cannot be read mail goes on with the sender's own reverse-path, and
 // the log says so: better a forward that some refuse than none.
@@ -104,13 +105,14 @@ func schema() []string {
 }
 
 // ReversePath is that of mail of a sender which goes on in the name of a domain of ours.
-// Null senders and senders of ours keep theirs. Proven says that the sender's domain
-// authenticated it.
+// Null senders keep theirs, and senders of ours who are proven: who is not may be forged
+// in the name of one of ours.
 func (f *Forwarder) ReversePath(ctx context.Context, sender mail.ReversePath, proven bool, at mail.Domain) mail.ReversePath {
 	if sender.IsNull() {
 		return sender
 	}
-	if ours, err := f.o.Domains.IsLocal(ctx, sender.Domain); err != nil || ours {
+	ours, err := f.o.Domains.IsLocal(ctx, sender.Domain)
+	if err != nil || ours && proven {
 		return sender
 	}
 	both, err := f.rewriters(ctx, true)
@@ -118,15 +120,18 @@ func (f *Forwarder) ReversePath(ctx context.Context, sender mail.ReversePath, pr
 		f.warn(err)
 		return sender
 	}
-	r := both.strangers
-	if proven {
-		r = both.proven
-	}
 	now := f.o.Now()
-	path, err := r.Forward(sender, at, now)
+	if !proven {
+		path, err := both.strangers.Forward(sender, at, now)
+		if err != nil || ours { // Reports go to the postmaster, whoever this stands for.
+			path, _ = both.strangers.Handle(sender, at, now)
+		}
+		return path
+	}
+	path, err := both.proven.Forward(sender, at, now)
 	if errors.Is(err, srs.ErrTooLong) {
 		var handle string
-		path, handle = r.Handle(sender, at, now)
+		path, handle = both.proven.Handle(sender, at, now)
 		err = f.remember(ctx, handle, sender, now)
 	}
 	if err != nil {

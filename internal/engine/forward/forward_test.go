@@ -105,6 +105,11 @@ func TestNothingElse(t *testing.T) {
 	if got := h.path0("bea@here.test", true); got != address("bea@here.test") {
 		t.Errorf("one of ours became %s", got)
 	}
+	for _, sender := range []string{"bea@here.test", h.path0("ann@else.test", true).String()} {
+		if got, err := h.Return(t.Context(), h.path0(sender, false)); err != nil || got != address("postmaster@here.test") {
+			t.Errorf("a report about what was forged as %s goes to %s, %v", sender, got, err)
+		}
+	}
 	if got := h.ReversePath(t.Context(), mail.ReversePath{}, true, "here.test"); !got.IsNull() {
 		t.Errorf("nobody became %s", got)
 	}

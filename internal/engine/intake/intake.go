@@ -56,7 +56,7 @@ type Queue interface {
 }
 
 // Forwards gives mail that goes on in the name of a domain of ours its reverse-path:
-// *forward.Forwarder. Proven says that the sender's domain authenticated it.
+// *forward.Forwarder. Proven says that the sender is no forgery.
 type Forwards interface {
 	ReversePath(ctx context.Context, sender mail.ReversePath, proven bool, at mail.Domain) mail.ReversePath
 }

@@ -19,11 +19,18 @@ func (in *Intake) forwardPaths(ctx context.Context, p *Plan) map[mail.Domain]mai
 			if paths == nil {
 				paths = make(map[mail.Domain]mail.ReversePath)
 			}
-			proven := p.envelope.Judge == nil || p.judgement.SenderProven
-			paths[o.Forward] = in.o.Forwards.ReversePath(ctx, p.envelope.ReversePath, proven, o.Forward)
+			paths[o.Forward] = in.o.Forwards.ReversePath(ctx, p.envelope.ReversePath, p.proven(), o.Forward)
 		}
 	}
 	return paths
+}
+
+// proven reports whether the sender is who it says: who logged in, this server itself, a
+// client that is believed, or one whom a judge found proven. Of mail that was in the queue
+// it is not known any more.
+func (p *Plan) proven() bool {
+	e := p.envelope
+	return e.Account != 0 || e.Ours || p.judgement.SenderProven || e.Judge == nil && !e.Stranger && !e.FromQueue
 }
 
 // items are what a message makes for the queue: one, and one more for each domain of ours

@@ -26,6 +26,8 @@ type Envelope struct {
 	FromQueue bool
 	// Ours says that the message is this server's own: no quota holds it back.
 	Ours bool
+	// Stranger says that a client brought it whose word about the sender is not taken.
+	Stranger bool
 	// Judge judges the message; nil takes it as it is.
 	Judge Judge
 }

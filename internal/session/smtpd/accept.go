@@ -120,7 +120,8 @@ func (s *session) tellAccepted(r intake.Receipt) {
 func (s *session) envelope(ctx context.Context, now time.Time) intake.Envelope {
 	m := s.tx.mail
 	e := intake.Envelope{
-		Each: s.client.Profile == LMTP,
+		Each:     s.client.Profile == LMTP,
+		Stranger: s.client.Profile == MX && (s.srv.cfg.Trusted == nil || !s.srv.cfg.Trusted(s.client.Remote.Addr())),
 		Item: spool.Item{
 			Prefix: appendReceived(make([]byte, 0, receivedRoom), s.stamp(now)),
 			Outgoing: mail.Outgoing{

@@ -135,6 +135,9 @@ type Config struct {
 	Intake     Intake
 	// Judge judges what comes. MX only; nil takes everything as it is.
 	Judge Judge
+	// Trusted says whether the word of a client at an address, on MX, is taken about who
+	// sends. nil is nobody's.
+	Trusted func(from netip.Addr) bool
 	// Filters are asked about what comes; nil asks nobody.
 	Filters Filters
 	// Wrote is told to whom an account's principal sent a message; nil tells nobody. It
