@@ -148,24 +148,24 @@ func (s *Site) see(f *Features) (v vector) {
 // seeInto is see in the memory of a vector that was used before.
 func (s *Site) seeInto(v *vector, f *Features) {
 	const few = 16
-	var counts [few][few]float64 // what a feature counts that so many messages of each kind had; 0 is not worked out yet
+	var counts [few][few]float64 // what a feature counts that so many messages of each kind had
+	var worked [few][few]bool    // and whether that is worked out
 	*v = vector{slots: slices.Grow(v.slots[:0], len(f.list))[:len(f.list)], values: slices.Grow(v.values[:0], len(f.list))[:len(f.list)]}
 	imbalance := logarithm((float64(s.bias.ham) + 1) / (float64(s.bias.junk) + 1))
 	var squares, scales [sorts]float64
 	for i, x := range f.list {
 		k := s.at(siteSlot(x.hash))
 		v.slots[i] = k
+		var value float64
 		rare := k.junk < few && k.ham < few
-		value := 0.0
-		if rare {
+		if rare && worked[k.junk][k.ham] {
 			value = counts[k.junk][k.ham]
-		}
-		if value == 0 {
+		} else {
 			ratio := imbalance + logarithm((float64(k.junk)+smoothing)/(float64(k.ham)+smoothing))
 			value = logarithm(1 + math.Abs(ratio))
-		}
-		if rare {
-			counts[k.junk][k.ham] = value
+			if rare {
+				counts[k.junk][k.ham], worked[k.junk][k.ham] = value, true
+			}
 		}
 		v.values[i] = value
 		squares[x.sort] += value * value
@@ -202,7 +202,7 @@ func logarithm(x float64) float64 {
 	m := math.Float64frombits(b&(1<<52-1) | 1023<<52) // from 1 to 2
 	t := (m - 1) / (m + 1)
 	square := t * t
-	return float64(exponent)*math.Ln2 + 2*t*(1+square*(1.0/3+square*(1.0/5+square*(1.0/7+square/9))))
+	return float64(exponent)*math.Ln2 + 2*t*(1+square*(1.0/3+square*(1.0/5+square*(1.0/7+square*(1.0/9)))))
 }
 
 // own is what the account's weights say of a message.
