@@ -16,7 +16,7 @@ import (
 
 // runCmd is `bench run`.
 type runCmd struct {
-	Rows     []string `default:"accept,relay,imap,idle,pop3,cost,growth,waiting" help:"What to measure."`
+	Rows     []string `default:"accept,judged,relay,imap,idle,pop3,cost,growth,waiting" help:"What to measure."`
 	Rounds   int      `default:"3" help:"How often each contestant has its turn."`
 	Quick    bool     `help:"Fewer cells, shorter loads, smaller mailboxes: to see that all works."`
 	Out      string   `default:"bench/RESULTS.md" help:"Where the tables go." type:"path"`
@@ -52,6 +52,7 @@ type row struct {
 func rows() []row {
 	return []row{
 		{"accept", (*bench).acceptRow},
+		{"judged", (*bench).judgedRow},
 		{"relay", (*bench).relayRow},
 		{"imap", func(b *bench, ctx context.Context) error {
 			return b.readingRows(ctx, true, slices.Contains(b.Rows, "pop3"))

@@ -36,6 +36,7 @@ type Sending struct {
 	Recipients func(n int) []string // of the n-th message, from 1
 	Deadline   time.Duration        // for the whole load; 0 is five minutes
 	Hold       time.Duration        // HOLDFOR of every message (RFC 4865)
+	Letter     func(n int) Signed   //  the n-th message, from 1; nil makes one of Size
 }
 
 // Sent is how a load went.
@@ -57,6 +58,9 @@ const variants = 32
 func (s Sending) Run() (Sent, error) {
 	bodies := make([][]byte, variants)
 	for i := range bodies {
+		if s.Letter != nil {
+			break
+		}
 		bodies[i] = Body(s.Size)
 	}
 	r := sender{Sending: s, bodies: bodies}
@@ -178,9 +182,18 @@ func (s *sender) greet(c *mailclient.Conn) (pipelining bool, err error) {
 
 // one sends a message, the envelope pipelined if it may be.
 func (s *sender) one(c *mailclient.Conn, n int, pipelining bool) error {
-	to := s.Recipients(n)
-	if err := s.envelope(c, to, pipelining); err != nil {
+	to, from := s.Recipients(n), s.from()
+	var whole Signed
+	if s.Letter != nil {
+		whole = s.Letter(n)
+		from = whole.From
+	}
+	if err := s.envelope(c, from, to, pipelining); err != nil {
 		return err
+	}
+	if whole.Octets != nil {
+		_, _ = c.W.Write(whole.Octets)
+		return c.Command("250", ".")
 	}
 	fmt.Fprintf(c.W, "From: <%s>\r\nTo: <%s>\r\nMessage-ID: <%d.%d@bench.example.org>\r\n", s.from(), to[0], n, time.Now().UnixNano())
 	_, _ = c.W.Write(s.bodies[n%len(s.bodies)])
@@ -191,8 +204,8 @@ func (s *sender) one(c *mailclient.Conn, n int, pipelining bool) error {
 }
 
 // envelope sends MAIL, every RCPT, and DATA.
-func (s *sender) envelope(c *mailclient.Conn, to []string, pipelining bool) error {
-	mail := fmt.Sprintf("MAIL FROM:<%s>", s.from())
+func (s *sender) envelope(c *mailclient.Conn, from string, to []string, pipelining bool) error {
+	mail := fmt.Sprintf("MAIL FROM:<%s>", from)
 	if s.Hold > 0 {
 		mail += fmt.Sprintf(" HOLDFOR=%d", int(s.Hold.Seconds()))
 	}

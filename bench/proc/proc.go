@@ -26,6 +26,7 @@ type Usage struct {
 	Written   int64         // octets handed to the disk's write-back (write_bytes)
 	RSS       int64         // resident; pages that processes share are counted in each
 	PSS       int64         // resident; pages that processes share are counted once in all
+	Peak      int64         // the most that was resident, of each process (VmHWM)
 	Processes int
 }
 
@@ -56,6 +57,7 @@ func Memory(roots ...int) Usage {
 		rss, pss := memory(pid)
 		u.RSS += rss
 		u.PSS += pss
+		u.Peak += number(fmt.Sprintf("/proc/%d/status", pid), "VmHWM:") << 10
 		u.Processes++
 	}
 	return u

@@ -35,7 +35,7 @@ var users = []struct {
 	id   int
 }{
 	{"postfix", 64101}, {"dovecot", 64102}, {"dovenull", 64103}, {"vmail", 64104}, {"postdrop", 64105},
-	{"opensmtpd", 64106}, {"opensmtpq", 64107}, {"Debian-exim", 64108},
+	{"opensmtpd", 64106}, {"opensmtpq", 64107}, {"Debian-exim", 64108}, {"_rspamd", 64109}, {"unbound", 64110},
 }
 
 // ID is the number of a user and group.

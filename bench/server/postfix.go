@@ -23,7 +23,8 @@ type Postfix struct {
 	Offset   int    // of its ports, which are numbered as yubin's
 	Accounts int
 	Onward   Onward
-	Log      bool // Postfix logs to a file; off, as its log costs time and nobody reads it
+	Filter   *Rspamd // asked about each message that comes; nil for nobody
+	Log      bool    // Postfix logs to a file; off, as its log costs time and nobody reads it
 
 	MailOnly        bool // without Postfix
 	RelayOnly       bool // without Dovecot
@@ -41,6 +42,9 @@ func (p *Postfix) Name() string {
 	if p.MailOnly {
 		return "Dovecot"
 	}
+	if p.Filter != nil {
+		return "Postfix+rspamd+Dovecot " + p.Format
+	}
 	return "Postfix+Dovecot " + p.Format
 }
 
@@ -52,7 +56,11 @@ func (p *Postfix) Version() string {
 	if p.MailOnly {
 		return p.Packages.version("mail", "dovecot-core")
 	}
-	return p.Packages.version("mail", "postfix") + ", " + p.Packages.version("mail", "dovecot-core")
+	both := p.Packages.version("mail", "postfix") + ", " + p.Packages.version("mail", "dovecot-core")
+	if p.Filter != nil {
+		both += ", " + p.Packages.version("filters", "rspamd")
+	}
+	return both
 }
 
 // Durable says when each says 250.
@@ -85,7 +93,11 @@ func (p *Postfix) Roots() []int {
 	if p.MailOnly {
 		return p.MailRoots()
 	}
-	return []int{p.master, pidFile(p.path("dovecot", "run", "master.pid"))}
+	roots := []int{p.master, pidFile(p.path("dovecot", "run", "master.pid"))}
+	if p.Filter != nil && p.Filter.cmd != nil {
+		roots = append(roots, p.Filter.cmd.Process.Pid)
+	}
+	return roots
 }
 
 // MailRoots is Dovecot's master, for what mailboxes alone cost.
@@ -102,7 +114,10 @@ func (p *Postfix) Start(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if !p.MailOnly {
+	if p.Filter != nil {
+		err = p.Filter.Start(ctx)
+	}
+	if err == nil && !p.MailOnly {
 		err = p.startPostfix(ctx)
 	}
 	if err == nil && !p.RelayOnly {
@@ -160,6 +175,9 @@ func (p *Postfix) Fsync() string {
 func (p *Postfix) Stop() error {
 	err := errors.Join(stop(p.master), stop(pidFile(p.path("dovecot", "run", "master.pid"))))
 	p.master = 0
+	if p.Filter != nil {
+		err = errors.Join(err, p.Filter.Stop())
+	}
 	return err
 }
 

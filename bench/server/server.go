@@ -78,6 +78,23 @@ func awaitGreeting(ctx context.Context, port int) error {
 	}
 }
 
+// awaitOpen waits until somebody listens on the port.
+func awaitOpen(ctx context.Context, port int, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(Host, strconv.Itoa(port)))
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nothing listens on port %d: %w", port, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 func greeting(port int) error {
 	c, err := net.DialTimeout("tcp", net.JoinHostPort(Host, strconv.Itoa(port)), time.Second)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"text/template"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -28,6 +29,9 @@ type Yubin struct {
 	Resolver string            // host:port of a name server: mail goes onward, to DeliverPort
 	Port     int               // of the next hops; 0 is 25
 	Routes   map[string]string // domain to [host]:port, where DNS and Port do not fit
+
+	Configured bool // served by conf/yubin.toml with Resolver, and not as localserve:
+	Judge      bool // and with clients on this machine judged
 
 	cmd *exec.Cmd
 	log *os.File
@@ -101,10 +105,36 @@ func (y *Yubin) Start(ctx context.Context) error {
 	if !fresh {
 		return nil
 	}
-	if err := errors.Join(y.makeAccounts(ctx), y.makeRoutes(ctx)); err != nil {
+	if err := errors.Join(y.makeDomain(ctx), y.makeAccounts(ctx), y.makeRoutes(ctx)); err != nil {
 		return errors.Join(err, y.Stop())
 	}
 	return nil
+}
+
+// makeDomain makes what localserve does by itself.
+func (y *Yubin) makeDomain(ctx context.Context) error {
+	if !y.Configured {
+		return nil
+	}
+	_, err := output(exec.CommandContext(ctx, y.Binary, "domain", "add", "--data", y.Data, Domain))
+	return err
+}
+
+// configuration writes the file.
+func (y *Yubin) configuration() (name string, err error) {
+	t, err := template.ParseFS(conf, "conf/yubin.toml")
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, struct {
+		*Yubin
+		Domain string
+	}{y, Domain}); err != nil {
+		return "", err
+	}
+	name = y.Data + ".toml"
+	return name, os.WriteFile(name, []byte(b.String()), 0o600)
 }
 
 func (y *Yubin) makeRoutes(ctx context.Context) error {
@@ -139,6 +169,10 @@ func (y *Yubin) start(ctx context.Context) error {
 }
 
 func (y *Yubin) args(ctx context.Context) ([]string, error) {
+	if y.Configured {
+		name, err := y.configuration()
+		return []string{"serve", "--config", name}, err
+	}
 	help, err := output(exec.CommandContext(ctx, y.Binary, "localserve", "--help"))
 	if err != nil {
 		return nil, err
