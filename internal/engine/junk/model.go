@@ -153,9 +153,11 @@ func (s *Site) seeInto(v *vector, f *Features) {
 	*v = vector{slots: slices.Grow(v.slots[:0], len(f.list))[:len(f.list)], values: slices.Grow(v.values[:0], len(f.list))[:len(f.list)]}
 	imbalance := logarithm((float64(s.bias.ham) + 1) / (float64(s.bias.junk) + 1))
 	var squares, scales [sorts]float64
+	for i, x := range f.list { // By itself: the model is larger than caches, and so many reads are under way at a time.
+		v.slots[i] = s.at(siteSlot(x.hash))
+	}
 	for i, x := range f.list {
-		k := s.at(siteSlot(x.hash))
-		v.slots[i] = k
+		k := &v.slots[i]
 		var value float64
 		rare := k.junk < few && k.ham < few
 		if rare && worked[k.junk][k.ham] {
