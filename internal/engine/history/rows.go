@@ -74,10 +74,13 @@ func maxNames(account mail.AccountID) int {
 	return MaxNames
 }
 
-// trim removes the rows of an account beyond its bound: of names that nobody wrote to
-// those that were heard of longest ago, then of the others.
+// trim removes the rows of an account beyond its bound: of names of which nobody made
+// anything those that were heard of longest ago, then of those that nobody wrote to, then
+// of the others. So a flood of strangers washes nobody clean.
 func trim(tx *sqldb.Tx, account mail.AccountID) (removed int64, err error) {
-	for _, whom := range []string{`written <= 0`, `written > 0`} {
+	for _, whom := range []string{
+		`written <= 0 AND answered <= 0 AND filed <= 0 AND junk <= 0 AND notjunk <= 0`, `written <= 0`, `written > 0`,
+	} {
 		var n int
 		if err := tx.QueryRow(`SELECT count(*) FROM history WHERE account = $1`, int64(account)).Scan(&n); err != nil {
 			return removed, err

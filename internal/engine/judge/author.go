@@ -1,6 +1,9 @@
 package judge
 
 import (
+	"slices"
+	"strings"
+
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/dkim"
 	"yubin/internal/message"
@@ -11,7 +14,13 @@ type author struct {
 	fault   FromFault
 	address mail.Address  // the first
 	domains []mail.Domain // of all, each once; at most maxAuthors
+	more    bool          // there are others
+	unread  bool          // a reader may show an address of which nobody can say whose it is
+	named   []mail.Domain // of all, each once; at most maxNamed
 }
+
+// maxNamed is of how many domains of a From field it is asked whether they are ours.
+const maxNamed = 100
 
 // maxAuthors is for how many domains of a From field a policy is asked.
 const maxAuthors = 3
@@ -28,7 +37,9 @@ func readAuthor(h *dkim.Header) (a author) {
 		all, err := message.ParseOriginators(f.Value())
 		if err != nil {
 			a.fault = max(a.fault, FromBroken)
-			all = lenient(f.Value())
+			var unread bool
+			all, unread = lenient(f.Value())
+			a.unread = a.unread || unread || len(all) == 0
 		}
 		if len(all) > 1 {
 			a.fault = max(a.fault, FromSeveral)
@@ -50,27 +61,32 @@ func readAuthor(h *dkim.Header) (a author) {
 }
 
 func (a *author) add(d mail.Domain) {
-	for _, known := range a.domains {
-		if known == d {
-			return
-		}
+	if slices.Contains(a.named, d) {
+		return
 	}
-	if len(a.domains) < maxAuthors {
-		a.domains = append(a.domains, d)
+	if len(a.named) < maxNamed {
+		a.named = append(a.named, d)
 	}
+	if len(a.domains) == maxAuthors {
+		a.more = true
+		return
+	}
+	a.domains = append(a.domains, d)
 }
 
-// lenient are the addresses that a reader finds who takes anything.
-func lenient(value []byte) (all []mail.Address) {
+// lenient are the addresses that a reader finds who takes anything. Unread says that
+// there is one whose domain is none.
+func lenient(value []byte) (all []mail.Address, unread bool) {
 	for _, m := range message.ParseAddressList(value) {
 		if m.Host == nil {
 			continue
 		}
-		d, err := mail.ParseDomain(string(m.Host))
+		d, err := mail.ParseDomain(strings.TrimRight(strings.Trim(string(m.Host), "\x00 \t"), "."))
 		if err != nil {
+			unread = true
 			continue
 		}
 		all = append(all, mail.Address{Local: string(m.Mailbox), Domain: d})
 	}
-	return all
+	return all, unread
 }

@@ -9,6 +9,7 @@ import (
 	"yubin/internal/dns"
 	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/filter"
+	"yubin/internal/engine/intake"
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/arc"
 	"yubin/internal/mailauth/authres"
@@ -186,14 +187,17 @@ type keyOf struct {
 // Memory is about how many octets the case holds of the message.
 func (c *Case) Memory() int { return min(2*c.header, 2*dkim.MaxHeader) }
 
-// Taken is told that the message was taken, and who has a copy.
+// Taken is told that the message was taken, and who has a copy. Who has it in Junk does
+// not know its sender for that.
 func (c *Case) Taken(accounts []mail.AccountID) {
 	if c.found == nil || c.j.o.History == nil {
 		return
 	}
 	who := c.found.correspondent()
 	for _, a := range accounts {
-		c.j.o.History.Received(a, who)
+		if slices.ContainsFunc(c.accounts, func(v AccountVerdict) bool { return v.Account == a && v.Action == intake.Accept }) {
+			c.j.o.History.Received(a, who)
+		}
 	}
 }
 

@@ -24,6 +24,9 @@ import (
 
 var update = flag.Bool("update", false, "write what the cases come to into their files")
 
+// deadline is that of the cases, which only those wait for whose DNS is slow.
+const deadline = 300 * time.Millisecond
+
 var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 // ours are the domains of the cases that are ours.
@@ -38,6 +41,9 @@ type input struct {
 	to     []mail.Address
 	zone   string
 	fails  []dns.Name // the DNS does not answer
+	slow   []dns.Name // or later than anybody waits
+
+	policies judge.Policies
 	msg    []byte
 }
 
@@ -54,6 +60,10 @@ func readInput(t *testing.T, a *txtar.Archive) (in input) {
 			if value != "<>" {
 				in.from = mail.ReversePath(address(t, value))
 			}
+		case "slow":
+			in.slow = append(in.slow, dns.Name(value))
+		case "refuse-own":
+			in.policies.RefuseOwn = map[mail.Domain]bool{mail.Domain(value): true}
 		case "fails":
 			in.fails = append(in.fails, dns.Name(value))
 		case "to":
@@ -85,7 +95,10 @@ func try(t *testing.T, in input, p judge.Policies) string {
 	for _, n := range in.fails {
 		fake.Fail(n, 0, dns.ServFail)
 	}
-	j := judge.New(judge.Options{Hostname: "mx.here.test", Resolver: fake, Domains: ours{}, Now: func() time.Time { return noon }})
+	for _, n := range in.slow {
+		fake.Delay(n, time.Hour)
+	}
+	j := judge.New(judge.Options{Deadline: deadline, Hostname: "mx.here.test", Resolver: fake, Domains: ours{}, Now: func() time.Time { return noon }})
 	j.SetPolicies(p)
 	c := j.Open(in.client, in.from)
 	defer c.Close()
@@ -118,6 +131,11 @@ func try(t *testing.T, in input, p judge.Policies) string {
 	return out.String() + plan.String()
 }
 
+func tryCase(t *testing.T, a *txtar.Archive) string {
+	in := readInput(t, a)
+	return try(t, in, in.policies)
+}
+
 // TestCases: the files say how a message comes, and what is thought of it.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -130,7 +148,7 @@ func TestCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := try(t, readInput(t, a), judge.Policies{})
+			got := tryCase(t, a)
 			for i := range a.Files {
 				f := &a.Files[i]
 				if f.Name != "verdict" || string(f.Data) == got {

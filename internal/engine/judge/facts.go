@@ -47,7 +47,16 @@ type Facts struct {
 	// Authenticated is the domain for which the author is authenticated: that of From
 	// if DMARC has an aligned pass, or would have if there were a policy. "" is none.
 	Authenticated mail.Domain
-	Ours          bool // Author's domain is one of ours
+	Ours          bool        // a domain in From is one of ours, or below one
+	Mine          mail.Domain // that domain
+	// MayBeProven says that the DNS did not answer about something that would prove the
+	// author's domain.
+	MayBeProven bool
+	// Policed is the domain in From that DMARC speaks of: the first, or that of several
+	// whose owner wants most.
+	Policed mail.Domain
+	Crowd   bool // From names more domains than are asked about
+	Unread  bool // From may show an address that nobody can read for certain
 	// Vouched is the domain that sent the message on and is believed about who wrote,
 	// "" if there is none.
 	Vouched mail.Domain

@@ -50,12 +50,13 @@ func (c *Case) known(ctx context.Context, f *Facts, account mail.AccountID) (rea
 		reasons = append(reasons, Reason{Name: name, Text: fmt.Sprintf(format, args...), Weight: weight})
 	}
 	who := printable(f.Author.String())
-	mine, site := k.Of.Address, k.Site.Address
-	if f.Authenticated != "" && mine.Received == 0 {
-		mine = mine.Plus(k.Of.Domain)
+	if f.Author.IsZero() {
+		who = "the sender"
 	}
-	if f.Authenticated != "" && site.Received == 0 {
-		site = site.Plus(k.Site.Domain)
+	mine, site := k.Of.Address, k.Site.Address // What others of a domain did is not this one's.
+	whose := who
+	if f.Authenticated != "" && mine.Received+site.Received == 0 {
+		whose = "somebody at " + printable(string(f.Authenticated))
 	}
 	switch trust := k.Trust(); {
 	case trust == history.Welcome:
@@ -65,11 +66,11 @@ func (c *Case) known(ctx context.Context, f *Facts, account mail.AccountID) (rea
 	case trust == history.KnownToAccount && mine.Liked():
 		add("kept-before", weightLiked, "the reader answered or kept mail of %s before", who)
 	case trust == history.KnownToAccount:
-		add("known-sender", weightKnown, "%s wrote to the reader before", who)
+		add("known-sender", weightKnown, "%s wrote to the reader before", whose)
 	case trust == history.KnownToSite && site.Liked():
 		add("kept-here", weightSiteLiked, "others here answered or kept mail of %s", who)
 	case trust == history.KnownToSite:
-		add("known-here", weightSiteKnown, "%s wrote to others here before", who)
+		add("known-here", weightSiteKnown, "%s wrote to others here before", whose)
 	case site.Disliked():
 		add("junk-here", weightSiteJunk, "others here called mail of %s junk", who)
 	case mine.Received == 0:

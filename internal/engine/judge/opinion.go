@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/extract"
@@ -18,8 +19,6 @@ import (
 // Judge implements intake.Judge: it waits for what was asked, and gives every account
 // a verdict.
 func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, to []intake.Recipient) intake.Judgement {
-	ctx, cancel := context.WithTimeout(ctx, c.j.o.Deadline)
-	defer cancel()
 	f := c.facts(ctx, m, to)
 	p := c.j.policies.Load()
 	reasons, floor := sender(f, p)
@@ -37,7 +36,7 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 			}
 			v := c.weighFor(ctx, f, account, r.Address.Domain, reasons, floor, p.Thresholds)
 			c.accounts = append(c.accounts, AccountVerdict{account, v})
-			out.Accounts[account] = c.later(ctx, f, account, c.opinion(f, v), v)
+			out.Accounts[account] = c.later(ctx, f, account, c.opinion(f, v, r.Address), v)
 		}
 	}
 	if elsewhere := slices.ContainsFunc(to, func(r intake.Recipient) bool { return len(r.Route.Onward) > 0 }); elsewhere || len(c.accounts) == 0 {
@@ -46,7 +45,7 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 			at = to[0].Address.Domain
 		}
 		c.site = c.weighFor(ctx, f, history.Site, at, reasons, floor, p.Thresholds)
-		out.Elsewhere = c.opinion(f, c.site)
+		out.Elsewhere = c.opinion(f, c.site, mail.Address{Domain: at})
 	}
 	c.observe(ctx, f, out, to)
 	return out
@@ -63,13 +62,19 @@ func (c *Case) weighFor(ctx context.Context, f *Facts, account mail.AccountID, a
 }
 
 // opinion is what the intake is told of a verdict.
-func (c *Case) opinion(f *Facts, v Verdict) intake.Opinion {
+// The postmaster takes all (RFC 5321 §4.5.1): it is to whom those write who were refused.
+func (c *Case) opinion(f *Facts, v Verdict, to mail.Address) intake.Opinion {
 	o := intake.Opinion{Action: v.Action, Prefix: v.appendField(nil)}
-	if v.Action == intake.Refuse {
-		o.Why = refuse(f, v)
+	switch {
+	case v.Action == intake.Refuse && isPostmaster(to):
+		o.Action = intake.Junk
+	case v.Action == intake.Refuse:
+		o.Why = refuse(f, v, to.Domain)
 	}
 	return o
 }
+
+func isPostmaster(a mail.Address) bool { return strings.EqualFold(a.Local, "postmaster") }
 
 // facts gathers what is known of a message that is complete.
 func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipient) *Facts {
@@ -98,14 +103,22 @@ func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipie
 	rev := c.reverse.get()
 	f.Reverse, f.ReverseName = rev.answer, rev.name
 	c.whoWrote(ctx, r, f)
+	f.Crowd, f.Unread = c.author.more, c.author.unread
 	f.Vouched = c.vouched(ctx, f)
 	c.hearLists(f)
 	f.Unknown = append(f.Unknown, c.heard.Unknown...)
 	return f
 }
 
+// policyWait is how long what is left to be asked about the author may take at the end:
+// most of it was asked when the header was there, so that a slow key of a stranger's
+// domain does not keep the policy of the author's from being known.
+const policyWait = 2 * time.Second
+
 // whoWrote asks DMARC about the author.
 func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
+	asking, cancel := context.WithTimeout(c.ctx, policyWait)
+	defer cancel()
 	var ids []dmarc.Identifier
 	if d, err := mail.ParseDomain(f.SPF.Domain); err == nil {
 		ids = append(ids, dmarc.Identifier{Method: dmarc.SPF, Domain: d, Outcome: spfOutcome(f.SPF.Result)})
@@ -129,26 +142,42 @@ func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
 		ids = append(ids, dmarc.Identifier{Method: dmarc.DKIM, Domain: v.Signature.Domain, Outcome: outcome})
 	}
 	for i, d := range c.author.domains {
-		v := dmarc.Check(ctx, r, d, ids)
+		v := dmarc.Check(asking, r, d, ids)
 		if i == 0 || worse(v, f.DMARC) {
-			f.DMARC = v
+			f.DMARC, f.Policed = v, d
 		}
 		if v.Result == dmarc.TempError {
 			f.Unknown = append(f.Unknown, "the DMARC policy of "+printable(string(d))+" (the DNS did not answer)")
 		}
-		if ours, err := c.j.o.Domains.IsLocal(ctx, d); err == nil && ours {
-			f.Ours = true
-		}
 	}
-	if len(c.author.domains) == 1 {
+	f.Mine = c.ours(ctx)
+	f.Ours = f.Mine != ""
+	if f.Ours {
+		f.MayBeProven = slices.ContainsFunc(ids, func(id dmarc.Identifier) bool {
+			return id.Outcome == dmarc.Unknown && (within(f.Mine, id.Domain) || within(id.Domain, f.Mine))
+		})
+	}
+	if len(c.author.domains) == 1 && !c.author.unread {
 		f.AlignedSPF, f.AlignedDKIM = f.DMARC.SPF, f.DMARC.DKIM
-		if f.DMARC.Result == dmarc.None {
+		if f.DMARC.Result == dmarc.None || f.DMARC.Result == dmarc.TempError {
 			f.AlignedSPF, f.AlignedDKIM = alignedWithoutPolicy(c.author.domains[0], ids)
 		}
 		if f.AlignedSPF || f.AlignedDKIM {
 			f.Authenticated = c.author.domains[0]
 		}
 	}
+}
+
+// ours is the first domain in From that is one of ours, or below one.
+func (c *Case) ours(ctx context.Context) mail.Domain {
+	for _, named := range c.author.named {
+		for d, more := string(named), true; more && strings.Contains(d, "."); _, d, more = strings.Cut(d, ".") {
+			if local, err := c.j.o.Domains.IsLocal(ctx, mail.Domain(d)); err == nil && local {
+				return named
+			}
+		}
+	}
+	return ""
 }
 
 // alignedWithoutPolicy is what DMARC would find if the author's domain had a policy. The

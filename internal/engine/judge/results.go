@@ -58,12 +58,12 @@ func (j *Judge) results(f *Facts) authres.Field {
 		}
 		out.Results = append(out.Results, r)
 	}
-	if f.Author.Domain != "" {
+	if f.Policed != "" {
 		policy := ""
 		if f.DMARC.Result == dmarc.Fail {
 			policy = f.DMARC.Published.String()
 		}
-		out.Results = append(out.Results, authres.DMARC(f.DMARC.Result.String(), f.Author.Domain, policy))
+		out.Results = append(out.Results, authres.DMARC(f.DMARC.Result.String(), f.Policed, policy))
 	}
 	if f.Client.Remote.IsValid() && f.Reverse != ReverseMissing {
 		out.Results = append(out.Results, authres.IPRev(f.Reverse.String(), f.Client.Remote))

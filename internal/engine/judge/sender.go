@@ -18,6 +18,8 @@ const (
 	weightMonitor    = 1.0  // and wants nothing
 	weightOwn        = 6.0  // it says to be from us
 	weightAligned    = -1.0 // DMARC passes, or would if there were a policy
+	weightCrowd      = 4.0  // From names many domains
+	weightUnreadFrom = 4.0  // or one that cannot be read
 	weightSPFFail    = 1.5
 	weightSPFSoft    = 0.7
 	weightUnsigned   = 0.3 // nobody is authenticated at all
@@ -32,7 +34,7 @@ func sender(f *Facts, p *Policies) (reasons []Reason, floor intake.Action) {
 	least := func(a intake.Action) { // What was added last says so.
 		floor, reasons[len(reasons)-1].floor = max(floor, a), true
 	}
-	from := printable(string(f.Author.Domain))
+	from := printable(string(f.Policed))
 	known := f.Vouched
 	switch {
 	case known != "":
@@ -48,12 +50,18 @@ func sender(f *Facts, p *Policies) (reasons []Reason, floor intake.Action) {
 	case f.Authenticated != "":
 		add("author-authenticated", weightAligned, "%s authenticated it by %s", from, aligned(f))
 	}
-	if f.Ours && f.Authenticated == "" && known == "" && f.DMARC.Result != dmarc.TempError {
-		add("own-domain-forged", weightOwn, "it says to be from %s, which is ours, comes from outside, and nothing proves it", from)
+	if f.Ours && f.Authenticated == "" && known == "" && !f.MayBeProven {
+		add("own-domain-forged", weightOwn, "it says to be from %s, which is ours, comes from outside, and nothing proves it", printable(string(f.Mine)))
 		least(intake.Junk)
-		if p.RefuseOwn[f.Author.Domain] {
+		if p.RefuseOwn[f.Mine] {
 			least(intake.Refuse)
 		}
+	}
+	if f.Crowd {
+		add("from-crowd", weightCrowd, "the From field names more domains than anybody could prove")
+	}
+	if f.Unread {
+		add("from-unread", weightUnreadFrom, "the From field may show an address of which nobody can say whose it is")
 	}
 	domain := printable(f.SPF.Domain)
 	switch f.SPF.Result {
@@ -81,7 +89,7 @@ func aligned(f *Facts) string {
 }
 
 // refuse is what the sender of a message that is not taken is told (RFC 7372).
-func refuse(f *Facts, v Verdict) *Refusal {
+func refuse(f *Facts, v Verdict, at mail.Domain) *Refusal {
 	r := &Refusal{Enhanced: mail.Enhanced{Class: 5, Subject: 7, Detail: 1}}
 	first := "it looks like junk"
 	if len(v.Reasons) > 0 && v.Reasons[0].Weight > 0 {
@@ -96,6 +104,10 @@ func refuse(f *Facts, v Verdict) *Refusal {
 			r.Enhanced.Detail = 23 // SPF validation failed
 		}
 	}
-	r.Text = "not taken: " + first + "; if this is a mistake, write to postmaster"
+	who := "postmaster"
+	if at != "" {
+		who += "@" + string(at)
+	}
+	r.Text = "not taken: " + first + "; if this is a mistake, write to " + who
 	return r
 }

@@ -28,7 +28,8 @@ type Verdict struct {
 	Unknown []string // what could not be found out
 	Limits  Thresholds
 
-	floor intake.Action // the least that is done, whatever the score
+	floor  intake.Action // the least that is done, whatever the score
+	second bool          // refused below the threshold: DMARC, and a second reason
 }
 
 // Thresholds are the scores from which on something is done.
@@ -65,8 +66,10 @@ func weigh(reasons []Reason, floor intake.Action, t Thresholds) Verdict {
 	}
 	v.Score = math.Round(v.Score*10) / 10
 	switch {
-	case v.Score >= t.Refuse || owner && other >= secondReason:
+	case v.Score >= t.Refuse:
 		v.Action = intake.Refuse
+	case owner && other >= secondReason:
+		v.Action, v.second = intake.Refuse, true
 	case v.Score >= t.Junk:
 		v.Action = intake.Junk
 	}
@@ -95,6 +98,12 @@ func (v Verdict) Word() string {
 func (v Verdict) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, score %.1f (junk from %.1f, refused from %.1f)", v.Word(), v.Score, v.Limits.Junk, v.Limits.Refuse)
+	switch {
+	case v.second:
+		fmt.Fprintf(&b, ", as its owner wishes and other reasons weigh %.1f or more", float64(secondReason))
+	case v.floor == v.Action && v.floor == intake.Junk && v.Score < v.Limits.Junk, v.floor == v.Action && v.floor == intake.Refuse && v.Score < v.Limits.Refuse:
+		b.WriteString(", whatever the score")
+	}
 	for i, r := range v.Reasons {
 		if i == maxShown {
 			fmt.Fprintf(&b, "; and %d more", len(v.Reasons)-maxShown)

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"yubin/internal/engine/filter"
@@ -141,7 +142,7 @@ func (s *session) rcpt(ctx context.Context, cmd smtp.Command) smtp.Reply {
 	}
 	s.tx.commands++
 	r, cause := s.checkRcpt(c)
-	if r.Positive() {
+	if r.Positive() && !strings.EqualFold(to.Local, "postmaster") { // Who takes all (RFC 5321 §4.5.1).
 		r, cause = s.checkForbidden(ctx)
 	}
 	if r.Positive() {
