@@ -8,7 +8,7 @@ import (
 )
 
 // TestJunkIsLearned: what an IMAP client moves into Junk is learned as junk, moved back
-// it is not, and a restart changes nothing.
+// it is not, and a restart changes nothing. What is answered is not junk either.
 func TestJunkIsLearned(t *testing.T) {
 	s := startServer(t)
 	stats := func(want string) {
@@ -56,5 +56,14 @@ func TestJunkIsLearned(t *testing.T) {
 	imap("SELECT Junk")
 	imap("MOVE 1 INBOX")
 	stats("0 junk, 1 ham")
+	imap("SELECT INBOX")
+	imap("MOVE 1 Junk")
+	stats("1 junk, 0 ham")
+	if _, err := c.Append("INBOX", "", []byte("From: y@example.org\r\nSubject: cheap tea\r\n\r\nBuy.\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	imap("SELECT INBOX")
+	imap(`STORE 1 +FLAGS (\Answered)`)
+	stats("1 junk, 1 ham")
 	s.check()
 }

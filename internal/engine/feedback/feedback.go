@@ -9,9 +9,13 @@
 //	NotJunk        it left that mailbox for another than Trash, got $NotJunk, or lost $Junk
 //	taken back     a copy in Junk was expunged while the message stays where it was, or
 //	               $NotJunk was taken away: what was learned is unlearned
-//	Filed          it was moved from INBOX to a mailbox of the owner's own, or to Archive
+//	Filed          it was moved from INBOX to a mailbox of the owner's own that is not
+//	               called as one for junk or trash usually is, or to Archive
 //	DeletedUnread  it was moved to Trash, or expunged from elsewhere, without \Seen
 //	Answered       it has \Answered
+//
+// What was answered elsewhere than in Junk, or filed, was wanted, though nobody said so:
+// unless it is called something, Lessons is told that it was kept.
 //
 // Nothing is a lesson that comes to be: what a judge put into Junk, what an import, a
 // restore or APPEND brought. What is expunged stays learned. Of what was done between
@@ -58,7 +62,7 @@ import (
 const (
 	batchChanges = 2048            // of one look, and what is left of a commit
 	cursorLag    = 256             // commits that a cursor may be behind
-	maxDeeds     = 512             // Filed and DeletedUnread of one look: who does more tidies up
+	maxDeeds     = 512             // Filed and DeletedUnread of one look: who does more tidies up, and teaches nothing by it
 	MaxMarks     = 16 << 10        // of one account, about; the oldest emails' go
 	MaxWaiting   = 64 << 10        // accounts that wait for a look; for more all are looked through
 	gather       = time.Second / 4 // from a hint to the look
@@ -72,6 +76,9 @@ const (
 type Lessons interface {
 	Learn(ctx context.Context, account mail.AccountID, emails []mail.EmailID, junk bool) error
 	Unlearn(ctx context.Context, account mail.AccountID, emails []mail.EmailID) error
+	// LearnKept learns that emails are not junk from those of them that it takes for junk
+	// rather than not; what it learned of others as junk it takes back.
+	LearnKept(ctx context.Context, account mail.AccountID, emails []mail.EmailID) error
 }
 
 // Acquaintances remembers what was done with whose mail, in the transaction that makes

@@ -74,9 +74,45 @@ func TestLessons(t *testing.T) {
 		"Junk, as Thunderbird":    {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, 0, "Junk") }, "junk"},
 		"NonJunk, as Thunderbird": {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, 0, "NonJunk") }, "ham"},
 		"$NotJunk":                {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, 0, "$notjunk") }, "ham"},
-		"$Forwarded":              {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, mail.Seen|mail.Answered, "$Forwarded") }, ""},
-		"both":                    {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, 0, "$Junk $NotJunk") }, ""},
-		"filed":                   {func(h *house, l *letter, _ func()) { l.move("INBOX", "Friends") }, ""},
+		"$Forwarded":              {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, mail.Seen, "$Forwarded") }, ""},
+		"answered":                {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, mail.Seen|mail.Answered, "") }, "ham"},
+		"answered and deleted": {func(h *house, l *letter, next func()) {
+			l.flag("INBOX", add, mail.Answered, "")
+			next()
+			l.move("INBOX", "Trash")
+		}, "ham"},
+		"answered, then junk": {func(h *house, l *letter, next func()) {
+			l.flag("INBOX", add, mail.Answered, "")
+			next()
+			l.move("INBOX", "Junk")
+		}, "junk"},
+		"answered, then a copy in Junk taken back": {func(h *house, l *letter, next func()) {
+			l.flag("INBOX", add, mail.Answered, "")
+			next()
+			l.copy("INBOX", "Junk")
+			next()
+			l.expunge("Junk")
+		}, "ham"},
+		"junk, then answered": {func(h *house, l *letter, next func()) {
+			l.move("INBOX", "Junk")
+			next()
+			l.flag("Junk", add, mail.Answered, "")
+		}, "junk"},
+		"$NotJunk taken back of what was filed": {func(h *house, l *letter, next func()) {
+			l.flag("INBOX", add, 0, "$NotJunk")
+			next()
+			l.move("INBOX", "Friends")
+			next()
+			l.flag("Friends", remove, 0, "$NotJunk")
+		}, "ham"},
+		"both":                {func(h *house, l *letter, _ func()) { l.flag("INBOX", add, 0, "$Junk $NotJunk") }, ""},
+		"filed":               {func(h *house, l *letter, _ func()) { l.move("INBOX", "Friends") }, "ham"},
+		"archived":            {func(h *house, l *letter, _ func()) { l.move("INBOX", "Archive") }, "ham"},
+		"filed, then junk":    {func(h *house, l *letter, next func()) { l.move("INBOX", "Friends"); next(); l.move("Friends", "Junk") }, "junk"},
+		"filed, then deleted": {func(h *house, l *letter, next func()) { l.move("INBOX", "Friends"); next(); l.move("Friends", "Trash") }, "ham"},
+		"filed as spam":       {func(h *house, l *letter, _ func()) { l.move("INBOX", "Spam") }, ""},
+		"filed as a copy":     {func(h *house, l *letter, _ func()) { l.copy("INBOX", "Friends") }, ""},
+		"not from INBOX":      {func(h *house, l *letter, next func()) { l.move("INBOX", "Trash"); next(); l.move("Trash", "Friends") }, ""},
 		"a flag after a lesson": {func(h *house, l *letter, next func()) {
 			l.move("INBOX", "Junk")
 			next()
@@ -125,6 +161,7 @@ func TestLessons(t *testing.T) {
 		"and read there":             {"$Junk", func(l *letter) { l.flag("Junk", add, mail.Seen, "") }, ""},
 		"and expunged":               {"", func(l *letter) { l.expunge("Junk") }, ""},
 		"and deleted":                {"", func(l *letter) { l.move("Junk", "Trash") }, ""},
+		"and answered there":         {"$Junk", func(l *letter) { l.flag("Junk", add, mail.Answered, "") }, ""},
 		"and moved out":              {"$Junk", func(l *letter) { l.move("Junk", "INBOX") }, "ham"},
 		"without keywords, out":      {"", func(l *letter) { l.move("Junk", "INBOX") }, "ham"},
 		"moved out and read":         {"$Junk", func(l *letter) { l.move("Junk", "INBOX"); l.flag("INBOX", add, mail.Seen, "") }, "ham"},
@@ -217,8 +254,8 @@ func TestFilerIsNoFriend(t *testing.T) {
 	_, err := h.store.Move(ctx, h.boxes["INBOX"], all, h.boxes["Friends"])
 	h.must(err)
 	h.look()
-	if r := h.record(); r.Filed != 512 {
-		t.Errorf("%d of %d count", r.Filed, many)
+	if r := h.record(); r.Filed != 512 || len(h.pupil.knows) != 512 {
+		t.Errorf("%d and %d of %d count", r.Filed, len(h.pupil.knows), many)
 	}
 	// A lesson is one, however many there are.
 	_, err = h.store.Move(ctx, h.boxes["Friends"], mail.UIDSet{{First: 1, Last: 1 << 31}}, h.boxes["Junk"])
@@ -293,6 +330,33 @@ func TestTwoFollowers(t *testing.T) {
 	h.look()
 	if r := h.record(); r.Junk != 0 || r.NotJunk != 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestRestartAfterLook: what a look saw is not seen otherwise after a restart, also if
+// it came to what was known.
+func TestRestartAfterLook(t *testing.T) {
+	h := newHouse(t)
+	l := h.comes("Junk", 0, "")
+	l.move("Junk", "Friends")
+	h.look()
+	l.copy("Friends", "Junk")
+	l.expunge("Friends")
+	l.copy("Junk", "Friends")
+	l.expunge("Junk")
+	h.look()
+	h.begin()
+	l.expunge("Friends")
+	h.look()
+	deleted := h.comes("Junk", 0, "")
+	deleted.copy("Junk", "Trash")
+	deleted.expunge("Junk")
+	h.look()
+	h.begin()
+	deleted.copy("Trash", "Friends")
+	h.look()
+	if got, want := h.pupil.said(), fmt.Sprintf("ham %d", l.email); got != want {
+		t.Errorf("learned %q, want %q", got, want)
 	}
 }
 

@@ -62,9 +62,11 @@ func newHouse(t testing.TB, change ...func(*store.Options)) *house {
 	for _, m := range list {
 		h.boxes[m.Name] = m.ID
 	}
-	m, err := h.store.CreateMailbox(ctx, me, "Friends", "")
-	h.must(err)
-	h.boxes["Friends"] = m.ID
+	for _, name := range []mail.MailboxName{"Friends", "Spam"} {
+		m, err := h.store.CreateMailbox(ctx, me, name, "")
+		h.must(err)
+		h.boxes[name] = m.ID
+	}
 	t.Cleanup(func() { h.must(h.store.Check(ctx, func(p string) { t.Error("check: " + p) })) })
 	return h
 }
@@ -110,6 +112,11 @@ func (p *pupil) Learn(_ context.Context, account mail.AccountID, emails []mail.E
 		p.knows[id] = junk
 	}
 	return nil
+}
+
+// LearnKept learns as Learn does: it doubts everything.
+func (p *pupil) LearnKept(ctx context.Context, account mail.AccountID, emails []mail.EmailID) error {
+	return p.Learn(ctx, account, emails, false)
 }
 
 func (p *pupil) Unlearn(_ context.Context, account mail.AccountID, emails []mail.EmailID) error {

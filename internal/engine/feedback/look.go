@@ -87,6 +87,7 @@ type findings struct {
 	marks   map[mail.EmailID]mark // those that changed; 0 for none any more
 	calls   map[label][]mail.EmailID
 	deeds   []history.Deed
+	placed  bool // what was found could be another thing at another time
 }
 
 // find finds out what changes mean.
@@ -99,6 +100,9 @@ func (f *Follower) find(ctx context.Context, account mail.AccountID, list []stor
 	if err != nil {
 		return nil, err
 	}
+	if err := f.nameThrowaways(ctx, account, list, roles); err != nil {
+		return nil, err
+	}
 	stories := tell(list, roles)
 	for some := range slices.Chunk(stories, store.MaxStandings) {
 		if err := t.readSome(ctx, some, roles); err != nil {
@@ -106,6 +110,20 @@ func (f *Follower) find(ctx context.Context, account mail.AccountID, list []stor
 		}
 	}
 	return t, nil
+}
+
+// nameThrowaways gives mailboxes without a role that one, if something came into one.
+func (f *Follower) nameThrowaways(ctx context.Context, account mail.AccountID, list []store.Change, roles map[mail.MailboxID]mail.Role) error {
+	if !slices.ContainsFunc(list, func(c store.Change) bool { return c.Kind == store.EmailAdded && roles[c.Mailbox] == "" }) {
+		return nil
+	}
+	boxes, err := f.o.Store.Mailboxes(ctx, account)
+	for _, b := range boxes {
+		if role := mail.UsualRole(b.Name); b.Role == "" && (role == mail.RoleJunk || role == mail.RoleTrash) {
+			roles[b.ID] = throwaway
+		}
+	}
+	return err
 }
 
 // readSome reads stories, with what the store and the marks say of their emails.
@@ -144,6 +162,7 @@ func (t *findings) readSome(ctx context.Context, stories []*story, roles map[mai
 		seen.left, seen.known = flags[s.email]
 		was := known[s.email]
 		is, did := s.read(was, seen)
+		t.placed = t.placed || s.placed
 		did = slices.DeleteFunc(did, func(a history.Act) bool {
 			if a == history.Filed || a == history.DeletedUnread {
 				many++
@@ -153,8 +172,11 @@ func (t *findings) readSome(ctx context.Context, stories []*story, roles map[mai
 		if len(did) > 0 {
 			acts[s.email] = did
 		}
-		if is.called() != was.called() {
-			t.calls[is.called()] = append(t.calls[is.called()], s.email)
+		if many > maxDeeds {
+			is = is.without(kept) | was&kept
+		}
+		if l := is.lesson(); l != was.lesson() {
+			t.calls[l] = append(t.calls[l], s.email)
 		}
 		if s.steps[len(s.steps)-1].expunged {
 			is = 0
@@ -197,6 +219,11 @@ func (t *findings) teach(ctx context.Context) error {
 			return err
 		}
 	}
+	if list := t.calls[wanted]; len(list) > 0 {
+		if err := to.LearnKept(ctx, t.account, list); err != nil {
+			return err
+		}
+	}
 	for _, l := range []label{junk, ham} {
 		if list := t.calls[l]; len(list) > 0 {
 			if err := to.Learn(ctx, t.account, list, l == junk); err != nil {
@@ -207,10 +234,10 @@ func (t *findings) teach(ctx context.Context) error {
 	return nil
 }
 
-// settle writes what was found and moves the cursor. If nothing was, only memory
-// knows how far it came, for a while.
+// settle writes what was found and moves the cursor. If nothing was, and nothing would
+// be by who reads the same again, only memory knows how far it came, for a while.
 func (f *Follower) settle(ctx context.Context, t *findings, from ahead, to mail.ModSeq) error {
-	if len(t.marks)+len(t.deeds) == 0 && to < from.stored+cursorLag && len(f.ahead) < maxAhead {
+	if !t.placed && len(t.marks)+len(t.deeds) == 0 && to < from.stored+cursorLag && len(f.ahead) < maxAhead {
 		f.ahead[t.account] = ahead{at: to, stored: from.stored}
 		return nil
 	}

@@ -20,6 +20,7 @@ type modelLetter struct {
 	called string
 	word   string // that its keywords say
 	copied bool
+	kept   bool // it was answered or filed
 }
 
 // TestModel: whatever is done to letters, however often it is looked at them, and
@@ -70,6 +71,9 @@ func TestModel(t *testing.T) {
 					return
 				}
 				l.move(a, b)
+				if a == "INBOX" && (b == "Archive" || b == "Friends") {
+					l.kept = true
+				}
 				switch {
 				case a == b:
 				case b == "Junk":
@@ -152,13 +156,25 @@ func TestModel(t *testing.T) {
 					l.flag(a, store.FlagsAdd, mail.Seen, "")
 				}
 			},
+			"answer": func(*rapid.T) {
+				if len(list) == 0 {
+					return
+				}
+				l := some()
+				if a, ok := from(l); ok && len(l.at) == 1 && a != "Junk" {
+					look() // Flags, too, are seen as they are at a look.
+					l.flag(a, store.FlagsAdd, mail.Answered, "")
+					l.kept = true
+					look()
+				}
+			},
 			"look":    func(*rapid.T) { look() },
 			"restart": func(*rapid.T) { h.begin() },
 		})
 		look()
 		want := map[mail.EmailID]bool{}
 		for _, l := range list {
-			if l.called != "" {
+			if l.called != "" || l.kept {
 				want[l.email] = l.called == "junk"
 			}
 		}
@@ -218,25 +234,31 @@ func TestManySessions(t *testing.T) {
 	if h.must(err); changes.More {
 		t.Fatal("there are more changes")
 	}
-	gone := map[mail.EmailID]map[mail.ModSeq]bool{}
+	type departure struct {
+		email mail.EmailID
+		from  mail.MailboxID
+		at    mail.ModSeq
+	}
+	gone := map[departure]bool{}
 	for _, c := range changes.List {
-		if c.Kind == store.EmailRemoved && c.Mailbox == h.boxes["Junk"] {
-			if gone[c.Email] == nil {
-				gone[c.Email] = map[mail.ModSeq]bool{}
-			}
-			gone[c.Email][c.ModSeq] = true
+		if c.Kind == store.EmailRemoved {
+			gone[departure{c.Email, c.Mailbox, c.ModSeq}] = true
 		}
 	}
 	for _, c := range changes.List {
 		if c.Kind != store.EmailAdded {
 			continue
 		}
-		fromJunk := gone[c.Email][c.ModSeq]
+		fromJunk := gone[departure{c.Email, h.boxes["Junk"], c.ModSeq}]
 		switch {
 		case c.Mailbox == h.boxes["Junk"] && !fromJunk:
 			want[c.Email] = true
 		case fromJunk && c.Mailbox != h.boxes["Junk"] && c.Mailbox != h.boxes["Trash"]:
 			want[c.Email] = false
+		case c.Mailbox == h.boxes["Friends"] && gone[departure{c.Email, h.boxes["INBOX"], c.ModSeq}]:
+			if _, called := want[c.Email]; !called {
+				want[c.Email] = false
+			}
 		}
 	}
 	if got := fmt.Sprint(h.pupil.knows); got != fmt.Sprint(want) || len(want) == 0 {

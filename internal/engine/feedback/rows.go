@@ -36,6 +36,7 @@ const (
 	answered mark = 1 << 5 // that was told
 	filed    mark = 1 << 6 // that was told
 	unread   mark = 1 << 7 // that it was deleted so was told
+	kept     mark = 1 << 8 // it was answered or filed
 
 	wordShift = 2
 )
@@ -47,10 +48,20 @@ const (
 	none label = iota
 	junk
 	ham
+	wanted // what a lesson says of an email that was kept and never called anything
 )
 
-func (m mark) called() label       { return label(m & called) }
-func (m mark) word() label         { return label(m & word >> wordShift) }
+func (m mark) called() label { return label(m & called) }
+func (m mark) word() label   { return label(m & word >> wordShift) }
+
+// lesson is what is to be learned of an email.
+func (m mark) lesson() label {
+	if l := m.called(); l != none || !m.has(kept) {
+		return l
+	}
+	return wanted
+}
+
 func (m mark) callIt(l label) mark { return m&^called | mark(l) }
 func (m mark) wordIs(l label) mark { return m&^word | mark(l)<<wordShift }
 func (m mark) has(bit mark) bool   { return m&bit != 0 }

@@ -14,7 +14,8 @@ type story struct {
 	email mail.EmailID
 	steps []step
 
-	standing bool          // it is to be known where it is now
+	standing bool          // it is to be known how it stands now
+	placed   bool          // and where: what it says could be another thing later
 	left     *store.Change // how it was expunged, if that is of interest
 }
 
@@ -51,16 +52,20 @@ func tell(list []store.Change, roles map[mail.MailboxID]mail.Role) (all []*story
 		case store.EmailCreated:
 			if role == mail.RoleJunk {
 				s, step := at(c)
-				s.standing, step.created = true, true
+				s.standing, s.placed, step.created = true, true, true
 			}
 		case store.EmailAdded:
 			s, step := at(c)
 			step.into = append(step.into, role)
-			s.standing = s.standing || role == mail.RoleTrash
+			if role == mail.RoleTrash {
+				s.standing, s.placed = true, true
+			}
 		case store.EmailRemoved:
 			s, step := at(c)
 			step.from = append(step.from, role)
-			s.standing = s.standing || role == mail.RoleJunk
+			if role == mail.RoleJunk {
+				s.standing, s.placed = true, true
+			}
 		case store.EmailFlagged:
 			s, step := at(c)
 			s.standing, step.flagged = true, true
@@ -85,6 +90,10 @@ func readThere(role mail.Role) bool {
 	}
 	return true
 }
+
+// throwaway is the role that a mailbox without one is taken to have, if it is called as
+// one for junk or trash usually is: what is moved there is not kept.
+const throwaway mail.Role = "throwaway"
 
 // keptThere says that a mailbox is one into which people file what they want to keep.
 func keptThere(role mail.Role) bool {
@@ -153,6 +162,15 @@ func (s *seenNow) answered() bool {
 	return slices.ContainsFunc(s.now, func(st store.Standing) bool { return st.Flags&mail.Answered != 0 })
 }
 
+// answeredAsMail says whether an email has \Answered where other people's mail is that
+// is not junk, or was.
+func (s *seenNow) answeredAsMail() bool {
+	return slices.ContainsFunc(s.now, func(st store.Standing) bool {
+		role := s.roles[st.Mailbox]
+		return st.Flags&mail.Answered != 0 && (readThere(role) || role == mail.RoleTrash)
+	})
+}
+
 // unreadInTrash says whether an email is in Trash without ever having been seen.
 func (s *seenNow) unreadInTrash() bool {
 	for _, st := range s.now {
@@ -192,9 +210,13 @@ func (s *story) read(m mark, seen *seenNow) (now mark, acts []history.Act) {
 			if seen.answered() {
 				once(answered, history.Answered)
 			}
+			if seen.answeredAsMail() {
+				m = m.with(kept)
+			}
 		}
 		if slices.Contains(st.from, mail.RoleInbox) && slices.ContainsFunc(st.into, keptThere) {
 			once(filed, history.Filed)
+			m = m.with(kept)
 		}
 		if slices.Contains(st.into, mail.RoleTrash) && !slices.Contains(st.from, mail.RoleJunk) && m.called() != junk && seen.unreadInTrash() {
 			once(unread, history.DeletedUnread)

@@ -135,8 +135,10 @@ func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, row
 			m.count(l.junk, -1)
 		}
 	}
-	if !it.learn {
-		tx.Do(`DELETE FROM lesson WHERE account = $1 AND message = $2`, int64(account), it.key)
+	if !it.learn || it.doubted && b.models.Score(account, it.features) > 0 == it.junk {
+		if l != nil {
+			tx.Do(`DELETE FROM lesson WHERE account = $1 AND message = $2`, int64(account), it.key)
+		}
 		return nil, nil
 	}
 	l = &lesson{junk: it.junk, octets: b.models.Learn(account, it.features, it.junk)}

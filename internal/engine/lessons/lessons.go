@@ -105,6 +105,7 @@ type item struct {
 	learn    bool // else what was learned is taken back
 	features Features
 	junk     bool
+	doubted  bool // only if the models take it for the other thing
 }
 
 // emailKey is what a lesson of an email is found by, octetsKey that of others.
@@ -115,6 +116,18 @@ func octetsKey(sum [sha256.Size]byte) string { return fmt.Sprintf("sha256:%x", s
 // Learn learns from emails of an account that they are junk, or that they are not.
 // Emails that cannot be read any more are left out.
 func (b *Book) Learn(ctx context.Context, account mail.AccountID, emails []mail.EmailID, junk bool) error {
+	return b.learn(ctx, account, emails, item{learn: true, junk: junk})
+}
+
+// LearnKept learns from emails that are not junk, though nobody said so, what it is
+// wrong about: those that the models take for junk rather than not. What was learned of
+// others as junk is taken back, as not junk stays. So mail that nobody calls anything, which
+// is nearly all, does not outweigh the junk that somebody does.
+func (b *Book) LearnKept(ctx context.Context, account mail.AccountID, emails []mail.EmailID) error {
+	return b.learn(ctx, account, emails, item{learn: true, doubted: true})
+}
+
+func (b *Book) learn(ctx context.Context, account mail.AccountID, emails []mail.EmailID, how item) error {
 	var list []item
 	for i, id := range emails {
 		f, err := b.read(ctx, account, id)
@@ -124,7 +137,8 @@ func (b *Book) Learn(ctx context.Context, account mail.AccountID, emails []mail.
 		case err != nil:
 			return err
 		default:
-			list = append(list, item{emailKey(id), true, f, junk})
+			how.key, how.features = emailKey(id), f
+			list = append(list, how)
 		}
 		if len(list) == batch || i == len(emails)-1 {
 			if err := b.apply(ctx, account, list); err != nil {
@@ -198,7 +212,7 @@ func (r readerAt) ReadAt(p []byte, off int64) (n int, err error) {
 
 // Train learns from samples for an account, or for the site alone.
 func (b *Book) Train(ctx context.Context, account mail.AccountID, samples []Sample, junk bool) error {
-	return b.samples(ctx, account, samples, func(s Sample) item { return item{s.key, true, s.features, junk} })
+	return b.samples(ctx, account, samples, func(s Sample) item { return item{key: s.key, learn: true, features: s.features, junk: junk} })
 }
 
 // Untrain takes back what was learned from samples.

@@ -264,6 +264,35 @@ func TestLearn(t *testing.T) {
 	}
 }
 
+// TestLearnKept: of mail that was kept only that is learned which is taken for junk.
+func TestLearnKept(t *testing.T) {
+	s := newSchool(t)
+	pills, lunch, tea := s.email(me, "buy pills"), s.email(me, "lunch pills"), s.email(me, "tea")
+	s.must(s.LearnKept(ctx, me, []mail.EmailID{lunch, tea, 99999}))
+	s.stats(me, "0 junk, 0 ham, 0 lessons")
+	if got := s.pages(); got != nothing {
+		t.Errorf("it was taught %s", got)
+	}
+	s.must(s.Learn(ctx, me, []mail.EmailID{pills}, true))
+	s.must(s.LearnKept(ctx, me, []mail.EmailID{lunch, tea}))
+	s.stats(me, "1 junk, 1 ham, 2 lessons")
+	taught := s.pages()
+	s.must(s.LearnKept(ctx, me, []mail.EmailID{lunch, lunch}))
+	if s.pages() != taught {
+		t.Error("it was learned twice")
+	}
+	s.must(s.Learn(ctx, me, []mail.EmailID{lunch}, true))
+	s.stats(me, "2 junk, 0 ham, 2 lessons")
+	s.must(s.LearnKept(ctx, me, []mail.EmailID{lunch}))
+	s.stats(me, "1 junk, 1 ham, 2 lessons")
+	s.must(s.Unlearn(ctx, me, []mail.EmailID{lunch}))
+	s.must(s.LearnKept(ctx, me, []mail.EmailID{pills})) // By itself it says nothing.
+	s.stats(me, "0 junk, 0 ham, 0 lessons")
+	if got := s.pages(); got != nothing {
+		t.Errorf("what is left: %s", got)
+	}
+}
+
 // TestTwoBooks: two processes that learn in turns never undo each other's lessons.
 func TestTwoBooks(t *testing.T) {
 	s := newSchool(t)
@@ -382,6 +411,16 @@ func TestModel(t *testing.T) {
 				id, junk := rapid.SampledFrom(emails[account]).Draw(rt, "email"), rapid.Bool().Draw(rt, "junk")
 				s.must(rapid.SampledFrom(books).Draw(rt, "book").Learn(ctx, account, []mail.EmailID{id}, junk))
 				labels[account][id] = junk
+			},
+			"kept": func(rt *rapid.T) {
+				account := mail.AccountID(rapid.IntRange(1, 2).Draw(rt, "account"))
+				id := rapid.SampledFrom(emails[account]).Draw(rt, "email")
+				s.must(rapid.SampledFrom(books).Draw(rt, "book").LearnKept(ctx, account, []mail.EmailID{id}))
+				delete(labels[account], id)
+				st, err := s.Stats(ctx, account)
+				if s.must(err); int(st.Lessons) > len(labels[account]) {
+					labels[account][id] = false
+				}
 			},
 			"unlearn": func(rt *rapid.T) {
 				account := mail.AccountID(rapid.IntRange(1, 2).Draw(rt, "account"))

@@ -7,19 +7,6 @@ import (
 	"yubin/internal/mail"
 )
 
-// usualNames are what mail programs call the mailboxes of each role, in lower
-// case, the best first.
-var usualNames = map[mail.Role][]string{
-	mail.RoleSent: {"sent", "sent items", "sent messages", "sent mail", "sent-mail", "gesendet", "gesendete objekte",
-		"gesendete elemente", "gesendete nachrichten", "送信済み", "送信済みアイテム", "送信済みメール", "送信済みトレイ", "送信箱"},
-	mail.RoleDrafts: {"drafts", "draft", "entwürfe", "entwurf", "下書き", "下書きトレイ"},
-	mail.RoleTrash: {"trash", "deleted items", "deleted messages", "bin", "papierkorb", "gelöschte objekte", "gelöschte elemente",
-		"gelöscht", "ゴミ箱", "ごみ箱", "削除済みアイテム", "削除済みメール", "削除済み"},
-	mail.RoleJunk: {"junk", "spam", "junk e-mail", "junk email", "junk-e-mail", "bulk mail", "spamverdacht", "unerwünscht",
-		"unerwünschte werbung", "迷惑メール", "迷惑メールトレイ", "スパム"},
-	mail.RoleArchive: {"archive", "archives", "archiv", "アーカイブ", "保管"},
-}
-
 // assignRoles gives each folder its role: as the source says; for the roles that
 // it does not name, by the usual names, at the top or directly below INBOX.
 func assignRoles(folders []Folder) {
@@ -35,11 +22,11 @@ func assignRoles(folders []Folder) {
 			folders[i].Role = mail.RoleInbox
 		}
 	}
-	for role, names := range usualNames {
+	for _, role := range []mail.Role{mail.RoleSent, mail.RoleDrafts, mail.RoleTrash, mail.RoleJunk, mail.RoleArchive} {
 		if named[role] {
 			continue
 		}
-		if i := bestNamed(folders, names); i >= 0 {
+		if i := bestNamed(folders, mail.UsualNames(role)); i >= 0 {
 			folders[i].Role = role
 		}
 	}
