@@ -44,7 +44,7 @@ type input struct {
 	slow   []dns.Name // or later than anybody waits
 
 	policies judge.Policies
-	msg    []byte
+	msg      []byte
 }
 
 func readInput(t *testing.T, a *txtar.Archive) (in input) {
