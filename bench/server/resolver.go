@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -62,4 +63,12 @@ func (r *Resolver) Start(ctx context.Context) error {
 }
 
 // Stop ends it.
-func (r *Resolver) Stop() error { return end(&r.cmd) }
+func (r *Resolver) Stop() error {
+	if r.cmd == nil {
+		return nil
+	}
+	err := ignoreGone(r.cmd.Process.Signal(syscall.SIGTERM))
+	_ = r.cmd.Wait() // How it ended does not matter.
+	r.cmd = nil
+	return err
+}

@@ -19,7 +19,8 @@ type Rspamd struct {
 	Port     int
 	Resolver string // host:port
 
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	ended chan struct{}
 }
 
 // off are modules that would ask the network or redis: also Bayes, which rspamd is spared.
@@ -74,23 +75,24 @@ func (r *Rspamd) Start(ctx context.Context) error {
 	if err := r.cmd.Start(); err != nil {
 		return err
 	}
-	if err := awaitOpen(ctx, r.Port, compiling); err != nil {
+	r.ended = make(chan struct{})
+	go func() {
+		_ = r.cmd.Wait() // How it ended does not matter.
+		close(r.ended)
+	}()
+	if err := awaitOpen(ctx, r.Port, compiling, r.ended); err != nil {
 		return errors.Join(fmt.Errorf("rspamd: %w\n%s", err, tail(filepath.Join(r.Dir, "rspamd.log"))), r.Stop())
 	}
 	return nil
 }
 
 // Stop ends it.
-func (r *Rspamd) Stop() error { return end(&r.cmd) }
-
-// end ends a program and waits for it.
-func end(cmd **exec.Cmd) error {
-	c := *cmd
-	if c == nil {
+func (r *Rspamd) Stop() error {
+	if r.cmd == nil {
 		return nil
 	}
-	*cmd = nil
-	err := ignoreGone(c.Process.Signal(syscall.SIGTERM))
-	_ = c.Wait() // How it ended does not matter.
+	err := ignoreGone(r.cmd.Process.Signal(syscall.SIGTERM))
+	<-r.ended
+	r.cmd = nil
 	return err
 }

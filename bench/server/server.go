@@ -78,8 +78,8 @@ func awaitGreeting(ctx context.Context, port int) error {
 	}
 }
 
-// awaitOpen waits until somebody listens on the port.
-func awaitOpen(ctx context.Context, port int, limit time.Duration) error {
+// awaitOpen waits until somebody listens on the port, as long as the program has not ended.
+func awaitOpen(ctx context.Context, port int, limit time.Duration, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
@@ -88,6 +88,8 @@ func awaitOpen(ctx context.Context, port int, limit time.Duration) error {
 			return c.Close()
 		}
 		select {
+		case <-ended:
+			return errors.New("it ended")
 		case <-ctx.Done():
 			return fmt.Errorf("nothing listens on port %d: %w", port, err)
 		case <-time.After(20 * time.Millisecond):
@@ -125,7 +127,7 @@ func stop(pid int) error {
 }
 
 func ignoreGone(err error) error {
-	if errors.Is(err, syscall.ESRCH) {
+	if errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
 	return err
