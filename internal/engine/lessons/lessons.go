@@ -290,6 +290,11 @@ func (b *Book) Stats(ctx context.Context, account mail.AccountID) (s Stats, err 
 		if m.at != 0 {
 			s.Last = time.Unix(m.at, 0).UTC()
 		}
+		if account == Site { // What was learned of anybody's mail, and what is not in its pages yet.
+			return tx.QueryRow(`SELECT (SELECT count(*) FROM lesson),
+				(SELECT coalesce(sum(length(octets)), 0) FROM lesson_page WHERE account = 0) + (SELECT coalesce(sum(length(octets)), 0) FROM lesson_log)`).
+				Scan(&s.Lessons, &s.Octets)
+		}
 		return tx.QueryRow(`SELECT (SELECT count(*) FROM lesson WHERE account = $1),
 			(SELECT coalesce(sum(length(octets)), 0) FROM lesson_page WHERE account = $1)`, int64(account)).Scan(&s.Lessons, &s.Octets)
 	})

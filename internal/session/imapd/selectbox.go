@@ -12,7 +12,7 @@ import (
 
 // knownKeywords are told in FLAGS of every mailbox (RFC 9051 §2.3.2).
 func knownKeywords() []string {
-	return []string{"$Forwarded", "$MDNSent", "$Junk", "$NonJunk", "$Phishing"}
+	return []string{"$Forwarded", "$MDNSent", "$Junk", "$NotJunk", "$Phishing"}
 }
 
 // selectCommand is SELECT and EXAMINE (RFC 9051 §6.3.2, RFC 3501 §6.3.1).
