@@ -38,9 +38,10 @@ func (r *Reports) Keep(e intake.Envelope, to []intake.Recipient, m *intake.Messa
 		r.o.Log.Warn("mail for reports is not read: too much of it waits", "waiting", MaxWaiting)
 		return nil
 	}
-	arrived := e.Arrived.Unix()
+	arrived, sender := e.Arrived.Unix(), e.ReversePath.String()
 	return func(tx *sqldb.Tx, octets store.BlobRef, prefix []byte) error {
-		if _, err := tx.Insert(`INSERT INTO reports_arrival (blob, prefix, arrived) VALUES ($1, $2, $3)`, octets, prefix, arrived); err != nil {
+		if _, err := tx.Insert(`INSERT INTO reports_arrival (blob, prefix, arrived, sender, message_id, came_by) VALUES ($1, $2, $3, $4, $5, $6)`,
+			octets, prefix, arrived, sender, e.MessageID, e.Transaction); err != nil {
 			return err
 		}
 		tx.OnCommit(func() {
@@ -74,6 +75,13 @@ type arrival struct {
 	blob    store.BlobRef
 	prefix  []byte
 	arrived int64
+
+	sender, messageID, cameBy string // for the log
+}
+
+// attrs say in the log what mail it is.
+func (a arrival) attrs() []any {
+	return []any{obs.KeyFrom, a.sender, obs.KeyMsgID, a.messageID, "transaction", a.cameBy, "arrived", time.Unix(a.arrived, 0).UTC()}
 }
 
 // readAll reads what arrived, one message after another, until there is no more.
@@ -81,7 +89,8 @@ func (r *Reports) readAll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var a arrival
 		err := r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-			return tx.QueryRow(`SELECT id, blob, prefix, arrived FROM reports_arrival ORDER BY id LIMIT 1`).Scan(&a.id, &a.blob, &a.prefix, &a.arrived)
+			return tx.QueryRow(`SELECT id, blob, prefix, arrived, sender, message_id, came_by FROM reports_arrival ORDER BY id LIMIT 1`).
+				Scan(&a.id, &a.blob, &a.prefix, &a.arrived, &a.sender, &a.messageID, &a.cameBy)
 		})
 		if err == sqldb.ErrNoRows {
 			r.waiting.Store(0)
@@ -106,13 +115,14 @@ func (r *Reports) read(ctx context.Context, a arrival) error {
 		got, err = r.reportIn(ctx, a)
 	}
 	if err == nil {
-		err = r.isAboutUs(ctx, got.report.Published.Domain)
+		got.reporter = reporterOf(a.prefix)
+		got.ours, err = r.oursAbove(ctx, got.report.Published.Domain)
 	}
 	if k := mail.KindOf(err); err != nil && k != mail.Invalid && k != mail.TooLarge && k != mail.NotFound && k != mail.Forbidden {
 		return err
 	}
 	if err != nil {
-		r.o.Log.Info("mail for reports has none that is kept", obs.Err(err))
+		r.o.Log.Info("mail for reports has none that is kept", append(a.attrs(), obs.Err(err))...)
 		got = nil
 	}
 	kept := false
@@ -130,8 +140,13 @@ func (r *Reports) read(ctx context.Context, a arrival) error {
 		tx.OnCommit(func() { r.waiting.Add(-1) })
 		return r.o.Octets.ReleaseBlob(tx, a.blob)
 	})
-	if err == nil && got != nil {
-		r.o.Log.Info("DMARC report", "domain", got.report.Published.Domain, "from", got.report.Organization, "messages", got.messages, "new", kept)
+	if err != nil || got == nil {
+		return err
+	}
+	r.tellBounds(got, a.arrived)
+	if got.room.noReport.max == 0 {
+		r.o.Log.Info("DMARC report", "domain", got.report.Published.Domain, "organization", got.report.Organization,
+			"reporter", or(string(got.reporter), "not authenticated"), "messages", got.messages, "new", kept)
 	}
 	return err
 }
@@ -157,18 +172,19 @@ func isBelieved(prefix []byte) error {
 	return nil
 }
 
-// isAboutUs is Forbidden about a domain that is neither ours nor below one of ours.
-func (r *Reports) isAboutUs(ctx context.Context, d mail.Domain) error {
+// oursAbove is the domain of ours that d is or is below; the error is Forbidden if
+// there is none.
+func (r *Reports) oursAbove(ctx context.Context, d mail.Domain) (mail.Domain, error) {
 	for name := d; name != ""; name = parent(name) {
 		local, err := r.o.Domains.IsLocal(ctx, name)
 		if local || err != nil {
-			return err
+			return name, err
 		}
 	}
 	if d == r.o.Hostname {
-		return nil
+		return d, nil
 	}
-	return mail.Errorf(mail.Forbidden, "the report is about %s, which is not ours", d)
+	return "", mail.Errorf(mail.Forbidden, "the report is about %s, which is not ours", d)
 }
 
 func parent(d mail.Domain) mail.Domain {

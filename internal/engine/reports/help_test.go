@@ -181,7 +181,9 @@ func (h *house) take(octets string, to ...string) {
 	defer m.Close()
 	_, err := io.WriteString(m, octets)
 	h.must(err)
-	p, err := h.in.Plan(ctx, m, intake.Envelope{Item: spool.Item{Arrived: h.clock(), Prefix: []byte(h.prefix)}}, all)
+	p, err := h.in.Plan(ctx, m, intake.Envelope{Item: spool.Item{
+		Outgoing: mail.Outgoing{ReversePath: mail.ReversePath(address("bob@far.example"))}, MessageID: "1@far.example", Transaction: "abc-1",
+		Arrived: h.clock(), Prefix: []byte(h.prefix)}}, all)
 	h.must(err)
 	_, err = h.in.Commit(ctx, p)
 	h.must(err)

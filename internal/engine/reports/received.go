@@ -15,9 +15,6 @@ import (
 const (
 	MaxRows     = 2000   // different records of one report, those with most messages; the others' are only counted
 	maxDistinct = 50_000 // of them in memory
-	// MaxPerDay is how many reports about one domain are kept that came within a
-	// day: some hundreds are what the largest domains get.
-	MaxPerDay = 2000
 )
 
 // row is what is kept of a record: what of it helps to say what is to be done.
@@ -34,6 +31,9 @@ type row struct {
 
 // received is a report as it is kept.
 type received struct {
+	ours     mail.Domain // that it is about, or that is above
+	reporter mail.Domain // who is authenticated; "" if nobody is
+	room     room
 	report   dmarcreport.Report
 	messages int64
 	leftOut  int64
@@ -62,13 +62,21 @@ func (g *received) add(rec *dmarcreport.Record) {
 	g.counts[w] += rec.Count
 }
 
-// choose leaves the rows that are kept.
+// choose leaves the rows that are kept, those with most messages.
 func (g *received) choose() {
 	slices.SortStableFunc(g.rows, func(a, b row) int { return cmp.Compare(g.counts[b], g.counts[a]) })
-	for _, w := range g.rows[min(len(g.rows), MaxRows):] {
-		g.leftOut += g.counts[w]
+	kept := g.first(MaxRows)
+	g.leftOut = g.messages - g.messagesOf(kept)
+	g.rows = kept
+}
+
+func (g *received) first(n int64) []row { return g.rows[:min(int64(len(g.rows)), n)] }
+
+func (g *received) messagesOf(rows []row) (n int64) {
+	for _, w := range rows {
+		n += g.counts[w]
 	}
-	g.rows = g.rows[:min(len(g.rows), MaxRows)]
+	return n
 }
 
 // mainSignature is the signature that tells most of where mail is from: one of the
@@ -95,21 +103,37 @@ func isBelow(d, of mail.Domain) bool {
 	return of != "" && (d == of || strings.HasSuffix(string(d), "."+string(of)))
 }
 
-// keep writes the report, unless it is there already or there are too many.
+// keep writes the report, unless it is there already, with as many rows as there is
+// room for. g.room says afterwards what bound it met.
 func (g *received) keep(tx *sqldb.Tx, arrived int64) (kept bool, err error) {
 	r := g.report
-	var today int64
-	err = tx.QueryRow(`SELECT count(*) FROM reports_received WHERE domain = $1 AND arrived > $2`, r.Published.Domain, arrived-secondsOfDay).Scan(&today)
-	if err != nil || today >= MaxPerDay {
+	g.room = room{}
+	var known int64
+	err = tx.QueryRow(`SELECT count(*) FROM reports_received WHERE domain = $1 AND org = $2 AND number = $3`, r.Published.Domain, r.Organization, r.ID).Scan(&known)
+	if err != nil || known > 0 {
 		return false, err
 	}
-	id, kept, err := tx.InsertNew(`INSERT INTO reports_received (domain, org, number, contact, begins, ends, arrived, policy, fault, messages, left_out)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (domain, org, number) DO NOTHING`,
-		r.Published.Domain, r.Organization, r.ID, r.Contact, r.Begin.Unix(), r.End.Unix(), arrived, policyText(r.Published), r.Error, g.messages, g.leftOut)
+	room, err := roomFor(tx, g.ours, g.reporter, arrived)
+	if err != nil {
+		return false, err
+	}
+	rows := g.first(room.rows)
+	if len(rows) == len(g.rows) || room.noReport.max > 0 {
+		room.noRows = bound{}
+	}
+	g.room = room
+	if room.noReport.max > 0 {
+		return false, nil
+	}
+	id, kept, err := tx.InsertNew(`INSERT INTO reports_received (domain, org, number, contact, begins, ends, arrived, policy, fault, messages, left_out,
+			ours, reporter, newcomer, kept)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (domain, org, number) DO NOTHING`,
+		r.Published.Domain, r.Organization, r.ID, r.Contact, r.Begin.Unix(), r.End.Unix(), arrived, policyText(r.Published), r.Error, g.messages,
+		g.messages-g.messagesOf(rows), g.ours, g.reporter, room.newcomer, len(rows))
 	if err != nil || !kept {
 		return false, err
 	}
-	for n, w := range g.rows {
+	for n, w := range rows {
 		tx.Do(`INSERT INTO reports_row (report, n, source, author, disposition, dkim, spf, reason, spf_domain, spf_result,
 			dkim_domain, dkim_selector, dkim_result, messages) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 			id, n, w.source, w.author, int(w.disposition), w.dkim, w.spf, w.reason, w.sender.Domain, w.sender.Result,

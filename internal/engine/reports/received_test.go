@@ -86,7 +86,7 @@ func TestNotReceived(t *testing.T) {
 			h.must(h.readAll(ctx))
 			all, err := h.Overviews(ctx, "", time.Time{})
 			h.must(err)
-			if len(all) > 0 || h.waits() > 0 || !strings.Contains(h.log.String(), c.why) {
+			if len(all) > 0 || h.waits() > 0 || !strings.Contains(h.log.String(), c.why) || !strings.Contains(h.log.String(), "from=bob@far.example msgid=1@far.example transaction=abc-1 ") {
 				t.Errorf("%+v, %d wait, log:\n%s", all, h.waits(), h.log)
 			}
 		})
@@ -138,6 +138,7 @@ func TestTooMuch(t *testing.T) {
 		t.Errorf("%d wait", n)
 	}
 	h.waiting.Store(0)
+	h.prefix = from("big.example")
 	var records []string
 	for i := range MaxRows + 10 {
 		records = append(records, record(fmt.Sprintf("192.0.%d.%d", i/250, i%250), 1+i, "none", "pass", "pass", "here.test", ""))
@@ -154,6 +155,7 @@ func TestTooMuch(t *testing.T) {
 // TestSweep: reports go when they were kept for long enough, and what else of them.
 func TestSweep(t *testing.T) {
 	h := newHouse(t)
+	h.prefix = from("big.example")
 	var records []string
 	for i := range sweepSlice + 100 {
 		records = append(records, record(fmt.Sprintf("192.0.%d.%d", i/250, i%250), 1, "none", "pass", "pass", "here.test", ""))

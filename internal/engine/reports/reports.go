@@ -22,6 +22,9 @@
 // whose author is forged, as the Authentication-Results say that the door put in
 // front of it. Who reports under a name without a policy is believed.
 //
+// What is kept of a day about a domain of ours and all below it has bounds, with a
+// share for each reporter (bounds.go): what one sends leaves room for the others.
+//
 // # Sent
 //
 //	Note     a message was judged: it is counted in memory, by day, policy domain
@@ -123,6 +126,7 @@ type Reports struct {
 	waiting  atomic.Int64  // rows of reports_arrival, about
 	arrived  chan struct{} // something is to be read
 	aside    sqldb.Aside   // rows that cannot be read
+	told     told          // bounds
 
 	mu      sync.Mutex
 	pending pending // what was noted and is not written yet

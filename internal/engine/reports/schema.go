@@ -80,7 +80,16 @@ func schema() []string {
 		tuple {text} NOT NULL, -- a record of a report, as JSON
 		messages {int} NOT NULL,
 		PRIMARY KEY (day, domain, hash)
-	) {clustered}`}
+	) {clustered}`, `
+	ALTER TABLE reports_arrival ADD COLUMN sender {text} NOT NULL DEFAULT ''; -- the reverse-path, for the log
+	ALTER TABLE reports_arrival ADD COLUMN message_id {text} NOT NULL DEFAULT ''; -- likewise
+	ALTER TABLE reports_arrival ADD COLUMN came_by {text} NOT NULL DEFAULT ''; -- likewise: the connection and transaction
+	ALTER TABLE reports_received ADD COLUMN ours {text} NOT NULL DEFAULT ''; -- the domain of ours that it counts for; '' of one from before there was this
+	ALTER TABLE reports_received ADD COLUMN reporter {text} NOT NULL DEFAULT ''; -- the domain that is authenticated, or ''
+	ALTER TABLE reports_received ADD COLUMN newcomer {int} NOT NULL DEFAULT 0; -- none of the reporter was kept before that day
+	ALTER TABLE reports_received ADD COLUMN kept {int} NOT NULL DEFAULT 0; -- records, when it came
+	CREATE INDEX reports_received_ours ON reports_received (ours, arrived);
+	CREATE INDEX reports_received_reporter ON reports_received (ours, reporter, arrived)`}
 }
 
 // Held is the store.Holder of reports that are to be read.
