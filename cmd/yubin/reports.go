@@ -53,7 +53,7 @@ func (c *reportsDMARCCmd) Run(e *env) error {
 func writeReported(w io.Writer, all []admin.ReportedDomain) {
 	t := table{{"DOMAIN", "REPORTS", "FROM", "MESSAGES", "PASSED", "POLICY"}}
 	for _, d := range all {
-		t.add(d.Domain, strconv.Itoa(d.Reports), strconv.Itoa(d.Organizations), strconv.FormatInt(d.Messages, 10), share(d.Passed, d.Messages), d.Policy)
+		t.add(d.Domain, strconv.Itoa(d.Reports), strconv.Itoa(d.Organizations), strconv.FormatInt(d.Messages, 10), share(d.Passed, d.Messages), policyShown(d))
 	}
 	t.write(w)
 	for _, d := range all {
@@ -63,12 +63,20 @@ func writeReported(w io.Writer, all []admin.ReportedDomain) {
 	}
 }
 
+// policyShown is the policy in the DNS, with the one that was reported if that differs.
+func policyShown(d admin.ReportedDomain) string {
+	if d.Reported == "" {
+		return d.Policy
+	}
+	return fmt.Sprintf("%s (reported: %s)", d.Policy, d.Reported)
+}
+
 // writeSources writes who sent mail in the name of one domain.
 func writeSources(w io.Writer, r admin.DMARC, more int) {
 	d := r.Domains[0]
 	writeLine(w, "%s: %s of %s passed, %s to %s (reports: %d, from %s)", d.Domain, share(d.Passed, d.Messages), messages(d.Messages),
 		d.Begin.Format(time.DateOnly), d.End.Format(time.DateOnly), d.Reports, count(d.Organizations, "organization", "organizations"))
-	writeLine(w, "policy: %s", d.Policy)
+	writeLine(w, "policy: %s", policyShown(d))
 	if d.Advice != "" {
 		writeLine(w, "%s", d.Advice)
 	}

@@ -13,7 +13,7 @@ func TestReported(t *testing.T) {
 	day := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	d := admin.ReportedDomain{Domain: "example.org", Reports: 31, Organizations: 6, Messages: 1204, Passed: 1182, Begin: day, End: day.AddDate(0, 0, 28),
 		Policy: "p=none", Advice: "p=none stops nobody"}
-	none := admin.ReportedDomain{Domain: "here.test", Reports: 1, Organizations: 1, Policy: "p=reject"}
+	none := admin.ReportedDomain{Domain: "here.test", Reports: 1, Organizations: 1, Policy: "p=reject", Reported: "p=none; sp=reject"}
 	var b strings.Builder
 	writeReported(&b, []admin.ReportedDomain{d, none})
 	writeSources(&b, admin.DMARC{Domains: []admin.ReportedDomain{d}, Sources: []admin.ReportedSource{
@@ -22,7 +22,7 @@ func TestReported(t *testing.T) {
 	}}, 3)
 	want := `DOMAIN       REPORTS  FROM  MESSAGES  PASSED  POLICY
 example.org  31       6     1204      98.1 %  p=none
-here.test    1        1     0         -       p=reject
+here.test    1        1     0         -       p=reject (reported: p=none; sp=reject)
 example.org: p=none stops nobody
 example.org: 98.1 % of 1204 messages passed, 2026-11-01 to 2026-11-29 (reports: 31, from 6 organizations)
 policy: p=none

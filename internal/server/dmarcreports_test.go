@@ -41,7 +41,7 @@ func TestDMARCReportComes(t *testing.T) {
 	}
 	want := admin.ReportedSource{Address: "203.0.113.7", Host: "host7.far.example", Messages: 3, Rejected: 3, Reporters: 1,
 		Advice: "it sends as you and is not in your SPF, nor does it sign: if it is yours, add it to the SPF record of near.example and have it sign; else it is forged, and your policy stopped it"}
-	if got.Domains[0].Messages != 3 || got.Domains[0].Policy != "p=reject" || len(got.Sources) != 1 || got.Sources[0] != want {
+	if got.Domains[0].Messages != 3 || got.Domains[0].Policy != "no record" || got.Domains[0].Reported != "p=reject" || len(got.Sources) != 1 || got.Sources[0] != want {
 		t.Errorf("got %+v", got)
 	}
 	steps, err := client.Explain(t.Context(), admin.Asked{Address: "dmarc-reports@near.example"})

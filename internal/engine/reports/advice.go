@@ -2,7 +2,6 @@ package reports
 
 import (
 	"fmt"
-	"strings"
 
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/dmarcreport"
@@ -64,17 +63,18 @@ func (s Source) stopped() string {
 	return ""
 }
 
-// Advice says what is to be done about a domain's policy; "" if nothing is.
+// Advice says what is to be done about a domain's policy as it stands in the DNS; ""
+// if nothing is, or the DNS does not say.
 func (o Overview) Advice() string {
 	switch {
 	case o.Fault != "":
 		return "a reporter says of the DMARC record: " + o.Fault
-	case o.Messages == 0:
+	case o.Messages == 0 || o.stops || o.Policy == UnknownPolicy:
 		return ""
-	case strings.HasPrefix(o.Policy, "p=none") && o.Passed*1000 >= o.Messages*995:
+	case o.Policy == NoPolicy:
+		return "there is no DMARC record that can be used, which stops nobody who sends as you: publish one with p=none first"
+	case o.Passed*1000 >= o.Messages*995:
 		return "nearly all mail passes: the policy can be stricter, with p=quarantine first"
-	case strings.HasPrefix(o.Policy, "p=none"):
-		return "p=none stops nobody who sends as you: see to the sources below, then set p=quarantine"
 	}
-	return ""
+	return "p=none stops nobody who sends as you: see to the sources below, then set p=quarantine"
 }

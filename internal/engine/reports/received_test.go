@@ -59,7 +59,7 @@ func TestReceived(t *testing.T) {
 	all, err := h.Overviews(ctx, "", noon.AddDate(0, 0, -7))
 	h.must(err)
 	if len(all) != 2 || all[0].Domain != "here.test" || all[0].Reports != 2 || all[0].Organizations != 2 || all[0].Messages != 21 || all[0].Passed != 15 ||
-		all[0].Policy != "p=none" || all[1].Domain != "sub.near.test" {
+		all[0].Policy != NoPolicy || all[0].Reported != "p=none" || all[1].Domain != "sub.near.test" {
 		t.Errorf("overviews: %+v", all)
 	}
 	if all, err := h.Overviews(ctx, "", noon.Add(time.Hour)); err != nil || len(all) > 0 {

@@ -24,6 +24,8 @@
 //
 // What is kept of a day about a domain of ours and all below it has bounds, with a
 // share for each reporter (bounds.go): what one sends leaves room for the others.
+// What a report says of our policy is no more than that: the one that is shown, and
+// that advice goes by, is asked for in the DNS when somebody looks (policy.go).
 //
 // # Sent
 //
@@ -47,7 +49,8 @@
 //
 // Failure reports (RFC 9991) are neither sent nor read.
 //
-// It starts nothing but what Run does, and asks the DNS only when a report is sent.
+// It starts nothing but what Run does, and asks the DNS only when a report is sent,
+// or somebody looks at what was received.
 package reports
 
 import (

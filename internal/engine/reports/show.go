@@ -20,10 +20,12 @@ type Overview struct {
 	Messages       int64
 	Passed         int64 // of them, by SPF or DKIM
 	Begin, End     time.Time
-	Policy         string // as it was found last
+	Policy         string // as it stands in the DNS now, or UnknownPolicy, or NoPolicy
+	Reported       string // as it was reported last, if that is not the same
 	Fault          string // what a reporter said last is wrong with it
 	LeftOut        int64  // messages in records that were too many to be kept
 	policyReported time.Time
+	stops          bool // Policy asks for something to be done
 }
 
 // Source is what was reported of one address that sent mail as a domain.
@@ -50,7 +52,7 @@ type Evidence struct {
 const MaxSources = 10_000
 
 // Overviews tells of every domain that was reported of since then, by name. With a
-// domain it tells of that one alone.
+// domain it tells of that one alone. The DNS is asked for their policies.
 func (r *Reports) Overviews(ctx context.Context, only mail.Domain, since time.Time) ([]Overview, error) {
 	all := map[mail.Domain]*Overview{}
 	orgs := map[mail.Domain]map[string]bool{}
@@ -76,7 +78,7 @@ func (r *Reports) Overviews(ctx context.Context, only mail.Domain, since time.Ti
 			o.End = rep.end
 		}
 		if !rep.end.Before(o.policyReported) {
-			o.policyReported, o.Policy, o.Fault = rep.end, rep.policy, rep.fault
+			o.policyReported, o.Reported, o.Fault = rep.end, rep.policy, rep.fault
 		}
 	})
 	var list []Overview
@@ -85,6 +87,7 @@ func (r *Reports) Overviews(ctx context.Context, only mail.Domain, since time.Ti
 		list = append(list, *o)
 	}
 	slices.SortFunc(list, func(a, b Overview) int { return cmp.Compare(a.Domain, b.Domain) })
+	r.askPolicies(ctx, list)
 	return list, err
 }
 

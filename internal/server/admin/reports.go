@@ -44,7 +44,8 @@ type ReportedDomain struct {
 	LeftOut       int64     `json:"left_out,omitempty"` // messages of which only the number is known
 	Begin         time.Time `json:"begin"`
 	End           time.Time `json:"end"`
-	Policy        string    `json:"policy"` // as it was found last
+	Policy        string    `json:"policy"`                    // as it stands in the DNS now; "?" if it does not answer
+	Reported      string    `json:"policy_reported,omitempty"` // as it was reported last, if that is not the same
 	Advice        string    `json:"advice,omitempty"`
 }
 
@@ -114,7 +115,7 @@ func (h *Handler) dmarcReports(r *http.Request) (any, error) {
 	out := DMARC{Domains: []ReportedDomain{}}
 	for _, o := range all {
 		out.Domains = append(out.Domains, ReportedDomain{Domain: string(o.Domain), Reports: o.Reports, Organizations: o.Organizations, Messages: o.Messages,
-			Passed: o.Passed, LeftOut: o.LeftOut, Begin: o.Begin, End: o.End, Policy: o.Policy, Advice: o.Advice()})
+			Passed: o.Passed, LeftOut: o.LeftOut, Begin: o.Begin, End: o.End, Policy: o.Policy, Reported: o.Reported, Advice: o.Advice()})
 	}
 	if domain == "" {
 		return out, nil
