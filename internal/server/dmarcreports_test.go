@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yubin/internal/server/admin"
+	"yubin/internal/world/sqldb"
 )
 
 // TestDMARCReportComes: what others report by mail, to an address that nobody has,
@@ -99,5 +100,46 @@ func TestDMARCReportIsMade(t *testing.T) {
 	sent, err := admin.InProcess(st.Admin()).SentReports(t.Context(), "", time.Now().Add(-48*time.Hour))
 	if err != nil || len(sent) != 1 || sent[0].Domain != "far.example" || sent[0].Messages != 1 || sent[0].Due.IsZero() {
 		t.Errorf("%+v, %v", sent, err)
+	}
+}
+
+// TestDMARCReporter: who reports is who the judge at the door found authenticated.
+func TestDMARCReporter(t *testing.T) {
+	_, c := near(t, farZone+`_dmarc.far.example. TXT "v=DMARC1; p=reject"`+"\n"+`far.example. TXT "v=spf1 ip4:127.0.0.0/8 -all"`+"\n", 1)
+	c.Judge.Local = true
+	c.Data = t.TempDir()
+	s, stop := start(t, c)
+	client := admin.InProcess(s.Admin())
+	if _, err := client.AddDomain(t.Context(), "near.example"); err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, listenerOf(s, c, "smtp"))
+	p.say("", "220 ")
+	for _, line := range []string{"EHLO client.test", "MAIL FROM:<noreply@far.example>", "RCPT TO:<dmarc-reports@near.example>"} {
+		p.say(line, "250 ")
+	}
+	p.say("DATA", "354 ")
+	now := time.Now().Unix()
+	p.say(fmt.Sprintf("From: noreply@far.example\r\nSubject: Report domain: near.example\r\nContent-Type: text/xml\r\n\r\n<feedback><report_metadata><org_name>far</org_name>\r\n"+
+		"<report_id>1</report_id><date_range><begin>%d</begin><end>%d</end></date_range></report_metadata>\r\n"+
+		"<policy_published><domain>near.example</domain><p>none</p></policy_published>\r\n"+
+		"<record><row><source_ip>203.0.113.7</source_ip><count>3</count><policy_evaluated><disposition>none</disposition></policy_evaluated></row>\r\n"+
+		"<identifiers><header_from>near.example</header_from></identifiers><auth_results></auth_results></record></feedback>\r\n.", now-86400, now), "250 ")
+	p.say("QUIT", "221 ")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for reporter := ""; reporter != "far.example"; { // It is read in the background.
+		err := s.store.db.Read(ctx, func(tx *sqldb.Tx) error {
+			return tx.QueryRow(`SELECT reporter FROM reports_received WHERE ours = 'near.example'`).Scan(&reporter)
+		})
+		if err != nil && err != sqldb.ErrNoRows {
+			t.Fatal(err)
+		}
+		if err == nil && reporter != "far.example" {
+			t.Fatalf("the reporter is %q", reporter)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
 	}
 }
