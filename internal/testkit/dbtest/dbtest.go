@@ -83,11 +83,21 @@ func with(t testing.TB, server, schema string) string {
 	return u.String()
 }
 
+// patience is how often a database is opened to be removed; each time waits as sqldb
+// does, some seconds.
+const patience = 6
+
 // drop looks for what was left open and removes the schema.
 func drop(t testing.TB, schema string) {
 	t.Helper()
 	ctx := context.Background()
-	db, err := sqldb.Open(ctx, sqldb.Options{URL: with(t, URL(), "public"), Unsafe: true})
+	var db *sqldb.DB
+	var err error
+	for range patience { // After many connections that were given up a server takes its time.
+		if db, err = sqldb.Open(ctx, sqldb.Options{URL: with(t, URL(), "public"), Unsafe: true}); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Error(err)
 		return
