@@ -55,9 +55,15 @@ func killPostgres(t testing.TB) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command(ctl, "start").CombinedOutput(); err != nil {
-		t.Fatalf("PostgreSQL does not start after it was killed: %v\n%s", err, out)
+	// One that was being forked then lives on for a moment, and has the shared memory.
+	var out []byte
+	for range 20 {
+		if out, err = exec.Command(ctl, "start").CombinedOutput(); err == nil {
+			return
+		}
+		<-time.After(500 * time.Millisecond)
 	}
+	t.Fatalf("PostgreSQL does not start after it was killed: %v\n%s", err, out)
 }
 
 // stat is what the system says of a process after its name: state, parent, and so on.

@@ -91,6 +91,9 @@ func TestWritersCount(t *testing.T) {
 					return err
 				}
 				tx.Do(`UPDATE tally SET n = $2 WHERE account = $1`, a, n+1)
+				if _, err := tx.Exec(`SELECT pg_sleep(0.002)`); err != nil { // So that the others come, however slow they are.
+					return err
+				}
 			}
 			tx.Lock(sqldb.Name, "three")
 			var n int64
