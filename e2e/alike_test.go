@@ -240,6 +240,10 @@ func (r reader) arrived(archive []sample) map[string]string {
 				return
 			}
 			path, _, _ := strings.Cut(strings.TrimPrefix(string(a.Literals[0]), "Return-Path: <"), ">")
+			if parts := strings.Split(path, "="); len(parts) == 5 && parts[0] == "SRS0" { // Forwarded: of whom it was.
+				local, _, _ := strings.Cut(parts[4], "@")
+				path = local + "@" + parts[3]
+			}
 			_, uid, _ := strings.Cut(a.Text, "UID ")
 			uid, _, _ = strings.Cut(uid, " ")
 			all[path] = strings.TrimRight(uid, ")")
