@@ -29,7 +29,7 @@
 //     and is in the same transaction.
 //   - All that may take long is done before, under one deadline (Options.Deadline).
 //
-// Who judges a message or filters it will do so in Plan, before the wishes; from
+// Who judges a message (Envelope.Judge) does so in Plan, before the wishes; from
 // the first octet on a tap is at hand, and after the last one Message.Content. Items
 // may be added to a plan before it is committed: they stay if somebody is refused.
 //

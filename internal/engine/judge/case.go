@@ -9,6 +9,7 @@ import (
 	"yubin/internal/dns"
 	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/filter"
+	"yubin/internal/engine/history"
 	"yubin/internal/engine/intake"
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/arc"
@@ -48,7 +49,7 @@ type Case struct {
 	results  authres.Field
 	site     Verdict // of who has no account here; of nobody if all have one
 	accounts []AccountVerdict
-	found    *Facts
+	wrote    history.Correspondent
 }
 
 // AccountVerdict is the verdict of one account; account 0 is of those elsewhere.
@@ -187,16 +188,24 @@ type keyOf struct {
 // Memory is about how many octets the case holds of the message.
 func (c *Case) Memory() int { return min(2*c.header, 2*dkim.MaxHeader) }
 
+// The memory that reading a message takes while it is judged, in octets, about.
+const (
+	readingLeast = 64 << 10
+	readingMost  = 1 << 20 // package extract bounds it
+)
+
+// Reading is how many octets more Judge takes for a message of a size.
+func Reading(size int64) int { return int(min(readingLeast+2*size, readingMost)) }
+
 // Taken is told that the message was taken, and who has a copy. Who has it in Junk does
 // not know its sender for that.
 func (c *Case) Taken(accounts []mail.AccountID) {
-	if c.found == nil || c.j.o.History == nil {
+	if !c.judged || c.j.o.History == nil {
 		return
 	}
-	who := c.found.correspondent()
 	for _, a := range accounts {
 		if slices.ContainsFunc(c.accounts, func(v AccountVerdict) bool { return v.Account == a && v.Action == intake.Accept }) {
-			c.j.o.History.Received(a, who)
+			c.j.o.History.Received(a, c.wrote)
 		}
 	}
 }

@@ -7,8 +7,8 @@
 //	         lists are asked, side by side, while the octets come (case.go)
 //	Write    the octets as they come, before anything is cut out of them: they are
 //	         hashed for signatures, whose keys are asked for when the header is there
-//	Judge    at the final dot: what is known by then, or within the deadline of the
-//	         case, is the facts (facts.go); rules weigh them (rules.go), what an
+//	Judge    at the final dot: what is known by then, or within the deadline, is
+//	         the facts (facts.go); rules weigh them (rules.go), what an
 //	         account knows of who wrote is added (opinion.go), and the sum is a
 //	         verdict, with its reasons (verdict.go)
 //
@@ -16,15 +16,18 @@
 //
 //   - A verdict is a sum of weights, in natural-log odds: 0 says nothing, more is junk.
 //     At Thresholds.Junk a message goes into Junk, at Thresholds.Refuse it is refused.
-//   - No reason alone refuses a message. p=reject of DMARC (RFC 9989 §7.4) puts it
+//   - Nothing that was found in a message refuses it alone, unless an administrator said
+//     that it should (a sender kept out, a domain of ours forged, a virus). p=reject of DMARC (RFC 9989 §7.4) puts it
 //     into Junk; with a second reason that has nothing to do with how a message was
 //     sent on, it is refused.
 //   - What the DNS does not say in time is unknown. It is never a reason, and the
 //     verdict says that it is missing.
-//   - All that is asked for one case has one deadline, from Open on.
+//   - What is asked has a deadline: of the client from Open on, of who wrote from the end
+//     of the header on, of links from the final dot on.
 //   - Each reason has a name that does not change, a sentence for people, and its
 //     weight; all of them stand in the field X-Yubin-Verdict of the copy.
-//   - Octets cost a bounded time and memory, whatever they are.
+//   - Octets cost a bounded time and memory, whatever they are: Memory and Reading say how
+//     much, for who counts what all sessions hold.
 //
 // Authentication-Results (RFC 8601) is written here, Received-SPF is not.
 //

@@ -28,7 +28,7 @@ func (c *Case) Judge(ctx context.Context, m *intake.Message, e intake.Envelope, 
 	out := intake.Judgement{SenderProven: f.SPF.Result == spf.Pass, Accounts: make(map[mail.AccountID]intake.Opinion)}
 	c.judged, c.results = true, c.j.results(f)
 	out.Prefix = c.results.Append(nil, e.UTF8)
-	c.found = f
+	c.wrote = f.correspondent()
 	for _, r := range to {
 		for _, account := range r.Route.Accounts {
 			if _, ok := out.Accounts[account]; ok {

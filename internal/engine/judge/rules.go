@@ -9,7 +9,7 @@ type rule struct {
 	find   func(*Facts) string // what was seen, "" if the rule does not hold
 }
 
-// rules are all, in the order in which they are documented (docs/junk.md has the same
+// rules are all, in the order in which they are documented (docs/rules.md has the same
 // table; a test compares). None alone puts a message into Junk. The weights were
 // set so that the public corpus of bench/junk, before anything is learned, has at most
 // one in two hundred good messages in Junk and refuses none.

@@ -8,6 +8,7 @@ import (
 
 	"yubin/internal/engine/filter"
 	"yubin/internal/engine/intake"
+	"yubin/internal/engine/judge"
 	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
@@ -80,6 +81,11 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 	to := make([]intake.Recipient, len(s.tx.recipients))
 	for i, r := range s.tx.recipients {
 		to[i] = r.Recipient
+	}
+	if s.tx.judged != nil {
+		if err := m.held.Grow(s.tx.judged.Memory() + judge.Reading(m.in.Size())); err != nil {
+			return replyTo(err), err
+		}
 	}
 	plan, err := s.srv.cfg.Intake.Plan(ctx, m.in, s.envelope(ctx, s.srv.cfg.Now()), to)
 	if err != nil {
