@@ -15,7 +15,7 @@ func (f *failures) Errorf(format string, args ...any) {
 	f.told = append(f.told, fmt.Sprintf(format, args...))
 }
 
-func TestSquaresAreFound(t *testing.T) {
+func TestCheck(t *testing.T) {
 	sum := 0
 	for _, c := range []struct {
 		name  string
