@@ -9,7 +9,7 @@ import (
 )
 
 type checkConfigCmd struct {
-	Config string `help:"The configuration." default:"/etc/yubin/yubin.toml" type:"path" placeholder:"FILE"`
+	Config string `help:"The configuration." env:"YUBIN_CONFIG" default:"/etc/yubin/yubin.toml" type:"path" placeholder:"FILE"`
 }
 
 // Run tells every fault on a line of its own, as compilers do.
@@ -38,13 +38,13 @@ func (e *env) faultsJSON(faults *config.Faults) error {
 		Line int    `json:"line,omitempty"`
 		Text string `json:"text"`
 	}
-	out := []fault{}
+	var out []fault
 	if faults != nil {
 		for _, f := range faults.List {
 			out = append(out, fault{faults.File, f.Line, f.Text})
 		}
 	}
-	if err := e.show(map[string]any{"faults": out}, nil); err != nil || faults == nil {
+	if err := e.show(out, nil); err != nil || faults == nil {
 		return err
 	}
 	return errSilent

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -31,13 +32,15 @@ type env struct {
 	stdout  io.Writer // what commands write to: Printable
 	stderr  io.Writer
 	getenv  func(string) string
+	system  string // the configuration of a server that was installed
 	version string
 	json    bool
 }
 
 // commandLine is all commands and flags.
 type commandLine struct {
-	JSON bool `help:"Write results as JSON, one value a line."`
+	JSON        bool `help:"Write results as JSON: one value, and of a list one a line."`
+	ShowVersion bool `name:"version" help:"Print the version."`
 
 	Localserve  localserveCmd  `cmd:"" help:"Try it: a post office on 127.0.0.1 with three accounts and nothing to set up."`
 	Serve       serveCmd       `cmd:"" help:"Run the server."`
@@ -65,6 +68,7 @@ type commandLine struct {
 	Export      exportCmd      `cmd:"" help:"Write mail as files that other programs read."`
 	Profile     profileCmd     `cmd:"" help:"See what a running server does: a profile for go tool pprof."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Help        helpCmd        `cmd:"" help:"Tell what a command does and takes."`
 }
 
 // errUsage makes run exit with exitUsage.
@@ -87,8 +91,8 @@ func (e *env) run(args []string) int {
 	if err != nil {
 		panic(err) // The structs above are wrong.
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
+	if args, err = spelledOut(parser.Model.Node, args); err != nil {
+		return e.report(err)
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
@@ -100,7 +104,41 @@ func (e *env) run(args []string) int {
 		return exitUsage
 	}
 	e.json = line.JSON
+	if line.ShowVersion {
+		return e.report(versionCmd{}.Run(e))
+	}
 	return e.report(parsed.Run(e))
+}
+
+// helpCmd is known to the parser so that help lists it; spelledOut makes it a flag.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"The words of the command: queue list."`
+}
+
+// spelledOut turns the ways in which people ask for help and for the version into
+// those that the parser knows.
+func spelledOut(commands *kong.Node, args []string) ([]string, error) {
+	var flags []string
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "--version" {
+		flags, args = append(flags, args[0]), args[1:]
+	}
+	switch {
+	case len(flags) == 0 && len(args) == 0:
+		return []string{"--help"}, nil
+	case len(args) > 0 && args[0] == "--version":
+		return append(append(flags, "version"), args[1:]...), nil
+	case len(args) == 0 || args[0] != "help":
+		return append(flags, args...), nil
+	}
+	words := slices.DeleteFunc(args[1:], func(word string) bool { return strings.HasPrefix(word, "-") })
+	for i, word := range words {
+		at := slices.IndexFunc(commands.Children, func(n *kong.Node) bool { return n.Name == word || slices.Contains(n.Aliases, word) })
+		if at < 0 {
+			return nil, usagef("there is no command %s; yubin help lists all", strings.Join(words[:i+1], " "))
+		}
+		commands = commands.Children[at]
+	}
+	return append(words, "--help"), nil
 }
 
 // report tells err, one line for each thing that is wrong.
@@ -112,7 +150,7 @@ func (e *env) report(err error) int {
 		return exitFailure
 	}
 	e.tellError(err)
-	if errors.Is(err, errUsage) {
+	if errors.Is(err, errUsage) || mail.KindOf(err) == mail.Invalid { // What was asked for has no sense, whatever the server.
 		return exitUsage
 	}
 	return exitFailure

@@ -27,16 +27,17 @@ type place struct {
 // systemConfig is the configuration of a server that was installed.
 const systemConfig = "/etc/yubin/yubin.toml"
 
-// folder returns the data folder: what the flags say, or without any the
-// environment, or ./local-data if localserve made one here, or that of the installed
-// server. named is false if neither flag nor environment named it.
+// folder returns the data folder; named is false if neither flag nor environment
+// named it.
 func (e *env) folder(p place) (path string, named bool, err error) {
 	c, named, err := e.configured(p)
 	return c.Data, named, err
 }
 
-// configured is folder with what is known of the configuration: nothing but the data
-// folder, if that was named or is that of localserve.
+// configured returns what is known of the server that p says, by flags before the
+// environment: nothing but the data folder, if that was named. If neither says
+// anything it is the server that was installed; only where none is, what
+// localserve made in ./local-data. Which one was guessed is told.
 func (e *env) configured(p place) (c config.Config, named bool, err error) {
 	if p == (place{}) {
 		p = place{Config: e.getenv("YUBIN_CONFIG"), Data: e.getenv("YUBIN_DATA")}
@@ -50,15 +51,30 @@ func (e *env) configured(p place) (c config.Config, named bool, err error) {
 	case p.Config != "":
 		c, err := config.Load(p.Config)
 		return c, true, err
-	case datadir.Is(config.LocalData):
-		c.Data, err = filepath.Abs(config.LocalData)
-		return c, false, err
 	}
-	c, err = config.Load(systemConfig)
-	if errors.Is(err, fs.ErrNotExist) {
-		return config.Config{Data: config.Default().Data}, false, nil
+	c, err = config.Load(e.system)
+	toy := datadir.Is(config.LocalData)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist) && toy:
+		e.tell("this is for the server of %s; --data %s is for that of localserve here", e.system, config.LocalData)
+	case !errors.Is(err, fs.ErrNotExist):
+		e.guessed("this is for the server of %s", e.system)
+	case toy:
+		e.guessed("this is for the server of localserve in ./%s", config.LocalData)
+		c = config.Config{}
+		c.Data, err = filepath.Abs(config.LocalData)
+	default:
+		c, err = config.Config{Data: config.Default().Data}, nil
+		e.guessed("this is for the server in %s", c.Data)
 	}
 	return c, false, err
+}
+
+// guessed tells somebody at a terminal which server is meant.
+func (e *env) guessed(format string, args ...any) {
+	if isTerminal(e.console) {
+		e.tell(format, args...)
+	}
 }
 
 // Waiting for a server that starts or a command that ends.
@@ -79,14 +95,14 @@ type opener func(ctx context.Context, c config.Config, d server.Deps) (*server.S
 // adminMaking is admin for the command that a new post office begins with: a data
 // folder that was named and is not there is made.
 func (e *env) adminMaking(p place, do func(context.Context, *admin.Client) error) error {
-	_, named, err := e.folder(p)
+	at, named, err := e.configured(p)
 	if err != nil {
 		return err
 	}
 	if !named {
-		return e.admin(p, do)
+		return e.adminAt(at, server.OpenConfigured, do)
 	}
-	return e.adminWith(p, func(ctx context.Context, c config.Config, d server.Deps) (*server.Store, error) {
+	return e.adminAt(at, func(ctx context.Context, c config.Config, d server.Deps) (*server.Store, error) {
 		made := !datadir.Is(c.Data)
 		store, err := server.MakeConfigured(ctx, c, d)
 		if err == nil && made {
@@ -101,6 +117,10 @@ func (e *env) adminWith(p place, open opener, do func(context.Context, *admin.Cl
 	if err != nil {
 		return err
 	}
+	return e.adminAt(c, open, do)
+}
+
+func (e *env) adminAt(c config.Config, open opener, do func(context.Context, *admin.Client) error) error {
 	client, done, err := e.connect(c, open)
 	if missing := (*datadir.MissingError)(nil); errors.As(err, &missing) {
 		return fmt.Errorf("%w; name one with --data or --config", missing)

@@ -16,6 +16,7 @@ func main() {
 		out:     os.Stdout,
 		console: os.Stderr,
 		getenv:  os.Getenv,
+		system:  systemConfig,
 		version: version,
 	}
 	os.Exit(e.run(os.Args[1:]))

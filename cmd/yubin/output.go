@@ -4,18 +4,30 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
 	"yubin/internal/world/obs"
 )
 
-// show writes v as JSON if that was asked for, else with text.
+// show writes v as JSON if that was asked for, else with text. A list is a value
+// a line, and an empty one is nothing.
 func (e *env) show(v any, text func(io.Writer)) error {
-	if e.json {
-		return json.NewEncoder(e.stdout).Encode(v)
+	if !e.json {
+		text(e.stdout)
+		return nil
 	}
-	text(e.stdout)
+	out := json.NewEncoder(e.stdout)
+	list := reflect.ValueOf(v)
+	if list.Kind() != reflect.Slice {
+		return out.Encode(v)
+	}
+	for i := range list.Len() {
+		if err := out.Encode(list.Index(i).Interface()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -125,13 +124,8 @@ type queueList struct {
 
 func (l *queueList) show(items []admin.QueueDelivery) error {
 	if l.e.json {
-		for _, d := range items {
-			if err := json.NewEncoder(l.e.stdout).Encode(d); err != nil {
-				return err
-			}
-		}
 		l.shown += len(items)
-		return nil
+		return l.e.show(items, nil)
 	}
 	t := table{{"ID", "STATE", "AGE", "TRIES", "NEXT", "SENDER", "RECIPIENT", "SITE", "WHY"}}
 	if l.shown > 0 {
