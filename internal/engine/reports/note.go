@@ -1,10 +1,12 @@
 package reports
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -123,6 +125,11 @@ type tupleKey struct {
 	hash [sha256.Size]byte
 }
 
+// compare orders tuples by day, domain and hash.
+func (k tupleKey) compare(other tupleKey) int {
+	return cmp.Or(cmp.Compare(k.day, other.day), cmp.Compare(k.domain, other.domain), bytes.Compare(k.hash[:], other.hash[:]))
+}
+
 // pending is what was noted and is not written.
 type pending struct {
 	tuples   map[tupleKey]*counted
@@ -167,23 +174,15 @@ func (r *Reports) Flush(ctx context.Context) error {
 	if p.dropped > 0 {
 		r.o.Log.Warn("messages are missing in the DMARC reports of today: too many different ones came at a time", "messages", p.dropped)
 	}
-	byDay := map[dayKey][]tupleKey{}
-	for k := range p.tuples {
-		byDay[k.dayKey] = append(byDay[k.dayKey], k)
-	}
-	for d, keys := range byDay {
-		policy, err := json.Marshal(policyOf(p.policies[d]))
-		for batch := range slices.Chunk(keys, flushSlice) {
-			if err == nil {
-				err = r.o.DB.Write(ctx, func(tx *sqldb.Tx) error { return r.write(tx, d, policy, batch, p.tuples) })
-			}
-			if err != nil {
-				r.putBack(p)
-				return err
-			}
-			for _, k := range batch {
-				delete(p.tuples, k)
-			}
+	keys := slices.SortedFunc(maps.Keys(p.tuples), tupleKey.compare)
+	op := r.o.DB.Slices()
+	for batch := range slices.Chunk(keys, flushSlice) {
+		if err := op.Write(ctx, func(tx *sqldb.Tx) error { return r.write(tx, batch, &p) }); err != nil {
+			r.putBack(p)
+			return err
+		}
+		for _, k := range batch {
+			delete(p.tuples, k)
 		}
 	}
 	return nil
@@ -205,38 +204,83 @@ func (r *Reports) putBack(p pending) {
 	}
 }
 
-// write writes tuples of one day and domain.
-func (r *Reports) write(tx *sqldb.Tx, d dayKey, policy []byte, batch []tupleKey, tuples map[tupleKey]*counted) error {
-	tx.Lock(sqldb.Name, "report day", d.day, string(d.domain))
-	var known, done int64
-	err := tx.QueryRow(`SELECT tuples, done FROM reports_day WHERE day = $1 AND domain = $2`, d.day, d.domain).Scan(&known, &done)
-	if err == sqldb.ErrNoRows {
-		if made, err := r.newDay(tx, d, policy); err != nil || !made {
+// write writes tuples, which are in order: all that is to be known of their days is
+// asked for at once, in that order, so that nobody waits for who waits for it.
+func (r *Reports) write(tx *sqldb.Tx, batch []tupleKey, p *pending) error {
+	var days []*openDay
+	for at := 0; at < len(batch); {
+		d := &openDay{dayKey: batch[at].dayKey}
+		for at < len(batch) && batch[at].dayKey == d.dayKey {
+			d.keys, at = append(d.keys, batch[at]), at+1
+		}
+		tx.Lock(sqldb.Name, "report day", d.day, string(d.domain))
+		d.asked = tx.Ask(`SELECT tuples, done FROM reports_day WHERE day = $1 AND domain = $2`, d.day, d.domain)
+		days = append(days, d)
+	}
+	made := 0
+	for _, d := range days {
+		if err := r.open(tx, d, p, &made); err != nil {
 			return err
 		}
-	} else if err != nil {
-		return err
 	}
-	if done > 0 {
-		return nil // The day was long over.
-	}
-	full := known >= MaxTuples // A batch more does no harm.
-	asked := make([]*sqldb.Answer, len(batch))
-	for i, k := range batch {
-		if c := tuples[k]; full {
-			asked[i] = tx.Ask(`UPDATE reports_seen SET messages = messages + $4 WHERE day = $1 AND domain = $2 AND hash = $3 RETURNING messages`,
-				d.day, d.domain, k.hash[:], c.messages)
-		} else {
-			asked[i] = tx.Ask(`INSERT INTO reports_seen (day, domain, hash, tuple, messages) VALUES ($1, $2, $3, $4, $5)
-				ON CONFLICT (day, domain, hash) DO UPDATE SET messages = reports_seen.messages + excluded.messages RETURNING messages`,
-				d.day, d.domain, k.hash[:], string(c.tuple), c.messages)
+	for _, d := range days {
+		if err := d.count(tx); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// openDay is tuples of one day and domain that are being written.
+type openDay struct {
+	dayKey
+	keys     []tupleKey
+	asked    *sqldb.Answer // for the row of the day
+	policy   []byte
+	tuples   []*sqldb.Answer // for the messages of each; none if the day is closed
+	messages []int64         // that were put to each
+}
+
+// open makes the row of a day if there is none, and puts the tuples to it. The day
+// stays closed if it was long over, or is one too many; made counts those that were made.
+func (r *Reports) open(tx *sqldb.Tx, d *openDay, p *pending, made *int) (err error) {
+	if d.policy, err = json.Marshal(policyOf(p.policies[d.dayKey])); err != nil {
+		return err
+	}
+	var known, done int64
+	switch err := d.asked.Scan(&known, &done); {
+	case err == sqldb.ErrNoRows:
+		if ok, err := r.newDay(tx, d.dayKey, d.policy, *made); err != nil || !ok {
+			return err
+		}
+		*made++
+	case err != nil || done > 0:
+		return err
+	}
+	for _, k := range d.keys {
+		c := p.tuples[k]
+		d.messages = append(d.messages, c.messages)
+		if known >= MaxTuples { // A batch more does no harm.
+			d.tuples = append(d.tuples, tx.Ask(`UPDATE reports_seen SET messages = messages + $4 WHERE day = $1 AND domain = $2 AND hash = $3 RETURNING messages`,
+				d.day, d.domain, k.hash[:], c.messages))
+			continue
+		}
+		d.tuples = append(d.tuples, tx.Ask(`INSERT INTO reports_seen (day, domain, hash, tuple, messages) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (day, domain, hash) DO UPDATE SET messages = reports_seen.messages + excluded.messages RETURNING messages`,
+			d.day, d.domain, k.hash[:], string(c.tuple), c.messages))
+	}
+	return nil
+}
+
+// count adds to the row of the day what was put to it.
+func (d *openDay) count(tx *sqldb.Tx) error {
+	if len(d.tuples) == 0 {
+		return nil
+	}
 	var messages, leftOut, added int64
-	for i, k := range batch {
+	for i, n := range d.messages {
 		var now int64
-		n := tuples[k].messages
-		switch err := asked[i].Scan(&now); {
+		switch err := d.tuples[i].Scan(&now); {
 		case err == sqldb.ErrNoRows:
 			leftOut += n
 		case err != nil:
@@ -247,13 +291,13 @@ func (r *Reports) write(tx *sqldb.Tx, d dayKey, policy []byte, batch []tupleKey,
 		messages += n
 	}
 	tx.Do(`UPDATE reports_day SET policy = $3, tuples = tuples + $4, messages = messages + $5, left_out = left_out + $6 WHERE day = $1 AND domain = $2`,
-		d.day, d.domain, string(policy), added, messages, leftOut)
+		d.day, d.domain, string(d.policy), added, messages, leftOut)
 	return nil
 }
 
 // newDay makes the row of a day and domain, and draws when the report is to be made;
-// not beyond MaxDomains.
-func (r *Reports) newDay(tx *sqldb.Tx, d dayKey, policy []byte) (made bool, err error) {
+// not beyond MaxDomains, of which the transaction made some.
+func (r *Reports) newDay(tx *sqldb.Tx, d dayKey, policy []byte, before int) (made bool, err error) {
 	if r.domains.day != d.day {
 		var n int
 		if err := tx.QueryRow(`SELECT count(*) FROM reports_day WHERE day = $1`, d.day).Scan(&n); err != nil {
@@ -261,7 +305,7 @@ func (r *Reports) newDay(tx *sqldb.Tx, d dayKey, policy []byte) (made bool, err 
 		}
 		r.domains.day, r.domains.n = d.day, n
 	}
-	if r.domains.n >= MaxDomains {
+	if r.domains.n+before >= MaxDomains {
 		return false, nil
 	}
 	_, err = tx.Exec(`INSERT INTO reports_day (day, domain, policy, tuples, messages, left_out, due, tries, done, outcome)
