@@ -3,16 +3,22 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"yubin/internal/server/admin"
 	"yubin/internal/testkit/dbtest"
@@ -21,7 +27,7 @@ import (
 )
 
 // TestDatabaseWeather has mail come in and be read while PostgreSQL is cut off before,
-// in and behind COMMIT, slow, silent, away, and killed. Who sends hears 250 or 4xx, who
+// in and behind COMMIT, slow, silent, away, killed, and out of connections. Who sends hears 250 or 4xx, who
 // reads hears UNAVAILABLE or SYS/TEMP, all within their time; what was acknowledged is
 // there, once, what was refused is not, and all heals by itself. It wants a PostgreSQL
 // that syncs: scripts/with-postgres --fsync.
@@ -63,12 +69,150 @@ func TestDatabaseWeather(t *testing.T) {
 	w.away(session)
 	w.proxy.Refuse(false)
 	w.heals()
+	w.proxy.Refuse(true)
+	w.proxy.CutAll()
+	free := w.crowd()
+	w.pass(500 * time.Millisecond) // For what the server had.
+	w.proxy.Refuse(false)
+	w.away(session)
+	free()
+	w.heals()
 	close(done)
 	senders.Wait()
 	w.account()
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestDatabaseFull has mail come in while the disk of PostgreSQL's tables fills, and is
+// full: it is refused for now, and what was taken is there. When there is room again,
+// mail is taken by itself.
+func TestDatabaseFull(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("a disk of its own wants root")
+	}
+	w := &databaseWeather{t: t, proxy: dbtest.NewProxy(t), cfg: local(t), acked: map[string]bool{}}
+	folder := w.smallDisk(48 << 20)
+	w.cfg.Database = dbtest.OnURL(t, w.proxy.URL()+"&default_tablespace=small").URL
+	var stop func() error
+	w.server, stop = start(t, w.cfg)
+	done := make(chan struct{})
+	var senders sync.WaitGroup
+	for i := range 3 {
+		senders.Go(func() { w.send(fmt.Sprintf("f%d", i), done) })
+	}
+	w.pass(time.Second)
+	filler := filepath.Join(folder, "filler")
+	w.fill(filler)
+	for begun := time.Now(); w.refusals() < 20; w.pass(50 * time.Millisecond) {
+		if time.Since(begun) > slowest {
+			t.Fatal("a full disk refused nothing")
+		}
+	}
+	c, err := w.imap() // What is there can be read.
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	w.heals()
+	close(done)
+	senders.Wait()
+	w.account()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// smallDisk is a file system of a size, where the tablespace "small" is.
+func (w *databaseWeather) smallDisk(size int) (folder string) {
+	u, err := url.Parse(dbtest.URL())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	folder = filepath.Join(u.Query().Get("host"), "small")
+	owner, err := os.Stat(filepath.Dir(folder))
+	if err == nil {
+		err = os.Mkdir(folder, 0o700)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stat := owner.Sys().(*syscall.Stat_t)
+	w.t.Cleanup(func() {
+		w.sql("DROP TABLESPACE small")
+		if err := errors.Join(syscall.Unmount(folder, syscall.MNT_DETACH), os.Remove(folder)); err != nil {
+			w.t.Error(err)
+		}
+	})
+	if err := syscall.Mount("small", folder, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700,uid=%d,gid=%d", size, stat.Uid, stat.Gid)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.sql("CREATE TABLESPACE small LOCATION '" + folder + "'")
+	return folder
+}
+
+// fill writes a file until the disk is full.
+func (w *databaseWeather) fill(name string) {
+	f, err := os.Create(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer f.Close()
+	for err = nil; err == nil; {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		w.t.Fatal(err)
+	}
+}
+
+// sql runs a statement, not by way of the proxy.
+func (w *databaseWeather) sql(statement string) {
+	c, err := pgconn.Connect(context.Background(), dbtest.URL())
+	if err == nil {
+		_, err = c.Exec(context.Background(), statement).ReadAll()
+		err = errors.Join(err, c.Close(context.Background()))
+	}
+	if err != nil {
+		w.t.Errorf("%s: %v", statement, err)
+	}
+}
+
+// crowd takes all connections that PostgreSQL has, and all that come free, until it is
+// told to free them.
+func (w *databaseWeather) crowd() (free func()) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	full := make(chan struct{})
+	var crowd sync.WaitGroup
+	crowd.Go(func() {
+		var all []*pgconn.PgConn
+		for once := sync.OnceFunc(func() { close(full) }); ctx.Err() == nil; {
+			c, err := pgconn.Connect(ctx, dbtest.URL())
+			if err == nil {
+				all = append(all, c)
+				continue
+			}
+			if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "53300" {
+				once()
+			}
+			w.pass(time.Millisecond)
+		}
+		for _, c := range all {
+			_ = c.Close(context.Background())
+		}
+	})
+	<-full
+	return func() { cancel(); crowd.Wait() }
+}
+
+func (w *databaseWeather) refusals() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refused
 }
 
 // databaseWeather is a server whose database is behind a proxy.
@@ -180,9 +324,10 @@ func (w *databaseWeather) pop3() error {
 }
 
 // away asks by IMAP, in a session from before and in new ones, and by POP3 while
-// PostgreSQL refuses everybody: for longer than anybody waits for it.
+// PostgreSQL refuses everybody: for longer than anybody waits for it, and not so long
+// that what became of a COMMIT is no longer asked (30 s).
 func (w *databaseWeather) away(session *mailclient.Conn) {
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); w.pass(time.Second) {
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); w.pass(time.Second) {
 		begun := time.Now()
 		if _, err := session.Append("INBOX", "", []byte("Subject: not kept\r\n\r\n")); w.told("APPEND", begun, err) {
 			w.t.Error("a message was appended without a database")

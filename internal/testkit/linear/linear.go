@@ -15,8 +15,8 @@ const (
 	limit  = 10                   // of the growth of time
 	tries  = 5                    // the fastest counts
 	enough = 2 * time.Millisecond // of one measurement
-	again  = 3                    // measurements of a case that seems to fail
-	little = time.Millisecond     // what takes less for the large input is well whatever it grows like
+	again  = 5                    // measurements of a case that seems to fail
+	little = 3 * time.Millisecond // what takes less for the large input is well whatever it grows like
 	atMost = 50 * time.Millisecond
 )
 
