@@ -22,6 +22,7 @@ type accountCmd struct {
 	Enable   accountEnableCmd   `cmd:"" help:"Undo disable."`
 	Remove   accountRemoveCmd   `cmd:"" help:"Delete an account and all its mail."`
 	Import   accountImportCmd   `cmd:"" help:"Make many accounts from a file."`
+	Restore  accountRestoreCmd  `cmd:"" help:"Put back mail that was deleted for good, while it is kept: a week, unless the configuration says otherwise."`
 }
 
 // withPassword is the flag of commands that take a password.

@@ -244,6 +244,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Reports: s.reports,
 		Judging: judging{s, d.Now}, Preferences: s.prefs,
 		Transfers: t,
+		Lost:      restorer{s, d.Now},
 		Junk:      training{t},
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},

@@ -150,3 +150,6 @@ func appendDecoded(dst, b []byte) []byte {
 	}
 	return append(dst, message.DecodeText(b)...)
 }
+
+// Addresses is a list of addresses as Envelope compares it, before it is folded.
+func Addresses(list message.FormAddresses) string { return string(appendAddresses(nil, list)) }

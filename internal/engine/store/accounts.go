@@ -60,6 +60,7 @@ func (s *Store) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 		`DELETE FROM subscription WHERE account = $1`,
 		`DELETE FROM retired WHERE account = $1`,
 		`DELETE FROM naming WHERE account = $1`,
+		`DELETE FROM former WHERE account = $1`,
 		`DELETE FROM warning WHERE account = $1`,
 	} {
 		tx.Do(q, id)

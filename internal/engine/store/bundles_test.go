@@ -77,7 +77,7 @@ func TestBundles(t *testing.T) {
 	if v := h.view(inbox); v.Len() != third.Len() || v.At(1).UID != n+1 || v.At(1).Flags != 0 {
 		t.Errorf("%d messages are left", v.Len())
 	}
-	back, err := h.Restore(ctx, a, h.now().Add(-1))
+	back, err := h.restoreSince(a, h.now().Add(-1))
 	h.must(err)
 	if back != n-third.Len() {
 		t.Errorf("%d restored", back)

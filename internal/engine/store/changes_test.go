@@ -249,7 +249,7 @@ func TestChanges(t *testing.T) {
 	_, err = h.ExpungeAny(ctx, inbox, mail.UIDs(1))
 	h.must(err)
 	want("expunge", fmt.Sprintf("destroyed %d E1 1", inbox))
-	_, err = h.Restore(ctx, a, h.now())
+	_, err = h.restoreSince(a, h.now())
 	h.must(err)
 	want("restore", fmt.Sprintf("created %d E1 4", inbox))
 	box, err := h.CreateMailbox(ctx, a, "work", "")

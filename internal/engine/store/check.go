@@ -126,7 +126,7 @@ func (c *checker) names(account mail.AccountID) error {
 		for _, m := range list {
 			c.unreadable(bad[m.ID])
 		}
-		for _, table := range []string{"subscription", "retired"} {
+		for _, table := range []string{"subscription", "retired", "former"} {
 			err := eachName(tx, account, table, func(name mail.MailboxName, bad error) {
 				if name != "" || table != "retired" { // See foldRetired.
 					c.unreadable(bad)
@@ -213,6 +213,9 @@ func (c *checker) strays() error {
 			LEFT JOIN blob b ON b.id = c.blob WHERE c.blob > $1 AND $2 = 0 ORDER BY c.blob`,
 		"expunged email that is not there: email %[2]d": `SELECT x.at, x.email, e.id IS NULL OR e.account <> x.account FROM expunged x
 			LEFT JOIN email e ON e.id = x.email WHERE (x.at, x.email) > ($1, $2) ORDER BY x.at, x.email`,
+		"mailbox that is gone and still there, or nobody's: mailbox %[1]d": `SELECT f.mailbox, 0, m.id IS NOT NULL OR t.account IS NULL FROM former f
+			LEFT JOIN mailbox m ON m.id = f.mailbox LEFT JOIN tally t ON t.account = f.account AND t.mailbox = 0
+			WHERE f.mailbox > $1 AND $2 = 0 ORDER BY f.mailbox`,
 	} {
 		for from := (progress{first: -1}); !from.end; {
 			err := c.s.db.Read(c.ctx, func(tx *sqldb.Tx) (err error) {

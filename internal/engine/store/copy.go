@@ -104,7 +104,7 @@ func (t *transfer) slice(tx *sqldb.Tx, set mail.UIDSet) (c Copied, _ mail.UIDSet
 		return c, nil, 0, err
 	}
 	if t.number == 0 {
-		l.bury(t.from, found)
+		l.bury(t.from, found, 0)
 	} else {
 		t.note(tx, c.Dest, next == 0)
 	}

@@ -24,7 +24,7 @@ const RenameStep = renameStep
 
 // Tidy does what Run does once in an hour or a day with rows that are no longer wanted.
 func (s *Store) Tidy(ctx context.Context) error {
-	return errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx), s.sweepThreads(ctx), s.sweepChanges(ctx))
+	return errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.sweepFormer(ctx), s.joinBundles(ctx), s.sweepThreads(ctx), s.sweepChanges(ctx))
 }
 
 // Announce has fn called with each announcement of a commit instead of making it.

@@ -23,7 +23,7 @@ func (s *Store) Expunge(ctx context.Context, id mail.MailboxID, only mail.UIDSet
 			set.Add(e.UID)
 		}
 	}
-	return s.expunge(ctx, id, set, mail.Deleted)
+	return s.expunge(ctx, id, set, func(m *member) bool { return m.Flags&mail.Deleted != 0 })
 }
 
 // ExpungeAny is Expunge whatever the flags of the messages are.
@@ -32,17 +32,20 @@ func (s *Store) ExpungeAny(ctx context.Context, id mail.MailboxID, set mail.UIDS
 	if err != nil {
 		return nil, err
 	}
-	return s.expunge(ctx, id, head(set, uint64(v.lastUID())+1), 0)
+	return s.expunge(ctx, id, head(set, uint64(v.lastUID())+1), everyMember)
 }
 
-// expunge removes those of a set that have all flags, slice by slice.
-func (s *Store) expunge(ctx context.Context, id mail.MailboxID, set mail.UIDSet, flags mail.Flags) (gone []mail.UID, err error) {
+// everyMember is a due for expungeSlice.
+func everyMember(*member) bool { return true }
+
+// expunge removes those of a set that are due, slice by slice.
+func (s *Store) expunge(ctx context.Context, id mail.MailboxID, set mail.UIDSet, due func(*member) bool) (gone []mail.UID, err error) {
 	op := s.db.Slices()
 	for len(set) > 0 {
 		var removed []mail.UID
 		var next mail.UID
 		err := op.Write(ctx, func(tx *sqldb.Tx) (err error) {
-			removed, next, err = s.expungeSlice(tx, id, set, flags)
+			removed, next, err = s.expungeSlice(tx, id, set, due, 0)
 			return err
 		})
 		if err != nil {
@@ -57,16 +60,17 @@ func (s *Store) expunge(ctx context.Context, id mail.MailboxID, set mail.UIDSet,
 	return gone, nil
 }
 
-// expungeSlice returns what it removed, and the UID to go on from, or 0.
-func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, flags mail.Flags) (removed []mail.UID, next mail.UID, err error) {
+// expungeSlice returns what it removed, and the UID to go on from, or 0. What is kept
+// of how the messages left has the flags as too.
+func (s *Store) expungeSlice(tx *sqldb.Tx, id mail.MailboxID, set mail.UIDSet, due func(*member) bool, as mail.Flags) (removed []mail.UID, next mail.UID, err error) {
 	l, box, err := s.openMailbox(tx, id)
 	if err != nil {
 		return nil, 0, err
 	}
 	box.changes = make([]change, 0, min(set.Len(), maxSlice))
-	r := releaser{tx: tx, account: l.account, box: box, at: s.now().Unix(), l: l}
+	r := releaser{tx: tx, account: l.account, box: box, at: s.now().Unix(), as: as, l: l}
 	next, err = revise(tx, id, set, func(m *member) (verdict, error) {
-		if m.Flags&flags != flags {
+		if !due(m) {
 			return same, nil
 		}
 		r.list = append(r.list, *m)
@@ -88,7 +92,8 @@ type releaser struct {
 	account mail.AccountID
 	box     *tally
 	at      int64
-	l       *ledger // nil if the account is gone
+	as      mail.Flags // of tombstones, beside their own
+	l       *ledger    // nil if the account is gone
 	list    []member
 	count   int // released
 }
@@ -105,7 +110,7 @@ func (r *releaser) rest() error {
 	list := r.list
 	r.list, r.count = r.list[:0], r.count+len(list)
 	if !r.box.doomed {
-		r.l.bury(r.box.id, list)
+		r.l.bury(r.box.id, list, r.as)
 	}
 	left := make([]placing, 0, len(list))
 	for i := range list {

@@ -145,6 +145,22 @@ func (h *house) deliver(octets string, to ...store.Filing) []store.Filed {
 	return filed
 }
 
+// restoreSince restores all that was expunged from an account since a moment.
+func (h *house) restoreSince(account mail.AccountID, since time.Time) (n int, err error) {
+	q := store.LostQuery{Since: since}
+	for {
+		list, next, err := h.Lost(ctx, account, q)
+		if err != nil {
+			return n, err
+		}
+		some, err := h.Restore(ctx, account, list, "")
+		if n += some; err != nil || next == nil {
+			return n, err
+		}
+		q.After = *next
+	}
+}
+
 // inbox is a filing to an account's INBOX.
 func (h *house) inbox(account mail.AccountID) store.Filing {
 	return store.Filing{Account: account, Role: mail.RoleInbox, Received: h.now()}

@@ -103,16 +103,16 @@ func TestKeywordsOfMailboxes(t *testing.T) {
 	flag(sent, 3, store.FlagsRemove, "never", "GREEN")
 	_, err = h.ExpungeAny(ctx, sent, everything())
 	h.must(err)
-	n, err := h.Restore(ctx, a, h.now().Add(-time.Hour))
+	n, err := h.restoreSince(a, h.now().Add(-time.Hour))
 	h.must(err)
 	see(sent, "5+green 6+red 7 8+blue+x")
 	if n != 4 {
 		t.Errorf("%d restored", n)
 	}
 	h.must(h.DeleteMailbox(ctx, a, "Sent"))
-	n, err = h.Restore(ctx, a, h.now().Add(-time.Hour))
+	n, err = h.restoreSince(a, h.now().Add(-time.Hour))
 	h.must(err)
-	see(inbox, "4+green 5+red 6 7+blue+x")
+	see(h.box(a, store.RestoredName).ID, "1+green 2+red 3 4+blue+x")
 	h.must(h.SweepKeywords(ctx))
 	if n != 4 || h.count(`SELECT count(*) FROM keyword WHERE mailbox = $1`, sent) != 0 {
 		t.Errorf("%d restored; the keywords of the mailbox that is gone are still there", n)
@@ -157,7 +157,7 @@ func TestKeywordBound(t *testing.T) {
 		t.Errorf("the view has %q, an older one %q", got.At(8).Keywords, v.At(2).Keywords)
 	}
 	h.check()
-	_, err = h.Restore(ctx, a, h.now().Add(-time.Hour))
+	_, err = h.restoreSince(a, h.now().Add(-time.Hour))
 	h.must(err)
 	if got := h.view(inbox); got.At(got.Len()).Keywords != keywordSet(t, longKeywords(0, each)...) {
 		t.Errorf("restored with %.300s", got.At(got.Len()).Keywords)

@@ -224,6 +224,9 @@ func (l *ledger) delete(m Mailbox) error {
 			return err
 		}
 	}
+	if m.Exists > 0 {
+		l.tx.Do(`INSERT INTO former (mailbox, account, name, at) VALUES ($1, $2, $3, $4)`, int64(m.ID), int64(l.account), string(m.Name), l.s.now().Unix())
+	}
 	l.total.messages -= int64(m.Exists)
 	l.total.unseen -= int64(m.Unseen)
 	l.total.deleted -= int64(m.Deleted)

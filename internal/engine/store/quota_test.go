@@ -101,12 +101,12 @@ func TestQuotaEveryWayIn(t *testing.T) {
 	h.holds(0, 0)
 	_, err = h.try(900, h.inbox(1))
 	h.must(err)
-	_, err = h.Restore(ctx, 1, h.now().Add(-time.Hour))
+	_, err = h.restoreSince(1, h.now().Add(-time.Hour))
 	wantKind(t, err, mail.OverQuota)
 	h.holds(900, 1)
 
 	quotas.set(1, mail.Quota{Octets: 1500})
-	n, err := h.Restore(ctx, 1, h.now().Add(-time.Hour))
+	n, err := h.restoreSince(1, h.now().Add(-time.Hour))
 	if h.must(err); n != 1 {
 		t.Errorf("restored %d", n)
 	}

@@ -54,6 +54,8 @@ type reader struct {
 	since   mail.ModSeq
 	need    Need
 	uids    []mail.UID // not read yet
+	account mail.AccountID
+	lost    []Lost // uids are of these, of the account; nil: of the mailbox
 	rows    []Row
 	blobs   []blobPart // of each row
 	octets  int64      // of what is being read
@@ -84,7 +86,11 @@ func (r *reader) read(tx *sqldb.Tx) error {
 	asked := r.uids
 	most := min(len(asked), MaxRows)
 	r.rows, r.blobs = make([]Row, 0, most), make([]blobPart, 0, most)
-	if err := r.readMembers(tx); err != nil {
+	members := r.readMembers
+	if r.lost != nil {
+		members = r.readLost
+	}
+	if err := members(tx); err != nil {
 		return err
 	}
 	found := len(r.rows)

@@ -193,6 +193,15 @@ CREATE TABLE doomed (
 	PRIMARY KEY (account, mailbox)
 ) {clustered};
 
+-- Mailboxes that are gone and had messages, as they were called, while these can be restored.
+CREATE TABLE former (
+	mailbox {int} NOT NULL PRIMARY KEY,
+	account {int} NOT NULL,
+	name {text} NOT NULL,
+	at {int} NOT NULL -- seconds; when it was deleted
+);
+CREATE INDEX former_account ON former (account);
+
 -- Which thread a message-id with a base subject belongs to.
 CREATE TABLE threadref (
 	account {int} NOT NULL,

@@ -38,7 +38,10 @@
 // with its folder before. In "purged" the rows go first, the octets later.
 // A mailbox that is deleted leaves at once; its messages follow in slices, as
 // "doomed", and are then expunged. A copy adds a membership of the same email;
-// the email is expunged with its last one.
+// the email is expunged with its last one. How a mailbox was called that is gone stands
+// in "former" as long as what was in it can be restored. What lapses (Lapse) is
+// expunged because of its age, not by its owner: its tombstones say \Seen, so that
+// nobody is taken to have deleted it unread.
 //
 // # Slices
 //
@@ -180,6 +183,9 @@ func (s *Store) SetRetention(r Retention) {
 	d := DefaultRetention()
 	s.retention.Store(&Retention{cmp.Or(r.Expunged, d.Expunged), cmp.Or(r.Changes, d.Changes), cmp.Or(r.ChangeOctets, d.ChangeOctets)})
 }
+
+// Retention is what is kept.
+func (s *Store) Retention() Retention { return *s.retention.Load() }
 
 // Store is the mail store. Safe for concurrent use.
 type Store struct {

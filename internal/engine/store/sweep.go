@@ -41,7 +41,7 @@ func (s *Store) Run(ctx context.Context) error {
 			err = s.SweepOrphans(ctx)
 		}
 		if err == nil && round%orphansEvery == 0 {
-			err = errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.joinBundles(ctx))
+			err = errors.Join(s.sweepKeywords(ctx), s.sweepTombstones(ctx), s.sweepFormer(ctx), s.joinBundles(ctx))
 		}
 		if err == nil && round%threadsEvery == 0 {
 			err = errors.Join(s.sweepThreads(ctx), s.sweepChanges(ctx))

@@ -116,7 +116,7 @@ func (c *crowd) write(r *rand.Rand, w, i int, late bool) {
 		_, err := c.ExpungeAny(ctx, from, some)
 		c.allowed("EXPUNGE", err)
 	case n < 16:
-		_, err := c.Restore(ctx, account, c.now().Add(-48*time.Hour))
+		_, err := c.restoreSince(account, c.now().Add(-48*time.Hour))
 		c.allowed("a restore", err)
 	case n < 17:
 		_, err := c.CreateMailbox(ctx, account, name, "")

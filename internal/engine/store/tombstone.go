@@ -14,15 +14,16 @@ import (
 // sessions that were not told yet go on reading them, with the flags that they
 // know. What vanished when is not asked of them, but of the memory of changes.
 
-// bury leaves tombstones of members that are gone. They ascend by UID.
-func (l *ledger) bury(id mail.MailboxID, list []member) {
+// bury leaves tombstones of members that are gone, with the flags as too. They ascend
+// by UID.
+func (l *ledger) bury(id mail.MailboxID, list []member, as mail.Flags) {
 	octets := make([]byte, 0, maxBundleOctets)
 	for len(list) > 0 {
 		octets = append(octets[:0], bundleFormat)
 		n := 0
 		for n < len(list) && len(octets) < bundleOctets && (n == 0 || list[n].UID == list[n-1].UID+1) {
 			m := list[n]
-			m.words = ""
+			m.words, m.Flags = "", m.Flags|as
 			octets = appendMember(octets, &m)
 			n++
 		}

@@ -96,7 +96,7 @@ func (s *Store) uncopy(ctx context.Context, number int64) error {
 		if err != nil {
 			return false, err
 		}
-		_, next, err := s.expungeSlice(tx, id, mail.UIDSet{r}, 0)
+		_, next, err := s.expungeSlice(tx, id, mail.UIDSet{r}, everyMember, 0)
 		if err != nil && mail.KindOf(err) != mail.NotFound || next != 0 {
 			return true, err
 		}

@@ -10,6 +10,7 @@
 //	GET    /v1/accounts?domain&after&limit   POST {address, password}
 //	POST   /v1/accounts/import      {accounts: [{line, address, password | hash}]}
 //	GET    /v1/accounts/{address}   PATCH {password?, enabled?, language?, quota?}   DELETE
+//	POST   /v1/accounts/{address}/restore  {mailbox?, since?, search?, ...}: a stream of {found} or {progress}, then {restored}
 //	GET    /v1/aliases?domain&after&limit    POST {address, targets}
 //	DELETE /v1/aliases/{address}
 //	GET    /v1/routes               GET, PUT {to, action, ...}, DELETE /v1/routes/{name}

@@ -66,6 +66,7 @@ type Config struct {
 	Backups     Backups
 	Moves       Moves
 	Transfers   Transfers   // nil for none
+	Lost        Lost        // nil for none
 	Judging     Judging     // nil for none
 	Preferences Preferences // nil for none
 	Junk        Junk        // nil for none
@@ -131,6 +132,7 @@ func New(c Config) *Handler {
 	h.queueRoutes()
 	h.reportRoutes()
 	h.transfers()
+	h.lost()
 	h.junk()
 	h.profiles()
 	if c.Metrics != nil {
