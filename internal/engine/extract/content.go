@@ -172,15 +172,23 @@ func IsInvisible(r rune) bool {
 		r >= 0x2060 && r <= 0x206f || r >= 0xfe00 && r <= 0xfe0f || r >= 0xe0000 && r < 0xe1000
 }
 
+// isLatin is 1 for the letters of ASCII.
+var isLatin = func() (is [utf8.RuneSelf]uint8) {
+	for b := byte('a'); b <= 'z'; b++ {
+		is[b], is[b-'a'+'A'] = 1, 1
+	}
+	return is
+}()
+
 // count counts the characters of a text.
 func (c *Content) count(s string) {
 	for i := 0; i < len(s); {
-		if b := s[i]; b < utf8.RuneSelf {
-			if b|0x20 >= 'a' && b|0x20 <= 'z' {
-				c.Scripts[Latin]++
-			}
-			i++
-			continue
+		latin := 0
+		for ; i < len(s) && s[i] < utf8.RuneSelf; i++ {
+			latin += int(isLatin[s[i]])
+		}
+		if c.Scripts[Latin] += latin; i == len(s) {
+			return
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		i += n

@@ -25,18 +25,16 @@ func (r *reader) link(url string, kind LinkKind) bool {
 
 // textLinks notes the links that stand in r.text from a place on.
 func (r *reader) textLinks(from int) {
-	text := r.text[from:]
-	for i := 0; i < len(text); {
-		at := nextLink(text[i:])
-		if at < 0 {
+	f := finder{text: r.text[from:], dot: -1, colon: -1}
+	for i := 0; i < len(f.text); {
+		if i = f.next(i); i < 0 {
 			return
 		}
-		i += at
 		end := i
-		for end < len(text) && end-i < MaxURL && isURL(text[end]) {
+		for end < len(f.text) && end-i < MaxURL && isURL(f.text[end]) {
 			end++
 		}
-		url := bytes.TrimRight(text[i:end], ".,;:!?)]}'*_>\"")
+		url := bytes.TrimRight(f.text[i:end], ".,;:!?)]}'*_>\"")
 		if len(url) > len("www.x") && !r.link(string(url), TextLink) && len(r.c.Links) == MaxLinks {
 			return
 		}
@@ -44,17 +42,26 @@ func (r *reader) textLinks(from int) {
 	}
 }
 
-// nextLink finds where the first "http://", "https://", "ftp://" or "www." of text is.
-func nextLink(text []byte) int {
-	for at := 0; ; {
-		i := bytes.IndexAny(text[at:], ":.")
-		if i < 0 {
+// finder finds links in a text. Where the next dot and the next colon are is looked for
+// again only when it has been passed, so the text is passed over twice.
+type finder struct {
+	text       []byte
+	dot, colon int // the last that were found; len(text) if there is none
+}
+
+// next finds where the first "http://", "https://", "ftp://" or "www." from a place on
+// is; -1 if nowhere.
+func (f *finder) next(from int) int {
+	text := f.text
+	for at := from; ; {
+		f.dot, f.colon = nextByte(text, at, f.dot, '.'), nextByte(text, at, f.colon, ':')
+		i := min(f.dot, f.colon)
+		if i == len(text) {
 			return -1
 		}
-		i += at
 		at = i + 1
 		if text[i] == '.' {
-			if i >= 3 && strings.EqualFold(string(text[i-3:i]), "www") && (i == 3 || !isURL(text[i-4]) || isOpening(text[i-4])) {
+			if i >= from+3 && strings.EqualFold(string(text[i-3:i]), "www") && (i == from+3 || !isURL(text[i-4]) || isOpening(text[i-4])) {
 				return i - 3
 			}
 			continue
@@ -63,11 +70,23 @@ func nextLink(text []byte) int {
 			continue
 		}
 		for _, scheme := range [...]string{"https", "http", "ftp"} {
-			if n := len(scheme); i >= n && strings.EqualFold(string(text[i-n:i]), scheme) {
+			if n := len(scheme); i >= from+n && strings.EqualFold(string(text[i-n:i]), scheme) {
 				return i - n
 			}
 		}
 	}
+}
+
+// nextByte is where c comes next in text from a place on, len(text) if nowhere; known is
+// where it came before.
+func nextByte(text []byte, from, known int, c byte) int {
+	if known >= from {
+		return known
+	}
+	if i := bytes.IndexByte(text[from:], c); i >= 0 {
+		return from + i
+	}
+	return len(text)
 }
 
 // isOpening reports whether a URL can begin behind c.

@@ -377,27 +377,20 @@ func (f *Features) shape(c *extract.Content) {
 
 // letters adds how the text looks: capitals, digits, marks, lines.
 func (f *Features) letters(text string) {
-	var capitals, small, digits, marks, money, quoted, lines, longest int
-	line := 0
-	for i := range len(text) {
-		switch c := text[i]; {
-		case 'A' <= c && c <= 'Z':
-			capitals++
-		case 'a' <= c && c <= 'z':
-			small++
-		case '0' <= c && c <= '9':
-			digits++
-		case c == '!':
-			marks++
-		case c == '$':
-			money++
-		case c == '\n':
-			lines++
-			longest = max(longest, i-line)
-			line = i + 1
-		case c == '>' && i == line:
+	capitals, small, digits := tally(text)
+	marks, money := strings.Count(text, "!"), strings.Count(text, "$")
+	var quoted, lines, longest int
+	for rest := text; rest != ""; {
+		if rest[0] == '>' {
 			quoted++
 		}
+		end := strings.IndexByte(rest, '\n')
+		if end < 0 {
+			break
+		}
+		lines++
+		longest = max(longest, end)
+		rest = rest[end+1:]
 	}
 	f.amount("capitals", 64*capitals/(capitals+small+1))
 	f.amount("digits", 64*digits/(len(text)+1))
@@ -406,6 +399,34 @@ func (f *Features) letters(text string) {
 	f.amount("quoted", quoted)
 	f.amount("lines", lines)
 	f.amount("longest", longest)
+}
+
+// tallied has, for each octet, a one in the field of what it is: capitals, small letters,
+// digits, of sixteen bits each.
+var tallied = func() (t [256]uint64) {
+	for i := range 26 {
+		t['A'+i], t['a'+i] = 1, 1<<16
+	}
+	for i := range 10 {
+		t['0'+i] = 1 << 32
+	}
+	return t
+}()
+
+// tally counts the letters and digits of a text.
+func tally(text string) (capitals, small, digits int) {
+	for text != "" {
+		piece := text[:min(len(text), 1<<16-1)] // No field overflows.
+		text = text[len(piece):]
+		var sum uint64
+		for i := range len(piece) {
+			sum += tallied[piece[i]]
+		}
+		capitals += int(sum & 0xffff)
+		small += int(sum >> 16 & 0xffff)
+		digits += int(sum >> 32)
+	}
+	return capitals, small, digits
 }
 
 // html adds how the HTML is made.
