@@ -172,8 +172,22 @@ func IsInvisible(r rune) bool {
 		r >= 0x2060 && r <= 0x206f || r >= 0xfe00 && r <= 0xfe0f || r >= 0xe0000 && r < 0xe1000
 }
 
+// latinIn counts the letters of the ASCII that s begins with, which has n octets.
+func latinIn(s string) (latin, n int) {
+	rest := s
+	for len(rest) >= 4 && (rest[0]|rest[1]|rest[2]|rest[3]) < utf8.RuneSelf {
+		latin += int(isLatin[rest[0]] + isLatin[rest[1]] + isLatin[rest[2]] + isLatin[rest[3]])
+		rest = rest[4:]
+	}
+	for len(rest) > 0 && rest[0] < utf8.RuneSelf {
+		latin += int(isLatin[rest[0]])
+		rest = rest[1:]
+	}
+	return latin, len(s) - len(rest)
+}
+
 // isLatin is 1 for the letters of ASCII.
-var isLatin = func() (is [utf8.RuneSelf]uint8) {
+var isLatin = func() (is [256]uint8) {
 	for b := byte('a'); b <= 'z'; b++ {
 		is[b], is[b-'a'+'A'] = 1, 1
 	}
@@ -183,11 +197,9 @@ var isLatin = func() (is [utf8.RuneSelf]uint8) {
 // count counts the characters of a text.
 func (c *Content) count(s string) {
 	for i := 0; i < len(s); {
-		latin := 0
-		for ; i < len(s) && s[i] < utf8.RuneSelf; i++ {
-			latin += int(isLatin[s[i]])
-		}
-		if c.Scripts[Latin] += latin; i == len(s) {
+		latin, n := latinIn(s[i:])
+		c.Scripts[Latin] += latin
+		if i += n; i == len(s) {
 			return
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])

@@ -17,8 +17,8 @@ import (
 // Limits on features.
 const (
 	MaxFeatures = 4096 // of one message, all different
-	maxWords    = 1200 // words of the text from its start
-	maxTail     = 300  // and to its end, if it has more
+	maxWords    = 600  // words of the text from its start
+	maxTail     = 150  // and to its end, if it has more
 	maxWord     = 20   // characters of a word that count
 	maxHosts    = 32   // links of which the host counts
 	maxMarkup   = 96   // entries of the markup
@@ -419,6 +419,10 @@ func tally(text string) (capitals, small, digits int) {
 		piece := text[:min(len(text), 1<<16-1)] // No field overflows.
 		text = text[len(piece):]
 		var sum uint64
+		for len(piece) >= 4 {
+			sum += tallied[piece[0]] + tallied[piece[1]] + (tallied[piece[2]] + tallied[piece[3]])
+			piece = piece[4:]
+		}
 		for i := range len(piece) {
 			sum += tallied[piece[i]]
 		}
