@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/obs"
 )
 
 func at(user byte, network string, known bool) attempt {
@@ -100,7 +101,7 @@ func TestWrongLoginsDoNotKeepARightOneWaiting(t *testing.T) {
 		go func() { done <- h.login("bob@example.org", "pw of bob") }()
 		synctest.Wait()
 		h.gate.mu.Lock()
-		for l := &h.gate.lines[1]; l.waits(networkOf(home)); turns++ {
+		for l := &h.gate.lines[1]; l.waits(obs.LoginNetwork(home)); turns++ {
 			w := l.next()
 			h.gate.free -= w.need // which it gives back
 			close(w.in)

@@ -40,7 +40,6 @@ const (
 
 	maxTallies    = 32 << 10 // of networks, of accounts, and of pairs of both
 	recentGuesses = 8        // per tally, that are not counted again
-	ipv6Network   = 64       // bits that one subscriber usually has for himself
 )
 
 // userKey stands for a user name, whether there is such a user or not.
@@ -60,20 +59,6 @@ type attempt struct {
 type pair struct {
 	user    userKey
 	network netip.Prefix // invalid for this machine itself
-}
-
-// networkOf is what is counted for an address.
-func networkOf(from netip.Addr) netip.Prefix {
-	from = from.Unmap().WithZone("")
-	if !from.IsValid() || from.IsLoopback() {
-		return netip.Prefix{}
-	}
-	bits := from.BitLen()
-	if from.Is6() {
-		bits = ipv6Network
-	}
-	p, _ := from.Prefix(bits)
-	return p
 }
 
 // tally counts failures, and the attempts that may become one.
@@ -270,9 +255,9 @@ func (in *admission) done() { in.end(0) }
 // failed counts the attempt and says how long to wait before it is told. The same
 // wrong password again is not counted again: that is a program with an old
 // password, and tells a guesser nothing.
-func (in *admission) failed(g guess) time.Duration {
+func (in *admission) failed(g guess) (delay time.Duration, again bool) {
 	if len(in.tallies) == 0 {
-		return 0
+		return 0, false
 	}
 	weight := 1
 	in.l.mu.Lock()
@@ -281,7 +266,7 @@ func (in *admission) failed(g guess) time.Duration {
 	}
 	in.l.mu.Unlock()
 	doublings := min(max(in.end(weight)-1, 0), 16)
-	return min(time.Duration(float64(FirstDelay)*math.Exp2(doublings)), MaxDelay)
+	return min(time.Duration(float64(FirstDelay)*math.Exp2(doublings)), MaxDelay), weight == 0
 }
 
 // end gives the places back, with failures to count, and returns the highest score.

@@ -9,13 +9,16 @@ import (
 	"net/netip"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/netx"
+	"yubin/internal/world/obs"
 	"yubin/internal/world/sqldb"
 )
 
 // Why a login was refused: causes (errors.Is) of its Forbidden, for the log. The
-// client hears the same for both.
+// client hears the same for all.
 var (
 	errWrongPassword = errors.New("directory: wrong password")
+	errSamePassword  = errors.New("directory: wrong password again") // as a program does that has an old one
 	errUnknownUser   = errors.New("directory: unknown user")
 )
 
@@ -27,10 +30,14 @@ func Reason(err error) string {
 		return ""
 	case errors.Is(err, errWrongPassword):
 		return "wrong password"
+	case errors.Is(err, errSamePassword):
+		return "same wrong password"
 	case errors.Is(err, errUnknownUser):
 		return "unknown user"
 	case errors.Is(err, ErrDisabled):
 		return "account disabled"
+	case errors.Is(err, netx.ErrSessions):
+		return "too many sessions"
 	}
 	return mail.KindOf(err).String()
 }
@@ -99,7 +106,7 @@ func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (cl
 	}
 	sum := sha256.Sum256([]byte(who.name))
 	copy(who.user[:], sum[:])
-	who.network = networkOf(from)
+	who.network = obs.LoginNetwork(from)
 	who.shared = !who.network.IsValid() || d.o.Shared(from)
 	if who.address.IsZero() {
 		return who, nil
@@ -115,10 +122,14 @@ func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (cl
 
 // refuse counts a failure, waits, and is the error that says so.
 func (d *Directory) refuse(ctx context.Context, in *admission, who claimed, g guess) error {
-	if delay := in.failed(g); delay > 0 {
+	delay, again := in.failed(g)
+	if delay > 0 {
 		if err := d.o.Sleep(ctx, delay); err != nil {
 			return err
 		}
+	}
+	if again && who.account.principal.Account != 0 {
+		return refusal(errSamePassword)
 	}
 	return wrong(who)
 }
@@ -129,6 +140,10 @@ func wrong(who claimed) error {
 	if who.account.principal.Account == 0 {
 		cause = errUnknownUser
 	}
+	return refusal(cause)
+}
+
+func refusal(cause error) error {
 	return &mail.Error{Kind: mail.Forbidden, Text: "user name or password is wrong", Err: cause}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"yubin/internal/mail"
 	"yubin/internal/testkit/dbtest"
+	"yubin/internal/world/obs"
 	"yubin/internal/world/sqldb"
 )
 
@@ -473,7 +474,7 @@ func TestLimitsAreBounded(t *testing.T) {
 	l := newLimits(time.Now, sleep, false)
 	for i := range 3 * maxTallies {
 		var a attempt
-		a.network = networkOf(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}))
+		a.network = obs.LoginNetwork(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}))
 		a.user[0], a.user[1], a.user[2] = byte(i), byte(i>>8), byte(i>>16)
 		for _, a.known = range []bool{false, true} {
 			in, err := l.admit(t.Context(), a)
@@ -493,8 +494,8 @@ func TestNetworkOf(t *testing.T) {
 		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
 		"fe80::1%eth0": "fe80::/64", "127.0.0.1": "invalid Prefix", "::1": "invalid Prefix", "::ffff:127.0.0.1": "invalid Prefix",
 	} {
-		if got := networkOf(netip.MustParseAddr(in)).String(); got != want {
-			t.Errorf("networkOf(%s) = %s, want %s", in, got, want)
+		if got := obs.LoginNetwork(netip.MustParseAddr(in)).String(); got != want {
+			t.Errorf("obs.LoginNetwork(%s) = %s, want %s", in, got, want)
 		}
 	}
 }

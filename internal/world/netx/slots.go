@@ -1,6 +1,8 @@
 package netx
 
 import (
+	"errors"
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"sync"
@@ -225,6 +227,18 @@ func (s *Slots) largest() *crowd {
 	return nil
 }
 
+// ErrSessions is the cause of the RateLimited that an account hears which has as many
+// sessions as it may.
+var ErrSessions = errors.New("netx: too many sessions of an account")
+
+func tooMany(format string, sessions int) error {
+	n := "1 session"
+	if sessions != 1 {
+		n = fmt.Sprint(sessions, " sessions")
+	}
+	return &mail.Error{Kind: mail.RateLimited, Text: fmt.Sprintf(format, n), Err: ErrSessions}
+}
+
 // know makes c the account's with that id.
 func (s *Slots) know(c *Conn, id int64) error {
 	s.mu.Lock()
@@ -239,11 +253,11 @@ func (s *Slots) know(c *Conn, id int64) error {
 	case c.seat.standing != stranger:
 		return mail.Errorf(mail.Unavailable, "%s; try again later", TooMany)
 	case l.PerAccount > 0 && of.sessions >= l.PerAccount:
-		return mail.Errorf(mail.RateLimited, "this account has %d sessions, which is as many as it may have", l.PerAccount)
+		return tooMany("this account has %s, which is as many as it may have", l.PerAccount)
 	case l.Total > 0 && s.known >= l.Total-l.Total/reservedPart:
 		return mail.Errorf(mail.Unavailable, "%s; try again later", TooMany)
 	case l.Total > 0 && of.sessions >= l.Total-l.Total/reservedPart-s.known:
-		return mail.Errorf(mail.RateLimited, "this account has %d sessions, as many as are left for all others", of.sessions)
+		return tooMany("this account has %s, as many as are left for all others", of.sessions)
 	}
 	s.forget(c)
 	c.seat.standing, c.seat.account, c.seat.of = known, id, of

@@ -18,6 +18,7 @@ const (
 	KeyListen  = "listen"  // name of the listener
 	KeyLocal   = "local"   // our address and port
 	KeyRemote  = "remote"  // the peer's address and port
+	KeyNetwork = "network" // what its failed logins are counted by; see LoginNetwork
 	KeySession = "session" // identifier of a session, the same in all its lines
 	KeyTLS     = "tls"     // version of TLS, or "" without it
 	KeyUser    = "user"    // address that logged in or tried to

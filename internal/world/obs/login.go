@@ -22,17 +22,40 @@ type Login struct {
 	Err     error  // shown if it is a failure of our own
 }
 
+// subscriber is how many bits of an IPv6 address one subscriber usually has for
+// himself.
+const subscriber = 64
+
+// LoginNetwork is what failed logins are counted by: an IPv4 address, or of IPv6
+// what one subscriber has. It is the zero Prefix for this machine itself.
+func LoginNetwork(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	if !a.IsValid() || a.IsLoopback() {
+		return netip.Prefix{}
+	}
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = subscriber
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
 // LogLogin writes the line of an attempt: "login", or the warning "login refused"
-// with its reason.
+// with its reason. What the client chose, its user name, stands behind all that
+// programs go by.
 func LogLogin(log *slog.Logger, l Login) {
-	level, event := slog.LevelInfo, "login"
+	level, event, network := slog.LevelInfo, "login", ""
 	if l.Reason != "" {
 		level, event = slog.LevelWarn, "login refused"
+		if n := LoginNetwork(l.Remote.Addr()); n.IsValid() {
+			network = n.String()
+		}
 	}
 	var attrs []slog.Attr
 	for _, a := range []struct{ key, value string }{
 		{KeyProto, l.Proto}, {KeyListen, l.Listen}, {KeySession, l.Session}, {KeyRemote, ""},
-		{KeyUser, l.User}, {KeyMech, l.Mech}, {KeyTLS, l.TLS}, {KeyReason, l.Reason},
+		{KeyNetwork, network}, {KeyReason, l.Reason}, {KeyMech, l.Mech}, {KeyTLS, l.TLS}, {KeyUser, l.User},
 	} {
 		switch {
 		case a.key == KeyRemote && l.Remote.IsValid():
