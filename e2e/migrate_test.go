@@ -225,6 +225,9 @@ func (p *peer) follow(o *office, commands string) string {
 	return p.run("/bin/sh", "-c", "set -e; cd /etc/scratch; PATH=/etc/bin:$PATH; export YUBIN_DATA="+o.data+"\n"+commands)
 }
 
+// oldPassword is what people had on the old server, and have.
+const oldPassword = "no-longer-new"
+
 // movePeople takes over the accounts and aliases of the old server.
 func (p *peer) movePeople(o *office) {
 	p.t.Helper()
@@ -233,14 +236,22 @@ func (p *peer) movePeople(o *office) {
 	if err := os.Symlink(absolute(p.t, binary), p.path("etc/bin/yubin")); err != nil {
 		p.t.Fatal(err)
 	}
-	hash := strings.TrimSpace(p.run("doveadm", "pw", "-s", "ARGON2ID", "-p", "old"))
-	other := strings.TrimSpace(p.run("doveadm", "pw", "-s", "SHA512-CRYPT", "-p", "old"))
-	p.file("etc/dovecot/users", fmt.Sprintf("friend@dovecot.test:%s::::::\nback@dovecot.test:%s::::::\nimap@dovecot.test:{PLAIN}old::::::\n", hash, other))
+	users, weak := "imap@dovecot.test:{PLAIN}"+oldPassword+"::::::\n", ""
+	for user, scheme := range map[string]string{"friend": "ARGON2ID", "back": "SHA512-CRYPT", "a": "SHA256-CRYPT", "b": "BLF-CRYPT", "c": "ARGON2I",
+		"d": "PBKDF2", "e": "SCRAM-SHA-256", "f": "SSHA512", "g": "SSHA256", "h": "CRYPT", "weak1": "SSHA", "weak2": "MD5-CRYPT", "weak3": "DES-CRYPT"} {
+		line := user + "@dovecot.test:" + strings.TrimSpace(p.run("doveadm", "pw", "-s", scheme, "-p", oldPassword)) + "::::::\n"
+		if strings.HasPrefix(user, "weak") {
+			weak += line
+			continue
+		}
+		users += line
+	}
+	p.file("etc/dovecot/users", users)
 	p.file("etc/postfix/main.cf", "compatibility_level = 3.6\n")
 	p.file("etc/postfix/virtual", "info@dovecot.test friend@dovecot.test, imap@dovecot.test\n@dovecot.test friend@dovecot.test\n")
 	p.run("postmap", "hash:/etc/postfix/virtual")
 	o.must("", "domain", "add", "dovecot.test")
-	for _, text := range []string{"> accounts.csv", "> new-passwords.txt", "postmap -s"} {
+	for _, text := range []string{"users --format passwd\n", "postmap -s"} {
 		p.follow(o, guide(p.t, text))
 	}
 	got := o.must("", "account", "list", "--domain", "dovecot.test") + o.must("", "alias", "list", "--domain", "dovecot.test")
@@ -249,11 +260,16 @@ func (p *peer) movePeople(o *office) {
 			p.t.Errorf("%s is not among\n%s", want, got)
 		}
 	}
-	lines := strings.Fields(read(p.t, p.path("etc/scratch/new-passwords.txt")))
-	if len(lines) != 4 || lines[0] != "back@dovecot.test" {
-		p.t.Fatalf("new passwords: %v", lines)
+	for _, user := range []string{"back", "a", "b", "c", "d", "e", "f", "g", "h", "imap"} {
+		for range 2 { // By the hash of Dovecot, then by ours.
+			newMover(p.t, o.at, o.imap, user+"@dovecot.test", oldPassword)
+		}
 	}
-	newMover(p.t, o.at, o.imap, lines[0], lines[1])
+	p.file("etc/dovecot/users", users+weak)
+	o.must("", "account", "import", p.path("etc/dovecot/users"), "--format", "passwd", "--allow-weak")
+	for _, user := range []string{"weak1", "weak2", "weak3"} {
+		newMover(p.t, o.at, o.imap, user+"@dovecot.test", oldPassword)
+	}
 }
 
 func absolute(t testing.TB, path string) string {
@@ -272,10 +288,10 @@ func TestPeerMigrate(t *testing.T) {
 	n := newCorner(t)
 	p := n.newPeer("dovecot", "mx.dovecot.test")
 	p.file("etc/dovecot/dovecot.conf", fill(t, "dovecot.conf", dovecot{readerUID, p.host, p.domain(), p.address()})+fmt.Sprintf(moving, "moving"))
-	p.file("etc/dovecot/users", "friend@dovecot.test:{PLAIN}old::::::\n") // See movePeople.
+	p.file("etc/dovecot/users", "friend@dovecot.test:{PLAIN}"+oldPassword+"::::::\n") // See movePeople.
 	p.start("/usr/sbin/dovecot", "-F")
 	p.await(143)
-	old := newMover(t, p.address(), 143, "friend@dovecot.test", "old")
+	old := newMover(t, p.address(), 143, "friend@dovecot.test", oldPassword)
 	old.fill(0, 240)
 	old.do(nil, "SELECT INBOX")
 	old.do(nil, `STORE 3,7,9:11 +FLAGS.SILENT (\Deleted)`)
@@ -298,7 +314,7 @@ func TestPeerMigrate(t *testing.T) {
 	p.file("var/mail/friend/new/1700000000.fresh.host", "Subject: fresh\n\nIt came by another program.\n")
 	p.chown("var/mail/friend/new/1700000000.fresh.host", readerUID)
 	importMail("friend@dovecot.test: 8 folders, 231 messages taken", "--running")
-	now := newMover(t, o.at, o.imap, "friend@dovecot.test", "old")
+	now := newMover(t, o.at, o.imap, "friend@dovecot.test", oldPassword)
 	renamed := map[string]string{"Gesendet": "Sent", "Entw&APw-rfe": "Drafts"}
 	before := old.look() // Dovecot numbers the fresh message now.
 	inbox := before["INBOX"]
@@ -325,7 +341,7 @@ func TestPeerMigrate(t *testing.T) {
 	// The same by IMAP, with the master user, into a store of its own.
 	other := &office{server: server{t: t, data: filepath.Join(scratch(t), "data"), log: &lockedBuffer{}}, net: n, host: p.host}
 	other.must("", "domain", "add", "dovecot.test")
-	other.must("new\n", "account", "add", "friend@dovecot.test", "--password-stdin")
+	other.must(password+"\n", "account", "add", "friend@dovecot.test", "--password-stdin")
 	for _, want := range []string{"taken", "0 messages taken"} {
 		cmd := p.inside("/bin/sh", "-c", `echo moving | "$0" import imap --all --from "$1" --tls starttls --user '%u*mover' --password-stdin --data "$2"`,
 			binary, p.host, other.data)
@@ -346,7 +362,7 @@ func TestPeerMigrate(t *testing.T) {
 			t.Error(out)
 		}
 		p.chownAll("var/mail/" + user)
-		got := newMover(t, p.address(), 143, user+"@dovecot.test", "old").look()
+		got := newMover(t, p.address(), 143, user+"@dovecot.test", oldPassword).look()
 		same(t, "export of "+user, got, after, back)
 	}
 }

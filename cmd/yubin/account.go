@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"yubin/internal/server/admin"
@@ -25,43 +23,21 @@ type accountCmd struct {
 	Restore  accountRestoreCmd  `cmd:"" help:"Put back mail that was deleted for good, while it is kept: a week, unless the configuration says otherwise."`
 }
 
-// withPassword is the flag of commands that take a password.
-type withPassword struct {
-	PasswordStdin bool `help:"Read the password from the first line of the standard input."`
-}
-
-// maxPasswordLine is how many octets of the standard input are looked at.
-const maxPasswordLine = 4096
-
-func (p withPassword) read(e *env) (string, error) {
-	if !p.PasswordStdin {
-		return "", usagef("give the password on the standard input, with --password-stdin")
-	}
-	line, err := bufio.NewReader(io.LimitReader(e.stdin, maxPasswordLine)).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	password := strings.TrimRight(line, "\r\n")
-	if password == "" {
-		return "", usagef("there is no password on the standard input")
-	}
-	return password, nil
-}
-
 type accountAddCmd struct {
 	place
-	withPassword
+	newPassword
 	Address  string `arg:"" help:"The address: alice@example.org."`
 	Language string `help:"What the owner reads: en, ja. This server's reports are in it." placeholder:"TAG"`
 }
 
 func (c *accountAddCmd) Run(e *env) error {
-	password, err := c.read(e)
+	password, err := c.read(e, c.Address)
 	if err != nil {
 		return err
 	}
 	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
-		a, err := client.AddAccount(ctx, admin.NewAccount{Address: c.Address, Password: password, Language: c.Language})
+		a, err := client.AddAccount(ctx, admin.NewAccount{Address: c.Address, Password: password, Language: c.Language,
+			AllowWeakPassword: c.AllowWeakPassword})
 		if err != nil {
 			return err
 		}
@@ -134,16 +110,16 @@ func (c *accountShowCmd) Run(e *env) error {
 
 type accountPasswdCmd struct {
 	place
-	withPassword
+	newPassword
 	Address string `arg:"" help:"The address."`
 }
 
 func (c *accountPasswdCmd) Run(e *env) error {
-	password, err := c.read(e)
+	password, err := c.read(e, c.Address)
 	if err != nil {
 		return err
 	}
-	return e.changeAccount(c.place, c.Address, admin.AccountChange{Password: &password}, "password of %s set")
+	return e.changeAccount(c.place, c.Address, admin.AccountChange{Password: &password, AllowWeakPassword: c.AllowWeakPassword}, "password of %s set")
 }
 
 type accountLanguageCmd struct {

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,49 +11,24 @@ import (
 	"strings"
 	"time"
 
+	"yubin/internal/mail"
 	"yubin/internal/server/admin"
+	"yubin/internal/world/config"
 	"yubin/internal/world/files"
 )
 
-type accountImportCmd struct {
-	place
-	File   string `arg:"" help:"CSV with a head line that names the columns address, and password or hash; or JSON lines with these keys. - is the standard input."`
-	Format string `help:"csv or jsonl; else told by the name of the file." enum:",csv,jsonl" default:""`
-}
-
-// importBatch is how many accounts are sent at once: a second or two of work.
+// importBatch is how many records are sent at once: of accounts, a second or two of
+// work.
 const importBatch = 100
 
-// maxImportLine is how long a line of JSON may be, in octets.
-const maxImportLine = 64 << 10
-
-// Run makes the accounts. Those that exist stay as they are, so an import that
-// was cut short is begun again with the same file.
-func (c *accountImportCmd) Run(e *env) error {
-	in, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	next, err := c.reader(in)
-	if err != nil {
-		return err
-	}
-	var sum admin.Imported
-	err = e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
-		return e.importAll(ctx, client, next, &sum)
-	})
-	told := e.did(sum, "%d accounts added, %d were there already, %d failed", sum.Added, sum.Skipped, sum.Failed)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w; run it again to go on", err)
-	case sum.Failed > 0:
-		return errSilent
-	}
-	return told
+// importing is what all imports of records have.
+type importing struct {
+	place
+	File   string `arg:"" help:"The file; - is the standard input."`
+	DryRun bool   `help:"Change nothing; tell what would be done and what is wrong."`
 }
 
-func (c *accountImportCmd) open(e *env) (io.ReadCloser, error) {
+func (c importing) open(e *env) (io.ReadCloser, error) {
 	if c.File == "-" {
 		return io.NopCloser(e.stdin), nil
 	}
@@ -79,110 +51,211 @@ func (e *env) input(p place, path string) (*os.File, error) {
 	return files.OpenInput(path)
 }
 
-// accounts yields the accounts of a file one by one; io.EOF ends them.
-type accounts func() (admin.ImportAccount, error)
-
-func (c *accountImportCmd) reader(in io.Reader) (accounts, error) {
-	format := c.Format
-	switch {
-	case format != "":
-	case strings.HasSuffix(c.File, ".csv"):
-		format = "csv"
-	case strings.HasSuffix(c.File, ".jsonl"), strings.HasSuffix(c.File, ".ndjson"), strings.HasSuffix(c.File, ".json"):
-		format = "jsonl"
-	default:
-		return nil, usagef("say --format csv or --format jsonl for %s", c.File)
+// format is what the file is written in: as said, or told by its name.
+func (c importing) format(said, choices string) (string, error) {
+	switch ext := filepath.Ext(c.File); {
+	case said != "":
+		return said, nil
+	case ext == ".csv", ext == ".tsv":
+		return "csv", nil
+	case ext == ".jsonl", ext == ".ndjson", ext == ".json":
+		return "jsonl", nil
 	}
-	if format == "csv" {
-		return readCSV(in)
-	}
-	return readJSON(in), nil
+	return "", usagef("say what %s is written in: --format %s", c.File, choices)
 }
 
-func readCSV(in io.Reader) (accounts, error) {
-	r := csv.NewReader(in)
-	r.TrimLeadingSpace = true
-	head, err := r.Read()
-	if err != nil {
-		return nil, fmt.Errorf("the head line: %w", err)
-	}
-	address, password, hash := slices.Index(head, "address"), slices.Index(head, "password"), slices.Index(head, "hash")
-	if address < 0 || password < 0 && hash < 0 {
-		return nil, errors.New("the head line must name the columns address, and password or hash")
-	}
-	cell := func(row []string, i int) string {
-		if i < 0 {
-			return ""
-		}
-		return row[i]
-	}
-	return func() (admin.ImportAccount, error) {
-		row, err := r.Read()
-		if err != nil {
-			return admin.ImportAccount{}, err
-		}
-		line, _ := r.FieldPos(0)
-		return admin.ImportAccount{Line: line, Address: row[address], Password: cell(row, password), Hash: cell(row, hash)}, nil
-	}, nil
+// imports is what became of the records of a file, for --json.
+type imports struct {
+	Added    int                   `json:"added"`
+	Skipped  int                   `json:"skipped"`
+	Failed   int                   `json:"failed"`
+	DryRun   bool                  `json:"dry_run,omitempty"`
+	Failures []admin.ImportFailure `json:"failures,omitempty"` // at most maxSheetFaults
 }
 
-func readJSON(in io.Reader) accounts {
-	lines := newLines(in, maxImportLine)
-	return func() (a admin.ImportAccount, err error) {
-		text, number, err := lines.next()
-		if err != nil {
-			return a, err
-		}
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&a); err != nil {
-			return a, fmt.Errorf("line %d: %w", number, err)
-		}
-		a.Line = number
-		return a, nil
-	}
+// entry is a record that can be sent, or why it cannot.
+type entry[T any] struct {
+	line    int
+	address string // or what else nothing else in the file may have
+	value   T
+	fault   error
 }
 
-// importAll sends the accounts in batches and tells failures and progress.
-func (e *env) importAll(ctx context.Context, client *admin.Client, next accounts, sum *admin.Imported) error {
-	progress := newProgress(e, time.Now)
-	defer progress.end()
+// importer carries the records of one file to the server.
+type importer[T any] struct {
+	e        *env
+	next     func() (entry[T], error) // io.EOF ends
+	send     func(context.Context, *admin.Client, []T) (admin.Imported, error)
+	sum      imports
+	progress *progress
+	lines    map[string]int // where an address stood
+	faults   []admin.ImportFailure
+}
+
+// run sends the records in batches and tells failures and progress.
+func (i *importer[T]) run(ctx context.Context, client *admin.Client) error {
+	i.progress = newProgress(i.e, time.Now)
+	defer i.progress.end()
+	i.lines = make(map[string]int)
 	for {
-		batch, readErr := take(next, importBatch)
+		batch, readErr := i.take()
 		if readErr != nil && readErr != io.EOF {
+			i.tell()
 			return readErr
 		}
 		if len(batch) > 0 {
-			out, err := client.ImportAccounts(ctx, admin.Import{Accounts: batch})
+			out, err := i.send(ctx, client, batch)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w; what was told of is done: run it again to go on", err)
 			}
-			e.count(out, sum, progress)
+			i.sum.Added += out.Added
+			i.sum.Skipped += out.Skipped
+			i.faults = append(i.faults, out.Failures...)
 		}
+		i.tell()
+		i.progress.show(i.sum.Added + i.sum.Skipped + i.sum.Failed)
 		if readErr == io.EOF {
 			return nil
 		}
 	}
 }
 
-func take(next accounts, n int) (batch []admin.ImportAccount, err error) {
-	for len(batch) < n {
-		a, err := next()
+// take gathers a batch of records without fault, and notes those with one.
+func (i *importer[T]) take() (batch []T, err error) {
+	for len(batch) < importBatch && len(i.faults) < importBatch {
+		n, err := i.next()
 		if err != nil {
 			return batch, err
 		}
-		batch = append(batch, a)
+		before, twice := i.lines[n.address]
+		switch {
+		case n.fault != nil:
+			i.faults = append(i.faults, admin.ImportFailure{Line: n.line, Text: n.fault.Error()})
+			continue
+		case twice:
+			i.faults = append(i.faults, admin.ImportFailure{Line: n.line, Text: fmt.Sprintf("has %s again, which line %d has; one of the two must go", n.address, before)})
+			continue
+		case len(i.lines) == maxSheetRecords:
+			return batch, fmt.Errorf("the file has more than %d records; divide it", maxSheetRecords)
+		}
+		i.lines[n.address] = n.line
+		batch = append(batch, n.value)
 	}
 	return batch, nil
 }
 
-func (e *env) count(out admin.Imported, sum *admin.Imported, p *progress) {
-	sum.Added += out.Added
-	sum.Skipped += out.Skipped
-	sum.Failed += out.Failed
-	for _, f := range out.Failures {
-		p.clear()
-		e.tell("line %d: %s", f.Line, f.Text)
+// tell tells the faults of a batch, in the order of the lines.
+func (i *importer[T]) tell() {
+	slices.SortFunc(i.faults, func(a, b admin.ImportFailure) int { return a.Line - b.Line })
+	for _, f := range i.faults {
+		i.sum.Failed++
+		i.progress.clear()
+		i.e.tell("line %d: %s", f.Line, f.Text)
+		if len(i.sum.Failures) < maxSheetFaults {
+			i.sum.Failures = append(i.sum.Failures, f)
+		}
 	}
-	p.show(sum.Added + sum.Skipped + sum.Failed)
+	i.faults = i.faults[:0]
+}
+
+// total says what became of all, and is the error of the command.
+func (i *importer[T]) total(err error, one, many string) error {
+	s := i.sum
+	added, skipped, failed := "added", "there already", "failed"
+	if s.DryRun {
+		added, failed = "would be added", "would fail"
+	}
+	told := i.e.did(s, "%s %s, %d %s, %d %s", count(s.Added, one, many), added, s.Skipped, skipped, s.Failed, failed)
+	switch {
+	case err != nil:
+		return err
+	case s.Failed > 0:
+		return errSilent
+	}
+	return told
+}
+
+type accountImportCmd struct {
+	importing
+	Format            string `help:"csv, jsonl, or passwd (Dovecot's passwd-file); else told by the name of the file." enum:",csv,jsonl,passwd" default:""`
+	Domain            string `help:"The domain of names without one." placeholder:"DOMAIN"`
+	AllowWeak         bool   `help:"Take hashes of schemes behind which passwords are soon found: SSHA, SHA, MD5, DES and their like."`
+	AllowWeakPassword bool   `help:"Take passwords that are soon guessed: short, common, or made of the address."`
+}
+
+// accountColumns are those of a file of accounts.
+var accountColumns = []column{{name: "address"}, {name: "password", raw: true}, {name: "hash"}, {name: "language"}, {name: "quota"}, {name: "messages", number: true}}
+
+// Run makes the accounts. Those that exist stay as they are, so an import that
+// was cut short is begun again with the same file.
+func (c *accountImportCmd) Run(e *env) error {
+	format, err := c.format(c.Format, "csv, jsonl or passwd")
+	if err != nil {
+		return err
+	}
+	in, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	next, err := map[string]func(io.Reader, []column) (sheet, error){"csv": readCSV, "jsonl": readJSONLines, "passwd": readPasswd}[format](in, accountColumns)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	i := &importer[admin.ImportAccount]{e: e, sum: imports{DryRun: c.DryRun}}
+	i.next = func() (entry[admin.ImportAccount], error) {
+		r, err := next()
+		if err != nil {
+			return entry[admin.ImportAccount]{}, err
+		}
+		return c.account(r), nil
+	}
+	i.send = func(ctx context.Context, client *admin.Client, batch []admin.ImportAccount) (admin.Imported, error) {
+		return client.ImportAccounts(ctx, admin.Import{Accounts: batch, DryRun: c.DryRun, AllowWeakHash: c.AllowWeak, AllowWeakPassword: c.AllowWeakPassword})
+	}
+	return i.total(e.admin(c.place, i.run), "account", "accounts")
+}
+
+// account makes an account of a record.
+func (c *accountImportCmd) account(r record) (n entry[admin.ImportAccount]) {
+	n.line, n.fault = r.line, r.fault
+	if n.fault != nil {
+		return n
+	}
+	a := admin.ImportAccount{Line: r.line, Password: r.one("password"), Hash: r.one("hash"), Language: r.one("language")}
+	if a.Address, n.address, n.fault = ownAddress(r.one("address"), c.Domain); n.fault != nil {
+		return n
+	}
+	a.Quota, n.fault = quotaOf(r.one("quota"), r.one("messages"))
+	n.value = a
+	return n
+}
+
+// ownAddress reads the address of a record; without a domain it is of the given one.
+// key is by what two are the same.
+func ownAddress(text, domain string) (address, key string, err error) {
+	switch {
+	case text == "":
+		return "", "", errors.New("has no address")
+	case !strings.Contains(text, "@") && domain == "":
+		return "", "", fmt.Errorf("has the name %s without a domain: say --domain", text)
+	case !strings.Contains(text, "@"):
+		text += "@" + domain
+	}
+	a, err := mail.ParseAddress(text)
+	if err != nil {
+		return "", "", err
+	}
+	return text, a.Key().String(), nil
+}
+
+// quotaOf reads the cells of a quota.
+func quotaOf(size, messages string) (q admin.QuotaChange, err error) {
+	if q.Octets, err = bound(size, config.ParseSize); err != nil {
+		return q, fmt.Errorf("has the quota %q, which must be a size like 5GB or 500 MiB, none or default", size)
+	}
+	if q.Messages, err = bound(messages, parseCount); err != nil {
+		return q, fmt.Errorf("has %q for messages, which must be a number from 1, none or default", messages)
+	}
+	return q, nil
 }

@@ -127,13 +127,13 @@ func (c *importIMAPCmd) Run(e *env) error {
 	if (c.All || c.Map != "") == (c.Address != "") {
 		return usagef("say ADDRESS, or --all, or --map")
 	}
-	if c.PasswordStdin == (c.Map != "") {
+	if c.PasswordStdin && c.Map != "" {
 		return usagef("the password comes with --password-stdin, or from the file of --map")
 	}
 	password := ""
-	if c.PasswordStdin {
+	if c.Map == "" {
 		var err error
-		if password, err = c.read(e); err != nil {
+		if password, err = c.read(e, c.User+" at "+c.From); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,9 @@ func (e *env) did(v any, format string, args ...any) error {
 // tell says something in a line of the standard error output.
 func (e *env) tell(format string, args ...any) { writeLine(e.stderr, "yubin: "+format, args...) }
 
+// writeText writes text that stands in a line.
+func writeText(w io.Writer, text string) { fmt.Fprint(w, obs.Printable(text)) }
+
 // writeLine writes one line, whatever line ends are in names that others gave.
 func writeLine(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, obs.Printable(fmt.Sprintf(format, args...)))

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -65,37 +62,3 @@ func (p *progress) clear() {
 }
 
 func (p *progress) end() { p.clear() }
-
-// lines reads lines of a bounded length and skips empty ones.
-type lines struct {
-	in     *bufio.Reader
-	number int
-}
-
-func newLines(in io.Reader, limit int) *lines {
-	return &lines{in: bufio.NewReaderSize(in, limit)}
-}
-
-// next returns a line, good until the call after it; io.EOF ends.
-func (l *lines) next() (text []byte, number int, err error) {
-	for {
-		l.number++
-		text, err := l.in.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return nil, l.number, fmt.Errorf("line %d is too long", l.number)
-		}
-		if len(trimLine(text)) > 0 {
-			return trimLine(text), l.number, nil
-		}
-		if err != nil {
-			return nil, l.number, err
-		}
-	}
-}
-
-func trimLine(text []byte) []byte {
-	for len(text) > 0 && (text[len(text)-1] == '\n' || text[len(text)-1] == '\r' || text[len(text)-1] == ' ') {
-		text = text[:len(text)-1]
-	}
-	return text
-}

@@ -154,7 +154,7 @@ type routeSetCmd struct {
 func (c *routeSetCmd) Run(e *env) error {
 	r, err := c.route()
 	if err == nil && c.PasswordStdin {
-		r.Password, err = c.read(e)
+		r.Password, err = c.read(e, c.User)
 	}
 	if err != nil {
 		return err

@@ -214,7 +214,7 @@ func TestSessionsAreConfirmed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.store.directory.SetPassword(t.Context(), bob, "p0"); err != nil {
+	if err := s.store.directory.SetPassword(t.Context(), bob, "p0", false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.end(t.Context(), p, nil); mail.KindOf(err) != mail.Forbidden || err == nil {
@@ -233,7 +233,7 @@ func TestSessionsAreConfirmed(t *testing.T) {
 			})
 		}
 		wg.Go(func() {
-			if err := s.store.directory.SetPassword(t.Context(), bob, fmt.Sprint("p", i+1)); err != nil {
+			if err := s.store.directory.SetPassword(t.Context(), bob, fmt.Sprint("p", i+1), false); err != nil {
 				t.Error(err)
 			}
 		})

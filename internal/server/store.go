@@ -18,6 +18,7 @@ import (
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
 	"yubin/internal/engine/notify"
+	"yubin/internal/engine/password"
 	"yubin/internal/engine/preferences"
 	"yubin/internal/engine/reports"
 	"yubin/internal/engine/search"
@@ -141,7 +142,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	}
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: accounts{s}, Now: d.Now, Log: d.Log,
-		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, Revoked: s.guests.revoke,
+		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, NoFloor: cfg.Open, Revoked: s.guests.revoke,
 		Shared:     func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
 		HashMemory: hashMemory(d.Memory),
 	})
@@ -188,7 +189,7 @@ func (s *Store) keep(cfg config.Config) {
 // hashMemory is how many KiB may be used to hash passwords at a time; 0 is as many
 // as there are processors to use them.
 func hashMemory(p heap.Plan) int {
-	if most := int(directory.DefaultCost().Memory) * runtime.GOMAXPROCS(0); p.Hashes > 0 && int(p.Hashes>>10) < most {
+	if most := int(password.DefaultCost().Memory) * runtime.GOMAXPROCS(0); p.Hashes > 0 && int(p.Hashes>>10) < most {
 		return int(p.Hashes >> 10)
 	}
 	return 0

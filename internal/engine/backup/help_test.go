@@ -16,6 +16,7 @@ import (
 	"yubin/internal/engine/backup"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/intake"
+	"yubin/internal/engine/password"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -68,7 +69,7 @@ func openHouse(t testing.TB, path string) *house {
 	must(t, err)
 	_, err = spool.Open(ctx, spool.Options{DB: h.db, Store: h.store})
 	must(t, err)
-	h.directory, err = directory.Open(ctx, directory.Options{DB: h.db, Accounts: h.store, Now: h.now, Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 4096})
+	h.directory, err = directory.Open(ctx, directory.Options{NoFloor: true, DB: h.db, Accounts: h.store, Now: h.now, Cost: password.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 4096})
 	must(t, err)
 	t.Cleanup(func() {
 		must(t, h.store.CheckDeep(ctx, func(p string) {

@@ -35,6 +35,8 @@ type NewAccount struct {
 	Address  mail.Address `json:"address"`
 	Password string       `json:"password"`
 	Language string       `json:"language,omitempty"`
+
+	AllowWeak bool `json:"allow_weak,omitempty"` // the password may be one that is soon guessed
 }
 
 // Filter chooses a page of a list that is sorted by domain and local part.
@@ -55,6 +57,9 @@ func (f Filter) limit() int {
 // a domain that is not local, Exists if an account or alias has that address.
 func (d *Directory) AddAccount(ctx context.Context, n NewAccount) (Account, error) {
 	if err := checkNew(n.Address, n.Language); err != nil {
+		return Account{}, err
+	}
+	if err := d.checkFloor(n.Password, n.Address, n.AllowWeak); err != nil {
 		return Account{}, err
 	}
 	s, err := d.newSecrets(ctx, n.Password)
@@ -198,12 +203,16 @@ func findKey(tx *sqldb.Tx, a, key mail.Address) (Account, error) {
 }
 
 // SetPassword gives the account a new password; the old one is worth nothing
-// from now on, and whose networks are known is learned again. Errors: NotFound, Invalid.
-func (d *Directory) SetPassword(ctx context.Context, a mail.Address, password string) error {
+// from now on, and whose networks are known is learned again. allowWeak lets it be one
+// that is soon guessed. Errors: NotFound, Invalid.
+func (d *Directory) SetPassword(ctx context.Context, a mail.Address, text string, allowWeak bool) error {
 	if _, err := d.Account(ctx, a); err != nil {
 		return err // before the work of hashing
 	}
-	s, err := d.newSecrets(ctx, password)
+	if err := d.checkFloor(text, a, allowWeak); err != nil {
+		return err
+	}
+	s, err := d.newSecrets(ctx, text)
 	if err != nil {
 		return err
 	}

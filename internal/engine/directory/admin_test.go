@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -90,7 +91,7 @@ func TestAccounts(t *testing.T) {
 	}
 	_, err = h.Account(t.Context(), addr("bob"))
 	wantKind(t, err, mail.NotFound)
-	wantKind(t, h.SetPassword(t.Context(), addr("bob"), "x"), mail.NotFound)
+	wantKind(t, h.SetPassword(t.Context(), addr("bob"), "x", false), mail.NotFound)
 	wantKind(t, h.SetDisabled(t.Context(), addr("bob"), true), mail.NotFound)
 	wantKind(t, h.RemoveAccount(t.Context(), addr("bob")), mail.NotFound)
 	wantKind(t, h.RemoveAlias(t.Context(), addr("alice")), mail.NotFound)
@@ -207,7 +208,7 @@ func each(records ...Record) iter.Seq2[Record, error] {
 
 func (h *house) imports(records ...Record) ImportReport {
 	h.t.Helper()
-	report, err := h.Import(h.t.Context(), each(records...), nil)
+	report, err := h.Import(h.t.Context(), each(records...), ImportOptions{})
 	h.must(err)
 	return report
 }
@@ -216,7 +217,7 @@ func TestImport(t *testing.T) {
 	h := open(t, nil)
 	h.account("there")
 	h.alias("alias", "there")
-	hashed := newHash("secret", []byte("0123456789abcdef"), Cost{Memory: 32, Time: 1, Threads: 1}).String()
+	hashed := password.New("secret", []byte("0123456789abcdef"), password.Cost{Memory: 32, Time: 1, Threads: 1}).String()
 	report := h.imports(
 		Record{Line: 1, Address: addr("there"), Password: "new"},
 		Record{Line: 2, Address: addr("plain"), Password: "pässword", Language: "de"},
@@ -257,11 +258,11 @@ func TestImportRestart(t *testing.T) {
 		records = append(records, Record{Line: i + 1, Address: addr(fmt.Sprint("user", i)), Password: "x"})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	report, err := h.Import(ctx, each(records...), func(r ImportReport) {
+	report, err := h.Import(ctx, each(records...), ImportOptions{Progress: func(r ImportReport) {
 		if r.Added == importBatch {
 			cancel()
 		}
-	})
+	}})
 	if !errors.Is(err, context.Canceled) || report.Added != importBatch || report.Failed != 0 {
 		t.Fatalf("broken off: %+v, %v", report, err)
 	}
@@ -269,7 +270,8 @@ func TestImportRestart(t *testing.T) {
 		t.Errorf("%d rooms after the first run", n)
 	}
 	var steps []int
-	report, err = h.Import(t.Context(), each(records...), func(r ImportReport) { steps = append(steps, r.Added+r.Skipped) })
+	report, err = h.Import(t.Context(), each(records...),
+		ImportOptions{Progress: func(r ImportReport) { steps = append(steps, r.Added+r.Skipped) }})
 	h.must(err)
 	if report.Added != importBatch+50 || report.Skipped != importBatch || report.Failed != 0 {
 		t.Errorf("second run: %+v", report)
@@ -287,7 +289,7 @@ func TestImportSparesTheWork(t *testing.T) {
 	defer h.shutGate()()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	report, err := h.Import(ctx, each(Record{Line: 1, Address: addr("there"), Password: "x"}), nil)
+	report, err := h.Import(ctx, each(Record{Line: 1, Address: addr("there"), Password: "x"}), ImportOptions{})
 	if err != nil || report.Skipped != 1 {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -296,7 +298,7 @@ func TestImportSparesTheWork(t *testing.T) {
 func TestImportStopsWhenTheStoreFails(t *testing.T) {
 	h := open(t, nil)
 	h.rooms.fail = mail.Errorf(mail.Unavailable, "disk full")
-	report, err := h.Import(t.Context(), each(Record{Line: 1, Address: addr("a"), Password: "x"}), nil)
+	report, err := h.Import(t.Context(), each(Record{Line: 1, Address: addr("a"), Password: "x"}), ImportOptions{})
 	wantKind(t, err, mail.Unavailable)
 	if report.Added != 0 || h.roomCount() != 0 {
 		t.Errorf("%+v", report)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -82,14 +83,14 @@ func checkSecrets(tx *sqldb.Tx, report func(string)) error {
 	defer rows.Close()
 	for rows.Next() {
 		var a mail.Address
-		var key, password, scram string
-		if err := rows.Scan(&a.Local, &a.Domain, &key, &password, &scram); err != nil {
+		var key, hash, scram string
+		if err := rows.Scan(&a.Local, &a.Domain, &key, &hash, &scram); err != nil {
 			return err
 		}
 		if key != a.Key().Local {
 			report(fmt.Sprintf("directory: account %s is filed under %q", a, key))
 		}
-		if _, err := parseHash(password); err != nil {
+		if _, err := password.Parse(hash); err != nil {
 			report(fmt.Sprintf("directory: account %s: the password hash cannot be read", a))
 		}
 		if _, err := parseScram(scram); scram != "" && err != nil {

@@ -18,9 +18,9 @@
 // # Rows
 //
 //	directory_domain        a local domain; catch_all is an account or 0
-//	directory_account       an account; password is a PHC string (argon2id),
-//	                        scram a text as in RFC 5803, or empty; version counts
-//	                        the changes that end its sessions
+//	directory_account       an account; password is a hash (password.Hash), scram a
+//	                        text as in RFC 5803, or empty; version counts the
+//	                        changes that end its sessions
 //	directory_network       a network from which an owner has logged in, and when
 //	                        last: MaxNetworks of an account, for NetworkAge
 //	directory_alias         an alias, never of the same name as an account
@@ -52,10 +52,13 @@
 //
 // # Logins
 //
-// A password is compared with its argon2id hash, a bounded number at a time, in
-// fair turns (gate); one that was right is remembered, as a keyed digest, until
-// it is changed. Unknown users cost the same work, and for SCRAM have a salt.
-// Failures are told late and counted: for the network they came from, which is
+// A password is compared with its hash, a bounded number at a time, in fair turns
+// (gate); one that was right is remembered, as a keyed digest, until it is changed.
+// A hash that another server made is compared in its own scheme, and the login that
+// brings the right password replaces it by ours and by keys for SCRAM, which such an
+// account has none of before. Unknown users cost the work of our own hashes, and for
+// SCRAM have a salt. Failures are told late, the work rounded up to FailureStep, so
+// that nobody hears whose hash is of what scheme, and counted: for the network they came from, which is
 // refused for minutes after NetworkFailures, and for the account, which from
 // then on is slow to answer other networks and refuses nobody. In a network from
 // which its owner has logged in, and in one that many share (this machine,
@@ -82,6 +85,7 @@ import (
 	"runtime"
 	"time"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -128,10 +132,11 @@ type Options struct {
 	Recipients  int          // that a message may have: no alias has more members; 0 and more than MaxAliasMembers mean that
 	Postmaster  mail.Address // who gets mail for postmaster of every domain; zero means the domain's first account
 	NoRateLimit bool         // failed logins are neither slowed down nor limited
+	NoFloor     bool         // passwords may be as weak as anybody likes
 
-	Cost            Cost // of new password hashes; zero means DefaultCost
-	ScramIterations int  // of new SCRAM keys; 0 means DefaultScramIterations
-	HashMemory      int  // KiB that password hashing may use at a time; 0 means Cost.Memory for each processor
+	Cost            password.Cost // of new password hashes; zero means password.DefaultCost
+	ScramIterations int           // of new SCRAM keys; 0 means DefaultScramIterations
+	HashMemory      int           // KiB that password hashing may use at a time; 0 means Cost.Memory for each processor
 }
 
 // Directory is safe for concurrent use.
@@ -139,12 +144,12 @@ type Directory struct {
 	o      Options
 	log    *slog.Logger
 	limits *limits
-	gate   *gate // KiB of memory for argon2
+	gate   *gate // KiB of memory for hashing
 	aside  sqldb.Aside
 
-	scramSecret []byte // from the database: invents salts for unknown users
-	ticketKey   []byte // of this process: see ticket
-	nobody      hash   // what a password for an unknown user is compared with
+	scramSecret []byte        // from the database: invents salts for unknown users
+	ticketKey   []byte        // of this process: see ticket
+	nobody      password.Hash // what a password for an unknown user is compared with
 
 	routes      *cache[mail.Address, route]
 	domains     *cache[mail.Domain, bool]
@@ -203,8 +208,8 @@ func (o *Options) setDefaults() {
 	if o.Recipients == 0 || o.Recipients > MaxAliasMembers {
 		o.Recipients = MaxAliasMembers
 	}
-	if o.Cost == (Cost{}) {
-		o.Cost = DefaultCost()
+	if o.Cost == (password.Cost{}) {
+		o.Cost = password.DefaultCost()
 	}
 	if o.ScramIterations == 0 {
 		o.ScramIterations = DefaultScramIterations
@@ -221,7 +226,7 @@ func (d *Directory) invent() error {
 		return err
 	}
 	d.ticketKey = b[:keySize]
-	d.nobody = hash{cost: d.o.Cost, salt: b[keySize : keySize+saltSize], key: b[keySize+saltSize:]}
+	d.nobody = password.Nobody(b[keySize:keySize+saltSize], b[keySize+saltSize:], d.o.Cost)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
@@ -75,7 +76,7 @@ func reopen(t testing.TB, where sqldb.Options, change func(*Options)) *house {
 		t.Fatal(err)
 	}
 	h := &house{t: t, db: db, rooms: &mailroom{}}
-	o := Options{DB: db, Accounts: h.rooms, Cost: Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256, Sleep: h.sleep}
+	o := Options{NoFloor: true, DB: db, Accounts: h.rooms, Cost: password.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256, Sleep: h.sleep}
 	if change != nil {
 		change(&o)
 	}

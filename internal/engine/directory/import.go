@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -23,8 +24,19 @@ type Record struct {
 	Line     int          `json:"line"` // where it stands, for the report
 	Address  mail.Address `json:"address"`
 	Password string       `json:"password,omitempty"`
-	Hash     string       `json:"hash,omitempty"` // argon2id as a PHC string; SCRAM works after the first login without it
+	Hash     string       `json:"hash,omitempty"` // as password.Parse and password.Plain read it; SCRAM works after the first login without it
 	Language string       `json:"language,omitempty"`
+
+	Quota AllowanceChange `json:"quota,omitzero"` // its own
+}
+
+// ImportOptions are how to import.
+type ImportOptions struct {
+	DryRun            bool // nothing is changed: the report says what would be
+	AllowWeakHash     bool // a hash may be of a scheme behind which passwords are soon found
+	AllowWeakPassword bool // a password may be one that is soon guessed
+
+	Progress func(ImportReport) // called after each commit; nil for nobody
 }
 
 // ImportReport says how far an import is, or how it ended.
@@ -46,26 +58,25 @@ type ImportFailure struct {
 type candidate struct {
 	Record
 	secrets secrets
-	skip    bool           // was there before
-	err     error          // why it cannot be added, as far as that shows without the database
-	id      mail.AccountID // given by the transaction
-	refusal error          // why the transaction did not add it
+	skip    bool  // was there before
+	err     error // why it cannot be added, as far as that shows without the database
+	added   bool  // by the transaction
+	refusal error // why the transaction did not add it
 }
 
 // Import adds many accounts, some hundred in each commit. A record that cannot
 // be added is reported and does not stop the others; so does one that comes
 // with an error, which is one that could not be read. An account that is there
 // already is skipped and left as it is: an import that was broken off can be
-// run again. progress, if not nil, is called after each commit. The error is
-// what stopped the import: nothing of the report is undone.
-func (d *Directory) Import(ctx context.Context, records iter.Seq2[Record, error], progress func(ImportReport)) (ImportReport, error) {
+// run again. The error is what stopped the import: nothing of the report is undone.
+func (d *Directory) Import(ctx context.Context, records iter.Seq2[Record, error], o ImportOptions) (ImportReport, error) {
 	var report ImportReport
 	batch := make([]*candidate, 0, importBatch)
 	flush := func() error {
-		err := d.importBatch(ctx, batch, &report)
+		err := d.importBatch(ctx, batch, o, &report)
 		batch = batch[:0]
-		if err == nil && progress != nil {
-			progress(report)
+		if err == nil && o.Progress != nil {
+			o.Progress(report)
 		}
 		return err
 	}
@@ -84,20 +95,24 @@ func (d *Directory) Import(ctx context.Context, records iter.Seq2[Record, error]
 }
 
 // importBatch brings one batch into the database and the report.
-func (d *Directory) importBatch(ctx context.Context, batch []*candidate, report *ImportReport) error {
+func (d *Directory) importBatch(ctx context.Context, batch []*candidate, o ImportOptions, report *ImportReport) error {
 	if err := d.skipExisting(ctx, batch); err != nil {
 		return err
 	}
-	if err := d.hashAll(ctx, batch); err != nil {
+	if err := d.hashAll(ctx, batch, o); err != nil {
 		return err
 	}
-	err := d.change(ctx, func(tx *sqldb.Tx) error {
+	write, one := d.change, d.importOne
+	if o.DryRun {
+		write, one = d.o.DB.Read, tryOne
+	}
+	err := write(ctx, func(tx *sqldb.Tx) error {
 		for _, c := range batch {
-			c.id, c.refusal = 0, nil
+			c.added, c.refusal = false, nil
 			if c.skip || c.err != nil {
 				continue
 			}
-			if err := d.importOne(tx, c); err != nil {
+			if err := one(tx, c); err != nil {
 				return err
 			}
 		}
@@ -129,8 +144,9 @@ func (d *Directory) skipExisting(ctx context.Context, batch []*candidate) error 
 	})
 }
 
-// hashAll makes the secrets of all, in parallel.
-func (d *Directory) hashAll(ctx context.Context, batch []*candidate) error {
+// hashAll makes the secrets of all, in parallel; for a dry run it looks only whether
+// it could.
+func (d *Directory) hashAll(ctx context.Context, batch []*candidate, o ImportOptions) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, c := range batch {
@@ -138,7 +154,7 @@ func (d *Directory) hashAll(ctx context.Context, batch []*candidate) error {
 			continue
 		}
 		g.Go(func() error {
-			s, err := d.secretsOf(ctx, c.Record)
+			s, err := d.secretsOf(ctx, c.Record, o)
 			if mail.KindOf(err) == mail.Invalid {
 				c.err, err = err, nil
 			}
@@ -149,18 +165,62 @@ func (d *Directory) hashAll(ctx context.Context, batch []*candidate) error {
 	return g.Wait()
 }
 
-func (d *Directory) secretsOf(ctx context.Context, r Record) (secrets, error) {
+func (d *Directory) secretsOf(ctx context.Context, r Record, o ImportOptions) (secrets, error) {
 	if err := checkNew(r.Address, r.Language); err != nil {
+		return secrets{}, err
+	}
+	if _, _, err := r.Quota.args(); err != nil {
 		return secrets{}, err
 	}
 	switch {
 	case r.Password != "" && r.Hash != "":
-		return secrets{}, mail.Errorf(mail.Invalid, "a record has a password or a hash, not both")
-	case r.Hash != "":
-		h, err := parseHash(r.Hash)
-		return secrets{password: h.String()}, err
+		return secrets{}, mail.Errorf(mail.Invalid, "it has a password and a hash; one of the two must go")
+	case r.Password == "" && r.Hash == "":
+		return secrets{}, mail.Errorf(mail.Invalid, "it has neither a password nor a hash")
 	}
-	return d.newSecrets(ctx, r.Password)
+	text := r.Password
+	if r.Hash != "" {
+		plain, ok, err := password.Plain(r.Hash)
+		if err != nil {
+			return secrets{}, err
+		}
+		if !ok {
+			return foreignSecrets(r.Hash, o.AllowWeakHash)
+		}
+		text = plain
+	}
+	if err := d.checkFloor(text, r.Address, o.AllowWeakPassword); err != nil || o.DryRun {
+		return secrets{}, err
+	}
+	return d.newSecrets(ctx, text)
+}
+
+// foreignSecrets is what is kept of a password that only its hash is known of.
+func foreignSecrets(text string, allowWeak bool) (secrets, error) {
+	h, err := password.Parse(text)
+	if err == nil && h.Weak() && !allowWeak {
+		err = mail.Errorf(mail.Invalid, "who has a hash of %s soon has the password; give the account a new one, or take the hash with --allow-weak", h.Scheme())
+	}
+	return secrets{password: h.String()}, err
+}
+
+// tryOne notes why c could not be added.
+func tryOne(tx *sqldb.Tx, c *candidate) error {
+	err := checkFree(tx, c.Address)
+	if err == nil {
+		c.added = true
+		return nil
+	}
+	return c.refuse(err)
+}
+
+// refuse notes why c is not added, if err is about it and not one that ends the import.
+func (c *candidate) refuse(err error) error {
+	if k := mail.KindOf(err); k != mail.Exists && k != mail.NotFound {
+		return err
+	}
+	c.refusal = err
+	return nil
 }
 
 // importOne adds c, or notes why not. Its error is one that ends the import.
@@ -170,23 +230,23 @@ func (d *Directory) importOne(tx *sqldb.Tx, c *candidate) error {
 		return err
 	}
 	if len(found) > 0 && found[0].account != 0 {
-		return nil // twice in the file: id stays zero
+		return nil // twice in the file
 	}
 	if err := checkFree(tx, c.Address); err != nil {
-		if k := mail.KindOf(err); k != mail.Exists && k != mail.NotFound {
-			return err
-		}
-		c.refusal = err
-		return nil
+		return c.refuse(err)
 	}
-	c.id, err = d.insertAccount(tx, Account{Address: c.Address, Language: c.Language, Created: d.now()}, c.secrets)
+	id, err := d.insertAccount(tx, Account{Address: c.Address, Language: c.Language, Created: d.now()}, c.secrets)
+	if err == nil && c.Quota != (AllowanceChange{}) {
+		err = setQuota(tx, id, c.Quota)
+	}
+	c.added = err == nil
 	return err
 }
 
 func (r *ImportReport) count(c *candidate) {
 	why := cmp.Or(c.err, c.refusal)
 	switch {
-	case c.id != 0:
+	case c.added:
 		r.Added++
 	case why == nil:
 		r.Skipped++

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"time"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
@@ -46,8 +48,8 @@ func Reason(err error) string {
 type credential struct {
 	principal mail.Principal
 	disabled  bool
-	password  string // PHC string
-	hash      hash
+	password  string // as it is kept: password.Hash.String
+	hash      password.Hash
 	scram     ScramKeys // zero if there are none
 }
 
@@ -57,16 +59,22 @@ type claimed struct {
 	address mail.Address // the key of the account's address; zero if it cannot be one
 	name    string       // prepared user name
 	account credential
+	spent   time.Duration // on comparing the password
 }
 
+// FailureStep is what the time of comparing a wrong password is rounded up to before
+// a failure is told.
+const FailureStep = 500 * time.Millisecond
+
 // Login checks a password. The user is the full address of an account, in any
-// case. It costs tens of milliseconds and Cost.Memory the first time, and
-// microseconds while that password is remembered. A failure is told after a
+// case. It costs tens of milliseconds and Cost.Memory the first time, or what the
+// hash takes that another server made, and microseconds while that password is
+// remembered. A failure is told after a
 // delay. Errors: Forbidden for a wrong password and for a user that does not
 // exist, which take the same time and say the same; Forbidden with the cause
 // ErrDisabled, only after the right password; RateLimited; Unavailable if there
 // was no time to look at it.
-func (d *Directory) Login(ctx context.Context, user, password string, from netip.Addr) (mail.Principal, error) {
+func (d *Directory) Login(ctx context.Context, user, text string, from netip.Addr) (mail.Principal, error) {
 	who, err := d.claim(ctx, user, from)
 	if err != nil {
 		return mail.Principal{}, err
@@ -75,11 +83,11 @@ func (d *Directory) Login(ctx context.Context, user, password string, from netip
 	if err != nil {
 		return mail.Principal{}, err
 	}
-	prepared, err := prepare(password, MaxPassword)
+	prepared, err := prepare(text, MaxPassword)
 	if err != nil || who.name == "" {
 		return mail.Principal{}, d.refuse(ctx, in, who, guess{})
 	}
-	right, err := d.verify(ctx, in, who, prepared)
+	right, err := d.verify(ctx, in, &who, text, prepared)
 	switch {
 	case err != nil:
 		in.done()
@@ -88,8 +96,8 @@ func (d *Directory) Login(ctx context.Context, user, password string, from netip
 		return mail.Principal{}, d.refuse(ctx, in, who, d.guessed(who, prepared))
 	}
 	p, err := d.admitted(ctx, in, who)
-	if err == nil && who.account.scram.Iterations == 0 {
-		d.completeScram(ctx, who.account, prepared)
+	if err == nil && (who.account.scram.Iterations == 0 || !who.account.hash.IsOurs()) {
+		d.complete(ctx, who.account, prepared)
 	}
 	return p, err
 }
@@ -124,6 +132,9 @@ func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (cl
 func (d *Directory) refuse(ctx context.Context, in *admission, who claimed, g guess) error {
 	delay, again := in.failed(g)
 	if delay > 0 {
+		if over := who.spent % FailureStep; over > 0 {
+			delay += FailureStep - over
+		}
 		if err := d.o.Sleep(ctx, delay); err != nil {
 			return err
 		}
@@ -183,10 +194,11 @@ func (d *Directory) Confirm(ctx context.Context, p mail.Principal) error {
 }
 
 // verify checks the password, from memory if it was right before. For nobody it
-// does the same work.
-func (d *Directory) verify(ctx context.Context, in *admission, who claimed, password string) (bool, error) {
+// does the work of a hash of ours. Who made another hash was not told of SASLprep:
+// it is of the password as somebody typed it, or as his client prepared it.
+func (d *Directory) verify(ctx context.Context, in *admission, who *claimed, typed, prepared string) (bool, error) {
 	c := who.account
-	t := d.ticket(c, password)
+	t := d.ticket(c, prepared)
 	_, epoch, ok := d.verified.get(t)
 	if ok {
 		return true, nil
@@ -195,12 +207,15 @@ func (d *Directory) verify(ctx context.Context, in *admission, who claimed, pass
 	if c.principal.Account == 0 {
 		h = d.nobody
 	}
-	need := d.weight(h.cost)
+	need := d.weight(h)
 	if err := d.gate.enter(ctx, who.attempt, need, in.left()); err != nil {
 		return false, err
 	}
 	defer d.gate.leave(need)
-	if !h.fits(password) || c.principal.Account == 0 {
+	began := d.o.Now()
+	fits := h.Fits(prepared) || typed != prepared && !h.IsOurs() && h.Fits(typed)
+	who.spent = d.o.Now().Sub(began)
+	if !fits || c.principal.Account == 0 {
 		return false, nil
 	}
 	d.verified.put(t, struct{}{}, epoch)
@@ -211,18 +226,18 @@ const ticketSize = sha256.Size
 
 // ticket stands for the right password of an account, until the account has
 // another one, as the stored hash is in it. Its key never leaves the process.
-func (d *Directory) ticket(c credential, password string) (t [ticketSize]byte) {
+func (d *Directory) ticket(c credential, prepared string) (t [ticketSize]byte) {
 	m := hmac.New(sha256.New, d.ticketKey)
 	m.Write(binary.BigEndian.AppendUint64(nil, uint64(c.principal.Account)))
-	m.Write([]byte(c.password + "\x00" + password))
+	m.Write([]byte(c.password + "\x00" + prepared))
 	m.Sum(t[:0])
 	return t
 }
 
 // guessed stands for a wrong password.
-func (d *Directory) guessed(who claimed, password string) (g guess) {
+func (d *Directory) guessed(who claimed, prepared string) (g guess) {
 	m := hmac.New(sha256.New, d.ticketKey)
-	m.Write([]byte("guess\x00" + who.name + "\x00" + password))
+	m.Write([]byte("guess\x00" + who.name + "\x00" + prepared))
 	copy(g[:], m.Sum(nil))
 	return g
 }
@@ -253,7 +268,7 @@ func readCredential(tx *sqldb.Tx, key mail.Address) (credential, error) {
 		return credential{}, nil
 	}
 	if err == nil {
-		c.hash, err = parseHash(c.password)
+		c.hash, err = password.Parse(c.password)
 	}
 	if err == nil && scram != "" {
 		c.scram, err = parseScram(scram)
@@ -264,20 +279,25 @@ func readCredential(tx *sqldb.Tx, key mail.Address) (credential, error) {
 	return c, nil
 }
 
-// completeScram makes the SCRAM keys of an account that came with a hash only,
-// now that its password is known. A failure harms nobody: the next login tries
-// again.
-func (d *Directory) completeScram(ctx context.Context, c credential, password string) {
-	keys, err := d.newScram(password)
+// complete makes what is kept of the password of an account that came with a hash
+// only, now that it is known: our hash in place of another, and the keys of SCRAM. Its
+// sessions go on. A failure harms nobody: the next login tries again.
+func (d *Directory) complete(ctx context.Context, c credential, prepared string) {
+	s, err := secrets{password: c.password}, error(nil)
+	if c.hash.IsOurs() {
+		s.scram, err = d.newScram(prepared)
+	} else {
+		s, err = d.newSecrets(ctx, prepared)
+	}
 	if err == nil {
 		err = d.change(ctx, func(tx *sqldb.Tx) error {
-			_, err := tx.Exec(`UPDATE directory_account SET scram = $3 WHERE id = $1 AND password = $2 AND scram = ''`,
-				c.principal.Account, c.password, keys)
+			_, err := tx.Exec(`UPDATE directory_account SET password = $3, scram = $4 WHERE id = $1 AND password = $2 AND scram = ''`,
+				c.principal.Account, c.password, s.password, s.scram)
 			return err
 		})
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		d.log.Error("SCRAM keys were not stored", "account", int64(c.principal.Account), "err", err)
+		d.log.Error("what is kept of a password was not stored", "account", int64(c.principal.Account), "err", err)
 	}
 }
 

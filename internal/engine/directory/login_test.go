@@ -14,6 +14,7 @@ import (
 
 	"github.com/xdg-go/scram"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/obs"
@@ -62,12 +63,12 @@ func TestLogin(t *testing.T) {
 func TestPasswordsArePrepared(t *testing.T) {
 	h := open(t, nil)
 	h.account("alice")
-	h.must(h.SetPassword(t.Context(), addr("alice"), "I\u00adX \u00aa 🐈 пароль"))
+	h.must(h.SetPassword(t.Context(), addr("alice"), "I\u00adX \u00aa 🐈 пароль", false))
 	h.must(h.login("alice@example.org", "\u2168 a 🐈 пароль"))
 	wantKind(t, h.login("alice@example.org", "ix a 🐈 пароль"), mail.Forbidden)
 	h.must(h.login("ａlice＠example．org", "IX a 🐈 пароль"))
 	for _, bad := range []string{"", "\x07", "a\x00b", "\u0627\u0031", "\u00ad", strings.Repeat("x", MaxPassword+1)} {
-		wantKind(t, h.SetPassword(t.Context(), addr("alice"), bad), mail.Invalid)
+		wantKind(t, h.SetPassword(t.Context(), addr("alice"), bad, false), mail.Invalid)
 	}
 }
 
@@ -83,7 +84,7 @@ func TestPasswordChangeAndDisableEndTheMemory(t *testing.T) {
 	h := open(t, nil)
 	h.account("alice")
 	h.must(h.login("alice@example.org", "pw of alice"))
-	h.must(h.SetPassword(t.Context(), addr("alice"), "another"))
+	h.must(h.SetPassword(t.Context(), addr("alice"), "another", false))
 	wantKind(t, h.login("alice@example.org", "pw of alice"), mail.Forbidden)
 	h.must(h.login("alice@example.org", "another"))
 
@@ -169,7 +170,7 @@ func TestScram(t *testing.T) {
 // An account that came with a hash only can use SCRAM after its first login.
 func TestScramAfterAnImportedHash(t *testing.T) {
 	h := open(t, nil)
-	hashed := newHash("secret", []byte("0123456789abcdef"), Cost{Memory: 32, Time: 2, Threads: 2}).String()
+	hashed := password.New("secret", []byte("0123456789abcdef"), password.Cost{Memory: 32, Time: 2, Threads: 2}).String()
 	report := h.imports(Record{Line: 1, Address: addr("alice"), Hash: hashed})
 	if report.Added != 1 {
 		t.Fatalf("%+v", report)
@@ -503,7 +504,7 @@ func TestNetworkOf(t *testing.T) {
 // An unknown user must cost what a wrong password costs.
 func TestUnknownUserDoesTheSameWork(t *testing.T) {
 	h := open(t, func(o *Options) {
-		o.Cost = Cost{Memory: 4 << 10, Time: 3, Threads: 1}
+		o.Cost = password.Cost{Memory: 4 << 10, Time: 3, Threads: 1}
 		o.NoRateLimit = true
 		o.HashMemory = 0
 	})
@@ -535,7 +536,12 @@ func TestDamagedSecretIsInternal(t *testing.T) {
 }
 
 func BenchmarkLogin(b *testing.B) {
-	h := open(b, func(o *Options) { o.Cost = Cost{}; o.ScramIterations = 0; o.NoRateLimit = true; o.HashMemory = 0 })
+	h := open(b, func(o *Options) {
+		o.Cost = password.Cost{}
+		o.ScramIterations = 0
+		o.NoRateLimit = true
+		o.HashMemory = 0
+	})
 	h.account("alice")
 	b.Run("remembered", func(b *testing.B) {
 		b.ReportAllocs()
@@ -550,7 +556,7 @@ func BenchmarkLogin(b *testing.B) {
 	})
 	b.Run("SetPassword", func(b *testing.B) {
 		for b.Loop() {
-			h.must(h.SetPassword(b.Context(), addr("alice"), "pw of alice"))
+			h.must(h.SetPassword(b.Context(), addr("alice"), "pw of alice", false))
 		}
 	})
 }

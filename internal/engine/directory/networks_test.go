@@ -31,7 +31,7 @@ func TestNetworksSurviveARestart(t *testing.T) {
 	if h.knows("bob@example.org", home.String()) || h.knows("alice@example.org", "192.0.2.8") || h.knows("nobody@example.org", home.String()) {
 		t.Error("somebody is known where he never was")
 	}
-	h.must(h.SetPassword(t.Context(), addr("alice"), "new"))
+	h.must(h.SetPassword(t.Context(), addr("alice"), "new", false))
 	if h.knows("alice@example.org", home.String()) {
 		t.Error("a network is known beyond the password it was known by")
 	}
@@ -104,7 +104,7 @@ func TestConfirm(t *testing.T) {
 	p := fresh("pw of alice")
 	scram, err := h.Scram(t.Context(), "alice@example.org", home)
 	h.must(err)
-	h.must(h.SetPassword(t.Context(), addr("alice"), "new"))
+	h.must(h.SetPassword(t.Context(), addr("alice"), "new", false))
 	wantKind(t, h.Confirm(t.Context(), p), mail.Forbidden)
 	old, err := scram.Finish(t.Context(), func() bool { return true })
 	h.must(err) // The proof was made with the password of then.

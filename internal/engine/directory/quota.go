@@ -174,6 +174,18 @@ func (d *Directory) SetQuota(ctx context.Context, account mail.Address, c Allowa
 	if err != nil {
 		return err
 	}
-	return d.updateAccount(ctx, account, "", `UPDATE directory_account SET quota_octets = coalesce($2, quota_octets),
-		quota_messages = coalesce($3, quota_messages) WHERE id = $1`, octets, messages)
+	return d.updateAccount(ctx, account, "", updateQuota, octets, messages)
+}
+
+const updateQuota = `UPDATE directory_account SET quota_octets = coalesce($2, quota_octets),
+	quota_messages = coalesce($3, quota_messages) WHERE id = $1`
+
+// setQuota is SetQuota in a transaction.
+func setQuota(tx *sqldb.Tx, id mail.AccountID, c AllowanceChange) error {
+	octets, messages, err := c.args()
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(updateQuota, id, octets, messages)
+	return err
 }

@@ -11,12 +11,19 @@ import (
 
 	"github.com/xdg-go/scram"
 
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 )
 
 // DefaultScramIterations is what RFC 7677 §4 took for a tenth of a second of
 // 2015; it asks for 4096 at least, and every client must do as many.
 const DefaultScramIterations = 15000
+
+// Sizes of what is made here, in octets.
+const (
+	saltSize = 16
+	keySize  = 32
+)
 
 // ScramKeys is what is kept of a password for SCRAM-SHA-256 (RFC 5802 §3).
 type ScramKeys struct {
@@ -28,14 +35,14 @@ type ScramKeys struct {
 
 // secrets are the columns that hold what is kept of a password.
 type secrets struct {
-	password string // PHC string
+	password string // password.Hash.String
 	scram    string // ScramKeys.String, or empty
 }
 
 // newSecrets makes both from a password, when there is room for the work. The
 // error is Invalid for a password that cannot be one.
-func (d *Directory) newSecrets(ctx context.Context, password string) (secrets, error) {
-	password, err := preparePassword(password)
+func (d *Directory) newSecrets(ctx context.Context, text string) (secrets, error) {
+	prepared, err := preparePassword(text)
 	if err != nil {
 		return secrets{}, err
 	}
@@ -43,17 +50,35 @@ func (d *Directory) newSecrets(ctx context.Context, password string) (secrets, e
 	if err != nil {
 		return secrets{}, err
 	}
-	if err := d.gate.enter(ctx, attempt{known: true}, d.weight(d.o.Cost), 0); err != nil {
+	need := d.weight(d.nobody)
+	if err := d.gate.enter(ctx, attempt{known: true}, need, 0); err != nil {
 		return secrets{}, err
 	}
-	h := newHash(password, salt, d.o.Cost)
-	d.gate.leave(d.weight(d.o.Cost))
-	keys, err := d.newScram(password)
+	h := password.New(prepared, salt, d.o.Cost)
+	d.gate.leave(need)
+	keys, err := d.newScram(prepared)
 	return secrets{password: h.String(), scram: keys}, err
 }
 
-// weight is how much of the gate a computation of that cost takes, in KiB.
-func (d *Directory) weight(c Cost) int { return min(int(c.Memory), d.o.HashMemory) }
+// weight is how much of the gate a computation takes, in KiB. One that takes little
+// memory and much time counts as one of ours: as many run at a time.
+func (d *Directory) weight(h password.Hash) int {
+	need := h.Memory()
+	if !h.IsOurs() {
+		need = max(need, int(d.o.Cost.Memory))
+	}
+	return min(need, d.o.HashMemory)
+}
+
+// checkFloor checks that text can be the password of a: not one that is soon guessed,
+// unless weak allows it.
+func (d *Directory) checkFloor(text string, a mail.Address, weak bool) error {
+	prepared, err := preparePassword(text)
+	if err != nil || weak || d.o.NoFloor {
+		return err
+	}
+	return password.CheckFloor(prepared, a)
+}
 
 // newScram makes the keys of a prepared password.
 func (d *Directory) newScram(password string) (string, error) {

@@ -99,7 +99,7 @@ func TestUnreadableHash(t *testing.T) {
 	_, err = h.Login(t.Context(), "alice@example.org", "secret", home)
 	h.must(err)
 	h.wantProblem("bob@example.org")
-	h.must(h.SetPassword(t.Context(), addr("bob"), "other"))
+	h.must(h.SetPassword(t.Context(), addr("bob"), "other", false))
 	_, err = h.Login(t.Context(), "bob@example.org", "other", home)
 	h.must(err)
 }

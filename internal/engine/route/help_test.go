@@ -11,6 +11,7 @@ import (
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/sqldb"
@@ -51,8 +52,8 @@ func reopen(t testing.TB, where sqldb.Options) *house {
 		t.Fatal(err)
 	}
 	h := &house{t: t, db: db}
-	h.dir, err = directory.Open(t.Context(), directory.Options{DB: db, Accounts: rooms{},
-		Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256})
+	h.dir, err = directory.Open(t.Context(), directory.Options{NoFloor: true, DB: db, Accounts: rooms{},
+		Cost: password.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256})
 	h.must(err)
 	if _, err := h.dir.AddDomain(t.Context(), "yubin.test"); err == nil {
 		for _, name := range []string{"alice", "bob", "carl"} {

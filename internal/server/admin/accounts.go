@@ -14,7 +14,7 @@ import (
 
 // Importer makes many accounts.
 type Importer interface {
-	Import(ctx context.Context, records iter.Seq2[directory.Record, error], progress func(directory.ImportReport)) (directory.ImportReport, error)
+	Import(ctx context.Context, records iter.Seq2[directory.Record, error], o directory.ImportOptions) (directory.ImportReport, error)
 }
 
 // filter reads domain, after and limit of a list.
@@ -109,7 +109,7 @@ func (h *Handler) addAccount(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := h.Accounts.AddAccount(r.Context(), directory.NewAccount{Address: address, Password: in.Password, Language: in.Language})
+	a, err := h.Accounts.AddAccount(r.Context(), directory.NewAccount{Address: address, Password: in.Password, Language: in.Language, AllowWeak: in.AllowWeakPassword})
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (h *Handler) changeAccount(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if in.Password != nil {
-		if err := h.Accounts.SetPassword(r.Context(), address, *in.Password); err != nil {
+		if err := h.Accounts.SetPassword(r.Context(), address, *in.Password, in.AllowWeakPassword); err != nil {
 			return nil, err
 		}
 	}
@@ -203,7 +203,8 @@ func (h *Handler) importAccounts(r *http.Request) (any, error) {
 	if len(in.Accounts) > MaxImport {
 		return nil, mail.Errorf(mail.TooLarge, "at most %d accounts at once", MaxImport)
 	}
-	report, err := h.Accounts.Import(r.Context(), records(in.Accounts), nil)
+	report, err := h.Accounts.Import(r.Context(), records(in.Accounts),
+		directory.ImportOptions{DryRun: in.DryRun, AllowWeakHash: in.AllowWeakHash, AllowWeakPassword: in.AllowWeakPassword})
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +221,8 @@ func records(in []ImportAccount) iter.Seq2[directory.Record, error] {
 	return func(yield func(directory.Record, error) bool) {
 		for _, a := range in {
 			address, err := mail.ParseAddress(strings.TrimSpace(a.Address))
-			r := directory.Record{Line: a.Line, Address: address, Password: a.Password, Hash: a.Hash, Language: a.Language}
+			r := directory.Record{Line: a.Line, Address: address, Password: a.Password, Hash: a.Hash, Language: a.Language,
+				Quota: directory.AllowanceChange(a.Quota)}
 			if !yield(r, err) {
 				return
 			}

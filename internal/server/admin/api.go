@@ -127,6 +127,8 @@ type NewAccount struct {
 	Address  string `json:"address"`
 	Password string `json:"password"`
 	Language string `json:"language,omitempty"`
+
+	AllowWeakPassword bool `json:"allow_weak_password,omitempty"` // the password may be one that is soon guessed
 }
 
 // AccountChange says what to change of an account; nil leaves it.
@@ -136,21 +138,29 @@ type AccountChange struct {
 	Language *string `json:"language,omitempty"`
 
 	Quota *QuotaChange `json:"quota,omitempty"`
+
+	AllowWeakPassword bool `json:"allow_weak_password,omitempty"` // the password may be one that is soon guessed
 }
 
 // Import is many accounts at once.
 type Import struct {
 	Accounts []ImportAccount `json:"accounts"`
+
+	DryRun            bool `json:"dry_run,omitempty"`             // nothing is changed: the answer says what would be
+	AllowWeakHash     bool `json:"allow_weak_hash,omitempty"`     // hashes may be of schemes behind which passwords are soon found
+	AllowWeakPassword bool `json:"allow_weak_password,omitempty"` // passwords may be such as are soon guessed
 }
 
-// ImportAccount is one account of an Import. Hash is a PHC string of argon2id,
-// instead of the password.
+// ImportAccount is one account of an Import. Hash is what is known of the password
+// instead of it: {SCHEME}text as Dovecot writes it, or one of crypt(3).
 type ImportAccount struct {
 	Line     int    `json:"line,omitempty"` // where it stands, for the report
 	Address  string `json:"address"`
 	Password string `json:"password,omitempty"`
 	Hash     string `json:"hash,omitempty"`
 	Language string `json:"language,omitempty"`
+
+	Quota QuotaChange `json:"quota,omitzero"` // its own
 }
 
 // Imported says what became of an Import.

@@ -31,7 +31,7 @@ type Accounts interface {
 	AddAccount(context.Context, directory.NewAccount) (directory.Account, error)
 	Account(context.Context, mail.Address) (directory.Account, error)
 	Accounts(context.Context, directory.Filter) ([]directory.Account, error)
-	SetPassword(ctx context.Context, a mail.Address, password string) error
+	SetPassword(ctx context.Context, a mail.Address, password string, allowWeak bool) error
 	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
 	SetLanguage(ctx context.Context, a mail.Address, tag string) error
 	SetQuota(ctx context.Context, a mail.Address, c directory.AllowanceChange) error

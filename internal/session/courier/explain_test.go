@@ -11,6 +11,7 @@ import (
 	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/hosts"
+	"yubin/internal/engine/password"
 	"yubin/internal/engine/route"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -30,7 +31,7 @@ func (w *world) router() *route.Router {
 	}
 	w.t.Cleanup(func() { _ = db.Close() })
 	dir, err := directory.Open(w.t.Context(), directory.Options{DB: db, Accounts: nothing{},
-		Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256})
+		Cost: password.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/notify"
+	"yubin/internal/engine/password"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
@@ -160,8 +161,8 @@ func (h *house) openStore() {
 	h.must(err)
 	h.fail = &faults{Store: h.store, door: intake.New(intake.Options{Store: h.store})}
 	h.dir, err = directory.Open(h.ctx, directory.Options{
-		DB: h.db, Accounts: h.store, NoRateLimit: true, ScramIterations: 4096,
-		Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1},
+		DB: h.db, Accounts: h.store, NoRateLimit: true, NoFloor: true, ScramIterations: 4096,
+		Cost: password.Cost{Memory: 64, Time: 1, Threads: 1},
 	})
 	h.must(err)
 	h.t.Cleanup(func() {

@@ -9,6 +9,7 @@ import (
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/password"
 	"yubin/internal/engine/route"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/transcript"
@@ -46,8 +47,8 @@ func newTables(t *testing.T) tables {
 	db, err := sqldb.Open(ctx, sqldb.Options{Path: filepath.Join(t.TempDir(), "route.db")})
 	must(err)
 	t.Cleanup(func() { must(db.Close()) })
-	dir, err := directory.Open(ctx, directory.Options{DB: db, Accounts: rooms{},
-		Cost: directory.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256})
+	dir, err := directory.Open(ctx, directory.Options{NoFloor: true, DB: db, Accounts: rooms{},
+		Cost: password.Cost{Memory: 64, Time: 1, Threads: 1}, ScramIterations: 16, HashMemory: 256})
 	must(err)
 	_, err = dir.AddDomain(ctx, "example.org")
 	must(err)

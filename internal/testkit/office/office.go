@@ -71,7 +71,7 @@ func Open(folder string, now func() time.Time, fatal func(...any)) *Office {
 	o.must(err)
 	o.Store, err = store.Open(ctx, store.Options{DB: o.db, Blobs: blobs, Holders: []store.Holder{spool.Held}, Now: now, Rand: rand.Reader})
 	o.must(err)
-	o.Directory, err = directory.Open(ctx, directory.Options{DB: o.db, Accounts: o.Store, Now: now})
+	o.Directory, err = directory.Open(ctx, directory.Options{NoFloor: true, DB: o.db, Accounts: o.Store, Now: now})
 	o.must(err)
 	o.spool, err = spool.Open(ctx, spool.Options{DB: o.db, Store: o.Store})
 	o.must(err)
