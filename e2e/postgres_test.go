@@ -28,7 +28,8 @@ func onDatabase() []string {
 func killPostgres(t testing.TB) {
 	t.Helper()
 	ctl := os.Getenv("YUBIN_TEST_POSTGRES")
-	lock := filepath.Join(filepath.Dir(ctl), "data", "postmaster.pid")
+	data := filepath.Join(filepath.Dir(ctl), "data")
+	lock := filepath.Join(data, "postmaster.pid")
 	file, err := os.ReadFile(lock)
 	if err != nil {
 		t.Fatal(err)
@@ -38,16 +39,17 @@ func killPostgres(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := append([]int{postmaster}, children(t, postmaster)...)
-	for _, pid := range all { // The postmaster first: it would begin anew without its children.
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	for _, pid := range all {
-		for range 500 {
-			if syscall.Kill(pid, 0) != nil || isZombie(pid) {
-				break
-			}
-			<-time.After(10 * time.Millisecond)
+	_ = syscall.Kill(postmaster, syscall.SIGKILL) // First: it would begin anew without its children.
+	for begun := time.Now(); ; <-time.After(10 * time.Millisecond) {
+		left := workingIn(t, data)
+		if len(left) == 0 {
+			break
+		}
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("processes of PostgreSQL do not go: %v", left)
+		}
+		for _, pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
 	for _, f := range []string{lock, filepath.Join(filepath.Dir(ctl), ".s.PGSQL.5432.lock")} {
@@ -55,38 +57,24 @@ func killPostgres(t testing.TB) {
 			t.Fatal(err)
 		}
 	}
-	// One that was being forked then lives on for a moment, and has the shared memory.
-	var out []byte
-	for range 20 {
-		if out, err = exec.Command(ctl, "start").CombinedOutput(); err == nil {
-			return
-		}
-		<-time.After(500 * time.Millisecond)
+	if out, err := exec.Command(ctl, "start").CombinedOutput(); err != nil {
+		log, _ := os.ReadFile(filepath.Join(filepath.Dir(ctl), "log"))
+		t.Fatalf("PostgreSQL does not start after it was killed: %v\n%s\n%s", err, out, log[max(0, len(log)-2000):])
 	}
-	t.Fatalf("PostgreSQL does not start after it was killed: %v\n%s", err, out)
 }
 
-// stat is what the system says of a process after its name: state, parent, and so on.
-func stat(pid string) []string {
-	b, _ := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-	return strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-}
-
-func isZombie(pid int) bool {
-	f := stat(strconv.Itoa(pid))
-	return len(f) == 0 || f[0] == "Z"
-}
-
-func children(t testing.TB, parent int) (pids []int) {
+// workingIn are the processes whose working folder is dir, as that of all of PostgreSQL's
+// is its data, also of one that was being forked when its parent was killed. A process that
+// is only not reaped has none.
+func workingIn(t testing.TB, dir string) (pids []int) {
 	t.Helper()
 	found, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range found {
-		f := stat(filepath.Base(dir))
-		if len(f) > 1 && f[1] == strconv.Itoa(parent) {
-			pid, _ := strconv.Atoi(filepath.Base(dir))
+	for _, process := range found {
+		if at, err := os.Readlink(filepath.Join(process, "cwd")); err == nil && at == dir {
+			pid, _ := strconv.Atoi(filepath.Base(process))
 			pids = append(pids, pid)
 		}
 	}
