@@ -233,13 +233,21 @@ func (b *bench) rspamd() ([]row, error) {
 			}
 		}
 		middle := proc.Spent(d.roots()...)
-		for _, i := range s.ask {
-			total, p, err := d.ask(&b.all[i])
-			if err != nil {
-				return nil, err
-			}
-			both.answers = append(both.answers, answer{total, &b.all[i]})
-			bayes.answers = append(bayes.answers, answer{p, &b.all[i]})
+		var asking errgroup.Group
+		asking.SetLimit(8) // It waits more than it works.
+		scores := make([]struct{ total, bayes float64 }, len(s.ask))
+		for n, i := range s.ask {
+			asking.Go(func() (err error) {
+				scores[n].total, scores[n].bayes, err = d.ask(&b.all[i])
+				return err
+			})
+		}
+		if err := asking.Wait(); err != nil {
+			return nil, err
+		}
+		for n, i := range s.ask {
+			both.answers = append(both.answers, answer{scores[n].total, &b.all[i]})
+			bayes.answers = append(bayes.answers, answer{scores[n].bayes, &b.all[i]})
 		}
 		after := proc.Spent(d.roots()...)
 		learnTime, learned = learnTime+middle.Sub(before).CPU, learned+len(s.learn)
@@ -295,7 +303,7 @@ func (b *bench) startRspamd(folder string) (*rspamd, error) {
 		"worker-controller.inc": "bind_socket = \"127.0.0.1:" + ports[2] + "\";\n",
 		"worker-proxy.inc":      "enabled = false;\n",
 		"logging.inc":           "level = \"error\";\n",
-		"options.inc":           "dns { nameserver = [\"127.0.0.1:9:1\"]; timeout = 0.1; retransmits = 1; }\ncontrol_socket = \"" + folder + "/control mode=0600\";\n",
+		"options.inc":           "dns { nameserver = [\"127.0.0.1:9:1\"]; timeout = 0.01; retransmits = 1; }\ncontrol_socket = \"" + folder + "/control mode=0600\";\n",
 		"classifier-bayes.conf": "backend = \"redis\";\nautolearn = false;\n",
 		"worker-fuzzy.inc":      "enabled = false;\n",
 	} {
