@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -154,7 +155,7 @@ type headerReader interface {
 func (s *session) checkHeader(r headerReader) {
 	m, l := s.tx.content, &s.srv.limits
 	if r.HeaderSize() > int64(l.HeaderSize) {
-		m.refuse(status(552, 5, 3, 4, "the header is too large"), nil)
+		m.refuse(status(552, 5, 3, 4, fmt.Sprintf("the header is larger than %d octets", l.HeaderSize)), nil)
 		return
 	}
 	if m.header, m.ended = r.Header(); m.header.Received >= l.Hops || len(m.header.DeliveredTo) > l.Hops {
