@@ -31,6 +31,7 @@ func (s *Server) openListener(ctx context.Context, l config.Listener) (*listener
 		Budget:       s.store.budget,
 		SocketBuffer: s.deps.Memory.SocketBuffer,
 		Refuse:       refusal(l.Protocol),
+		Proxies:      l.Proxies,
 		ReadTimeout:  firstReadTimeout,
 		DrainTimeout: s.cfg.ShutdownTimeout,
 	}, s.store.guests.received(s.handler(l, tlsConfig)), s.deps.Log)

@@ -9,6 +9,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"yubin/internal/mail"
@@ -194,7 +195,9 @@ type Listener struct {
 	Address  string // host:port; an empty host is every address
 	TLS      TLSMode
 	Profile  Profile // "" but for SMTP
-	Line     int     // in the file; 0 for the defaults
+	// Proxies are networks of those who say by the PROXY protocol for whom they speak.
+	Proxies []netip.Prefix
+	Line    int // in the file; 0 for the defaults
 }
 
 // Service is the name people know the listener's protocol by, for tables and
@@ -212,8 +215,7 @@ func (l Listener) Service() string {
 
 // Same reports whether l and o are one listener, wherever they stand in a file.
 func (l Listener) Same(o Listener) bool {
-	l.Line, o.Line = 0, 0
-	return l == o
+	return l.Protocol == o.Protocol && l.Address == o.Address && l.TLS == o.TLS && l.Profile == o.Profile && slices.Equal(l.Proxies, o.Proxies)
 }
 
 // loopback reports whether only this machine can reach l.

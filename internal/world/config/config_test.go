@@ -97,6 +97,7 @@ address = "127.0.0.1:24"
 protocol = "imap"
 address = "[::]:993"
 tls = "implicit"
+proxies = ["192.0.2.10", "2001:db8:7::1/64"]
 [reports]
 addresses = ["dmarc", "reports@example.org"]
 send = false
@@ -128,7 +129,7 @@ keep = "30d"
 	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 7}}
 	want.Listeners = []Listener{
 		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 35},
-		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Line: 39},
+		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("2001:db8:7::/64")}, Line: 39},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

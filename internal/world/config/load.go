@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -223,6 +224,28 @@ func (t *table) admin(a *Admin) {
 	}
 }
 
+// maxProxies is how many networks of proxies a listener may name.
+const maxProxies = 64
+
+// networks are addresses, and networks as "192.0.2.0/24".
+func (t *table) networks(key string, limit int) (list []netip.Prefix) {
+	for _, s := range t.texts(key, limit) {
+		p, err := netip.ParsePrefix(s)
+		if a, alone := netip.ParseAddr(s); alone == nil && a.Zone() == "" {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		switch {
+		case err != nil:
+			t.fault(key, `must be addresses and networks, like "192.0.2.7" and "2001:db8::/64", not %q`, s)
+		case p.Bits() == 0:
+			t.fault(key, "%q is everybody, who could then say to be anybody", s)
+		default:
+			list = append(list, p.Masked())
+		}
+	}
+	return list
+}
+
 func (t *table) listener() Listener {
 	l := Listener{Protocol: SMTP, Line: t.line("")}
 	if _, there := t.values["protocol"]; !there {
@@ -246,6 +269,7 @@ func (t *table) listener() Listener {
 		l.TLS = TLSNone
 	}
 	choice(t, "tls", &l.TLS, TLSNone, TLSStart, TLSImplicit)
+	l.Proxies = t.networks("proxies", maxProxies)
 	return l
 }
 

@@ -54,9 +54,10 @@ var (
 // Conn that waits holds about 1 KiB of its own. If it has to wait with more, it
 // takes that from its share of the budget of all sessions.
 type Conn struct {
-	raw    net.Conn // the socket
-	wire   wire     // over raw
-	stream net.Conn // wire, or the TLS connection over it
+	raw    net.Conn   // the socket
+	client *announced // for whom a proxy speaks; nil without one
+	wire   wire       // over raw
+	stream net.Conn   // wire, or the TLS connection over it
 	tls    *tls.Conn
 	leaf   *x509.Certificate // that we showed in the handshake, if known
 
@@ -209,15 +210,27 @@ func (c *Conn) Received() int64 { return c.received }
 // Sent counts what was flushed; see Received.
 func (c *Conn) Sent() int64 { return c.sent }
 
-// Remote returns the peer's address; invalid if it has none.
-func (c *Conn) Remote() netip.AddrPort { return addrPort(c.raw.RemoteAddr()) }
+// Remote returns the client's address; invalid if it has none.
+func (c *Conn) Remote() netip.AddrPort {
+	if c.client != nil {
+		return c.client.remote
+	}
+	return addrPort(c.raw.RemoteAddr())
+}
 
-// Local returns our own address of this connection.
-func (c *Conn) Local() netip.AddrPort { return addrPort(c.raw.LocalAddr()) }
+// Local returns our own address of this connection, that of a proxy if there is one.
+func (c *Conn) Local() netip.AddrPort {
+	if c.client != nil {
+		return c.client.local
+	}
+	return addrPort(c.raw.LocalAddr())
+}
 
-// Loopback reports whether both ends are on the loopback interface.
+// Loopback reports whether both ends are on the loopback interface, and those of a
+// proxy's connection too.
 func (c *Conn) Loopback() bool {
-	return c.Remote().Addr().IsLoopback() && c.Local().Addr().IsLoopback()
+	return c.Remote().Addr().IsLoopback() && c.Local().Addr().IsLoopback() &&
+		(c.client == nil || addrPort(c.raw.RemoteAddr()).Addr().IsLoopback())
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yubin/internal/world/heap"
@@ -37,6 +39,9 @@ type Listener struct {
 	// over the limits; nil sends none. ImplicitTLS never sends it: there is no
 	// TLS yet in which to say it.
 	Refuse func(Refusal) string
+	// Proxies are networks of which every connection begins with a header of the PROXY
+	// protocol that says for whom it is: that client's address is Remote, and counts.
+	Proxies []netip.Prefix
 
 	ReadTimeout      time.Duration // of a new Conn; the session changes it as it goes
 	WriteTimeout     time.Duration // 0 means DefaultWriteTimeout
@@ -72,7 +77,10 @@ type Server struct {
 	open     connections
 	handlers sync.WaitGroup
 
-	refusalLogged time.Time // used by the accepting goroutine only
+	unannounced atomic.Int64 // connections of proxies whose header was not read yet
+
+	mu            sync.Mutex
+	refusalLogged time.Time
 }
 
 // NewServer returns a server for l. handle runs one connection to its end; the
@@ -148,9 +156,18 @@ func (s *Server) acceptAll(ctx context.Context) error {
 	}
 }
 
-// admit starts the handler of a new connection, or refuses it.
+// admit takes a new connection in, at once or when it is known for whom it is.
 func (s *Server) admit(ctx context.Context, raw net.Conn) {
 	c := NewConn(raw, s.l.ReadTimeout, s.l.WriteTimeout)
+	if s.speaksForOthers(c) {
+		s.announce(ctx, c)
+		return
+	}
+	s.enter(ctx, c)
+}
+
+// enter starts the handler of a new connection, or refuses it.
+func (s *Server) enter(ctx context.Context, c *Conn) {
 	c.share.Init(s.l.Budget, c)
 	ctx, c.cancel = context.WithCancelCause(ctx)
 	if s.l.Slots != nil {
@@ -179,11 +196,22 @@ func (s *Server) refuse(c *Conn, why Refusal) {
 // logRefusal writes at most one line a refusalLogEvery: strangers decide how
 // many refusals there are, and Stats counts them all.
 func (s *Server) logRefusal(c *Conn, why Refusal) {
-	if now := time.Now(); now.Sub(s.refusalLogged) >= refusalLogEvery {
-		s.refusalLogged = now
+	if s.logsRefusal() {
 		s.log.Warn("connection refused", obs.Remote(c.Remote(), false), obs.KeyReason, why.String(),
 			obs.KeyCount, s.Stats().Refused)
 	}
+}
+
+// logsRefusal reports whether it is time for a line.
+func (s *Server) logsRefusal() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.refusalLogged) < refusalLogEvery {
+		return false
+	}
+	s.refusalLogged = now
+	return true
 }
 
 func (s *Server) run(ctx context.Context, c *Conn) {
