@@ -16,6 +16,8 @@ type accountCmd struct {
 	Passwd   accountPasswdCmd   `cmd:"" help:"Set the password of an account."`
 	Language accountLanguageCmd `cmd:"" help:"Set the language in which this server writes to the owner."`
 	Quota    accountQuotaCmd    `cmd:"" help:"Show or set how much an account may hold."`
+	Forward  accountForwardCmd  `cmd:"" help:"Show or set to whom an account sends its mail on."`
+	Rename   accountRenameCmd   `cmd:"" help:"Give an account another address; its mail and password stay."`
 	Disable  accountDisableCmd  `cmd:"" help:"Let an account neither log in nor receive; its mail stays."`
 	Enable   accountEnableCmd   `cmd:"" help:"Undo disable."`
 	Remove   accountRemoveCmd   `cmd:"" help:"Delete an account and all its mail."`
@@ -98,6 +100,9 @@ func (c *accountShowCmd) Run(e *env) error {
 				t.add("mailboxes", fmt.Sprint(h.Mailboxes))
 				t.add("messages", fmt.Sprintf("%d, %d unseen", h.Messages, h.Unseen))
 				t.add("size", octets(h.Octets))
+			}
+			if a.Forward != nil {
+				t.add("forward", forwardText(a.Forward))
 			}
 			t.add("quota", bounds(a.Usage))
 			if since := a.Usage.FullSince; since != nil {

@@ -24,7 +24,7 @@ import (
 
 // near is a server of near.example with the account alice that carries mail by
 // the exchangers of zone to a port.
-func near(t *testing.T, zone string, port uint16) (*Server, config.Config) {
+func near(t *testing.T, zone string, port uint16, change ...func(*config.Config)) (*Server, config.Config) {
 	t.Helper()
 	ns, err := dnstest.Listen(dnstest.NewZone(zone))
 	if err != nil {
@@ -34,6 +34,9 @@ func near(t *testing.T, zone string, port uint16) (*Server, config.Config) {
 	c := local(t)
 	c.Hostname, c.Capture, c.DeliverPort = "mx.near.example", mail.Address{}, port
 	c.DNS.Servers = []netip.AddrPort{ns.Addr()}
+	for _, f := range change {
+		f(&c)
+	}
 	s, stop := start(t, c)
 	t.Cleanup(func() {
 		if err := stop(); err != nil {

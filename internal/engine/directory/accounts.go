@@ -24,6 +24,7 @@ type Account struct {
 	Disabled bool           `json:"disabled"`
 	Created  time.Time      `json:"created"`
 	Quota    Allowance      `json:"quota"` // its own
+	Forward  Forward        `json:"forward,omitzero"`
 
 	// Unreadable says what is wrong with the row, if it has a value that it cannot
 	// have; the rest is what can be read. RemoveAccount takes Address, whatever it is.
@@ -151,7 +152,7 @@ func (d *Directory) Accounts(ctx context.Context, f Filter) ([]Account, error) {
 		}
 		defer rows.Close()
 		for rows.Next() {
-			a, err := scanAccount(rows)
+			a, err := scanAccount(tx, rows)
 			if err != nil {
 				return err
 			}
@@ -162,17 +163,18 @@ func (d *Directory) Accounts(ctx context.Context, f Filter) ([]Account, error) {
 	return list, err
 }
 
-const selectAccount = `SELECT id, local_key, local, domain, language, disabled, created, quota_octets, quota_messages
+const selectAccount = `SELECT id, local_key, local, domain, language, disabled, created, quota_octets, quota_messages, forwarding
 	FROM directory_account`
 
 type scanner interface{ Scan(dest ...any) error }
 
-func scanAccount(row scanner) (Account, error) {
+func scanAccount(tx *sqldb.Tx, row scanner) (Account, error) {
 	var a Account
 	var key mail.Address
 	var created int64
+	var f forwarding
 	err := row.Scan(&a.ID, &key.Local, &a.Address.Local, &a.Address.Domain, &a.Language, &a.Disabled, &created,
-		&a.Quota.Octets, &a.Quota.Messages)
+		&a.Quota.Octets, &a.Quota.Messages, &f)
 	if a.ID == 0 {
 		return a, err
 	}
@@ -182,7 +184,12 @@ func scanAccount(row scanner) (Account, error) {
 	}
 	shown, nameErr := named(a.Address, key)
 	a.Address, a.Unreadable = shown, unreadable(cmp.Or(nameErr, err))
-	return a, nil
+	if f == forwardsNothing {
+		return a, nil
+	}
+	a.Forward.Keep = f == forwardsCopy
+	a.Forward.To, err = targetsOf(tx, key)
+	return a, err
 }
 
 // findAccount is Account in a transaction.
@@ -192,7 +199,7 @@ func findAccount(tx *sqldb.Tx, a mail.Address) (Account, error) {
 
 // findKey finds the account a that is filed under key.
 func findKey(tx *sqldb.Tx, a, key mail.Address) (Account, error) {
-	found, err := scanAccount(tx.QueryRow(selectAccount+` WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local))
+	found, err := scanAccount(tx, tx.QueryRow(selectAccount+` WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local))
 	if isNoRow(err) {
 		err = mail.Errorf(mail.NotFound, "there is no account %s", a)
 	}
@@ -250,8 +257,9 @@ func (d *Directory) updateAccount(ctx context.Context, a mail.Address, why, quer
 }
 
 // RemoveAccount deletes the account and all its mail; also one that cannot be read,
-// by the Address that Accounts shows. Errors: NotFound; Conflict while an alias
-// leads to it or it is a catch-all.
+// by the Address that Accounts shows. What it was granted goes, and what others were to
+// write as it. Errors: NotFound; Conflict while an alias, a catch-all, a group or the
+// forward of another account leads to it.
 func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
 	return d.change(ctx, func(tx *sqldb.Tx) error {
 		found, err := findKey(tx, a, a)
@@ -261,41 +269,57 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
 		if err != nil {
 			return err
 		}
-		if err := checkNotTarget(tx, found.Address); err != nil {
-			return err
-		}
-		if err := checkNotCatchAll(tx, found); err != nil {
-			return err
-		}
-		tx.OnCommit(func() { d.o.Revoked(found.ID, "the account was removed") })
-		if err := d.forgetNetworks(tx, found.ID); err != nil {
-			return err
-		}
-		if err := d.o.Accounts.DeleteAccount(tx, found.ID); err != nil {
-			return err
-		}
-		_, err = tx.Exec(`DELETE FROM directory_account WHERE id = $1`, found.ID)
-		return err
+		return d.deleteAccount(tx, found)
 	})
 }
 
-func checkNotCatchAll(tx *sqldb.Tx, a Account) error {
-	var name mail.Domain
-	err := tx.QueryRow(`SELECT name FROM directory_domain WHERE catch_all = $1 ORDER BY name LIMIT 1`, a.ID).Scan(&name)
-	switch {
-	case isNoRow(err):
-		return nil
-	case err != nil:
+func (d *Directory) deleteAccount(tx *sqldb.Tx, a Account) error {
+	if err := checkNotTarget(tx, a.Address); err != nil {
 		return err
 	}
-	return mail.Errorf(mail.Conflict, "%s is the catch-all of %s; choose another or none first", a.Address, name)
+	tx.OnCommit(func() { d.o.Revoked(a.ID, "the account was removed") })
+	if err := d.forgetNetworks(tx, a.ID); err != nil {
+		return err
+	}
+	if err := d.o.Accounts.DeleteAccount(tx, a.ID); err != nil {
+		return err
+	}
+	key := a.Address.Key()
+	if err := deleteTargets(tx, key); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`DELETE FROM directory_send_as WHERE account = $1 OR domain = $2 AND local_key = $3`, a.ID, key.Domain, key.Local); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM directory_account WHERE id = $1`, a.ID)
+	return err
 }
 
-// checkNotTarget checks that no alias has a as a target.
+// checkNotTarget checks that nothing leads to a.
 func checkNotTarget(tx *sqldb.Tx, a mail.Address) error {
 	users, err := aliasesTo(tx, a.Key())
 	if err != nil || len(users) == 0 {
 		return err
 	}
-	return mail.Errorf(mail.Conflict, "alias %s leads to %s; change or remove it first", users[0], a)
+	who, err := describe(tx, users[0])
+	if err == nil {
+		err = mail.Errorf(mail.Conflict, "%s leads to %s; change or remove it first", who, NameOf(a))
+	}
+	return err
+}
+
+// describe says what stands under a key that leads to others.
+func describe(tx *sqldb.Tx, key mail.Address) (string, error) {
+	found, err := lookup(tx, key)
+	switch {
+	case err != nil:
+		return "", err
+	case isGroup(key):
+		return "group " + key.Local, nil
+	case isCatchAll(key):
+		return "the catch-all " + NameOf(key), nil
+	case len(found) > 0 && found[0].account != 0:
+		return "the forward of account " + key.String(), nil
+	}
+	return "alias " + key.String(), nil
 }

@@ -23,16 +23,31 @@ func (d *Directory) Check(ctx context.Context, report func(problem string)) erro
 				WHERE domain NOT IN (SELECT name FROM directory_domain)`},
 			{"account and alias of one name", `SELECT a.local_key, a.domain FROM directory_account a
 				JOIN directory_alias b ON b.domain = a.domain AND b.local_key = a.local_key`},
-			{"catch-all that is no account, of domain", `SELECT '', name FROM directory_domain
-				WHERE catch_all <> 0 AND catch_all NOT IN (SELECT id FROM directory_account)`},
+			{"alias of a domain that is not local, domain", `SELECT '', name FROM directory_domain
+				WHERE alias_of <> '' AND alias_of NOT IN (SELECT name FROM directory_domain WHERE alias_of = '')`},
+			{"catch-all of a domain that is an alias", `SELECT a.local_key, a.domain FROM directory_alias a
+				JOIN directory_domain d ON d.name = a.domain AND d.alias_of <> '' WHERE a.local_key = ''`},
+			{"account that sends on to nobody", `SELECT local_key, domain FROM directory_account a WHERE forwarding <> 0
+				AND NOT EXISTS (SELECT 1 FROM directory_target t WHERE t.domain = a.domain AND t.local_key = a.local_key)`},
+			{"account that would send on, and does not", `SELECT local_key, domain FROM directory_account a WHERE forwarding = 0
+				AND EXISTS (SELECT 1 FROM directory_target t WHERE t.domain = a.domain AND t.local_key = a.local_key)`},
 			{"quota that is none", `SELECT local_key, domain FROM directory_account WHERE quota_octets < -1 OR quota_messages < -1
 				UNION ALL SELECT '', name FROM directory_domain WHERE quota_octets < -1 OR quota_messages < -1
 				UNION ALL SELECT '', 'the site' FROM directory_site WHERE quota_octets < -1 OR quota_messages < -1 OR id <> 1`},
-			{"targets of an alias that does not exist", `SELECT DISTINCT t.local_key, t.domain FROM directory_alias_target t
-				LEFT JOIN directory_alias a ON a.domain = t.domain AND a.local_key = t.local_key WHERE a.domain IS NULL`},
+			{"targets of what does not exist", `SELECT DISTINCT t.local_key, t.domain FROM directory_target t
+				LEFT JOIN directory_alias a ON a.domain = t.domain AND a.local_key = t.local_key
+				LEFT JOIN directory_account b ON b.domain = t.domain AND b.local_key = t.local_key
+				LEFT JOIN directory_group g ON t.domain = '' AND g.name = t.local_key
+				WHERE a.domain IS NULL AND b.domain IS NULL AND g.name IS NULL`},
+			{"target that is no group", `SELECT DISTINCT target_key, '' FROM directory_target
+				WHERE target_domain = '' AND target_key NOT IN (SELECT name FROM directory_group)`},
+			{"leave to write of an account that does not exist, as", `SELECT local_key, domain FROM directory_send_as
+				WHERE account <> 0 AND account NOT IN (SELECT id FROM directory_account)`},
+			{"leave to write of a group that does not exist, as", `SELECT local_key, domain FROM directory_send_as
+				WHERE account = 0 AND grp NOT IN (SELECT name FROM directory_group)`},
 			{"alias without targets", `SELECT a.local_key, a.domain FROM directory_alias a
-				LEFT JOIN directory_alias_target t ON t.domain = a.domain AND t.local_key = a.local_key WHERE t.domain IS NULL`},
-			{"alias target that does not exist", `SELECT DISTINCT t.target_key, t.target_domain FROM directory_alias_target t
+				LEFT JOIN directory_target t ON t.domain = a.domain AND t.local_key = a.local_key WHERE t.domain IS NULL`},
+			{"alias target that does not exist", `SELECT DISTINCT t.target_key, t.target_domain FROM directory_target t
 				LEFT JOIN directory_alias b ON b.domain = t.target_domain AND b.local_key = t.target_key
 				LEFT JOIN directory_account a ON a.domain = t.target_domain AND a.local_key = t.target_key
 				WHERE a.domain IS NULL AND b.domain IS NULL AND t.target_domain IN (SELECT name FROM directory_domain)`},
@@ -42,7 +57,7 @@ func (d *Directory) Check(ctx context.Context, report func(problem string)) erro
 				return err
 			}
 			for _, a := range found {
-				report(fmt.Sprintf("directory: %s: %s", c.problem, a))
+				report(fmt.Sprintf("directory: %s: %s", c.problem, NameOf(a)))
 			}
 		}
 		if err := checkAliases(tx, report); err != nil {
@@ -55,14 +70,14 @@ func (d *Directory) Check(ctx context.Context, report func(problem string)) erro
 	})
 }
 
-// checkAliases follows every alias.
+// checkAliases follows all that leads elsewhere.
 func checkAliases(tx *sqldb.Tx, report func(string)) error {
-	names, err := collect(tx, `SELECT local, domain FROM directory_alias`)
+	names, err := collect(tx, `SELECT DISTINCT local_key, domain FROM directory_target`)
 	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		switch err := checkChains(tx, n.Key()); mail.KindOf(err) {
+		switch err := checkChains(tx, n); mail.KindOf(err) {
 		case mail.Conflict, mail.TooLarge:
 			report("directory: " + err.Error())
 		default:

@@ -8,24 +8,34 @@
 //
 // The first of these that exists: the account or alias of exactly that name;
 // the one whose name stands before the first "+" (subaddress, RFC 5233 §1);
-// for postmaster (RFC 5321 §4.5.1) Options.Postmaster, or else the domain's
-// first account; the domain's catch-all account. Local parts are compared as
-// mail.Address.Key has them: case-folded. An alias leads to accounts, other
-// aliases and addresses outside this server; members that are disabled are left
-// out. What a foreign host does with mail, and whether it comes back, is not
+// in a domain that is an alias of another, what the address is there; for postmaster
+// (RFC 5321 §4.5.1) Options.Postmaster, or else the domain's first account; the
+// domain's catch-all. Local parts are compared as mail.Address.Key has them:
+// case-folded. An alias, and a catch-all is one, leads to accounts, other aliases and
+// addresses outside this server, and an account may send its mail on to such; members
+// that are disabled are left out. Who keeps a copy of what is sent on has it first:
+// Resolution.By. What a foreign host does with mail, and whether it comes back, is not
 // known here: the count of hops ends such loops (RFC 5321 §6.3).
 //
 // # Rows
 //
-//	directory_domain        a local domain; catch_all is an account or 0
+//	directory_domain        a local domain; alias_of is the one it is another name of,
+//	                        which is none itself, or empty
 //	directory_account       an account; password is a hash (password.Hash), scram a
 //	                        text as in RFC 5803, or empty; version counts the
-//	                        changes that end its sessions
+//	                        changes that end its sessions; forwarding says whether
+//	                        its mail is sent on, and a copy kept
 //	directory_network       a network from which an owner has logged in, and when
 //	                        last: MaxNetworks of an account, for NetworkAge
-//	directory_alias         an alias, never of the same name as an account
-//	directory_alias_target  its targets, each the name of an account or alias, or
-//	                        an address of a domain that is not local
+//	directory_alias         an alias, never of the same name as an account; a
+//	                        catch-all has no local part
+//	directory_target        what an alias leads to, to what an account sends on, or who
+//	                        is in a group: each the name of an account or alias, or of
+//	                        a group (without a domain), or an address of a domain that
+//	                        is not local
+//	directory_group         a group: accounts and other groups
+//	directory_send_as       as whom an account, or else all of a group, may write: an
+//	                        address, all of a domain (no local part), anybody (neither)
 //	directory_site          one row, with id 1, once the site has a quota
 //	directory_secret        the key that invents SCRAM salts
 //
@@ -33,8 +43,8 @@
 // import, whole batches.
 //
 // Every change checks in its transaction that nothing is left pointing nowhere:
-// what is still a target, a catch-all or the domain of something cannot be
-// removed, and aliases neither loop nor nest deeper than MaxAliasDepth. An
+// what is still a target or the domain of something cannot be removed, and what
+// leads to others neither loops nor nests deeper than MaxAliasDepth. An
 // account's mailboxes come and go in the same transaction as its row.
 //
 // A row with a value that it cannot have stops none of the others: it is listed with
@@ -98,6 +108,7 @@ const (
 	maxVerified    = 16 << 10
 	maxQuotas      = 32 << 10
 	maxWhereabouts = 8 << 10
+	maxGrantees    = 8 << 10
 )
 
 // ErrDisabled is the cause (errors.Is) of the Forbidden that a disabled account
@@ -152,12 +163,13 @@ type Directory struct {
 	nobody      password.Hash // what a password for an unknown user is compared with
 
 	routes      *cache[mail.Address, route]
-	domains     *cache[mail.Domain, bool]
+	domains     *cache[mail.Domain, known]
 	credentials *cache[mail.Address, credential]
 	verified    *cache[[ticketSize]byte, struct{}]
 	quotas      *cache[mail.AccountID, mail.Quota]
 	first       *cache[struct{}, mail.Domain]
 	networks    *cache[mail.AccountID, []network]
+	grants      *cache[mail.AccountID, []mail.Address]
 }
 
 // Open brings the tables up to date and returns the directory.
@@ -170,12 +182,13 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 		gate:        &gate{free: o.HashMemory},
 		aside:       sqldb.Aside{Log: o.Log},
 		routes:      newCache[mail.Address, route](maxRoutes),
-		domains:     newCache[mail.Domain, bool](maxDomains),
+		domains:     newCache[mail.Domain, known](maxDomains),
 		credentials: newCache[mail.Address, credential](maxCredentials),
 		verified:    newCache[[ticketSize]byte, struct{}](maxVerified),
 		quotas:      newCache[mail.AccountID, mail.Quota](maxQuotas),
 		first:       newCache[struct{}, mail.Domain](1),
 		networks:    newCache[mail.AccountID, []network](maxWhereabouts),
+		grants:      newCache[mail.AccountID, []mail.Address](maxGrantees),
 	}
 	if err := d.invent(); err != nil {
 		return nil, err
@@ -256,6 +269,7 @@ func (d *Directory) forget() {
 	d.credentials.clear()
 	d.quotas.clear()
 	d.first.clear()
+	d.grants.clear()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

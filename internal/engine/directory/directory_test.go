@@ -151,6 +151,12 @@ func (h *house) alias(name string, targets ...string) {
 	}
 }
 
+// catchAll sets that of a domain.
+func (h *house) catchAll(domain mail.Domain, targets ...string) error {
+	_, err := h.SetAlias(h.t.Context(), Alias{Address: CatchAll(domain), Targets: addrs(targets...)})
+	return err
+}
+
 func (h *house) must(err error) {
 	h.t.Helper()
 	if err != nil {

@@ -10,11 +10,12 @@ import (
 
 // Domain is a domain whose mail is kept here.
 type Domain struct {
-	Name     mail.Domain  `json:"name"`
-	CatchAll mail.Address `json:"catch_all,omitzero"` // the account that gets mail for unknown addresses
-	Accounts int          `json:"accounts"`
-	Aliases  int          `json:"aliases"`
-	Quota    Allowance    `json:"quota"` // of accounts that have none of their own
+	Name     mail.Domain    `json:"name"`
+	AliasOf  mail.Domain    `json:"alias_of,omitempty"`  // every address that nobody has in it himself is that of this domain
+	CatchAll []mail.Address `json:"catch_all,omitempty"` // who gets mail for unknown addresses
+	Accounts int            `json:"accounts"`
+	Aliases  int            `json:"aliases"` // without the catch-all
+	Quota    Allowance      `json:"quota"`   // of accounts that have none of their own
 
 	// Unreadable says what is wrong with the row, if it has a value that it cannot
 	// have. RemoveDomain takes Name, whatever it is.
@@ -32,14 +33,10 @@ func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) (Domain, er
 		if err == nil && there {
 			err = mail.Errorf(mail.Exists, "domain %s exists already", name)
 		}
-		if err == nil {
-			err = checkNotForwarded(tx, name)
-		}
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(`INSERT INTO directory_domain (name) VALUES ($1)`, name)
-		return err
+		return insertDomain(tx, name)
 	})
 	if err != nil {
 		return Domain{}, err
@@ -47,28 +44,131 @@ func (d *Directory) AddDomain(ctx context.Context, name mail.Domain) (Domain, er
 	return Domain{Name: name, Quota: inherits()}, nil
 }
 
-// checkNotForwarded checks that no alias has a target at name.
+func insertDomain(tx *sqldb.Tx, name mail.Domain) error {
+	if err := checkNotForwarded(tx, name); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`INSERT INTO directory_domain (name) VALUES ($1)`, name)
+	return err
+}
+
+// checkNotForwarded checks that nothing leads to an address at name.
 func checkNotForwarded(tx *sqldb.Tx, name mail.Domain) error {
-	found, err := collect(tx, `SELECT a.local, a.domain FROM directory_alias_target t
-		JOIN directory_alias a ON a.domain = t.domain AND a.local_key = t.local_key
-		WHERE t.target_domain = $1 ORDER BY a.domain, a.local_key LIMIT 1`, name)
-	if err == nil && len(found) > 0 {
-		err = mail.Errorf(mail.Conflict, "alias %s leads to an address of %s; remove it, and add it again when the domain has that address", found[0], name)
+	found, err := collect(tx, `SELECT local_key, domain FROM directory_target WHERE target_domain = $1 ORDER BY domain, local_key LIMIT 1`, name)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	who, err := describe(tx, found[0])
+	if err == nil {
+		err = mail.Errorf(mail.Conflict, "%s leads to an address of %s; point it elsewhere, and back when the domain has that address", who, name)
 	}
 	return err
 }
 
-const selectDomain = `SELECT d.name, (SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
-	(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name), c.local, c.domain, d.quota_octets, d.quota_messages
-	FROM directory_domain d LEFT JOIN directory_account c ON c.id = d.catch_all`
+// AliasDomain makes name another name of the domain of: every address that nobody has
+// in it himself is the same address there. A domain that is here already keeps what it
+// has. Errors: Invalid; NotFound if of is not local; Conflict if that is an alias itself,
+// if name has a catch-all or others are aliases of it, or as AddDomain.
+func (d *Directory) AliasDomain(ctx context.Context, name, of mail.Domain) (made Domain, err error) {
+	if name == "" || name.IsLiteral() || name == of {
+		return made, mail.Errorf(mail.Invalid, "a domain is made another name of a different one, such as old.example of example.org")
+	}
+	err = d.change(ctx, func(tx *sqldb.Tx) error {
+		if err := aliasDomain(tx, name, of); err != nil {
+			return err
+		}
+		made, err = readDomain(tx, name)
+		return err
+	})
+	return made, err
+}
 
-func scanDomain(row scanner) (d Domain, err error) {
-	err = row.Scan(&d.Name, &d.Accounts, &d.Aliases, &d.CatchAll.Local, &d.CatchAll.Domain, &d.Quota.Octets, &d.Quota.Messages)
+func aliasDomain(tx *sqldb.Tx, name, of mail.Domain) error {
+	if err := needDomain(tx, of); err != nil {
+		return err
+	}
+	further, _, err := aliasOf(tx, of)
+	if err == nil && further != "" {
+		err = mail.Errorf(mail.Conflict, "%s is an alias of %s itself; make %s one of that", of, further, name)
+	}
+	if err == nil {
+		err = checkNoAliasDomains(tx, name)
+	}
+	if err != nil {
+		return err
+	}
+	there, err := domainExists(tx, name)
+	if err == nil && !there {
+		err = insertDomain(tx, name)
+	}
+	if err != nil {
+		return err
+	}
+	if caught, err := aliasExists(tx, CatchAll(name)); err != nil || caught {
+		if err == nil {
+			err = mail.Errorf(mail.Conflict, "%s has a catch-all; remove the alias @%s first", name, name)
+		}
+		return err
+	}
+	_, err = tx.Exec(`UPDATE directory_domain SET alias_of = $2 WHERE name = $1`, name, of)
+	return err
+}
+
+func checkNoAliasDomains(tx *sqldb.Tx, name mail.Domain) error {
+	var other mail.Domain
+	err := tx.QueryRow(`SELECT name FROM directory_domain WHERE alias_of = $1 ORDER BY name LIMIT 1`, name).Scan(&other)
+	switch {
+	case isNoRow(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	return mail.Errorf(mail.Conflict, "%s is an alias of %s; remove that first", other, name)
+}
+
+// UnaliasDomain undoes AliasDomain: the domain goes, unless it has accounts or aliases of
+// its own; then it stays as a domain for itself, and kept says so. Errors: NotFound.
+func (d *Directory) UnaliasDomain(ctx context.Context, name mail.Domain) (kept bool, err error) {
+	err = d.change(ctx, func(tx *sqldb.Tx) error {
+		of, _, err := aliasOf(tx, name)
+		if err == nil && of == "" {
+			err = mail.Errorf(mail.NotFound, "%s is no alias of a domain", name)
+		}
+		if err != nil {
+			return err
+		}
+		found, err := readDomain(tx, name)
+		if err != nil {
+			return err
+		}
+		if kept = found.Accounts+found.Aliases > 0; !kept {
+			return deleteDomain(tx, name)
+		}
+		_, err = tx.Exec(`UPDATE directory_domain SET alias_of = '' WHERE name = $1`, name)
+		return err
+	})
+	return kept, err
+}
+
+const selectDomain = `SELECT d.name, d.alias_of, (SELECT count(*) FROM directory_account a WHERE a.domain = d.name),
+	(SELECT count(*) FROM directory_alias a WHERE a.domain = d.name AND a.local_key <> ''), d.quota_octets, d.quota_messages
+	FROM directory_domain d`
+
+func scanDomain(tx *sqldb.Tx, row scanner) (d Domain, err error) {
+	err = row.Scan(&d.Name, &d.AliasOf, &d.Accounts, &d.Aliases, &d.Quota.Octets, &d.Quota.Messages)
 	if d.Name == "" {
 		return d, err
 	}
 	d.Unreadable = unreadable(cmp.Or(checkDomain(d.Name), err))
-	return d, nil
+	d.CatchAll, err = targetsOf(tx, CatchAll(d.Name))
+	return d, err
+}
+
+func readDomain(tx *sqldb.Tx, name mail.Domain) (Domain, error) {
+	if err := needDomain(tx, name); err != nil {
+		return Domain{}, err
+	}
+	return scanDomain(tx, tx.QueryRow(selectDomain+` WHERE d.name = $1`, name))
 }
 
 // checkDomain says what is wrong with the name of a row.
@@ -90,7 +190,7 @@ func (d *Directory) Domains(ctx context.Context) ([]Domain, error) {
 		}
 		defer rows.Close()
 		for rows.Next() {
-			e, err := scanDomain(rows)
+			e, err := scanDomain(tx, rows)
 			if err != nil {
 				return err
 			}
@@ -132,10 +232,7 @@ func scanNames(rows *sqldb.Rows, err error) (list []mail.Domain, _ error) {
 // Domain finds a local domain. Errors: NotFound.
 func (d *Directory) Domain(ctx context.Context, name mail.Domain) (found Domain, err error) {
 	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		if err := needDomain(tx, name); err != nil {
-			return err
-		}
-		found, err = scanDomain(tx.QueryRow(selectDomain+` WHERE d.name = $1`, name))
+		found, err = readDomain(tx, name)
 		return err
 	})
 	return found, err
@@ -171,45 +268,32 @@ func (d *Directory) FirstDomain(ctx context.Context) (mail.Domain, error) {
 	return name, err
 }
 
-// RemoveDomain makes name a foreign domain again. Errors: NotFound; Conflict
-// while it has accounts or aliases.
+// RemoveDomain makes name a foreign domain again; its catch-all goes with it. Errors:
+// NotFound; Conflict while it has accounts or aliases, or other domains are aliases of it.
 func (d *Directory) RemoveDomain(ctx context.Context, name mail.Domain) error {
-	return d.change(ctx, func(tx *sqldb.Tx) error {
-		if err := needDomain(tx, name); err != nil {
-			return err
-		}
-		var accounts, aliases int
-		err := tx.QueryRow(`SELECT (SELECT count(*) FROM directory_account WHERE domain = $1),
-			(SELECT count(*) FROM directory_alias WHERE domain = $1)`, name).Scan(&accounts, &aliases)
-		if err == nil && accounts+aliases > 0 {
-			err = mail.Errorf(mail.Conflict, "domain %s still has accounts (%d) or aliases (%d); remove them first", name, accounts, aliases)
-		}
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(`DELETE FROM directory_domain WHERE name = $1`, name)
-		return err
-	})
+	return d.change(ctx, func(tx *sqldb.Tx) error { return removeDomain(tx, name) })
 }
 
-// SetCatchAll has mail for unknown addresses of name go to the account to, of
-// any domain; to nobody if to is the zero Address. Errors: NotFound.
-func (d *Directory) SetCatchAll(ctx context.Context, name mail.Domain, to mail.Address) error {
-	return d.change(ctx, func(tx *sqldb.Tx) error {
-		if err := needDomain(tx, name); err != nil {
-			return err
-		}
-		var id mail.AccountID
-		if !to.IsZero() {
-			a, err := findAccount(tx, to)
-			if err != nil {
-				return err
-			}
-			id = a.ID
-		}
-		_, err := tx.Exec(`UPDATE directory_domain SET catch_all = $2 WHERE name = $1`, name, id)
+func removeDomain(tx *sqldb.Tx, name mail.Domain) error {
+	found, err := readDomain(tx, name)
+	if err == nil && found.Accounts+found.Aliases > 0 {
+		err = mail.Errorf(mail.Conflict, "domain %s still has accounts (%d) or aliases (%d); remove them first", name, found.Accounts, found.Aliases)
+	}
+	if err == nil {
+		err = checkNoAliasDomains(tx, name)
+	}
+	if err != nil {
 		return err
-	})
+	}
+	return deleteDomain(tx, name)
+}
+
+func deleteDomain(tx *sqldb.Tx, name mail.Domain) error {
+	if err := removeAlias(tx, CatchAll(name)); err != nil && mail.KindOf(err) != mail.NotFound {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM directory_domain WHERE name = $1`, name)
+	return err
 }
 
 func needDomain(tx *sqldb.Tx, name mail.Domain) error {

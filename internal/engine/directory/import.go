@@ -265,3 +265,109 @@ func textOf(err error) string {
 	}
 	return err.Error()
 }
+
+// MaxAliasImport is how many aliases one ImportAliases takes.
+const MaxAliasImport = 10000
+
+// AliasRecord is one alias to import.
+type AliasRecord struct {
+	Line int // where it stands, for the report
+	Alias
+	Err error // why it could not be read, if so
+}
+
+// ImportAliases adds many aliases in one commit, in any order: a target may be an alias
+// that comes later. A record that cannot be added is reported and does not stop the
+// others, but those that lead to it; an alias that is there already is skipped and left
+// as it is. Errors: TooLarge.
+func (d *Directory) ImportAliases(ctx context.Context, records []AliasRecord) (report ImportReport, err error) {
+	if len(records) > MaxAliasImport {
+		return report, mail.Errorf(mail.TooLarge, "at most %d aliases at once", MaxAliasImport)
+	}
+	err = d.change(ctx, func(tx *sqldb.Tx) error {
+		report = ImportReport{}
+		waiting := make([]AliasRecord, 0, len(records))
+		for _, r := range records {
+			there := false
+			if r.Err == nil {
+				var err error
+				if there, err = aliasExists(tx, r.Address.Key()); err != nil {
+					return err
+				}
+			}
+			switch {
+			case r.Err != nil:
+				report.fail(r.Line, r.Address, r.Err)
+			case there:
+				report.Skipped++
+			default:
+				waiting = append(waiting, r)
+			}
+		}
+		for before := -1; before != len(waiting); {
+			before = len(waiting)
+			var next []AliasRecord
+			for _, r := range waiting {
+				done, err := d.importAlias(tx, r, &report)
+				if err != nil {
+					return err
+				}
+				if !done {
+					next = append(next, r)
+				}
+			}
+			waiting = next
+		}
+		for _, r := range waiting { // Their targets never came, or lead back.
+			if err := d.lastWord(tx, r, &report); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return report, err
+}
+
+// importAlias adds one, or not yet if a target is not there. Its error is one that ends
+// the import.
+func (d *Directory) importAlias(tx *sqldb.Tx, r AliasRecord, report *ImportReport) (done bool, err error) {
+	if there, err := aliasExists(tx, r.Address.Key()); err != nil || there {
+		if there {
+			report.Skipped++ // twice in the file
+		}
+		return true, err
+	}
+	for _, t := range r.Targets {
+		if _, err := cleanTarget(tx, r.Address.Key(), t); err != nil {
+			if mail.KindOf(err) == mail.NotFound {
+				err = nil
+			}
+			return false, err
+		}
+	}
+	return true, d.lastWord(tx, r, report)
+}
+
+// lastWord adds one or says why not.
+func (d *Directory) lastWord(tx *sqldb.Tx, r AliasRecord, report *ImportReport) error {
+	_, err := d.writeAlias(tx, r.Alias)
+	if k := mail.KindOf(err); err != nil && (k == mail.Internal || k == mail.Unavailable) {
+		return err
+	}
+	if err == nil {
+		report.Added++
+		return nil
+	}
+	report.fail(r.Line, r.Address, err)
+	if err := removeAlias(tx, r.Address); err != nil && mail.KindOf(err) != mail.NotFound {
+		return err
+	}
+	return nil
+}
+
+func (r *ImportReport) fail(line int, a mail.Address, err error) {
+	r.Failed++
+	if len(r.Failures) < MaxImportFailures {
+		r.Failures = append(r.Failures, ImportFailure{Line: line, Address: a, Text: textOf(err)})
+	}
+}

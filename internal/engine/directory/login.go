@@ -67,9 +67,9 @@ type claimed struct {
 const FailureStep = 500 * time.Millisecond
 
 // Login checks a password. The user is the full address of an account, in any
-// case. It costs tens of milliseconds and Cost.Memory the first time, or what the
-// hash takes that another server made, and microseconds while that password is
-// remembered. A failure is told after a
+// case, or the same in a domain that is another name of its own. It costs tens of
+// milliseconds and Cost.Memory the first time, or what the hash takes that another
+// server made, and microseconds while that password is remembered. A failure is told after a
 // delay. Errors: Forbidden for a wrong password and for a user that does not
 // exist, which take the same time and say the same; Forbidden with the cause
 // ErrDisabled, only after the right password; RateLimited; Unavailable if there
@@ -108,7 +108,9 @@ func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (cl
 	if name, err := prepare(user, MaxUserName); err == nil {
 		who.name = name
 		if a, err := mail.ParseAddress(name); err == nil {
-			who.address = a.Key()
+			if who.address, err = d.Canonical(ctx, a.Key()); err != nil {
+				return who, err
+			}
 			who.name = who.address.String()
 		}
 	}

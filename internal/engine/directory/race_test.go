@@ -63,7 +63,10 @@ func TestTwoAtOnce(t *testing.T) {
 		}
 		catcher := addr(fmt.Sprintf("c%d@example.org", i))
 		h.must(account(h.Directory, catcher)())
-		if n := both(func() error { return other.SetCatchAll(t.Context(), domain, catcher) },
+		if n := both(func() error {
+			_, err := other.SetAlias(t.Context(), Alias{Address: CatchAll(domain), Targets: []mail.Address{catcher}})
+			return err
+		},
 			func() error { return h.RemoveAccount(t.Context(), catcher) }); n != 1 {
 			t.Errorf("%d of a catch-all and the end of its account", n)
 		}

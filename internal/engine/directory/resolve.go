@@ -17,8 +17,14 @@ const separator = "+"
 type Resolution struct {
 	Accounts []mail.AccountID // each once
 	Names    []mail.Address   // of Accounts, in the form of mail.Address.Key
-	Foreign  []mail.Address   // targets of aliases outside this server, each once
+	Foreign  []mail.Address   // outside this server, each once
 	Detail   string           // the subaddress: "lists" of alice+lists@example.org
+
+	// By and ForeignBy say of each of Accounts and Foreign which account sends its mail
+	// on there and keeps a copy, or zero: without that copy nothing goes there.
+	By, ForeignBy []mail.AccountID
+
+	CatchAll bool // nobody has the address
 }
 
 // via is how an address came to its accounts.
@@ -35,35 +41,68 @@ const (
 
 // route is the remembered answer for one address.
 type route struct {
-	via      via
-	accounts []mail.AccountID // that are not disabled
-	names    []mail.Address   // of accounts
-	foreign  []mail.Address
+	via       via
+	at        mail.Address     // the key by which it was found: in the domain that it is another name of, if so
+	name      mail.Address     // what that stands for here
+	accounts  []mail.AccountID // that get a copy and are not disabled
+	names     []mail.Address   // of accounts
+	by        []mail.AccountID // of accounts
+	foreign   []mail.Address
+	foreignBy []mail.AccountID
+	owners    []mail.AccountID // whose address it is, sent on or not; not disabled
 }
 
 // target is what a name stands for.
 type target struct {
 	account  mail.AccountID // or zero, and then it is an alias or foreign
 	disabled bool
-	foreign  bool         // outside this server
-	name     mail.Address // of an account or foreign
-	bad      error        // why nobody can have the name
+	forwards bool           // an account that sends its mail on,
+	sendsOn  bool           // and keeps no copy
+	by       mail.AccountID // who sends mail on to it and keeps a copy, or zero
+	foreign  bool           // outside this server
+	name     mail.Address   // of an account or foreign
+	bad      error          // why nobody can have the name
 }
 
 // IsLocal reports whether mail for the domain is kept here.
 func (d *Directory) IsLocal(ctx context.Context, name mail.Domain) (bool, error) {
-	local, epoch, ok := d.domains.get(name)
+	k, err := d.known(ctx, name)
+	return k.local, err
+}
+
+// known is what a name of a domain is here.
+type known struct {
+	local   bool
+	aliasOf mail.Domain // or ""
+}
+
+func (d *Directory) known(ctx context.Context, name mail.Domain) (known, error) {
+	k, epoch, ok := d.domains.get(name)
 	if ok {
-		return local, nil
+		return k, nil
 	}
 	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {
-		local, err = domainExists(tx, name)
+		k.aliasOf, k.local, err = aliasOf(tx, name)
 		return err
 	})
 	if err == nil {
-		d.domains.put(name, local, epoch)
+		d.domains.put(name, k, epoch)
 	}
-	return local, err
+	return k, err
+}
+
+// Canonical is a, or, if its domain is another name of one and nobody there has that
+// address for himself, the same in that domain.
+func (d *Directory) Canonical(ctx context.Context, a mail.Address) (mail.Address, error) {
+	k, err := d.known(ctx, a.Domain)
+	if err != nil || k.aliasOf == "" {
+		return a, err
+	}
+	r, err := d.route(ctx, a.Key())
+	if err == nil && r.at.Domain != a.Domain {
+		a.Domain = r.at.Domain
+	}
+	return a, err
 }
 
 // Resolve says where mail for a goes. Errors: NotFound if nobody has that
@@ -81,7 +120,8 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Resolution, er
 	case len(r.accounts)+len(r.foreign) == 0:
 		return Resolution{}, &mail.Error{Kind: mail.Forbidden, Text: "mailbox disabled", Err: ErrDisabled}
 	}
-	res := Resolution{Accounts: slices.Clone(r.accounts), Names: slices.Clone(r.names), Foreign: slices.Clone(r.foreign)}
+	res := Resolution{Accounts: slices.Clone(r.accounts), Names: slices.Clone(r.names), Foreign: slices.Clone(r.foreign),
+		By: slices.Clone(r.by), ForeignBy: slices.Clone(r.foreignBy), CatchAll: r.via == viaCatchAll}
 	if r.via == viaSubaddress {
 		_, res.Detail, _ = strings.Cut(a.Local, separator)
 	}
@@ -89,14 +129,18 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Resolution, er
 }
 
 // MayUse reports whether p may send mail from a: the address of p's account, an
-// alias that leads to it, or a subaddress of one of these. What only a
-// catch-all brings does not count.
+// alias that leads to it, or a subaddress of one of these; or what it, or a group that
+// it is in, was granted. What only a catch-all brings does not count.
 func (d *Directory) MayUse(ctx context.Context, p mail.Principal, a mail.Address) (bool, error) {
 	r, err := d.route(ctx, a.Key())
-	if err != nil || r.via == viaCatchAll {
+	if err != nil || r.via != viaCatchAll && slices.Contains(r.owners, p.Account) {
+		return err == nil, err
+	}
+	granted, err := d.granted(ctx, p.Account)
+	if err != nil || len(granted) == 0 {
 		return false, err
 	}
-	return slices.Contains(r.accounts, p.Account), nil
+	return slices.ContainsFunc(granted, func(as mail.Address) bool { return covers(as, a.Key(), r) }), nil
 }
 
 // route looks key up in memory and then in the database.
@@ -117,29 +161,83 @@ func (d *Directory) route(ctx context.Context, key mail.Address) (route, error) 
 
 // find goes through the ways of the package comment.
 func (d *Directory) find(tx *sqldb.Tx, key mail.Address) (route, error) {
-	if local, err := domainExists(tx, key.Domain); err != nil || !local {
-		return route{via: viaElsewhere}, err
+	of, local, err := aliasOf(tx, key.Domain)
+	if err != nil || !local {
+		return route{via: viaElsewhere, at: key}, err
 	}
 	for _, w := range []struct {
 		via  via
-		find func(*sqldb.Tx, mail.Address) ([]target, error)
+		find func() (mail.Address, error) // whose members it is; zero for nobody's
 	}{
-		{viaName, members},
-		{viaSubaddress, subaddressed},
-		{viaPostmaster, d.postmaster},
-		{viaCatchAll, catchAll},
+		{viaName, func() (mail.Address, error) { return own(tx, key) }},
+		{viaSubaddress, func() (mail.Address, error) { return own(tx, subaddressed(key)) }},
+		{viaPostmaster, func() (mail.Address, error) { return d.postmaster(tx, key) }},
+		{viaCatchAll, func() (mail.Address, error) { return own(tx, CatchAll(key.Domain)) }},
 	} {
-		found, err := w.find(tx, key)
+		if w.via > viaSubaddress && of != "" { // It has nothing of that name itself.
+			return d.find(tx, mail.Address{Local: key.Local, Domain: of})
+		}
+		name, err := w.find()
 		if err != nil {
 			return route{}, err
 		}
-		if len(found) == 0 {
+		if name.IsZero() {
 			continue
 		}
-		r := routeOf(w.via, found)
-		return r, d.setAside(key, found, len(r.accounts)+len(r.foreign))
+		r, found, err := routeTo(tx, w.via, name)
+		if err != nil {
+			return route{}, err
+		}
+		if w.via == viaCatchAll && !slices.ContainsFunc(found, takesMail) {
+			continue
+		}
+		r.at = key
+		return r, d.setAside(name, found, len(r.accounts)+len(r.foreign))
 	}
-	return route{via: viaNothing}, nil
+	return route{via: viaNothing, at: key}, nil
+}
+
+// own is name if somebody here has it himself.
+func own(tx *sqldb.Tx, name mail.Address) (mail.Address, error) {
+	if name.IsZero() {
+		return name, nil
+	}
+	found, err := lookup(tx, name)
+	if err != nil || len(found) == 0 {
+		return mail.Address{}, err
+	}
+	return name, nil
+}
+
+// subaddressed is the name before the subaddress of key, if it has one.
+func subaddressed(key mail.Address) mail.Address {
+	base, _, ok := strings.Cut(key.Local, separator)
+	if !ok || base == "" {
+		return mail.Address{}
+	}
+	return mail.Address{Local: base, Domain: key.Domain}
+}
+
+// routeTo is the answer made of who is behind name, and who that is.
+func routeTo(tx *sqldb.Tx, v via, name mail.Address) (route, []target, error) {
+	found, err := members(tx, name)
+	if err != nil {
+		return route{}, nil, err
+	}
+	r := routeOf(v, found)
+	r.name = name
+	if own := found; slices.ContainsFunc(found, func(t target) bool { return t.forwards }) {
+		if own, err = owners(tx, name); err != nil {
+			return route{}, nil, err
+		}
+		r.owners = nil
+		for _, t := range own {
+			if t.account != 0 && !t.disabled {
+				r.owners = append(r.owners, t.account)
+			}
+		}
+	}
+	return r, found, nil
 }
 
 // setAside tells of targets that nobody can have. Mail for an alias that has no others
@@ -148,8 +246,8 @@ func (d *Directory) setAside(key mail.Address, found []target, others int) error
 	var err error
 	for _, t := range found {
 		if t.bad != nil {
-			d.aside.Takes(&sqldb.Unreadable{Row: "target " + t.name.String() + " of alias " + key.String(), Err: t.bad})
-			err = mail.Errorf(mail.Unavailable, "alias %s cannot be read", key)
+			d.aside.Takes(&sqldb.Unreadable{Row: "target " + t.name.String() + " of " + NameOf(key), Err: t.bad})
+			err = mail.Errorf(mail.Unavailable, "alias %s cannot be read", NameOf(key))
 		}
 	}
 	if others > 0 {
@@ -165,10 +263,12 @@ func routeOf(v via, found []target) route {
 		switch {
 		case t.bad != nil:
 		case t.foreign:
-			r.foreign = append(r.foreign, t.name)
+			r.foreign, r.foreignBy = append(r.foreign, t.name), append(r.foreignBy, t.by)
 		case !t.disabled:
-			r.accounts = append(r.accounts, t.account)
-			r.names = append(r.names, t.name)
+			r.owners = append(r.owners, t.account)
+			if !t.sendsOn {
+				r.accounts, r.names, r.by = append(r.accounts, t.account), append(r.names, t.name), append(r.by, t.by)
+			}
 		}
 	}
 	return r
@@ -176,55 +276,81 @@ func routeOf(v via, found []target) route {
 
 func takesMail(t target) bool { return !t.disabled }
 
-func subaddressed(tx *sqldb.Tx, key mail.Address) ([]target, error) {
-	base, _, ok := strings.Cut(key.Local, separator)
-	if !ok || base == "" {
-		return nil, nil
+// CatchAll is the address of the alias that gets mail for those of a domain whom
+// nobody has: one without a local part, which NameOf writes as "@example.org".
+func CatchAll(d mail.Domain) mail.Address { return mail.Address{Domain: d} }
+
+func isCatchAll(a mail.Address) bool { return a.Local == "" && a.Domain != "" }
+
+// NameOf writes an address of the directory, or the name of a group.
+func NameOf(a mail.Address) string {
+	switch {
+	case isCatchAll(a):
+		return "@" + string(a.Domain)
+	case isGroup(a):
+		return groupPrefix + a.Local
 	}
-	return members(tx, mail.Address{Local: base, Domain: key.Domain})
+	return a.String()
 }
 
 // postmaster finds who answers for a domain that has no postmaster of its own.
-func (d *Directory) postmaster(tx *sqldb.Tx, key mail.Address) ([]target, error) {
+func (d *Directory) postmaster(tx *sqldb.Tx, key mail.Address) (mail.Address, error) {
 	if key.Local != "postmaster" {
-		return nil, nil
+		return mail.Address{}, nil
 	}
 	if !d.o.Postmaster.IsZero() {
-		found, err := members(tx, d.o.Postmaster.Key())
+		name, err := canonical(tx, d.o.Postmaster.Key())
+		if err != nil {
+			return mail.Address{}, err
+		}
+		found, err := members(tx, name)
 		if err != nil || slices.ContainsFunc(found, takesMail) {
-			return found, err
+			return name, err
 		}
 	}
-	return one(tx, `SELECT id, disabled, local_key, domain FROM directory_account WHERE domain = $1 AND disabled = 0
-		ORDER BY id LIMIT 1`, key.Domain)
+	found, err := one(tx, selectTarget+` WHERE domain = $1 AND disabled = 0 ORDER BY id LIMIT 1`, key.Domain)
+	if err != nil || len(found) == 0 {
+		return mail.Address{}, err
+	}
+	return found[0].name, nil
 }
 
-// catchAll finds the account that takes the rest, unless it is disabled: then
-// the rest is unknown again.
-func catchAll(tx *sqldb.Tx, key mail.Address) ([]target, error) {
-	return one(tx, `SELECT a.id, a.disabled, a.local_key, a.domain FROM directory_domain d JOIN directory_account a ON a.id = d.catch_all
-		WHERE d.name = $1 AND a.disabled = 0`, key.Domain)
+// canonical is Canonical in a transaction, of a key.
+func canonical(tx *sqldb.Tx, key mail.Address) (mail.Address, error) {
+	of, _, err := aliasOf(tx, key.Domain)
+	if err != nil || of == "" {
+		return key, err
+	}
+	found, err := lookup(tx, key)
+	if err == nil && len(found) == 0 {
+		key.Domain = of
+	}
+	return key, err
 }
 
-// lookup finds the account or alias named key; nothing if there is none.
+// lookup finds the account, alias or group named key; nothing if there is none.
 func lookup(tx *sqldb.Tx, key mail.Address) ([]target, error) {
-	found, err := one(tx, `SELECT id, disabled, local_key, domain FROM directory_account
-		WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
-	if err != nil || len(found) > 0 {
-		return found, err
+	if isGroup(key) {
+		is, err := groupExists(tx, key.Local)
+		if err != nil || !is {
+			return nil, err
+		}
+		return []target{{}}, nil
 	}
-	if is, err := aliasExists(tx, key); err != nil || !is {
-		return nil, err
-	}
-	return []target{{}}, nil
+	return one(tx, selectTarget+` WHERE domain = $1 AND local_key = $2 UNION ALL
+		SELECT 0, 0, local_key, domain, 0 FROM directory_alias WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local)
 }
+
+const selectTarget = `SELECT id, disabled, local_key, domain, forwarding FROM directory_account`
 
 // one reads at most one account.
 func one(tx *sqldb.Tx, query string, args ...any) ([]target, error) {
 	var t target
-	err := tx.QueryRow(query, args...).Scan(&t.account, &t.disabled, &t.name.Local, &t.name.Domain)
+	var f forwarding
+	err := tx.QueryRow(query, args...).Scan(&t.account, &t.disabled, &t.name.Local, &t.name.Domain, &f)
 	if isNoRow(err) {
 		return nil, nil
 	}
+	t.forwards, t.sendsOn = f != forwardsNothing, f == forwardsAll
 	return []target{t}, err
 }

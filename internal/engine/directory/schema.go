@@ -16,7 +16,7 @@ func schema() []string {
 	return []string{`
 	CREATE TABLE directory_domain (
 		name      {text} NOT NULL PRIMARY KEY,
-		catch_all {int} NOT NULL DEFAULT 0,
+		alias_of  {text} NOT NULL DEFAULT '',
 		quota_octets   {int} NOT NULL DEFAULT -1,
 		quota_messages {int} NOT NULL DEFAULT -1
 	) {clustered};
@@ -33,6 +33,7 @@ func schema() []string {
 		created   {int} NOT NULL,
 		quota_octets   {int} NOT NULL DEFAULT -1,
 		quota_messages {int} NOT NULL DEFAULT -1,
+		forwarding {int} NOT NULL DEFAULT 0,
 		UNIQUE (domain, local_key)
 	);
 	CREATE TABLE directory_alias (
@@ -41,7 +42,7 @@ func schema() []string {
 		local     {text} NOT NULL,
 		PRIMARY KEY (domain, local_key)
 	) {clustered};
-	CREATE TABLE directory_alias_target (
+	CREATE TABLE directory_target (
 		domain        {text} NOT NULL,
 		local_key     {text} NOT NULL,
 		position      {int} NOT NULL,
@@ -49,8 +50,18 @@ func schema() []string {
 		target_key    {text} NOT NULL,
 		PRIMARY KEY (domain, local_key, position)
 	) {clustered};
-	CREATE INDEX directory_alias_target_name ON directory_alias_target (target_domain, target_key);
-	CREATE INDEX directory_domain_catch_all ON directory_domain (catch_all);
+	CREATE INDEX directory_target_name ON directory_target (target_domain, target_key);
+	CREATE INDEX directory_domain_alias_of ON directory_domain (alias_of);
+	CREATE TABLE directory_group (
+		name {text} NOT NULL PRIMARY KEY
+	) {clustered};
+	CREATE TABLE directory_send_as (
+		account   {int} NOT NULL,
+		grp       {text} NOT NULL,
+		domain    {text} NOT NULL,
+		local_key {text} NOT NULL,
+		PRIMARY KEY (account, grp, domain, local_key)
+	) {clustered};
 	CREATE TABLE directory_network (
 		account {int} NOT NULL,
 		network {text} NOT NULL,
@@ -99,6 +110,15 @@ func exists(tx *sqldb.Tx, query string, args ...any) (bool, error) {
 
 func domainExists(tx *sqldb.Tx, name mail.Domain) (bool, error) {
 	return exists(tx, `SELECT 1 FROM directory_domain WHERE name = $1`, name)
+}
+
+// aliasOf says whether name is local, and which domain it is another name of, if it is.
+func aliasOf(tx *sqldb.Tx, name mail.Domain) (of mail.Domain, local bool, err error) {
+	err = tx.QueryRow(`SELECT alias_of FROM directory_domain WHERE name = $1`, name).Scan(&of)
+	if isNoRow(err) {
+		return "", false, nil
+	}
+	return of, err == nil, err
 }
 
 func aliasExists(tx *sqldb.Tx, key mail.Address) (bool, error) {

@@ -22,6 +22,9 @@ func checkKept(a mail.Address) error {
 // found under cannot be, the key as it stands, and why.
 func named(a, key mail.Address) (mail.Address, error) {
 	err := checkKept(a)
+	if isCatchAll(a) {
+		err = checkDomain(a.Domain)
+	}
 	if err == nil && a.Key() != key {
 		err = mail.Errorf(mail.Internal, "it is filed under %q", key.Local)
 	}
@@ -72,7 +75,7 @@ func (d *Directory) checkReadable(ctx context.Context, report func(string)) erro
 			return err
 		}
 		for _, a := range page {
-			tell("alias", a.Address.String(), a.Unreadable)
+			tell("alias", NameOf(a.Address), a.Unreadable)
 			f.After = a.Address
 		}
 		if len(page) < f.limit() {

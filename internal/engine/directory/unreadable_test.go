@@ -112,7 +112,7 @@ func TestUnreadableAlias(t *testing.T) {
 	h.alias("team", "bob", "x@elsewhere.example")
 	h.alias("away", "y@elsewhere.example")
 	h.alias("fine", "bob")
-	h.damage(`UPDATE directory_alias_target SET target_domain = 'else..where' WHERE target_domain = 'elsewhere.example'`)
+	h.damage(`UPDATE directory_target SET target_domain = 'else..where' WHERE target_domain = 'elsewhere.example'`)
 	h.wantRoute("team", "", bob)
 	h.wantNoRoute("away", mail.Unavailable)
 	h.wantRoute("fine", "", bob)
@@ -132,7 +132,7 @@ func TestUnreadableAlias(t *testing.T) {
 	for _, a := range bad {
 		h.must(h.RemoveAlias(t.Context(), a))
 	}
-	h.damage(`DELETE FROM directory_alias_target WHERE local_key = 'fine'`) // It lost its alias.
+	h.damage(`DELETE FROM directory_target WHERE local_key = 'fine'`) // It lost its alias.
 }
 
 // TestUnreadableDomain: a domain that cannot be read is no domain, is shown and can

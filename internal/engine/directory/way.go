@@ -2,8 +2,6 @@ package directory
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -11,7 +9,8 @@ import (
 
 // Way is how mail for an address finds who has it, for people to read.
 type Way struct {
-	Local   bool // the domain is of this server
+	Local   bool        // the domain is of this server
+	AliasOf mail.Domain // which the domain is another name of, if nobody has the address in it himself; or ""
 	Found   Found
 	Members []Member // in the order of reading, an alias before its targets
 }
@@ -37,6 +36,8 @@ type Member struct {
 	Account  mail.AccountID
 	Disabled bool
 	Foreign  bool
+	Forwards bool // an account that sends its mail on,
+	SendsOn  bool // and keeps no copy
 	Again    bool // stands farther up already, and gets one copy
 }
 
@@ -50,41 +51,18 @@ func (d *Directory) Way(ctx context.Context, a mail.Address) (w Way, err error) 
 			return err
 		}
 		w.Local, w.Found = true, foundBy[r.via]
-		top, err := d.standsFor(tx, key, r)
-		if err != nil || r.via == viaNothing {
-			return err
+		if r.at.Domain != key.Domain {
+			w.AliasOf = r.at.Domain
+		}
+		if r.via == viaNothing {
+			return nil
 		}
 		t := tree{tx: tx, seen: map[mail.Address]bool{}}
-		err = t.add(top, 0)
+		err = t.add(r.name, 0)
 		w.Members = t.members
 		return err
 	})
 	return w, err
-}
-
-// standsFor is the account or alias that key was found to mean.
-func (d *Directory) standsFor(tx *sqldb.Tx, key mail.Address, r route) (mail.Address, error) {
-	switch r.via {
-	case viaSubaddress:
-		key.Local, _, _ = strings.Cut(key.Local, separator)
-	case viaPostmaster:
-		return d.answersFor(tx, r)
-	case viaCatchAll:
-		return r.names[0], nil
-	}
-	return key, nil
-}
-
-// answersFor is the name that stood in for the postmaster in r.
-func (d *Directory) answersFor(tx *sqldb.Tx, r route) (mail.Address, error) {
-	key := d.o.Postmaster.Key()
-	if !key.IsZero() {
-		found, err := members(tx, key)
-		if err != nil || slices.ContainsFunc(found, takesMail) {
-			return key, err
-		}
-	}
-	return r.names[0], nil
 }
 
 // tree collects members, depth first.
@@ -99,19 +77,17 @@ func (t *tree) add(name mail.Address, depth int) error {
 		return nil
 	}
 	m := Member{Address: name, Depth: depth, Again: t.seen[name.Key()]}
-	end, targets, err := step(t.tx, name)
+	n, err := step(t.tx, name)
 	if err != nil {
 		return err
 	}
-	if len(end) > 0 {
-		m.Account, m.Disabled, m.Foreign = end[0].account, end[0].disabled, end[0].foreign
-	}
+	m.Account, m.Disabled, m.Foreign, m.Forwards, m.SendsOn = n.end.account, n.end.disabled, n.end.foreign, n.end.forwards, n.end.sendsOn
 	t.members = append(t.members, m)
 	if m.Again {
 		return nil
 	}
 	t.seen[name.Key()] = true
-	for _, target := range targets {
+	for _, target := range n.targets {
 		if err := t.add(target, depth+1); err != nil {
 			return err
 		}

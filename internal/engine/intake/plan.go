@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
@@ -81,7 +82,8 @@ type Refusal struct {
 // copyFor is what an account behind a recipient wants.
 type copyFor struct {
 	account mail.AccountID
-	name    mail.Address // by which the queue can find the account
+	name    mail.Address   // by which the queue can find the account
+	by      mail.AccountID // who sends mail on to it and keeps a copy, or zero
 	wishes  []Wish
 	err     error // it cannot have the message
 }
@@ -124,6 +126,9 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 			c := copyFor{account: account, name: r.Address}
 			if j < len(r.Route.Names) {
 				c.name = r.Route.Names[j]
+			}
+			if j < len(r.Route.By) {
+				c.by = r.Route.By[j]
 			}
 			if before, ok := asked[account]; ok {
 				c.wishes, c.err = before.wishes, before.err
@@ -195,17 +200,29 @@ func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
 // first of them is named in Delivered-To.
 func (p *Plan) lay() {
 	accepted := false
-	lost := make([]error, len(p.recipients)) // why nobody behind a recipient can have it
+	lost := make([]error, len(p.recipients))                      // why nobody behind a recipient can have it
+	without := make([]map[mail.AccountID]bool, len(p.recipients)) // of each recipient: accounts that cannot have it
 	for i, r := range p.recipients {
-		able := len(r.Route.Onward)
+		able := 0
 		for _, c := range p.copies[i] {
-			if c.err == nil {
-				able++
-			} else {
-				lost[i] = c.err
+			if c.err != nil {
+				if without[i] == nil {
+					without[i] = make(map[mail.AccountID]bool)
+				}
+				without[i][c.account], lost[i] = true, c.err
 			}
 		}
-		if able > 0 || len(p.copies[i]) == 0 {
+		for _, c := range p.copies[i] {
+			if c.err == nil && !without[i][c.by] {
+				able++
+			}
+		}
+		for _, o := range r.Route.Onward {
+			if !without[i][o.By] {
+				able++
+			}
+		}
+		if able > 0 {
 			lost[i] = nil
 		}
 		if p.loops[i] {
@@ -225,8 +242,14 @@ func (p *Plan) lay() {
 			continue
 		}
 		onward := r.Route.Onward
+		if len(without[i]) > 0 { // Who keeps a copy sends on when he has it.
+			onward = slices.DeleteFunc(slices.Clone(onward), func(o route.Onward) bool { return without[i][o.By] })
+		}
 		filed := 0
 		for _, c := range p.copies[i] {
+			if without[i][c.by] {
+				continue
+			}
 			if c.err != nil { // Others behind the same recipient can have it.
 				onward = append(onward[:len(onward):len(onward)], QueuedHere(c.name))
 				continue

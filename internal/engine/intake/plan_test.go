@@ -38,6 +38,10 @@ func TestPlan(t *testing.T) {
 	list.Notify = mail.NotifySuccess
 	loop := "Delivered-To: ann@here.test\r\n" + text
 	dear := to("ann@here.test", []mail.AccountID{ann})
+	keeper := to("list@here.test", []mail.AccountID{ann, bea, 3}, "x@far.test", "y@far.test") // bea keeps, and sends on to cat and x
+	keeper.Route.By, keeper.Route.Onward[0].By = []mail.AccountID{0, 0, bea}, bea
+	alone := to("bea@here.test", []mail.AccountID{bea, 3}, "x@far.test")
+	alone.Route.By, alone.Route.Onward[0].By = []mail.AccountID{0, bea}, bea
 	gone := map[mail.AccountID]error{bea: mail.Errorf(mail.NotFound, "no such account")}
 	for _, c := range []struct {
 		name    string
@@ -69,6 +73,14 @@ func TestPlan(t *testing.T) {
 				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
 				"queue for b@here.test by local:, from <s@a.test>, with 16 octets in front\n" +
 				"report the expansion of list@here.test, from <s@a.test>, with 16 octets in front\n"},
+		{"who keeps a copy sends on", text, from("s@a.test"), []intake.Recipient{alone}, nil,
+			"file for account 2 in the mailbox with the role inbox\nfile for account 3 in the mailbox with the role inbox\n" +
+				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n"},
+		{"but not before there is one", text, from("s@a.test"), []intake.Recipient{alone}, gone, "refuse bea@here.test: no such account\n"},
+		{"while others have theirs", text, from("s@a.test"), []intake.Recipient{keeper}, gone,
+			"file for account 1 in the mailbox with the role inbox\n" +
+				"queue for y@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
+				"queue for b@here.test by local:, from <s@a.test>, with 16 octets in front\n"},
 		{"a loop", loop, from("s@a.test"), []intake.Recipient{dear}, nil,
 			"refuse ann@here.test: the message was delivered to this recipient before: a loop\n"},
 		{"a loop, and others: one answer", loop, from("s@a.test"), []intake.Recipient{dear, to("bea@here.test", []mail.AccountID{bea})}, nil,

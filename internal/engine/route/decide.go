@@ -55,11 +55,23 @@ func (r *Router) routeLocal(ctx context.Context, t *tables, q Question) (Routed,
 		if c := t.chooseLocal(q.Recipient, true); c.Route != nil {
 			return t.send(c, q.Recipient)
 		}
+		same, err := r.o.Directory.Canonical(ctx, q.Recipient)
+		if err != nil {
+			return Routed{}, err
+		}
+		if c := t.chooseLocal(same, true); c.Route != nil { // The domain is another name of the one that the route names.
+			return t.send(c, same)
+		}
 		if r.o.Reports != nil && r.o.Reports(q.Recipient) {
 			return Routed{Discard: ReportsOnly}, nil
 		}
 		if r.o.Returns != nil && forward.Looks(q.Recipient) {
 			return r.routeReturn(ctx, t, q)
+		}
+	}
+	if res.CatchAll && r.o.Returns != nil && forward.Looks(q.Recipient) {
+		if back, err := r.routeReturn(ctx, t, q); err == nil { // Else it is no address of ours, but one that the catch-all gets.
+			return back, nil
 		}
 	}
 	if err != nil {
@@ -125,13 +137,13 @@ func (t *tables) forward(q Question, res directory.Resolution) (Routed, error) {
 	f := fan{Routed: Routed{Detail: res.Detail}}
 	for i, account := range res.Accounts {
 		if c := t.chooseLocal(res.Names[i], false); c.Route != nil {
-			f.add(t, c, res.Names[i])
+			f.add(t, c, res.Names[i], res.By[i])
 			continue
 		}
-		f.Accounts, f.Names = append(f.Accounts, account), append(f.Names, res.Names[i])
+		f.Accounts, f.Names, f.By = append(f.Accounts, account), append(f.Names, res.Names[i]), append(f.By, res.By[i])
 	}
-	for _, to := range res.Foreign {
-		f.add(t, t.choose(to, q.Sender), to)
+	for i, to := range res.Foreign {
+		f.add(t, t.choose(to, q.Sender), to, res.ForeignBy[i])
 	}
 	for i := range f.Onward {
 		f.Onward[i].Forward = q.Recipient.Domain
@@ -139,11 +151,14 @@ func (t *tables) forward(q Question, res directory.Resolution) (Routed, error) {
 	return f.result()
 }
 
-func (f *fan) add(t *tables, c choice, to mail.Address) {
+func (f *fan) add(t *tables, c choice, to mail.Address, by mail.AccountID) {
 	one, err := t.send(c, to)
+	for i := range one.Onward {
+		one.Onward[i].By = by
+	}
 	switch {
 	case err != nil:
-		f.refused = append(f.refused, Onward{Address: to, Hop: plain(to), Route: c.Name})
+		f.refused = append(f.refused, Onward{Address: to, Hop: plain(to), Route: c.Name, By: by})
 		if f.why == nil || mail.KindOf(err) == mail.Unavailable {
 			f.why = err
 		}

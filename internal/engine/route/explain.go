@@ -146,16 +146,22 @@ func (x *explainer) directory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if w.AliasOf != "" {
+		x.say("directory", "%s is an alias of %s, and nobody has the address in it himself", x.q.Recipient.Domain, w.AliasOf)
+	}
 	x.say("directory", "%s", found(w, x.q.Recipient))
 	for i, m := range w.Members {
 		if i == maxMembers {
 			x.say("", "... and %d more", len(w.Members)-i)
 			break
 		}
-		x.say(kindOf(m), "%s%s%s", strings.Repeat("  ", m.Depth), m.Address, remark(m))
+		x.say(kindOf(m), "%s%s%s", strings.Repeat("  ", m.Depth), directory.NameOf(m.Address), remark(m))
 	}
 	if w.Found == directory.FoundNothing {
-		x.unknown()
+		x.unknown(x.q.Recipient)
+		if w.AliasOf != "" {
+			x.unknown(mail.Address{Local: x.q.Recipient.Local, Domain: w.AliasOf})
+		}
 	}
 	return nil
 }
@@ -193,13 +199,17 @@ func remark(m directory.Member) string {
 		return " is disabled and gets nothing"
 	case m.Foreign:
 		return " is outside this server"
+	case m.SendsOn:
+		return " sends its mail on, and keeps none"
+	case m.Forwards:
+		return " keeps a copy, and then sends its mail on"
 	}
 	return ""
 }
 
 // unknown tells which route takes what nobody has.
-func (x *explainer) unknown() {
-	if c := x.t.chooseLocal(x.q.Recipient, true); c.Route != nil {
+func (x *explainer) unknown(to mail.Address) {
+	if c := x.t.chooseLocal(to, true); c.Route != nil {
 		x.say("route", "%s takes what nobody here has of %s", c.Name, c.by.pattern)
 	}
 }

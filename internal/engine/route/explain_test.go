@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/directory"
 	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/dnstest"
@@ -66,7 +67,8 @@ func world(t *testing.T) (*house, *dnstest.Fake) {
 	h.alias("nobodies", "carl")
 	_, err = h.dir.AddDomain(t.Context(), "catch.test")
 	h.must(err)
-	h.must(h.dir.SetCatchAll(t.Context(), "catch.test", addr("bob")))
+	_, err = h.dir.SetAlias(t.Context(), directory.Alias{Address: directory.CatchAll("catch.test"), Targets: []mail.Address{addr("bob")}})
+	h.must(err)
 	fake := dnstest.NewFake(zone)
 	fake.Sign("signed.example")
 	fake.Fail("servfail.example", dns.TypeMX, dns.ServFail)

@@ -17,6 +17,7 @@ import (
 type Directory interface {
 	IsLocal(ctx context.Context, name mail.Domain) (bool, error)
 	Resolve(ctx context.Context, a mail.Address) (directory.Resolution, error)
+	Canonical(ctx context.Context, a mail.Address) (mail.Address, error)
 	FirstDomain(ctx context.Context) (mail.Domain, error)
 	Way(ctx context.Context, a mail.Address) (directory.Way, error)
 	MayUse(ctx context.Context, p mail.Principal, a mail.Address) (bool, error)

@@ -1,8 +1,10 @@
 package route
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +67,64 @@ func TestLocal(t *testing.T) {
 	h.want(ask("alice", ""), "whole>alice@yubin.test")
 	h.want(ask("nobody", ""), "whole>nobody@yubin.test")
 	h.want(ask("bob", ""), "bobs>bob@yubin.test")
+}
+
+// TestAliasDomain: what a route takes of a domain beside those who are here it takes by
+// the domain's other name.
+func TestAliasDomain(t *testing.T) {
+	h := open(t)
+	_, err := h.dir.AliasDomain(t.Context(), "old.test", "yubin.test")
+	h.must(err)
+	h.want(ask("alice+x@old.test", ""), "1 +x")
+	h.want(ask("nobody@old.test", ""), "not found: there is no mailbox nobody@old.test here")
+	h.set("rest", "yubin.test", "", unknown)
+	h.want(ask("nobody@old.test", ""), "rest>nobody@yubin.test")
+	h.want(ask("alice@old.test", ""), "1")
+	h.set("old", "nobody@old.test", "")
+	h.want(ask("nobody@old.test", ""), "old>nobody@old.test")
+}
+
+// TestForwards: what an account sends on goes in the name of the domain that was written
+// to, and with its copy if it keeps one.
+func TestForwards(t *testing.T) {
+	h := open(t)
+	h.must(h.dir.SetForward(t.Context(), addr("alice"), directory.Forward{To: []mail.Address{addr("x@far.test"), addr("bob")}, Keep: true}))
+	r, err := h.Route(t.Context(), ask("alice", "s@else.test"))
+	h.must(err)
+	if tell(r, nil) != "1 2 MX>x@far.test" || r.Onward[0].Forward != "yubin.test" || r.Onward[0].By != 1 || !slices.Equal(r.By, []mail.AccountID{0, 1}) {
+		t.Errorf("routed %+v", r)
+	}
+	h.set("bobs", "bob@yubin.test", "")
+	r, err = h.Route(t.Context(), ask("alice", "s@else.test"))
+	h.must(err)
+	if tell(r, nil) != "1 bobs>bob@yubin.test MX>x@far.test" || r.Onward[0].By != 1 {
+		t.Errorf("routed %+v", r)
+	}
+	h.must(h.dir.SetForward(t.Context(), addr("alice"), directory.Forward{To: []mail.Address{addr("x@far.test")}}))
+	h.want(ask("alice+tag", "s@else.test"), "MX>x@far.test +tag")
+}
+
+// returns knows one address that was made for a forward.
+type returns struct{}
+
+func (returns) Return(_ context.Context, a mail.Address) (mail.Address, error) {
+	if a.Local != "SRS0=ours" {
+		return mail.Address{}, mail.Errorf(mail.NotFound, "forged")
+	}
+	return addr("s@else.test"), nil
+}
+
+// TestReportOfAForwardFindsHome: a catch-all, be it elsewhere, gets no report about mail
+// that was sent on.
+func TestReportOfAForwardFindsHome(t *testing.T) {
+	h := open(t)
+	h.Router.o.Returns = returns{}
+	_, err := h.dir.SetAlias(t.Context(), directory.Alias{Address: directory.CatchAll("yubin.test"), Targets: []mail.Address{addr("x@far.test")}})
+	h.must(err)
+	h.want(ask("SRS0=ours", ""), "MX>s@else.test")
+	h.want(ask("SRS0=forged", ""), "MX>x@far.test")
+	h.want(ask("SRS0=ours", "somebody@else.test"), "MX>x@far.test")
+	h.want(ask("whoever", ""), "MX>x@far.test")
 }
 
 // TestNoOpenRelay: nobody sends to foreign addresses without a reason.

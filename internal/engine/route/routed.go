@@ -26,6 +26,9 @@ type Onward struct {
 	// Forward is the domain of ours in whose name the mail goes on: somebody there was
 	// written to, and is who this is elsewhere. "" if the recipient was named as such.
 	Forward mail.Domain
+	// By is the account that sends its mail on here and keeps a copy, or zero: without
+	// that copy nothing goes here.
+	By mail.AccountID
 }
 
 // Routed is where mail for one recipient goes: at least one of Accounts, Onward
@@ -33,6 +36,7 @@ type Onward struct {
 type Routed struct {
 	Accounts []mail.AccountID // each once
 	Names    []mail.Address   // of Accounts
+	By       []mail.AccountID // of Accounts, as in Onward
 	Detail   string           // the subaddress (RFC 5233)
 	Onward   []Onward         // each address once
 	Discard  string           // the name of the route that drops it, or ReportsOnly; then there is nothing else

@@ -55,8 +55,12 @@ func shown(text string) (mail.Address, error) {
 }
 
 func accountOf(a directory.Account) Account {
-	return Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created, Language: a.Language, Quota: Quota(a.Quota),
+	out := Account{Address: a.Address.String(), Enabled: !a.Disabled, Created: a.Created, Language: a.Language, Quota: Quota(a.Quota),
 		Unreadable: a.Unreadable}
+	if len(a.Forward.To) > 0 {
+		out.Forward = &Forward{To: namesOf(a.Forward.To), Keep: a.Forward.Keep}
+	}
+	return out
 }
 
 // withUsage makes accounts with what they hold.
@@ -181,6 +185,49 @@ func (h *Handler) changeAccount(r *http.Request) (any, error) {
 		}
 	}
 	a, err := h.Accounts.Account(r.Context(), address)
+	if err != nil {
+		return nil, err
+	}
+	return h.oneAccount(r.Context(), a)
+}
+
+func (h *Handler) forwardAccount(r *http.Request) (any, error) {
+	address, err := pathAddress(r)
+	if err != nil {
+		return nil, err
+	}
+	in, err := body[Forward](r)
+	if err != nil {
+		return nil, err
+	}
+	to, err := readAll(in.To, mail.ParseAddress)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Accounts.SetForward(r.Context(), address, directory.Forward{To: to, Keep: in.Keep}); err != nil {
+		return nil, err
+	}
+	a, err := h.Accounts.Account(r.Context(), address)
+	if err != nil {
+		return nil, err
+	}
+	return h.oneAccount(r.Context(), a)
+}
+
+func (h *Handler) renameAccount(r *http.Request) (any, error) {
+	address, err := pathAddress(r)
+	if err != nil {
+		return nil, err
+	}
+	in, err := body[Rename](r)
+	if err != nil {
+		return nil, err
+	}
+	to, err := mail.ParseAddress(in.To)
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.Accounts.Rename(r.Context(), address, to, in.Alias)
 	if err != nil {
 		return nil, err
 	}

@@ -10,50 +10,45 @@ import (
 )
 
 func aliasOf(a directory.Alias) Alias {
-	out := Alias{Address: a.Address.String(), Targets: make([]string, len(a.Targets)), Unreadable: a.Unreadable}
-	for i, t := range a.Targets {
-		out.Targets[i] = t.String()
-	}
-	return out
+	return Alias{Address: directory.NameOf(a.Address), Targets: namesOf(a.Targets), Unreadable: a.Unreadable}
 }
 
-// listAliases gives the catch-alls with the first page, then the aliases.
+func namesOf(list []mail.Address) []string {
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = directory.NameOf(a)
+	}
+	return names
+}
+
+// aliasAddress reads the address of an alias, or "@example.org" for a catch-all.
+func aliasAddress(text string) (mail.Address, error) {
+	domain, ok := strings.CutPrefix(text, "@")
+	if !ok {
+		return mail.ParseAddress(text)
+	}
+	name, err := mail.ParseDomain(domain)
+	return directory.CatchAll(name), err
+}
+
+// listAliases gives a catch-all before the aliases of its domain.
 func (h *Handler) listAliases(r *http.Request) (any, error) {
 	f, err := filter(r.URL.Query())
 	if err != nil {
 		return nil, err
 	}
-	page := Page[Alias]{Items: []Alias{}}
-	if f.After.IsZero() {
-		if page.Items, err = h.catchAlls(r.Context(), f.Domain); err != nil {
-			return nil, err
-		}
-	}
 	aliases, err := h.Aliases.Aliases(r.Context(), f)
 	if err != nil {
 		return nil, err
 	}
+	page := Page[Alias]{Items: []Alias{}}
 	for _, a := range aliases {
 		page.Items = append(page.Items, aliasOf(a))
 	}
 	if len(aliases) == f.Limit {
-		page.Next = aliases[len(aliases)-1].Address.String()
+		page.Next = page.Items[len(page.Items)-1].Address
 	}
 	return page, nil
-}
-
-func (h *Handler) catchAlls(ctx context.Context, only mail.Domain) ([]Alias, error) {
-	domains, err := h.Domains.Domains(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list := []Alias{}
-	for _, d := range domains {
-		if !d.CatchAll.IsZero() && (only == "" || only == d.Name) {
-			list = append(list, Alias{Address: "@" + string(d.Name), Targets: []string{d.CatchAll.String()}})
-		}
-	}
-	return list, nil
 }
 
 func (h *Handler) addAlias(r *http.Request) (any, error) {
@@ -61,63 +56,59 @@ func (h *Handler) addAlias(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets := make([]mail.Address, len(in.Targets))
-	for i, t := range in.Targets {
-		if targets[i], err = mail.ParseAddress(t); err != nil {
-			return nil, err
-		}
-	}
-	if domain, ok := strings.CutPrefix(in.Address, "@"); ok {
-		return h.addCatchAll(r.Context(), domain, targets)
-	}
-	address, err := mail.ParseAddress(in.Address)
+	return writeAlias(r.Context(), in, h.Aliases.AddAlias)
+}
+
+func (h *Handler) setAlias(r *http.Request) (any, error) {
+	in, err := body[Alias](r)
 	if err != nil {
 		return nil, err
 	}
-	a, err := h.Aliases.AddAlias(r.Context(), directory.Alias{Address: address, Targets: targets})
+	in.Address = r.PathValue("address")
+	return writeAlias(r.Context(), in, h.Aliases.SetAlias)
+}
+
+func writeAlias(ctx context.Context, in Alias, write func(context.Context, directory.Alias) (directory.Alias, error)) (any, error) {
+	var a directory.Alias
+	var err error
+	if a.Address, err = aliasAddress(in.Address); err != nil {
+		return nil, err
+	}
+	if a.Targets, err = readAll(in.Targets, mail.ParseAddress); err != nil {
+		return nil, err
+	}
+	a, err = write(ctx, a)
 	return aliasOf(a), err
 }
 
-func (h *Handler) addCatchAll(ctx context.Context, domain string, targets []mail.Address) (any, error) {
-	name, err := mail.ParseDomain(domain)
+func (h *Handler) changeAlias(r *http.Request) (any, error) {
+	in, err := body[AliasChange](r)
 	if err != nil {
 		return nil, err
 	}
-	if len(targets) != 1 {
-		return nil, mail.Errorf(mail.Invalid, "a catch-all goes to one account")
-	}
-	now, err := h.catchAlls(ctx, name)
-	if err == nil && len(now) > 0 {
-		err = mail.Errorf(mail.Exists, "the catch-all of %s is %s already; remove it first", name, now[0].Targets[0])
-	}
+	address, err := aliasAddress(r.PathValue("address"))
 	if err != nil {
 		return nil, err
 	}
-	a := directory.Alias{Targets: targets}
-	out := aliasOf(a)
-	out.Address = "@" + string(name)
-	return out, h.Domains.SetCatchAll(ctx, name, targets[0])
+	add, err := readAll(in.Add, mail.ParseAddress)
+	if err != nil {
+		return nil, err
+	}
+	drop, err := readAll(in.Drop, mail.ParseAddress)
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.Aliases.ChangeAlias(r.Context(), address, add, drop)
+	return aliasOf(a), err
 }
 
 func (h *Handler) removeAlias(r *http.Request) (any, error) {
-	domain, ok := strings.CutPrefix(r.PathValue("address"), "@")
-	if !ok {
-		address, err := pathShown(r)
-		if err != nil {
-			return nil, err
-		}
-		return done{}, h.Aliases.RemoveAlias(r.Context(), address)
-	}
-	name, err := mail.ParseDomain(domain)
+	address, err := aliasAddress(r.PathValue("address"))
 	if err != nil {
-		return nil, err
-	}
-	now, err := h.catchAlls(r.Context(), name)
-	if err == nil && len(now) == 0 {
-		err = mail.Errorf(mail.NotFound, "%s has no catch-all", name)
+		address, err = pathShown(r)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return done{}, h.Domains.SetCatchAll(r.Context(), name, mail.Address{})
+	return done{}, h.Aliases.RemoveAlias(r.Context(), address)
 }

@@ -6,13 +6,16 @@
 //	GET    /v1/status
 //	GET    /v1/domains              POST {domain}
 //	GET    /v1/domains/{domain}     PATCH {quota}   DELETE
+//	PUT    /v1/domains/{domain}/alias {of}   DELETE
 //	GET    /v1/quota                that of the site   PATCH {octets?, messages?}
 //	GET    /v1/accounts?domain&after&limit   POST {address, password}
 //	POST   /v1/accounts/import      {accounts: [{line, address, password | hash}]}
 //	GET    /v1/accounts/{address}   PATCH {password?, enabled?, language?, quota?}   DELETE
 //	POST   /v1/accounts/{address}/restore  {mailbox?, since?, search?, ...}: a stream of {found} or {progress}, then {restored}
+//	PUT    /v1/accounts/{address}/forward {to, keep}
+//	POST   /v1/accounts/{address}/rename  {to, alias}
 //	GET    /v1/aliases?domain&after&limit    POST {address, targets}
-//	DELETE /v1/aliases/{address}
+//	PUT    /v1/aliases/{address} {targets}   PATCH {add, drop}   DELETE
 //	GET    /v1/routes               GET, PUT {to, action, ...}, DELETE /v1/routes/{name}
 //	GET    /v1/networks             POST {network}   DELETE /v1/networks/{network}
 //	GET    /v1/dkim, /v1/dkim/{domain}, /v1/dkim/{domain}/records   POST /v1/dkim/{domain}/rotate
@@ -58,11 +61,12 @@ type Status struct {
 
 // Domain is a local domain.
 type Domain struct {
-	Domain   string `json:"domain"`
-	CatchAll string `json:"catch_all,omitempty"` // the account that takes what nobody else has
-	Accounts int    `json:"accounts"`
-	Aliases  int    `json:"aliases"`
-	Quota    Quota  `json:"quota"` // of its accounts that have none of their own
+	Domain   string   `json:"domain"`
+	AliasOf  string   `json:"alias_of,omitempty"`  // the domain of which it is another name
+	CatchAll []string `json:"catch_all,omitempty"` // who gets what nobody else has
+	Accounts int      `json:"accounts"`
+	Aliases  int      `json:"aliases"`
+	Quota    Quota    `json:"quota"` // of its accounts that have none of their own
 
 	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the row, if it cannot be read
 }
@@ -85,6 +89,18 @@ type DomainChange struct {
 	Quota QuotaChange `json:"quota"`
 }
 
+// AliasDomain asks for a domain to be another name of one.
+type AliasDomain struct {
+	Of string `json:"of"`
+}
+
+// Unaliased says of a domain that is no alias any more whether it is still here, for
+// what it has itself.
+type Unaliased struct {
+	Domain string `json:"domain"`
+	Kept   bool   `json:"kept"`
+}
+
 // NewDomain asks for a domain.
 type NewDomain struct {
 	Domain string `json:"domain"`
@@ -97,11 +113,25 @@ type Account struct {
 	Created time.Time `json:"created"`
 	// Language is the tag of what the owner reads, for mail from this server.
 	Language string    `json:"language,omitempty"`
+	Forward  *Forward  `json:"forward,omitempty"`
 	Quota    Quota     `json:"quota"` // its own
 	Usage    Usage     `json:"usage"`
 	Holds    *Holdings `json:"holds,omitempty"`
 
 	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the row, if it cannot be read
+}
+
+// Forward says to whom an account sends its mail on, and whether it keeps a copy.
+type Forward struct {
+	To   []string `json:"to"`
+	Keep bool     `json:"keep"`
+}
+
+// Rename asks for another address of an account; with Alias the old one stays as an
+// alias.
+type Rename struct {
+	To    string `json:"to"`
+	Alias bool   `json:"alias"`
 }
 
 // Usage is how much an account has, and how much it may have by its own quota
@@ -178,12 +208,18 @@ type ImportFailure struct {
 }
 
 // Alias stands for its targets. An address without a local part ("@example.org")
-// is the catch-all of its domain; it has one target, an account.
+// is the catch-all of its domain.
 type Alias struct {
 	Address string   `json:"address"`
 	Targets []string `json:"targets"`
 
 	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the rows, if they cannot be read
+}
+
+// AliasChange says what to change of an alias.
+type AliasChange struct {
+	Add  []string `json:"add,omitempty"`
+	Drop []string `json:"drop,omitempty"`
 }
 
 // Page is part of a list; Next is what to give as "after" for more, or "".

@@ -89,6 +89,18 @@ func (c *Client) RemoveDomain(ctx context.Context, domain string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/domains/"+url.PathEscape(domain), nil, nil)
 }
 
+// AliasDomain makes a domain another name of one.
+func (c *Client) AliasDomain(ctx context.Context, domain, of string) (made Domain, err error) {
+	err = c.call(ctx, http.MethodPut, "/v1/domains/"+url.PathEscape(domain)+"/alias", AliasDomain{of}, &made)
+	return made, err
+}
+
+// UnaliasDomain undoes AliasDomain.
+func (c *Client) UnaliasDomain(ctx context.Context, domain string) (done Unaliased, err error) {
+	err = c.call(ctx, http.MethodDelete, "/v1/domains/"+url.PathEscape(domain)+"/alias", nil, &done)
+	return done, err
+}
+
 // Accounts lists the accounts of domain, or of all if it is "".
 func (c *Client) Accounts(ctx context.Context, domain string) ([]Account, error) {
 	return all[Account](ctx, c, "/v1/accounts", url.Values{"domain": {domain}})
@@ -112,6 +124,18 @@ func (c *Client) ChangeAccount(ctx context.Context, address string, change Accou
 	return now, err
 }
 
+// ForwardAccount has mail for an account sent on; to nobody if f has none.
+func (c *Client) ForwardAccount(ctx context.Context, address string, f Forward) (now Account, err error) {
+	err = c.call(ctx, http.MethodPut, "/v1/accounts/"+url.PathEscape(address)+"/forward", f, &now)
+	return now, err
+}
+
+// RenameAccount gives an account another address.
+func (c *Client) RenameAccount(ctx context.Context, address string, r Rename) (now Account, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/accounts/"+url.PathEscape(address)+"/rename", r, &now)
+	return now, err
+}
+
 // RemoveAccount deletes an account and all its mail.
 func (c *Client) RemoveAccount(ctx context.Context, address string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/accounts/"+url.PathEscape(address), nil, nil)
@@ -132,6 +156,18 @@ func (c *Client) Aliases(ctx context.Context, domain string) ([]Alias, error) {
 func (c *Client) AddAlias(ctx context.Context, a Alias) (made Alias, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/aliases", a, &made)
 	return made, err
+}
+
+// SetAlias makes an alias, or gives it other targets.
+func (c *Client) SetAlias(ctx context.Context, a Alias) (made Alias, err error) {
+	err = c.call(ctx, http.MethodPut, "/v1/aliases/"+url.PathEscape(a.Address), a, &made)
+	return made, err
+}
+
+// ChangeAlias adds targets to an alias and takes others away.
+func (c *Client) ChangeAlias(ctx context.Context, address string, change AliasChange) (now Alias, err error) {
+	err = c.call(ctx, http.MethodPatch, "/v1/aliases/"+url.PathEscape(address), change, &now)
+	return now, err
 }
 
 // RemoveAlias deletes an alias.

@@ -20,7 +20,8 @@ type Domains interface {
 	Domains(context.Context) ([]directory.Domain, error)
 	Domain(context.Context, mail.Domain) (directory.Domain, error)
 	RemoveDomain(context.Context, mail.Domain) error
-	SetCatchAll(ctx context.Context, name mail.Domain, to mail.Address) error
+	AliasDomain(ctx context.Context, name, of mail.Domain) (directory.Domain, error)
+	UnaliasDomain(ctx context.Context, name mail.Domain) (kept bool, err error)
 	SetDomainQuota(ctx context.Context, name mail.Domain, c directory.AllowanceChange) error
 	SiteQuota(context.Context) (directory.Allowance, error)
 	SetSiteQuota(context.Context, directory.AllowanceChange) error
@@ -35,6 +36,8 @@ type Accounts interface {
 	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
 	SetLanguage(ctx context.Context, a mail.Address, tag string) error
 	SetQuota(ctx context.Context, a mail.Address, c directory.AllowanceChange) error
+	SetForward(ctx context.Context, a mail.Address, f directory.Forward) error
+	Rename(ctx context.Context, from, to mail.Address, alias bool) (directory.Account, error)
 	RemoveAccount(context.Context, mail.Address) error
 	Importer
 }
@@ -42,6 +45,8 @@ type Accounts interface {
 // Aliases keeps the aliases.
 type Aliases interface {
 	AddAlias(context.Context, directory.Alias) (directory.Alias, error)
+	SetAlias(context.Context, directory.Alias) (directory.Alias, error)
+	ChangeAlias(ctx context.Context, a mail.Address, add, drop []mail.Address) (directory.Alias, error)
 	Aliases(context.Context, directory.Filter) ([]directory.Alias, error)
 	RemoveAlias(context.Context, mail.Address) error
 }
@@ -106,7 +111,15 @@ func New(c Config) *Handler {
 		"DELETE /v1/accounts/{address}": h.removeAccount,
 		"GET /v1/aliases":               h.listAliases,
 		"POST /v1/aliases":              h.addAlias,
+		"PUT /v1/aliases/{address}":     h.setAlias,
+		"PATCH /v1/aliases/{address}":   h.changeAlias,
 		"DELETE /v1/aliases/{address}":  h.removeAlias,
+
+		"PUT /v1/domains/{domain}/alias":     h.aliasDomain,
+		"DELETE /v1/domains/{domain}/alias":  h.unaliasDomain,
+		"PUT /v1/accounts/{address}/forward": h.forwardAccount,
+		"POST /v1/accounts/{address}/rename": h.renameAccount,
+
 		"GET /v1/routes":                h.listRoutes,
 		"GET /v1/routes/{name}":         h.showRoute,
 		"PUT /v1/routes/{name}":         h.setRoute,
@@ -207,8 +220,12 @@ func (h *Handler) listDomains(r *http.Request) (any, error) {
 }
 
 func domainOf(d directory.Domain) Domain {
-	return Domain{Domain: string(d.Name), CatchAll: d.CatchAll.String(), Accounts: d.Accounts, Aliases: d.Aliases, Quota: Quota(d.Quota),
+	out := Domain{Domain: string(d.Name), AliasOf: string(d.AliasOf), Accounts: d.Accounts, Aliases: d.Aliases, Quota: Quota(d.Quota),
 		Unreadable: d.Unreadable}
+	if len(d.CatchAll) > 0 {
+		out.CatchAll = namesOf(d.CatchAll)
+	}
+	return out
 }
 
 func (h *Handler) addDomain(r *http.Request) (any, error) {
@@ -221,12 +238,52 @@ func (h *Handler) addDomain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	d, err := h.Domains.AddDomain(r.Context(), name)
-	if err == nil && h.Signing != nil {
-		if err := h.Signing.Prepare(r.Context(), name); err != nil { // They are made later, then.
-			h.Log.Warn("the domain has no keys for DKIM yet", "domain", name, obs.Err(err))
-		}
+	if err == nil {
+		h.prepareKeys(r.Context(), name)
 	}
 	return domainOf(d), err
+}
+
+// prepareKeys makes the keys that a domain signs with.
+func (h *Handler) prepareKeys(ctx context.Context, name mail.Domain) {
+	if h.Signing == nil {
+		return
+	}
+	if err := h.Signing.Prepare(ctx, name); err != nil { // They are made later, then.
+		h.Log.Warn("the domain has no keys for DKIM yet", "domain", name, obs.Err(err))
+	}
+}
+
+func (h *Handler) aliasDomain(r *http.Request) (any, error) {
+	name, err := mail.ParseDomain(r.PathValue("domain"))
+	if err != nil {
+		return nil, err
+	}
+	in, err := body[AliasDomain](r)
+	if err != nil {
+		return nil, err
+	}
+	of, err := mail.ParseDomain(in.Of)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.Domains.AliasDomain(r.Context(), name, of)
+	if err == nil {
+		h.prepareKeys(r.Context(), name)
+	}
+	return domainOf(d), err
+}
+
+func (h *Handler) unaliasDomain(r *http.Request) (any, error) {
+	name, err := mail.ParseDomain(r.PathValue("domain"))
+	if err != nil {
+		return nil, err
+	}
+	kept, err := h.Domains.UnaliasDomain(r.Context(), name)
+	if err == nil && !kept && h.Signing != nil {
+		h.Signing.Poke()
+	}
+	return Unaliased{string(name), kept}, err
 }
 
 func (h *Handler) removeDomain(r *http.Request) (any, error) {
