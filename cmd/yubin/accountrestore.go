@@ -71,6 +71,12 @@ func (c *accountRestoreCmd) Run(e *env) error {
 		if err != nil && out.Messages == 0 {
 			return err
 		}
+		if e.json && c.DryRun { // The list is all.
+			if out.More {
+				e.tell("%s", restored(out))
+			}
+			return nil
+		}
 		shown := e.show(out, func(w io.Writer) {
 			if len(t) > 1 {
 				t.write(w)

@@ -48,6 +48,7 @@ type commandLine struct {
 	Domain      domainCmd      `cmd:"" help:"The domains whose mail is kept here."`
 	Account     accountCmd     `cmd:"" help:"The people who have mail here."`
 	Quota       siteQuotaCmd   `cmd:"" help:"Show or set how much each account may hold, if neither it nor its domain has a quota."`
+	Retention   retentionCmd   `cmd:"" help:"How long mail stays in Trash, Junk and other mailboxes; forever, unless it was said otherwise."`
 	Alias       aliasCmd       `cmd:"" help:"Addresses that stand for others."`
 	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
 	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`

@@ -133,5 +133,18 @@ func (a accounts) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 	if a.s.prefs != nil { // Else the store is being opened.
 		a.s.prefs.Drop(tx, id)
 	}
+	if a.s.retention != nil {
+		a.s.retention.Drop(tx, id)
+	}
 	return nil
+}
+
+// domainRemoved removes what is kept of a domain that goes.
+func (s *Store) domainRemoved(tx *sqldb.Tx, name mail.Domain) {
+	if s.prefs != nil { // Else the store is being opened.
+		s.prefs.DropDomain(tx, name)
+	}
+	if s.retention != nil {
+		s.retention.DropDomain(tx, name)
+	}
 }

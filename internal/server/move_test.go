@@ -128,7 +128,7 @@ func (m *mover) opened(path string) *Store {
 	m.t.Helper()
 	st, err := OpenStore(m.t.Context(), path, deps())
 	m.must(err)
-	m.must(checked{st.mail, st.db, st.directory, &st.outgoing, st.reports}.CheckDeep(m.t.Context(), func(p string) { m.t.Error(p) }))
+	m.must(checked{st.mail, st}.CheckDeep(m.t.Context(), func(p string) { m.t.Error(p) }))
 	return st
 }
 

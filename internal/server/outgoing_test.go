@@ -280,7 +280,7 @@ func get(t *testing.T, url string) string {
 
 func checkAll(t *testing.T, s *Server) {
 	t.Helper()
-	all := checked{s.store.mail, s.store.db, s.store.directory, &s.store.outgoing, s.store.reports}
+	all := checked{s.store.mail, s.store}
 	if err := all.CheckDeep(t.Context(), func(problem string) { t.Error(problem) }); err != nil {
 		t.Error(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"yubin/internal/engine/password"
 	"yubin/internal/engine/preferences"
 	"yubin/internal/engine/reports"
+	"yubin/internal/engine/retention"
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
@@ -68,6 +69,7 @@ type Store struct {
 	lists     *dnslist.Lists
 	reports   *reports.Reports
 	prefs     *preferences.Preferences
+	retention *retention.Retention
 	carriage  carriage
 	gone      func(error) // hears that the post office is elsewhere now; nil if no server runs
 	journal   *journal.Journal
@@ -142,7 +144,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	}
 	s.directory, err = directory.Open(ctx, directory.Options{
 		DB: s.db, Accounts: accounts{s}, Now: d.Now, Log: d.Log,
-		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, NoFloor: cfg.Open, Revoked: s.guests.revoke,
+		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, NoFloor: cfg.Open, Revoked: s.guests.revoke, Removed: s.domainRemoved,
 		Shared:     func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
 		HashMemory: hashMemory(d.Memory),
 	})
@@ -156,6 +158,10 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		return err
 	}
 	if s.prefs, err = preferences.Open(ctx, preferences.Options{DB: s.db, Now: d.Now}); err != nil {
+		return err
+	}
+	s.retention, err = retention.Open(ctx, retention.Options{DB: s.db, Mail: s.mail, Accounts: s.directory, Now: d.Now, Log: d.Log})
+	if err != nil {
 		return err
 	}
 	grey, err := greylist.Open(ctx, greylist.Options{DB: s.db, Now: d.Now})
@@ -241,11 +247,12 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
 		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
 		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
-		Store:   checked{s.mail, s.db, s.directory, &s.outgoing, s.reports},
+		Store:   checked{s.mail, s},
 		Reports: s.reports,
 		Judging: judging{s, d.Now}, Preferences: s.prefs,
 		Transfers: t,
 		Lost:      restorer{s, d.Now},
+		Retention: s.retention,
 		Junk:      training{t},
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},
@@ -289,6 +296,7 @@ func (s *Store) run(ctx context.Context) error {
 	})
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.warner.run(ctx) })
+	g.Go(func() { s.retention.Run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
 	g.Go(func() { s.lists.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })
@@ -315,14 +323,10 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.folder.Close())
 }
 
-// checked verifies the database file, the directory and the queue as well as
-// the mail.
+// checked verifies the database file and the rows of the other engines as well as the mail.
 type checked struct {
 	*store.Store
-	db        *sqldb.DB
-	directory *directory.Directory
-	outgoing  *outgoing
-	reports   *reports.Reports
+	all *Store
 }
 
 // Check verifies rows.
@@ -342,23 +346,13 @@ func (c checked) CheckDeep(ctx context.Context, report func(problem string)) err
 }
 
 func (c checked) others(ctx context.Context, report func(problem string)) error {
-	if err := c.db.Integrity(ctx, report); err != nil {
-		return err
+	for _, check := range []func(context.Context, func(string)) error{
+		c.all.db.Integrity, c.all.directory.Check, c.all.outgoing.router.Check, c.all.outgoing.signing.Check, c.all.outgoing.spool.Check,
+		c.all.reports.Check, c.all.retention.Check, c.all.outgoing.queue.Check,
+	} {
+		if err := check(ctx, report); err != nil {
+			return err
+		}
 	}
-	if err := c.directory.Check(ctx, report); err != nil {
-		return err
-	}
-	if err := c.outgoing.router.Check(ctx, report); err != nil {
-		return err
-	}
-	if err := c.outgoing.signing.Check(ctx, report); err != nil {
-		return err
-	}
-	if err := c.outgoing.spool.Check(ctx, report); err != nil {
-		return err
-	}
-	if err := c.reports.Check(ctx, report); err != nil {
-		return err
-	}
-	return c.outgoing.queue.Check(ctx, report)
+	return nil
 }

@@ -234,7 +234,7 @@ func (o *postOffice) pass(d time.Duration) {
 }
 
 func (o *postOffice) close() {
-	all := checked{o.store.mail, o.store.db, o.store.directory, &o.store.outgoing, o.store.reports}
+	all := checked{o.store.mail, o.store}
 	o.check(all.CheckDeep(o.ctx, func(problem string) { o.t.Error("check: " + problem) }))
 	o.check(o.store.Close())
 }

@@ -136,6 +136,9 @@ type Options struct {
 	// and why. It must not block. Nil drops.
 	Revoked func(account mail.AccountID, why string)
 
+	// Removed is told, in the transaction, which domain is removed. Nil drops.
+	Removed func(tx *sqldb.Tx, name mail.Domain)
+
 	// Shared says of an address whether many people log in from it: a webmail, a
 	// proxy. This machine itself always counts so. Nil means none else.
 	Shared func(netip.Addr) bool
@@ -214,6 +217,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Revoked == nil {
 		o.Revoked = func(mail.AccountID, string) {}
+	}
+	if o.Removed == nil {
+		o.Removed = func(*sqldb.Tx, mail.Domain) {}
 	}
 	if o.Shared == nil {
 		o.Shared = func(netip.Addr) bool { return false }

@@ -142,7 +142,7 @@ func (d *Directory) UnaliasDomain(ctx context.Context, name mail.Domain) (kept b
 			return err
 		}
 		if kept = found.Accounts+found.Aliases > 0; !kept {
-			return deleteDomain(tx, name)
+			return d.deleteDomain(tx, name)
 		}
 		_, err = tx.Exec(`UPDATE directory_domain SET alias_of = '' WHERE name = $1`, name)
 		return err
@@ -271,10 +271,10 @@ func (d *Directory) FirstDomain(ctx context.Context) (mail.Domain, error) {
 // RemoveDomain makes name a foreign domain again; its catch-all goes with it. Errors:
 // NotFound; Conflict while it has accounts or aliases, or other domains are aliases of it.
 func (d *Directory) RemoveDomain(ctx context.Context, name mail.Domain) error {
-	return d.change(ctx, func(tx *sqldb.Tx) error { return removeDomain(tx, name) })
+	return d.change(ctx, func(tx *sqldb.Tx) error { return d.removeDomain(tx, name) })
 }
 
-func removeDomain(tx *sqldb.Tx, name mail.Domain) error {
+func (d *Directory) removeDomain(tx *sqldb.Tx, name mail.Domain) error {
 	found, err := readDomain(tx, name)
 	if err == nil && found.Accounts+found.Aliases > 0 {
 		err = mail.Errorf(mail.Conflict, "domain %s still has accounts (%d) or aliases (%d); remove them first", name, found.Accounts, found.Aliases)
@@ -285,13 +285,14 @@ func removeDomain(tx *sqldb.Tx, name mail.Domain) error {
 	if err != nil {
 		return err
 	}
-	return deleteDomain(tx, name)
+	return d.deleteDomain(tx, name)
 }
 
-func deleteDomain(tx *sqldb.Tx, name mail.Domain) error {
+func (d *Directory) deleteDomain(tx *sqldb.Tx, name mail.Domain) error {
 	if err := removeAlias(tx, CatchAll(name)); err != nil && mail.KindOf(err) != mail.NotFound {
 		return err
 	}
+	d.o.Removed(tx, name)
 	_, err := tx.Exec(`DELETE FROM directory_domain WHERE name = $1`, name)
 	return err
 }

@@ -92,6 +92,9 @@ func (p *Preferences) Unlist(ctx context.Context, scope Scope, pattern string) e
 // Drop removes what an account says, in the transaction that removes it.
 func (p *Preferences) Drop(tx *sqldb.Tx, account mail.AccountID) { p.drop(tx, OfAccount(account)) }
 
+// DropDomain removes what a domain says, in the transaction that removes it.
+func (p *Preferences) DropDomain(tx *sqldb.Tx, name mail.Domain) { p.drop(tx, OfDomain(name)) }
+
 func (p *Preferences) drop(tx *sqldb.Tx, scope Scope) {
 	tx.Do(`DELETE FROM preference_level WHERE scope = $1`, string(scope))
 	tx.Do(`DELETE FROM preference_sender WHERE scope = $1`, string(scope))

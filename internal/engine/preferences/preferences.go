@@ -11,8 +11,8 @@
 //	preference_sender  a sender that a scope lets in or keeps out
 //
 // Scopes that were asked about are kept in memory, MaxKept of them. Changes made here
-// are seen at once, those of another process after FreshFor. The rows of an account go
-// with it (Drop).
+// are seen at once, those of another process after FreshFor. The rows of an account
+// or domain go with it (Drop, DropDomain).
 //
 // It deliberately weighs nothing: engine/judge does.
 package preferences

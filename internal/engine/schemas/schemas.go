@@ -20,6 +20,7 @@ import (
 	"yubin/internal/engine/preferences"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/reports"
+	"yubin/internal/engine/retention"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
@@ -33,7 +34,7 @@ import (
 // All are the tables of all engines.
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
-		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema()}
+		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(), retention.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

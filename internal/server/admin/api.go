@@ -21,6 +21,8 @@
 //	GET    /v1/dkim, /v1/dkim/{domain}, /v1/dkim/{domain}/records   POST /v1/dkim/{domain}/rotate
 //	GET    /v1/explain?address&from&as&client&via
 //	GET    /v1/reports/dmarc?domain&since&names   GET /v1/reports/sent?domain&since&limit
+//	GET    /v1/retention, /v1/retention/{address}   PUT {account | domain, role, keep}   DELETE ?account&domain&role
+//	POST   /v1/retention/preview    {account | domain, role, keep}
 //	POST   /v1/check?deep           a stream of {problem}, then {checked}
 //	POST   /v1/move                 {folder, database}: a stream of {progress}, then {moved}; the server ends then
 //	POST   /v1/backup               {folder}: a stream of {progress}, then {snapshot}

@@ -31,6 +31,7 @@ type Domains interface {
 type Accounts interface {
 	AddAccount(context.Context, directory.NewAccount) (directory.Account, error)
 	Account(context.Context, mail.Address) (directory.Account, error)
+	AccountByID(context.Context, mail.AccountID) (directory.Account, error)
 	Accounts(context.Context, directory.Filter) ([]directory.Account, error)
 	SetPassword(ctx context.Context, a mail.Address, password string, allowWeak bool) error
 	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
@@ -55,6 +56,7 @@ type Aliases interface {
 type Store interface {
 	Mailboxes(context.Context, mail.AccountID) ([]store.Mailbox, error)
 	Usages(context.Context, []mail.AccountID) ([]store.Usage, error)
+	Retention() store.Retention
 	Check(ctx context.Context, report func(problem string)) error
 	CheckDeep(ctx context.Context, report func(problem string)) error
 }
@@ -72,6 +74,7 @@ type Config struct {
 	Moves       Moves
 	Transfers   Transfers   // nil for none
 	Lost        Lost        // nil for none
+	Retention   Retention   // nil for none
 	Judging     Judging     // nil for none
 	Preferences Preferences // nil for none
 	Junk        Junk        // nil for none
@@ -132,6 +135,9 @@ func New(c Config) *Handler {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.preferenceRoutes() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.retention() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.dkimRoutes() {
