@@ -31,7 +31,7 @@ func (l *learning) open(ctx context.Context, s *Store, d Deps) (err error) {
 	if l.history, err = history.Open(ctx, history.Options{DB: s.db, Now: d.Now, Log: d.Log}); err != nil {
 		return err
 	}
-	l.lessons, err = lessons.Open(ctx, lessons.Options{DB: s.db, Store: s.mail, Learner: lessons.NewJunk(), Now: d.Now, Log: d.Log})
+	l.lessons, err = lessons.Open(ctx, lessons.Options{DB: s.db, Store: s.mail, Learner: lessons.NewJunk(), Fresh: func() lessons.Learner { return lessons.NewJunk() }, Now: d.Now, Log: d.Log})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ type bureau struct {
 func newBureau(t testing.TB) *bureau {
 	b := &bureau{t: t, db: dbtest.Open(t), now: time.Unix(1_800_000_000, 0)}
 	b.open()
+	t.Cleanup(func() {
+		b.must(b.Check(context.Background(), func(p string) { t.Error(p) }))
+	})
 	return b
 }
 
@@ -265,5 +268,30 @@ func BenchmarkAskKnown(b *testing.B) {
 	h.Received(me, c)
 	for b.Loop() {
 		h.ask(me, c)
+	}
+}
+
+// TestCheck finds rows that say what cannot be.
+func TestCheck(t *testing.T) {
+	b := newBureau(t)
+	write := func(q string) {
+		b.must(b.db.Write(t.Context(), func(tx *sqldb.Tx) error { _, err := tx.Exec(q); return err }))
+	}
+	for _, bad := range []string{`0, ''`, `-1, 'a@b.test'`, `1, 'late@b.test'`, `1, 'less@b.test'`} {
+		received, latest := 1, 20
+		switch bad {
+		case `1, 'late@b.test'`:
+			latest = 5
+		case `1, 'less@b.test'`:
+			received = -1
+		}
+		write(fmt.Sprintf(`INSERT INTO history (account, name, written, answered, filed, unread, junk, notjunk, received, since, latest)
+			VALUES (%s, 0, 0, 0, 0, 0, 0, %d, 10, %d)`, bad, received, latest))
+		found := 0
+		b.must(b.Check(t.Context(), func(string) { found++ }))
+		if found != 1 {
+			t.Errorf("%s: found %d", bad, found)
+		}
+		write(`DELETE FROM history`)
 	}
 }

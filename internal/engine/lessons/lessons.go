@@ -71,6 +71,7 @@ type Options struct {
 	DB      *sqldb.DB
 	Store   Store
 	Learner Learner
+	Fresh   func() Learner // one that knows nothing, for Check; nil: what pages say is not checked
 	Now     func() time.Time
 	Log     *slog.Logger
 }

@@ -169,9 +169,20 @@ func newSchool(t testing.TB) *school {
 func (s *school) open() *lessons.Book {
 	s.t.Helper()
 	s.last = newCounter()
-	b, err := lessons.Open(ctx, lessons.Options{DB: s.db, Store: s.store, Learner: s.last, Now: func() time.Time { return s.now }})
+	b, err := lessons.Open(ctx, lessons.Options{DB: s.db, Store: s.store, Learner: s.last, Fresh: func() lessons.Learner { return newCounter() }, Now: func() time.Time { return s.now }})
 	s.must(err)
 	return b
+}
+
+// problems is what a check finds.
+func (s *school) problems() (list []string) {
+	s.t.Helper()
+	b, err := lessons.Open(context.Background(), lessons.Options{DB: s.db, Store: s.store, Learner: newCounter(), Fresh: func() lessons.Learner { return newCounter() }})
+	if err == nil {
+		err = b.Check(context.Background(), func(p string) { list = append(list, p) })
+	}
+	s.must(err)
+	return list
 }
 
 func (s *school) must(err error) {
@@ -443,4 +454,33 @@ func TestModel(t *testing.T) {
 			rt.Fatalf("what is left: %s", got)
 		}
 	})
+}
+
+// TestCheck: nothing is found after all was learned and taken back in turn, and each
+// damage is.
+func TestCheck(t *testing.T) {
+	s := newSchool(t)
+	b := s.open()
+	s.must(b.Train(ctx, 1, []lessons.Sample{s.sample("cheap pills"), s.sample("lunch today")}, true))
+	s.must(b.Untrain(ctx, 1, []lessons.Sample{s.sample("lunch today")}))
+	s.must(b.Train(ctx, 2, []lessons.Sample{s.sample("lunch today")}, false))
+	s.must(b.Train(ctx, lessons.Site, []lessons.Sample{s.sample("cheap watches")}, true))
+	if got := s.problems(); len(got) != 0 {
+		t.Errorf("found %q", got)
+	}
+	for _, damage := range [][2]string{
+		{`UPDATE lesson_model SET junk = junk - 1 WHERE account = 1`, `UPDATE lesson_model SET junk = junk + 1 WHERE account = 1`},
+		{`UPDATE lesson SET junk = 7 WHERE account = 2`, `UPDATE lesson SET junk = 0 WHERE account = 2`},
+		{`UPDATE lesson_log SET version = version + 1000`, `UPDATE lesson_log SET version = version - 1000`},
+		{`UPDATE lesson SET account = 3 WHERE account = 2`, `UPDATE lesson SET account = 2 WHERE account = 3`},
+	} {
+		write := func(q string) {
+			s.must(s.db.Write(ctx, func(tx *sqldb.Tx) error { _, err := tx.Exec(q); return err }))
+		}
+		write(damage[0])
+		if got := s.problems(); len(got) != 1 {
+			t.Errorf("%s: found %q", damage[0], got)
+		}
+		write(damage[1])
+	}
 }
