@@ -20,7 +20,7 @@ func TestDeadForward(t *testing.T) {
 	client := admin.InProcess(s.Admin())
 	for _, step := range []func() error{
 		func() error {
-			_, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "bob@near.example", Password: "secret"})
+			_, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "bob@near.example", Password: "secret", AllowWeakPassword: true})
 			return err
 		},
 		func() error {

@@ -79,7 +79,7 @@ func newBustle(t *testing.T) *bustle {
 	m.server, m.stop = start(t, m.cfg)
 	m.client = admin.InProcess(m.server.Admin())
 	for _, local := range []string{"alice", "carol", "keep", "small", config.LocalCapture} {
-		if _, err := m.client.AddAccount(t.Context(), admin.NewAccount{Address: local + "@yubin.test", Password: "secret"}); err != nil {
+		if _, err := m.client.AddAccount(t.Context(), admin.NewAccount{Address: local + "@yubin.test", Password: "secret", AllowWeakPassword: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -341,7 +341,7 @@ func (m *bustle) fetch(int) error {
 // accounts come and go, and change.
 func (m *bustle) accounts(n int) error {
 	ctx, address := m.t.Context(), fmt.Sprintf("new%d@yubin.test", n)
-	if _, err := m.client.AddAccount(ctx, admin.NewAccount{Address: address, Password: "secret"}); err != nil {
+	if _, err := m.client.AddAccount(ctx, admin.NewAccount{Address: address, Password: "secret", AllowWeakPassword: true}); err != nil {
 		return err
 	}
 	language, many := "ja", int64(1<<40+n) // more than anybody gets here

@@ -47,7 +47,7 @@ func near(t *testing.T, zone string, port uint16, change ...func(*config.Config)
 	if _, err := client.AddDomain(t.Context(), "near.example"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "alice@near.example", Password: "secret", Language: "ja"}); err != nil {
+	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "alice@near.example", Password: "secret", AllowWeakPassword: true, Language: "ja"}); err != nil {
 		t.Fatal(err)
 	}
 	return s, c
@@ -153,7 +153,7 @@ func far(t *testing.T) (*Server, config.Config) {
 	if _, err := client.AddDomain(t.Context(), "far.example"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "carol@far.example", Password: "secret"}); err != nil {
+	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "carol@far.example", Password: "secret", AllowWeakPassword: true}); err != nil {
 		t.Fatal(err)
 	}
 	return s, c
@@ -207,7 +207,7 @@ func TestCaptured(t *testing.T) {
 	s, stop := start(t, c)
 	defer stop()
 	client := admin.InProcess(s.Admin())
-	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: c.Capture.String(), Password: "secret"}); err != nil {
+	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: c.Capture.String(), Password: "secret", AllowWeakPassword: true}); err != nil {
 		t.Fatal(err)
 	}
 	there := arrival(t, s, c.Capture.String())

@@ -84,7 +84,7 @@ func TestQuota(t *testing.T) {
 func TestQuotaOfOneRecipient(t *testing.T) {
 	s, c := near(t, farZone, 1)
 	client := admin.InProcess(s.Admin())
-	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "bob@near.example", Password: "secret"}); err != nil {
+	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "bob@near.example", Password: "secret", AllowWeakPassword: true}); err != nil {
 		t.Fatal(err)
 	}
 	allow(t, s, 1000)

@@ -22,7 +22,7 @@ func TestOneRecipientsFailure(t *testing.T) {
 	s, c := near(t, "", 1)
 	client := admin.InProcess(s.Admin())
 	for _, name := range []string{"bob", "gone", "loop"} {
-		if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: name + "@near.example", Password: "secret"}); err != nil {
+		if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: name + "@near.example", Password: "secret", AllowWeakPassword: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

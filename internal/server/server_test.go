@@ -54,7 +54,7 @@ func startWith(t *testing.T, c config.Config, d Deps) (s *Server, stop func() er
 	if _, err := client.AddDomain(t.Context(), "yubin.test"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "bob@yubin.test", Password: "secret"}); err != nil {
+	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "bob@yubin.test", Password: "secret", AllowWeakPassword: true}); err != nil {
 		t.Fatal(err)
 	}
 	return s, stop

@@ -63,7 +63,7 @@ func TestSigned(t *testing.T) {
 	if _, err := client.AddDomain(t.Context(), "near.example"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "alice@near.example", Password: "secret"}); err != nil {
+	if _, err := client.AddAccount(t.Context(), admin.NewAccount{Address: "alice@near.example", Password: "secret", AllowWeakPassword: true}); err != nil {
 		t.Fatal(err)
 	}
 	out := listenerOf(s, c, "submission")
