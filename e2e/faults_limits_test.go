@@ -120,7 +120,7 @@ func TestMemoryLimit(t *testing.T) {
 	l := newLedger()
 	w := startTraffic(s, l, 1, 8, 4)
 	var sessions crowd
-	sessions.gather(t, choose(1000, 100), dialer(s, portIMAP), func(c net.Conn, r *bufio.Reader) error { return says(c, r, imapLogin...) })
+	sessions.gather(t, choose(400, 100), dialer(s, portIMAP), func(c net.Conn, r *bufio.Reader) error { return says(c, r, imapLogin...) })
 	large := manyLarge(t, s, choose(60*time.Second, 2*time.Second))
 	peak := s.memory()
 	w.goesOn(t, 20, 30*time.Second, "after large messages")
