@@ -11,6 +11,7 @@ import (
 type aliasCmd struct {
 	Add    aliasAddCmd    `cmd:"" help:"Make an address stand for one or more others, or with --to for more than before."`
 	Set    aliasSetCmd    `cmd:"" help:"Make an alias, or give it other targets."`
+	Import aliasImportCmd `cmd:"" help:"Make many aliases from a file: CSV, JSON lines, Postfix's tables."`
 	List   aliasListCmd   `cmd:"" help:"List the aliases."`
 	Remove aliasRemoveCmd `cmd:"" help:"Delete an alias, or with --to some of its targets."`
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,11 +29,30 @@ type importing struct {
 	DryRun bool   `help:"Change nothing; tell what would be done and what is wrong."`
 }
 
-func (c importing) open(e *env) (io.ReadCloser, error) {
-	if c.File == "-" {
-		return io.NopCloser(e.stdin), nil
+// sheet opens the file in one of some formats: the said one, or what its name tells.
+func (c importing) sheet(e *env, said string, columns []column, formats map[string]func(io.Reader, []column) (sheet, error)) (next sheet, end func(), err error) {
+	format := said
+	if format == "" {
+		switch filepath.Ext(c.File) {
+		case ".csv", ".tsv":
+			format = "csv"
+		case ".jsonl", ".ndjson", ".json":
+			format = "jsonl"
+		default:
+			return nil, nil, usagef("say what %s is written in: --format %s", c.File, strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
+		}
 	}
-	return e.input(c.place, c.File)
+	in := io.NopCloser(e.stdin)
+	if c.File != "-" {
+		if in, err = e.input(c.place, c.File); err != nil {
+			return nil, nil, err
+		}
+	}
+	if next, err = formats[format](in, columns); err != nil {
+		_ = in.Close()
+		return nil, nil, fmt.Errorf("%s: %w", c.File, err)
+	}
+	return next, func() { _ = in.Close() }, nil
 }
 
 // input opens a file that is read for the server at p. Nothing of the data folder
@@ -49,19 +69,6 @@ func (e *env) input(p place, path string) (*os.File, error) {
 		return nil, fmt.Errorf("%s is in the data folder", path)
 	}
 	return files.OpenInput(path)
-}
-
-// format is what the file is written in: as said, or told by its name.
-func (c importing) format(said, choices string) (string, error) {
-	switch ext := filepath.Ext(c.File); {
-	case said != "":
-		return said, nil
-	case ext == ".csv", ext == ".tsv":
-		return "csv", nil
-	case ext == ".jsonl", ext == ".ndjson", ext == ".json":
-		return "jsonl", nil
-	}
-	return "", usagef("say what %s is written in: --format %s", c.File, choices)
 }
 
 // imports is what became of the records of a file, for --json.
@@ -86,6 +93,7 @@ type importer[T any] struct {
 	e        *env
 	next     func() (entry[T], error) // io.EOF ends
 	send     func(context.Context, *admin.Client, []T) (admin.Imported, error)
+	last     func(context.Context, *admin.Client) (admin.Imported, error) // after all were sent; nil for nothing
 	sum      imports
 	progress *progress
 	lines    map[string]int // where an address stood
@@ -104,13 +112,14 @@ func (i *importer[T]) run(ctx context.Context, client *admin.Client) error {
 			return readErr
 		}
 		if len(batch) > 0 {
-			out, err := i.send(ctx, client, batch)
-			if err != nil {
-				return fmt.Errorf("%w; what was told of is done: run it again to go on", err)
+			if err := i.count(i.send(ctx, client, batch)); err != nil {
+				return err
 			}
-			i.sum.Added += out.Added
-			i.sum.Skipped += out.Skipped
-			i.faults = append(i.faults, out.Failures...)
+		}
+		if readErr == io.EOF && i.last != nil {
+			if err := i.count(i.last(ctx, client)); err != nil {
+				return err
+			}
 		}
 		i.tell()
 		i.progress.show(i.sum.Added + i.sum.Skipped + i.sum.Failed)
@@ -118,6 +127,18 @@ func (i *importer[T]) run(ctx context.Context, client *admin.Client) error {
 			return nil
 		}
 	}
+}
+
+// count adds up what became of some records.
+func (i *importer[T]) count(out admin.Imported, err error) error {
+	i.sum.Added += out.Added
+	i.sum.Skipped += out.Skipped
+	i.faults = append(i.faults, out.Failures...)
+	if err == nil {
+		return nil
+	}
+	i.tell()
+	return fmt.Errorf("%w; run it again to go on", err)
 }
 
 // take gathers a batch of records without fault, and notes those with one.
@@ -189,19 +210,12 @@ var accountColumns = []column{{name: "address"}, {name: "password", raw: true}, 
 // Run makes the accounts. Those that exist stay as they are, so an import that
 // was cut short is begun again with the same file.
 func (c *accountImportCmd) Run(e *env) error {
-	format, err := c.format(c.Format, "csv, jsonl or passwd")
+	next, end, err := c.sheet(e, c.Format, accountColumns, map[string]func(io.Reader, []column) (sheet, error){
+		"csv": readCSV, "jsonl": readJSONLines, "passwd": readPasswd})
 	if err != nil {
 		return err
 	}
-	in, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	next, err := map[string]func(io.Reader, []column) (sheet, error){"csv": readCSV, "jsonl": readJSONLines, "passwd": readPasswd}[format](in, accountColumns)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
-	}
+	defer end()
 	i := &importer[admin.ImportAccount]{e: e, sum: imports{DryRun: c.DryRun}}
 	i.next = func() (entry[admin.ImportAccount], error) {
 		r, err := next()
