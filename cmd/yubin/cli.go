@@ -61,6 +61,7 @@ type commandLine struct {
 	Judge       judgeCmd       `cmd:"" help:"Say what would become of a message that a stranger brings, and why. Nothing is kept."`
 	Reports     reportsCmd     `cmd:"" help:"What other servers report of mail in the names of your domains, and what is reported to them."`
 	Junk        junkCmd        `cmd:"" help:"What was learned of junk mail from what people do with it."`
+	Audit       auditCmd       `cmd:"" help:"Tell what administrators changed, who and when."`
 	Check       checkCmd       `cmd:"" help:"Verify the whole store, while it is in use."`
 	Backup      backupCmd      `cmd:"" help:"Copy everything into a folder of snapshots, while the server runs."`
 	Restore     restoreCmd     `cmd:"" help:"Make a data folder of a snapshot, or put a mailbox or message of one back."`

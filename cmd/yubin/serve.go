@@ -67,15 +67,36 @@ func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar, log *slog.Lo
 		log.Error("configuration not reloaded; the old one stays", obs.Err(err))
 		return
 	}
-	needRestart, err := srv.Reload(cfg)
-	if err != nil {
-		log.Error("configuration not wholly reloaded", obs.Err(err))
-	}
+	done, err := srv.Reload(cfg)
 	level.Set(cfg.Log.Level)
-	if len(needRestart) > 0 {
-		log.Warn("some changes need a restart", "keys", strings.Join(needRestart, ", "))
+	changed := "nothing"
+	if len(done.Changed) > 0 {
+		changed = strings.Join(done.Changed, ", ")
 	}
-	log.Info("configuration reloaded", obs.KeyFile, c.Config)
+	if len(done.NeedRestart) > 0 {
+		log.Warn("some changes need a restart", "keys", strings.Join(done.NeedRestart, ", "))
+	}
+	if err == nil {
+		log.Info("configuration reloaded", obs.KeyFile, c.Config, "changed", changed)
+		return
+	}
+	for _, err := range parts(err) {
+		log.Error("a part of the configuration was not taken over", obs.Err(err))
+	}
+	log.Warn("configuration reloaded but for that part", obs.KeyFile, c.Config, "changed", changed)
+}
+
+// parts are the errors that were joined.
+func parts(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, parts(one)...)
+	}
+	return all
 }
 
 // goLimit is what GOMEMLIMIT says, in octets; 0 if it says nothing.

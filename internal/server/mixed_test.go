@@ -420,9 +420,9 @@ func (m *bustle) reload(n int) error {
 	c := m.cfg
 	c.Limits.MessageSize += int64(n % 2)
 	c.Queue.SiteConcurrency = 1 + n%20
-	needRestart, err := m.server.Reload(c)
-	if len(needRestart) > 0 {
-		return fmt.Errorf("%v need a restart", needRestart)
+	reloaded, err := m.server.Reload(c)
+	if len(reloaded.NeedRestart) > 0 {
+		return fmt.Errorf("%v need a restart", reloaded.NeedRestart)
 	}
 	<-time.After(50 * time.Millisecond)
 	return err

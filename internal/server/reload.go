@@ -8,16 +8,21 @@ import (
 	"yubin/internal/world/config"
 )
 
+// Reloaded says what a reload did: the tables and keys whose changes were taken over,
+// and the keys that only a restart changes.
+type Reloaded struct{ Changed, NeedRestart []string }
+
 // Reload applies cfg to a running server. Connections that are open go on as
 // they began; those of listeners that are gone are told goodbye. What is left
-// of the old configuration: needRestart names the keys that only a restart
-// changes, err tells the listeners and certificates that could not be opened.
-func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
+// of the old configuration: NeedRestart names the keys that only a restart
+// changes, the errors that are joined in err tell the listeners and certificates
+// that could not be opened.
+func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
 	s.notify(s.deps.Notify.Reloading())
 	defer func() { s.notify(s.deps.Notify.Ready()) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	needRestart = s.keep(&cfg)
+	r.NeedRestart = s.keep(&cfg)
 	certErr := s.loadCertificates(cfg)
 	old := s.cfg
 	s.cfg = cfg
@@ -30,7 +35,9 @@ func (s *Server) Reload(cfg config.Config) (needRestart []string, err error) {
 	if certErr != nil {
 		s.cfg.TLS = old.TLS
 	}
-	return needRestart, err
+	r.Changed = config.Changed(old, s.cfg)
+	s.warn()
+	return r, err
 }
 
 // keep puts back into cfg what a running server cannot change, and names it.

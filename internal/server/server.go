@@ -103,6 +103,7 @@ func (s *Server) open(ctx context.Context) error {
 		s.listeners = append(s.listeners, opened)
 	}
 	s.watch()
+	s.warn()
 	if err := s.listenWeb(ctx); err != nil {
 		return err
 	}
@@ -257,6 +258,7 @@ func (s *Server) runBackground(ctx context.Context) error {
 		ReadHeaderTimeout: adminTimeout,
 		ErrorLog:          slog.NewLogLogger(s.deps.Log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       admin.ConnContext,
 	}
 	var g sync.WaitGroup
 	var err error
@@ -269,6 +271,7 @@ func (s *Server) runBackground(ctx context.Context) error {
 	if s.web != nil {
 		g.Go(func() { s.serveWeb(ctx) })
 	}
+	g.Go(func() { s.warnDaily(ctx) })
 	g.Go(func() {
 		if err := web.Serve(s.admin); !errors.Is(err, http.ErrServerClosed) {
 			s.fail(fmt.Errorf("administration: %w", err))

@@ -238,9 +238,9 @@ func TestReloadLimits(t *testing.T) {
 	changed := c
 	changed.Limits.MessageSize = 100 << 10
 	changed.Hostname = "other.test"
-	restart, err := s.Reload(changed)
-	if err != nil || fmt.Sprint(restart) != "[hostname]" {
-		t.Errorf("Reload: %v, %v", restart, err)
+	done, err := s.Reload(changed)
+	if err != nil || fmt.Sprint(done) != "{[limits] [hostname]}" {
+		t.Errorf("Reload: %v, %v", done, err)
 	}
 	if got := p.say("EHLO client.test", "250 "); !strings.Contains(got, fmt.Sprintf("SIZE %d\r", c.Limits.MessageSize)) {
 		t.Errorf("the old connection: %s", got)

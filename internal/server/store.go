@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"yubin/internal/engine/audit"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/greylist"
@@ -78,6 +79,7 @@ type Store struct {
 	guests    guests
 	warner    *warner
 	learning  learning
+	audit     *audit.Audit
 	admin     *admin.Handler
 }
 
@@ -172,6 +174,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		return err
 	}
 	s.judge = judge.New(judge.Options{Lists: s.lists, Greylist: grey, Preferences: s.prefs, Classifier: s.learning.lessons, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
+	if s.audit, err = audit.Open(ctx, audit.Options{DB: s.db, Now: d.Now, Log: d.Log}); err != nil {
+		return err
+	}
 	s.keep(cfg)
 	s.journal, err = journal.Open(s.folder.Path(journalFolder), journal.Options{Now: d.Now, Log: d.Log, Keep: cfg.Queue.History})
 	if err != nil {
@@ -187,6 +192,7 @@ func (s *Store) keep(cfg config.Config) {
 	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
 	s.judge.SetPolicies(policies(cfg.Judge))
 	s.mail.SetRetention(store.Retention{Expunged: cfg.Retention.Expunged, Changes: cfg.Retention.Changes, ChangeOctets: cfg.Retention.ChangesSize})
+	s.audit.SetKeep(cfg.Retention.Audit)
 	if s.reports != nil {
 		s.reports.Set(reportSettings(cfg.Reports))
 	}
@@ -244,7 +250,7 @@ func (s *Store) publish(e store.Event) {
 func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 	t := newTransfers(s, d)
 	return admin.New(admin.Config{
-		Domains: s.directory, Accounts: s.directory, Aliases: s.directory,
+		Domains: s.directory, Accounts: s.directory, Aliases: s.directory, Names: s.directory,
 		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
 		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
 		Store:   checked{s.mail, s},
@@ -256,6 +262,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Junk:      training{t},
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},
+		Audit:     s.audit,
 		Metrics:   s.metrics.Handler(),
 		Status:    admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 	})
@@ -300,6 +307,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
 	g.Go(func() { s.lists.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })
+	g.Go(func() { s.audit.Run(ctx) })
 	g.Go(func() { s.learning.run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })

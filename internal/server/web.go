@@ -49,6 +49,7 @@ func (s *Server) serveWeb(ctx context.Context) {
 func (s *Server) watch() {
 	s.store.metrics.Watch(metrics.Sources{
 		Queue: s.store.outgoing.queue, Sizes: s.store.db.Sizes, Traffic: s.store.db.Traffic, Folder: s.cfg.Data, Listeners: s.connections, Memory: s.memory,
+		Certificates: s.Certificates,
 	})
 }
 

@@ -9,9 +9,10 @@
 // The first of these that exists: the account or alias of exactly that name;
 // the one whose name stands before the first "+" (subaddress, RFC 5233 §1);
 // in a domain that is an alias of another, what the address is there; for postmaster
-// (RFC 5321 §4.5.1) Options.Postmaster, or else the domain's first account; the
-// domain's catch-all. Local parts are compared as mail.Address.Key has them:
-// case-folded. An alias, and a catch-all is one, leads to accounts, other aliases and
+// (RFC 5321 §4.5.1), and for abuse (RFC 2142 §4) after whoever is the domain's
+// postmaster by name, Options.Postmaster, or else the domain's first account; the
+// domain's catch-all; for postmaster and abuse the first account of all. Local parts
+// are compared as mail.Address.Key has them: case-folded. An alias, and a catch-all is one, leads to accounts, other aliases and
 // addresses outside this server, and an account may send its mail on to such; members
 // that are disabled are left out. Who keeps a copy of what is sent on has it first:
 // Resolution.By. What a foreign host does with mail, and whether it comes back, is not

@@ -173,6 +173,7 @@ func (d *Directory) find(tx *sqldb.Tx, key mail.Address) (route, error) {
 		{viaSubaddress, func() (mail.Address, error) { return own(tx, subaddressed(key)) }},
 		{viaPostmaster, func() (mail.Address, error) { return d.postmaster(tx, key) }},
 		{viaCatchAll, func() (mail.Address, error) { return own(tx, CatchAll(key.Domain)) }},
+		{viaPostmaster, func() (mail.Address, error) { return lastPostmaster(tx, key) }},
 	} {
 		if w.via > viaSubaddress && of != "" { // It has nothing of that name itself.
 			return d.find(tx, mail.Address{Local: key.Local, Domain: of})
@@ -293,9 +294,24 @@ func NameOf(a mail.Address) string {
 	return a.String()
 }
 
-// postmaster finds who answers for a domain that has no postmaster of its own.
+// The names that every domain has, whoever lives there (RFC 5321 §4.5.1, RFC 2142 §4).
+const (
+	postmasterName = "postmaster"
+	abuseName      = "abuse"
+)
+
+// postmaster finds who answers for a domain that has no postmaster, or nobody for
+// abuse, of its own. Mail about abuse goes where the postmaster's does.
 func (d *Directory) postmaster(tx *sqldb.Tx, key mail.Address) (mail.Address, error) {
-	if key.Local != "postmaster" {
+	switch key.Local {
+	case postmasterName:
+	case abuseName:
+		name := mail.Address{Local: postmasterName, Domain: key.Domain}
+		found, err := members(tx, name)
+		if err != nil || slices.ContainsFunc(found, takesMail) {
+			return name, err
+		}
+	default:
 		return mail.Address{}, nil
 	}
 	if !d.o.Postmaster.IsZero() {
@@ -309,6 +325,18 @@ func (d *Directory) postmaster(tx *sqldb.Tx, key mail.Address) (mail.Address, er
 		}
 	}
 	found, err := one(tx, selectTarget+` WHERE domain = $1 AND disabled = 0 ORDER BY id LIMIT 1`, key.Domain)
+	if err != nil || len(found) == 0 {
+		return mail.Address{}, err
+	}
+	return found[0].name, nil
+}
+
+// lastPostmaster finds who answers for a domain where nobody takes mail.
+func lastPostmaster(tx *sqldb.Tx, key mail.Address) (mail.Address, error) {
+	if key.Local != postmasterName && key.Local != abuseName {
+		return mail.Address{}, nil
+	}
+	found, err := one(tx, selectTarget+` WHERE disabled = 0 ORDER BY id LIMIT 1`)
 	if err != nil || len(found) == 0 {
 		return mail.Address{}, err
 	}

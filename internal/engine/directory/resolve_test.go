@@ -268,12 +268,21 @@ func TestPostmaster(t *testing.T) {
 	alice := h.account("alice")
 	bob := h.account("bob")
 	h.wantRoute("Postmaster", "", alice)
-	h.wantNoRoute("postmaster@bücher.example", mail.NotFound)
+	h.wantRoute("postmaster@bücher.example", "", alice) // a domain without accounts
+	h.wantRoute("Abuse@bücher.example", "", alice)
 	h.must(h.SetDisabled(t.Context(), addr("alice"), true))
 	h.wantRoute("postmaster", "", bob)
+	h.wantRoute("abuse", "", bob)
 	h.must(h.catchAll("example.org", "alice"))
 	h.alias("postmaster", "bob", "alice")
 	h.wantRoute("postmaster", "", bob)
+	carol := h.account("carol")
+	h.must(h.RemoveAlias(t.Context(), addr("postmaster")))
+	h.alias("postmaster", "carol")
+	h.wantRoute("abuse", "", carol) // where the postmaster's goes
+	h.alias("abuse", "bob")
+	h.wantRoute("abuse", "", bob) // whoever has that name
+	h.wantRoute("postmaster", "", carol)
 }
 
 func TestConfiguredPostmaster(t *testing.T) {

@@ -9,7 +9,10 @@ import (
 	"yubin/internal/mail"
 )
 
-const postmaster = "postmaster"
+const (
+	postmaster = "postmaster"
+	abuse      = "abuse"
+)
 
 // Route says at RCPT where mail for q.Recipient goes. Errors: Forbidden with the
 // text "relaying denied" if the recipient is not ours and who asks may not
@@ -32,7 +35,7 @@ func (r *Router) Route(ctx context.Context, q Question) (Routed, error) {
 			return Routed{}, err
 		}
 		if ok {
-			q.Recipient = stand
+			q.Recipient = mail.Address{Local: q.Recipient.Key().Local, Domain: stand.Domain}
 			return r.routeLocal(ctx, t, q)
 		}
 	}
@@ -259,9 +262,10 @@ func (t *tables) via(name string) (choice, error) {
 }
 
 // isHostPostmaster reports whether a is the postmaster at our own host name,
-// whom every server must have (RFC 5321 §4.5.1), and no route names it.
+// whom every server must have (RFC 5321 §4.5.1), or who hears of abuse there
+// (RFC 2142 §4), and no route names it.
 func (r *Router) isHostPostmaster(t *tables, a mail.Address) bool {
-	return a.Domain == r.o.Hostname && strings.EqualFold(a.Local, postmaster) && t.chooseLocal(a, false).Route == nil
+	return a.Domain == r.o.Hostname && (strings.EqualFold(a.Local, postmaster) || strings.EqualFold(a.Local, abuse)) && t.chooseLocal(a, false).Route == nil
 }
 
 // hostPostmaster finds who stands in for the postmaster of a host whose name is

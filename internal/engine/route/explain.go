@@ -100,6 +100,7 @@ func (x *explainer) sender(ctx context.Context) (stop bool, err error) {
 func (x *explainer) standIn(ctx context.Context) (local bool, err error) {
 	stand, ok, err := x.r.hostPostmaster(ctx)
 	if ok {
+		stand.Local = x.q.Recipient.Key().Local
 		x.say("postmaster", "%s is this server, and its mail goes to %s (RFC 5321 §4.5.1)", x.q.Recipient.Domain, stand)
 		x.q.Recipient = stand
 	}
@@ -174,7 +175,7 @@ func found(w directory.Way, to mail.Address) string {
 		_, detail, _ := strings.Cut(to.Local, separator)
 		return fmt.Sprintf("nobody has exactly this name; what stands before the %s is one, and %q its subaddress", separator, detail)
 	case directory.FoundPostmaster:
-		return "nobody is called postmaster here; somebody stands in (RFC 5321 §4.5.1)"
+		return "nobody is called " + to.Key().Local + " here; somebody stands in (RFC 5321 §4.5.1, RFC 2142 §4)"
 	case directory.FoundCatchAll:
 		return "nobody has this name; the catch-all of the domain gets it"
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"yubin/internal/engine/audit"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/feedback"
 	"yubin/internal/engine/forward"
@@ -34,7 +35,8 @@ import (
 // All are the tables of all engines.
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
-		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(), retention.Schema()}
+		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(),
+		retention.Schema(), audit.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

@@ -244,7 +244,7 @@ func serve(t *testing.T, folder string, h http.Handler) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ConnContext: ConnContext}
 	go server.Serve(ln)
 	t.Cleanup(func() { _ = server.Close() })
 	c, err := Dial(context.Background(), folder)

@@ -102,6 +102,18 @@ func (h *Handler) changeAlias(r *http.Request) (any, error) {
 	return aliasOf(a), err
 }
 
+func (h *Handler) found(r *http.Request) (any, error) {
+	address, err := pathAddress(r)
+	if err != nil {
+		return nil, err
+	}
+	if h.Names == nil {
+		return nil, mail.Errorf(mail.NotFound, "nobody is known here")
+	}
+	w, err := h.Names.Way(r.Context(), address)
+	return Found{Local: w.Local, By: string(w.Found)}, err
+}
+
 func (h *Handler) removeAlias(r *http.Request) (any, error) {
 	address, err := aliasAddress(r.PathValue("address"))
 	if err != nil {

@@ -20,6 +20,7 @@
 //	GET    /v1/networks             POST {network}   DELETE /v1/networks/{network}
 //	GET    /v1/dkim, /v1/dkim/{domain}, /v1/dkim/{domain}/records   POST /v1/dkim/{domain}/rotate
 //	GET    /v1/explain?address&from&as&client&via
+//	GET    /v1/found/{address}      who has an address
 //	GET    /v1/reports/dmarc?domain&since&names   GET /v1/reports/sent?domain&since&limit
 //	GET    /v1/retention, /v1/retention/{address}   PUT {account | domain, role, keep}   DELETE ?account&domain&role
 //	POST   /v1/retention/preview    {account | domain, role, keep}
@@ -28,6 +29,7 @@
 //	POST   /v1/backup               {folder}: a stream of {progress}, then {snapshot}
 //	POST   /v1/restore              {folder, account, ...}: a stream of {progress}, then {returned}
 //	GET    /v1/junk?account         and what else is in junk.go
+//	GET    /v1/audit?since&who&what&after&limit   what was changed, the latest first
 //	GET    /metrics                 for Prometheus
 //	GET    /debug/pprof/            Go's profiles; on the socket only
 //
@@ -222,6 +224,13 @@ type Alias struct {
 type AliasChange struct {
 	Add  []string `json:"add,omitempty"`
 	Drop []string `json:"drop,omitempty"`
+}
+
+// Found says whether an address is of a domain here, and by what somebody has it:
+// "name", "subaddress", "postmaster", "catch-all", or "" for nobody.
+type Found struct {
+	Local bool   `json:"local"`
+	By    string `json:"by,omitempty"`
 }
 
 // Page is part of a list; Next is what to give as "after" for more, or "".

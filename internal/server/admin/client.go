@@ -152,6 +152,12 @@ func (c *Client) Aliases(ctx context.Context, domain string) ([]Alias, error) {
 	return all[Alias](ctx, c, "/v1/aliases", url.Values{"domain": {domain}})
 }
 
+// Found says by what somebody has an address.
+func (c *Client) Found(ctx context.Context, address string) (f Found, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/found/"+url.PathEscape(address), nil, &f)
+	return f, err
+}
+
 // AddAlias makes an alias.
 func (c *Client) AddAlias(ctx context.Context, a Alias) (made Alias, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/aliases", a, &made)

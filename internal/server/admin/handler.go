@@ -52,6 +52,11 @@ type Aliases interface {
 	RemoveAlias(context.Context, mail.Address) error
 }
 
+// Names says who has an address.
+type Names interface {
+	Way(context.Context, mail.Address) (directory.Way, error)
+}
+
 // Store knows what accounts hold and whether all of it is sound.
 type Store interface {
 	Mailboxes(context.Context, mail.AccountID) ([]store.Mailbox, error)
@@ -66,6 +71,7 @@ type Config struct {
 	Domains     Domains
 	Accounts    Accounts
 	Aliases     Aliases
+	Names       Names // nil for none
 	Routes      Routes
 	Networks    Networks
 	Resolver    dns.Resolver // for the explanation of routes
@@ -83,6 +89,7 @@ type Config struct {
 	Signing     Signing     // nil for none
 	Secrets     Secrets     // nil for none
 	Reports     Reports     // nil for none
+	Audit       Audit       // nil for none
 	Status      Status
 	Metrics     http.Handler // GET /metrics; nil for none
 	Log         *slog.Logger
@@ -91,12 +98,12 @@ type Config struct {
 // Handler serves the API.
 type Handler struct {
 	Config
-	mux *http.ServeMux
+	mux *routes
 }
 
 // New returns the handler.
 func New(c Config) *Handler {
-	h := &Handler{Config: c, mux: http.NewServeMux()}
+	h := &Handler{Config: c, mux: &routes{ServeMux: http.NewServeMux()}}
 	for pattern, do := range map[string]func(*http.Request) (any, error){
 		"GET /v1/status":                h.status,
 		"GET /v1/domains":               h.listDomains,
@@ -131,6 +138,8 @@ func New(c Config) *Handler {
 		"POST /v1/networks":             h.trustNetwork,
 		"DELETE /v1/networks/{network}": h.untrustNetwork,
 		"GET /v1/explain":               h.explain,
+		"GET /v1/audit":                 h.listAudit,
+		"GET /v1/found/{address}":       h.found,
 	} {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
@@ -167,7 +176,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		limit = MaxMessage
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, limit)
-	h.mux.ServeHTTP(w, r)
+	h.audited(w, r)
 }
 
 // answer writes what do returns.
@@ -177,9 +186,6 @@ func (h *Handler) answer(do func(*http.Request) (any, error)) http.HandlerFunc {
 		if err != nil {
 			fail(w, r, h.Log, err)
 			return
-		}
-		if r.Method != http.MethodGet {
-			h.Log.Info("administration", "request", r.Method+" "+r.URL.Path)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(obs.Printing(w)).Encode(out)

@@ -19,7 +19,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, out := io.Pipe()
 	w := &answer{header: http.Header{}, out: out, begun: make(chan int, 1)}
 	go func() {
-		t.handler.ServeHTTP(w, r)
+		t.handler.ServeHTTP(w, r.WithContext(byThisProcess(r.Context())))
 		w.WriteHeader(http.StatusOK)
 		_ = out.Close()
 	}()

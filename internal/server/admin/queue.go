@@ -241,7 +241,6 @@ func (h *Handler) changeQueue(w http.ResponseWriter, r *http.Request, name strin
 			break
 		}
 	}
-	h.Log.Info("administration", "request", r.Method+" "+r.URL.Path, "changed", total, "note", change.Note)
 	last := QueueProgress{Changed: total, Done: err == nil}
 	if err != nil {
 		if mail.KindOf(err) == mail.Internal {

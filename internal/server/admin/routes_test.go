@@ -62,7 +62,7 @@ func (person) Account(_ context.Context, a mail.Address) (directory.Account, err
 
 func newRoutes() (*table, *Client, *bytes.Buffer) {
 	t, log := &table{}, &bytes.Buffer{}
-	h := New(Config{Routes: t, Networks: t, Accounts: person{}, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	h := New(Config{Audit: new(kept), Routes: t, Networks: t, Accounts: person{}, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	return t, InProcess(h), log
 }
 

@@ -18,6 +18,7 @@ import (
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/queue"
 	"yubin/internal/mail"
+	"yubin/internal/world/certs"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/resolver"
 	"yubin/internal/world/sqldb"
@@ -36,10 +37,11 @@ func everything(t *testing.T) (families []*dto.MetricFamily) {
 		m := New(Options{Now: time.Now, Version: "1"})
 		q := &fakeQueue{sites: []queue.SiteStatus{{Site: "mx:example.org"}}}
 		m.Watch(Sources{Queue: q, Folder: folder,
-			Listeners: func() []Listener { return []Listener{{"imap", "imaps", netx.Stats{}}} },
-			Sizes:     func() (sqldb.Sizes, error) { return sqldb.Sizes{}, nil },
-			Traffic:   func() sqldb.Traffic { return sqldb.Traffic{Most: 1} },
-			Memory:    func() []Memory { return []Memory{{Use: "sessions"}, {Use: "views"}} }})
+			Listeners:    func() []Listener { return []Listener{{"imap", "imaps", netx.Stats{}}} },
+			Sizes:        func() (sqldb.Sizes, error) { return sqldb.Sizes{}, nil },
+			Traffic:      func() sqldb.Traffic { return sqldb.Traffic{Most: 1} },
+			Certificates: func() []certs.Info { return []certs.Info{{Files: certs.Files{Cert: "/tls/cert.pem"}}} },
+			Memory:       func() []Memory { return []Memory{{Use: "sessions"}, {Use: "views"}} }})
 		go m.Run(t.Context())
 		observe(m)
 		m.Record(journal.Entry{Kind: journal.Accepted, Service: "mx"})

@@ -35,6 +35,8 @@ const (
 	maxSites    = 50 // sites that are told apart
 	maxSiteName = 120
 	maxScrapes  = 4 // at a time
+
+	maxCertificates = 100 // that are told of
 )
 
 // Options say what Metrics is made of.

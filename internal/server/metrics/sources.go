@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"yubin/internal/engine/queue"
+	"yubin/internal/world/certs"
 	"yubin/internal/world/files"
 	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
@@ -38,7 +39,9 @@ type Sources struct {
 	Sizes     func() (sqldb.Sizes, error)
 	Traffic   func() sqldb.Traffic
 	Memory    func() []Memory
-	Folder    string // the data folder, for the room on its disk; "" for none
+	// Certificates are those in use.
+	Certificates func() []certs.Info
+	Folder       string // the data folder, for the room on its disk; "" for none
 }
 
 // Watch sets what is looked at.
@@ -59,6 +62,7 @@ var (
 	heldDesc = desc("yubin_memory_held_bytes", "Octets of memory that are held, of those that have a bound.", "use")
 	mostDesc = desc("yubin_memory_limit_bytes", "Octets of memory that may be held.", "use")
 	fullDesc = desc("yubin_memory_refused_total", "Times that somebody was refused or shown out for want of memory.", "use")
+	certDesc = desc("yubin_certificate_expiry_seconds", "Seconds until the end of a certificate in use; negative when it has passed.", "file")
 	roomDesc = desc("yubin_disk_free_bytes", "Octets that may still be written on the disk of the data folder.")
 )
 
@@ -78,7 +82,7 @@ func count(out chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ..
 type watched struct{ m *Metrics }
 
 func (w watched) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc, heldDesc, mostDesc, fullDesc,
+	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc, certDesc, heldDesc, mostDesc, fullDesc,
 		busyDesc, poolDesc, awayDesc, tripDesc, anewDesc} {
 		out <- d
 	}
@@ -103,6 +107,13 @@ func (w watched) Collect(out chan<- prometheus.Metric) {
 			gauge(out, heldDesc, float64(m.Held), m.Use)
 			gauge(out, mostDesc, float64(m.Total), m.Use)
 			count(out, fullDesc, m.Refused, m.Use)
+		}
+	}
+	if from.Certificates != nil {
+		for i, c := range from.Certificates() {
+			if i < maxCertificates {
+				gauge(out, certDesc, c.NotAfter.Sub(w.m.o.Now()).Seconds(), c.Files.Cert)
+			}
 		}
 	}
 	if from.Folder != "" {

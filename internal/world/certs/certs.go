@@ -40,9 +40,11 @@ type Options struct {
 
 // Info describes one certificate in use.
 type Info struct {
-	Files    Files
-	Names    []string // DNS names and IP addresses it is for
-	NotAfter time.Time
+	Files     Files
+	Names     []string // DNS names and IP addresses it is for
+	NotBefore time.Time
+	NotAfter  time.Time
+	leaf      *x509.Certificate
 }
 
 // Certs is a set of certificates. Safe for concurrent use.
@@ -150,7 +152,7 @@ func (c *Certs) List() []Info {
 	infos := make([]Info, 0, len(c.pairs))
 	for _, p := range c.pairs {
 		l := p.current()
-		infos = append(infos, Info{Files: p.files, Names: slices.Clone(l.names), NotAfter: l.cert.Leaf.NotAfter})
+		infos = append(infos, infoOf(p.files, l.cert.Leaf))
 	}
 	return infos
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -119,6 +120,9 @@ func (p *pair) explain(err error) error {
 	}
 	if kind := mail.KindOf(err); kind == mail.Forbidden || kind == mail.TooLarge {
 		return fmt.Errorf("certificate file %w: name a file with a certificate or a key in PEM", err)
+	}
+	if strings.Contains(err.Error(), "private key does not match public key") || strings.Contains(err.Error(), "private key type does not match") {
+		return fmt.Errorf("key %s belongs to another certificate than %s: both must be PEM and belong together; name the key that this one was made with", p.files.Key, p.files.Cert)
 	}
 	return fmt.Errorf("certificate %s with key %s does not load: both must be PEM and belong together: %w", p.files.Cert, p.files.Key, err)
 }

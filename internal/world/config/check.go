@@ -53,11 +53,7 @@ func (l Listener) check(f *Faults) {
 // data folder. The error is *Faults for file.
 func (c *Config) Verify(file string) error {
 	faults := &Faults{File: file}
-	for _, cert := range c.TLS.Certificates {
-		if _, err := certs.Load(certs.Files{Cert: cert.Cert, Key: cert.Key}); err != nil {
-			faults.add(cert.Line, "certificate %s: %s", cert.Cert, explain(err))
-		}
-	}
+	certs.Inspect(c.certificates(), func(i int, err error) { faults.add(c.TLS.Certificates[i].Line, "%v", err) })
 	if info, err := os.Stat(c.Data); err == nil && !info.IsDir() {
 		faults.add(0, "data: %s is not a folder", c.Data)
 	} else if errors.Is(err, fs.ErrNotExist) {

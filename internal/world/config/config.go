@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/certs"
 	"yubin/internal/world/obs"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	Capture mail.Address
 	// DeliverPort is the port of mail hosts where a route names none; 0 means 25.
 	DeliverPort uint16
+
+	hostnameLine int // in the file; for warnings
 }
 
 // Log is the [log] table.
@@ -68,6 +71,14 @@ type Certificate struct {
 	Cert string // PEM, the server's certificate first, then the chain
 	Key  string // PEM
 	Line int    // in the file; for faults
+}
+
+// certificates are the files of the certificates.
+func (c *Config) certificates() (list []certs.Files) {
+	for _, cert := range c.TLS.Certificates {
+		list = append(list, certs.Files{Cert: cert.Cert, Key: cert.Key})
+	}
+	return list
 }
 
 // Limits is the [limits] table. Limits that no operator needs to turn are
@@ -139,6 +150,7 @@ type Retention struct {
 	Expunged    time.Duration // messages that were expunged, to be restored
 	Changes     time.Duration // what changed in an account
 	ChangesSize int64         // octets of it, of one account
+	Audit       time.Duration // what administrators changed; 0 means the default
 }
 
 // Reports is the [reports] table: DMARC aggregate reports, from others and to them.
@@ -243,7 +255,7 @@ func Default() Config {
 			SessionsPerAccount:    100,
 			QuotaGrace:            7 * 24 * time.Hour,
 		},
-		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20},
+		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20, Audit: 400 * 24 * time.Hour},
 		Reports:   Reports{Addresses: []string{"dmarc-reports"}, Send: true, Keep: 400 * 24 * time.Hour},
 	}
 }

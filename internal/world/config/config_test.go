@@ -87,6 +87,7 @@ rotate = "90d"
 expunged = "14d"
 changes = "60d"
 changes_size = "16 MiB"
+audit = "1000d"
 [admin]
 address = "127.0.0.1:2590"
 [[listener]]
@@ -109,7 +110,7 @@ keep = "30d"
 		t.Fatal(err)
 	}
 	want := Default()
-	want.Hostname = "mail.example.org"
+	want.Hostname, want.hostnameLine = "mail.example.org", 2
 	want.Data = "/etc/yubin/store"
 	want.Database = "postgres://yubin@db.example/yubin"
 	want.Secrets, want.Folder = "/etc/yubin/private/key", "/etc/yubin"
@@ -122,14 +123,14 @@ keep = "30d"
 	}
 	want.Queue = Queue{Concurrency: 100, SiteConcurrency: 5, SiteRate: 10, Lifetime: 48 * time.Hour, NoticeAfter: -1, History: 90 * day}
 	want.DKIM = DKIM{Off: true, Zone: "dkim.example.net", Rotate: 90 * day}
-	want.Retention = Retention{Expunged: 14 * day, Changes: 60 * day, ChangesSize: 16 << 20}
+	want.Retention = Retention{Expunged: 14 * day, Changes: 60 * day, ChangesSize: 16 << 20, Audit: 1000 * day}
 	want.Reports = Reports{Addresses: []string{"dmarc", "reports@example.org"}, Organization: "Example",
 		Contact: mail.Address{Local: "boss", Domain: "example.org"}, Keep: 30 * day}
 	want.Admin.Address = "127.0.0.1:2590"
 	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 7}}
 	want.Listeners = []Listener{
-		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 35},
-		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("2001:db8:7::/64")}, Line: 39},
+		{Protocol: SMTP, Profile: ProfileLMTP, Address: "127.0.0.1:24", TLS: TLSNone, Line: 36},
+		{Protocol: IMAP, Address: "[::]:993", TLS: TLSImplicit, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32"), netip.MustParsePrefix("2001:db8:7::/64")}, Line: 40},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -176,7 +177,7 @@ func TestVerify(t *testing.T) {
 	err = c.Verify(file)
 	want := []string{
 		file + ": data: the folder above " + dir + "/gone/data: " + dir + "/gone: no such file or directory",
-		file + ":3: certificate " + dir + "/c.pem: " + dir + "/c.pem: no such file or directory",
+		file + ":3: certificate file " + dir + "/c.pem does not exist: correct the path in the configuration or put the file there",
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Errorf("got  %v\nwant %s", err, strings.Join(want, "\n"))

@@ -82,6 +82,7 @@ func (f *Faults) syntax(err error) {
 
 func (t *table) config(c *Config) {
 	t.domain("hostname", &c.Hostname)
+	c.hostnameLine = t.line("hostname")
 	t.address("postmaster", &c.Postmaster)
 	t.text("data", &c.Data)
 	t.database("database", &c.Database)
@@ -186,6 +187,7 @@ func (t *table) retention(r *Retention) {
 	t.duration("expunged", &r.Expunged, time.Hour, 3650*24*time.Hour)
 	t.duration("changes", &r.Changes, time.Hour, 3650*24*time.Hour)
 	t.size("changes_size", &r.ChangesSize, 64<<10, 1<<30)
+	t.duration("audit", &r.Audit, 24*time.Hour, 36500*24*time.Hour)
 }
 
 func (t *table) reports(r *Reports) {
