@@ -22,7 +22,9 @@ all: build
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o yubin ./cmd/yubin
 
-run: build
+# Building takes some minutes the first time; it says so.
+run:
+	@scripts/tell "$${TMPDIR:-/tmp}/yubin-build.log" 'building yubin, some minutes the first time' $(MAKE) --no-print-directory build
 	./yubin localserve
 
 lint:
@@ -30,7 +32,10 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-test: lint unit e2e durable
+# Says what it does at once and every half minute; all output is in files, and a total
+# at the end.
+test:
+	@GO='$(GO)' MAKE='$(MAKE)' scripts/test-all
 
 # All but the end-to-end suites; results are cached while nothing they use changes.
 # Then the suites that take their database from testkit/dbtest, on PostgreSQL. Says

@@ -229,7 +229,7 @@ func everything(t *testing.T, s *server, account string) string {
 // putBack puts one message of a snapshot back into a server that runs.
 func putBack(t *testing.T, s *server, dir string) {
 	t.Helper()
-	for _, want := range []string{"INBOX: 1 messages put into Restored ", "INBOX: 0 messages put into Restored .*, 1 were there"} {
+	for _, want := range []string{"INBOX: 1 message put into Restored ", "INBOX: 0 messages put into Restored .*, 1 were there"} {
 		out, err := s.yubin("restore", dir, "--account", "alice@yubin.test", "--mailbox", "INBOX", "--uid", "7")
 		if err != nil || !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("yubin restore: %v, want %s\n%s", err, want, out)
@@ -274,7 +274,7 @@ func TestBackupToFullDisk(t *testing.T) {
 		unshare = append([]string{"--user", "--map-root-user"}, unshare...)
 	}
 	out, err := exec.Command("unshare", unshare...).CombinedOutput()
-	for _, want := range []string{"the disk of " + room + "/b is full; make room and run this again", "has no snapshot", "the backup is good: 1 snapshots"} {
+	for _, want := range []string{"the disk of " + room + "/b is full; make room and run this again", "has no snapshot", "the backup is good: 1 snapshot"} {
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("%v, want %q in\n%s", err, want, out)
 		}

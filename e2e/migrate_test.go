@@ -319,7 +319,7 @@ func TestPeerMigrate(t *testing.T) {
 	if len(inbox.messages) != 22 {
 		t.Fatalf("the old INBOX has %d messages", len(inbox.messages))
 	}
-	importMail("1 messages taken", "--running")
+	importMail("1 message taken", "--running")
 	same(t, "first import", now.look(), before, renamed)
 	importMail("0 messages taken (0 B), 232 were there", "--running")
 

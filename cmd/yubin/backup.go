@@ -133,12 +133,13 @@ func (c *backupVerifyCmd) Run(e *env) error {
 	case err != nil:
 		return err
 	case v.Forgotten > 0:
-		return fmt.Errorf("the backup has %d problems; %d damaged objects or packs are forgotten: make a backup, then verify again", v.Problems, v.Forgotten)
+		return fmt.Errorf("the backup has %s; %s forgotten: make a backup, then verify again", count(v.Problems, "problem", "problems"),
+			count(v.Forgotten, "damaged object or pack is", "damaged objects or packs are"))
 	case v.Problems > 0:
-		return fmt.Errorf("the backup has %d problems", v.Problems)
+		return fmt.Errorf("the backup has %s", count(v.Problems, "problem", "problems"))
 	}
-	return e.did(v, "the backup is good: %d snapshots, %d objects of %s; %d databases rebuilt and checked", v.Snapshots, v.Objects,
-		octets(v.Octets), v.Opened)
+	return e.did(v, "the backup is good: %s, %s of %s; %s rebuilt and checked", count(v.Snapshots, "snapshot", "snapshots"),
+		count(v.Objects, "object", "objects"), octets(v.Octets), count(v.Opened, "database", "databases"))
 }
 
 type backupPruneCmd struct {
@@ -155,5 +156,5 @@ func (c *backupPruneCmd) Run(e *env) error {
 	if err = errors.Join(err, d.Close()); err != nil {
 		return err
 	}
-	return e.did(p, "%d snapshots removed, %d kept, %s freed", len(p.Removed), p.Kept, octets(p.Freed))
+	return e.did(p, "%s removed, %d kept, %s freed", count(len(p.Removed), "snapshot", "snapshots"), p.Kept, octets(p.Freed))
 }

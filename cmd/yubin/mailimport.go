@@ -310,7 +310,7 @@ func failureText(f transfer.Failure) string {
 
 // summary is a report in a line.
 func summary(did string, r transfer.Report) string {
-	text := fmt.Sprintf("%d folders, %d messages %s (%s), %d were there", r.Folders, r.Taken, did, octets(r.Octets), r.There)
+	text := fmt.Sprintf("%s, %s %s (%s), %d were there", count(int(r.Folders), "folder", "folders"), messages(int64(r.Taken)), did, octets(r.Octets), r.There)
 	for _, more := range []struct {
 		n    int
 		what string
@@ -326,8 +326,8 @@ func summary(did string, r transfer.Report) string {
 func (p *progress) showTransfer(account string) func(transfer.Progress) {
 	return func(at transfer.Progress) {
 		p.tell(func(running time.Duration) string {
-			return fmt.Sprintf("%s: folder %d of %d, %s: %d messages, %s, %.0f a second", account, min(at.Folders+1, at.Of), at.Of,
-				at.Folder, at.Messages, octets(at.Octets), float64(at.Messages)/running.Seconds())
+			return fmt.Sprintf("%s: folder %d of %d, %s: %s, %s, %.0f a second", account, min(at.Folders+1, at.Of), at.Of,
+				at.Folder, messages(int64(at.Messages)), octets(at.Octets), float64(at.Messages)/running.Seconds())
 		})
 	}
 }
@@ -344,6 +344,6 @@ func (c *importForgetCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		return e.did(out, "%d messages are remembered no longer; the mail stays", out.Messages)
+		return e.did(out, "%s remembered no longer; the mail stays", count(int(out.Messages), "message is", "messages are"))
 	})
 }

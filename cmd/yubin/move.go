@@ -45,7 +45,7 @@ func (c *moveCmd) told(e *env, m move.Moved) error {
 		e.tell("%s", problem)
 	}
 	if err == nil && len(m.Problems) > 0 {
-		return fmt.Errorf("everything was moved, with %d problems that it had before", len(m.Problems))
+		return fmt.Errorf("everything was moved, with %s that it had before", count(len(m.Problems), "problem", "problems"))
 	}
 	return err
 }

@@ -81,7 +81,7 @@ func (c *restoreCmd) told(e *env, r backup.Restored) error {
 		e.tell("%s", problem)
 	}
 	if err == nil && len(r.Problems) > 0 {
-		return fmt.Errorf("what was restored has %d problems, which it had when the snapshot was made", len(r.Problems))
+		return fmt.Errorf("what was restored has %s, which it had when the snapshot was made", count(len(r.Problems), "problem", "problems"))
 	}
 	return err
 }
@@ -110,7 +110,7 @@ func tellReturned(e *env, out admin.Returned) error {
 			if m.There > 0 {
 				there = fmt.Sprintf(", %d were there", m.There)
 			}
-			writeLine(w, "%s: %d messages put into %s%s", m.From, m.Restored, m.Into, there)
+			writeLine(w, "%s: %s put into %s%s", m.From, messages(int64(m.Restored)), m.Into, there)
 		}
 	})
 	for _, m := range out.Mailboxes {
@@ -123,10 +123,10 @@ func tellReturned(e *env, out admin.Returned) error {
 		e.tell("the snapshot has a row that %s", row)
 	}
 	if failed > 0 {
-		err = errors.Join(err, fmt.Errorf("%d messages could not be put back", failed))
+		err = errors.Join(err, fmt.Errorf("%s could not be put back", messages(int64(failed))))
 	}
 	if n := len(out.LeftOut); n > 0 {
-		err = errors.Join(err, fmt.Errorf("%d rows of the snapshot could not be read; what they say of was not put back", n))
+		err = errors.Join(err, fmt.Errorf("%s of the snapshot could not be read; what they say of was not put back", count(n, "row", "rows")))
 	}
 	return err
 }

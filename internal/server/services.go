@@ -118,6 +118,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Limits:             smtpLimits(c),
 		Auth:               s.login,
 		AllowPlainLoopback: true,
+		HideClient:         c.SubmissionHidesClient,
 		ChannelBinding:     c.TLS.ChannelBinding,
 		Router:             router{s.store.outgoing.router},
 		Room:               s.store.mail,

@@ -8,6 +8,7 @@ import (
 
 	"yubin/internal/mail"
 	"yubin/internal/world/obs"
+	"yubin/internal/world/sqldb"
 )
 
 // statuses is the table from kinds of error to HTTP statuses (RFC 9110 §15).
@@ -47,6 +48,9 @@ func kindNamed(name string) mail.Kind {
 
 // failureOf is what the other side may know of err.
 func failureOf(err error) Failure {
+	if errors.Is(err, sqldb.ErrDamaged) {
+		return Failure{mail.Internal.String(), "the database file is damaged"}
+	}
 	var known *mail.Error
 	if !errors.As(err, &known) || known.Kind == mail.Internal {
 		return Failure{mail.Internal.String(), "internal failure; the log has the cause"}

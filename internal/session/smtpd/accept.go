@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -190,6 +191,9 @@ func (a acceptance) reply(id string) smtp.Reply {
 // receivedRoom is how long a Received field gets in most cases.
 const receivedRoom = 320
 
+// hiddenClient stands in Received for a client that is not told of.
+const hiddenClient = "authenticated-user"
+
 func (s *session) stamp(now time.Time) stamp {
 	st := stamp{
 		hello:  s.client.Hello,
@@ -202,6 +206,9 @@ func (s *session) stamp(now time.Time) stamp {
 	}
 	if s.tx.mail.Given&smtp.ParamPriority != 0 {
 		st.priority = strconv.Itoa(int(s.tx.priority))
+	}
+	if s.srv.cfg.HideClient && s.client.Authenticated {
+		st.hello, st.remote = hiddenClient, netip.Addr{}
 	}
 	if len(s.tx.recipients) == 1 {
 		st.to = s.tx.recipients[0].Address

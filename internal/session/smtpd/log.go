@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"yubin/internal/engine/directory"
@@ -39,12 +41,34 @@ func (s *session) logEnd(reason string) {
 		slog.Duration(obs.KeyTook, s.srv.cfg.Now().Sub(s.start)))
 }
 
+// maxNamed is how many recipients the line of an accepted message names.
+const maxNamed = 10
+
+// some names the recipients, not all of many.
+func (tx *transaction) some() string {
+	if len(tx.recipients) == 1 {
+		return tx.recipients[0].Address.String()
+	}
+	var b strings.Builder
+	for i, r := range tx.recipients {
+		switch {
+		case i == maxNamed:
+			return b.String() + " and " + strconv.Itoa(len(tx.recipients)-i) + " more"
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(r.Address.String())
+	}
+	return b.String()
+}
+
 // logAccepted writes the line of an accepted message.
 func (s *session) logAccepted(a acceptance, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String(obs.KeySession, s.id),
 		slog.String(keyID, s.tx.id),
 		slog.String(obs.KeyFrom, s.client.ReversePath.String()),
+		slog.String(obs.KeyTo, s.tx.some()),
 		slog.Int64(obs.KeySize, a.size),
 		slog.Int(keyRecipients, len(s.tx.recipients)),
 		slog.Int(obs.KeyCount, len(a.Filed)),

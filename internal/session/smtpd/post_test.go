@@ -323,13 +323,14 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		Auth:       func(netip.Addr) sasl.Authenticator { return scramPeople{} },
 		Router:     people{}, Identities: people{}, Intake: p.cupboard, Room: p.cupboard,
 		AllowPlainLoopback: true, ChannelBinding: true,
-		Limits:   limitsOf(t, f.Setting("limits", "")),
-		Log:      slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
-		Now:      func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
-		NewID:    counter(),
-		Language: func(context.Context, mail.Principal) string { return "ja" },
-		Record:   p.record,
-		Reports:  func(netip.Addr) bool { return f.Setting("reports", "no") == "yes" },
+		Limits:     limitsOf(t, f.Setting("limits", "")),
+		Log:        slog.New(slog.NewTextHandler(lockedWriter{p}, &slog.HandlerOptions{ReplaceAttr: noTime})),
+		Now:        func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		NewID:      counter(),
+		Language:   func(context.Context, mail.Principal) string { return "ja" },
+		Record:     p.record,
+		Reports:    func(netip.Addr) bool { return f.Setting("reports", "no") == "yes" },
+		HideClient: f.Setting("hides", "no") == "yes",
 	}
 	if f.Setting("tls", "yes") == "no" {
 		cfg.TLS = nil

@@ -126,6 +126,10 @@ type Config struct {
 	// AllowPlainLoopback lets clients on the loopback interface log in without TLS.
 	AllowPlainLoopback bool
 
+	// HideClient leaves the name and address of who has logged in out of Received. The
+	// id there leads to them in the log and the journal.
+	HideClient bool
+
 	// ChannelBinding offers SCRAM-SHA-256-PLUS to clients on TLS.
 	ChannelBinding bool
 

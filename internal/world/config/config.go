@@ -27,18 +27,20 @@ type Config struct {
 	Folder          string        // the configuration's own; "" if it came from no file
 	ShutdownTimeout time.Duration // how long sessions may take to finish after SIGTERM
 	Log             Log
-	TLS             TLS
-	Limits          Limits
-	DNS             DNS
-	Queue           Queue
-	DKIM            DKIM
-	Retention       Retention
-	Judge           Judge
-	DNSLists        []DNSList
-	Filters         []Filter
-	Reports         Reports
-	Admin           Admin
-	Listeners       []Listener
+
+	SubmissionHidesClient bool // Received does not tell from where somebody who logged in sent
+	TLS                   TLS
+	Limits                Limits
+	DNS                   DNS
+	Queue                 Queue
+	DKIM                  DKIM
+	Retention             Retention
+	Judge                 Judge
+	DNSLists              []DNSList
+	Filters               []Filter
+	Reports               Reports
+	Admin                 Admin
+	Listeners             []Listener
 
 	// Open is set by Local only: plain logins on loopback are expected, and no
 	// rate limits apply.

@@ -85,6 +85,7 @@ func (t *table) config(c *Config) {
 	c.hostnameLine = t.line("hostname")
 	t.address("postmaster", &c.Postmaster)
 	t.text("data", &c.Data)
+	t.boolean("submission_hides_client", &c.SubmissionHidesClient)
 	t.database("database", &c.Database)
 	t.text("secrets", &c.Secrets)
 	t.duration("shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour)

@@ -40,7 +40,7 @@ func translate(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT:
 		return wrap(mail.Unavailable, "the database is busy", err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return wrap(mail.Internal, "the database file is damaged", err)
+		return wrap(mail.Internal, "the database file is damaged", &damage{err})
 	}
 	switch e.code {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID:
@@ -48,6 +48,17 @@ func translate(err error) error {
 	}
 	return wrap(mail.Internal, "database failure", err)
 }
+
+// ErrDamaged is the cause (errors.Is) of failures that a damaged file makes.
+var ErrDamaged = errors.New("sqldb: the database file is damaged")
+
+// damage is a failure of a damaged file.
+type damage struct{ error }
+
+func (d *damage) Unwrap() error { return d.error }
+
+// Is says that it is ErrDamaged.
+func (*damage) Is(target error) bool { return target == ErrDamaged }
 
 func wrap(kind mail.Kind, text string, err error) error {
 	return &mail.Error{Kind: kind, Text: text, Err: err}
@@ -74,7 +85,7 @@ func damaged(path string, err error) error {
 		return err
 	}
 	return wrap(mail.Internal, fmt.Sprintf(
-		"%s cannot be used: %v. Keep the file and restore a backup in its place", path, cause(err)), err)
+		"%s cannot be used: %v. Keep the file and restore a backup in its place", path, cause(err)), &damage{err})
 }
 
 func cause(err error) error {
