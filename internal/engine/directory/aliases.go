@@ -292,6 +292,19 @@ func (d *Directory) Aliases(ctx context.Context, f Filter) ([]Alias, error) {
 	return list, err
 }
 
+// Alias returns one alias, or NotFound.
+func (d *Directory) Alias(ctx context.Context, a mail.Address) (Alias, error) {
+	one := Alias{Address: a}
+	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {
+		one.Targets, err = targetsOfAlias(tx, a.Key())
+		return err
+	})
+	if err == nil && one.Targets == nil {
+		err = mail.Errorf(mail.NotFound, "there is no alias %s", NameOf(a))
+	}
+	return one, err
+}
+
 // RemoveAlias deletes an alias; also one that cannot be read, by the Address that
 // Aliases shows. Errors: NotFound; Conflict while another alias leads to it.
 func (d *Directory) RemoveAlias(ctx context.Context, a mail.Address) error {

@@ -114,6 +114,15 @@ func (h *Handler) found(r *http.Request) (any, error) {
 	return Found{Local: w.Local, By: string(w.Found)}, err
 }
 
+func (h *Handler) showAlias(r *http.Request) (any, error) {
+	address, err := aliasAddress(r.PathValue("address"))
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.Aliases.Alias(r.Context(), address)
+	return aliasOf(a), err
+}
+
 func (h *Handler) removeAlias(r *http.Request) (any, error) {
 	address, err := aliasAddress(r.PathValue("address"))
 	if err != nil {

@@ -73,23 +73,25 @@ func (h *Handler) audited(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(asked))
 	in := object(asked)
-	before := h.asItIs(r, in)
+	before, whole := h.asItIs(r, in)
 	held := &heldBack{ResponseWriter: w, status: http.StatusOK}
 	h.mux.ServeHTTP(held, r)
 	if held.status < 300 {
-		h.leaveLine(r, pattern, in, before, held.last)
+		h.leaveLine(r, pattern, in, before, whole, held.last)
 	}
 	held.release()
 }
 
-// leaveLine keeps and logs the line of a change.
-func (h *Handler) leaveLine(r *http.Request, pattern string, in, before map[string]any, answer []byte) {
+// leaveLine keeps and logs the line of a change; whole says that before is the very
+// thing that the request names.
+func (h *Handler) leaveLine(r *http.Request, pattern string, in, before map[string]any, whole bool, answer []byte) {
 	caller := callerOf(r.Context())
 	after := object(answer)
 	if r.Method == http.MethodDelete {
 		after = nil
-	} else if before != nil {
-		if now := h.asItIs(r, in); now != nil {
+	}
+	if before != nil && (r.Method != http.MethodDelete || !whole) {
+		if now, _ := h.asItIs(r, in); now != nil {
 			before, after = differing(before, now)
 		}
 	}
@@ -104,15 +106,16 @@ func (h *Handler) leaveLine(r *http.Request, pattern string, in, before map[stri
 	}
 }
 
-// asItIs is what a GET of the same path tells, if there is one: the thing that is
-// changed. It is nil where there is none.
-func (h *Handler) asItIs(r *http.Request, in map[string]any) map[string]any {
+// asItIs is what a GET of the same path tells, if there is one: the whole thing that is
+// changed; or else a GET of the thing that it is part of. It is nil where there is
+// neither.
+func (h *Handler) asItIs(r *http.Request, in map[string]any) (o map[string]any, whole bool) {
 	if r.Method == http.MethodPost {
-		return nil
+		return nil, false
 	}
 	get, err := http.NewRequestWithContext(r.Context(), http.MethodGet, r.URL.String(), http.NoBody)
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	query := get.URL.Query()
 	for _, scope := range []string{"account", "domain"} { // Of which thing, where the path does not say.
@@ -121,15 +124,21 @@ func (h *Handler) asItIs(r *http.Request, in map[string]any) map[string]any {
 		}
 	}
 	get.URL.RawQuery = query.Encode()
-	if _, pattern := h.mux.Handler(get); !strings.HasPrefix(pattern, "GET ") {
-		return nil
+	_, pattern := h.mux.Handler(get)
+	whole = strings.HasPrefix(pattern, "GET ")
+	if !whole {
+		get.URL = get.URL.JoinPath("..")
+		get.URL.Path, get.URL.RawPath = strings.TrimSuffix(get.URL.Path, "/"), strings.TrimSuffix(get.URL.RawPath, "/")
+		if _, pattern = h.mux.Handler(get); !strings.HasPrefix(pattern, "GET ") || !strings.HasSuffix(pattern, "}") {
+			return nil, false
+		}
 	}
 	var told glance
 	h.mux.ServeHTTP(&told, get)
 	if told.status >= 300 {
-		return nil
+		return nil, false
 	}
-	return object(told.body.Bytes())
+	return object(told.body.Bytes()), whole
 }
 
 // whatOf names what a request does by its pattern: "accounts add" of POST

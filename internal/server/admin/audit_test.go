@@ -122,6 +122,10 @@ func things(h *Handler) {
 		now["enabled"] = false
 		show(w)
 	})
+	h.mux.HandleFunc("DELETE /v1/things/{name}/size", func(w http.ResponseWriter, r *http.Request) {
+		delete(now, "size")
+		_, _ = io.WriteString(w, "{}")
+	})
 	h.mux.HandleFunc("DELETE /v1/things/{name}", func(w http.ResponseWriter, r *http.Request) { now = nil; show(w) })
 	h.mux.HandleFunc("POST /v1/things/stream", func(w http.ResponseWriter, r *http.Request) {
 		for _, line := range []string{`{"changed":1}`, `{"changed":2}`, `{"changed":2,"done":true}`} {
@@ -163,11 +167,13 @@ func TestLinesTellWhatChanged(t *testing.T) {
 	if out := send("POST", "/v1/things/stream", `{"name":"s"}`); out != "{\"changed\":1}\n{\"changed\":2}\n{\"changed\":2,\"done\":true}\n" {
 		t.Errorf("%q", out)
 	}
+	_ = send("DELETE", "/v1/things/x/size", `{}`)
 	_ = send("DELETE", "/v1/things/x", `{}`)
 	want := []audit.Line{
 		{What: "things change", Subject: "x", Asked: `{"enabled":false}`, Before: `{"enabled":true}`, After: `{"enabled":false}`},
 		{What: "things stream", Subject: "s", Asked: `{"name":"s"}`, After: `{"changed":2,"done":true}`},
-		{What: "things remove", Subject: "x", Before: `{"enabled":false,"name":"x","size":1}`},
+		{What: "things size remove", Subject: "x", Before: `{"size":1}`},
+		{What: "things remove", Subject: "x", Before: `{"enabled":false,"name":"x"}`},
 	}
 	if len(k.lines) != len(want) {
 		t.Fatalf("%+v", k.lines)

@@ -49,6 +49,7 @@ type Aliases interface {
 	SetAlias(context.Context, directory.Alias) (directory.Alias, error)
 	ChangeAlias(ctx context.Context, a mail.Address, add, drop []mail.Address) (directory.Alias, error)
 	Aliases(context.Context, directory.Filter) ([]directory.Alias, error)
+	Alias(context.Context, mail.Address) (directory.Alias, error)
 	RemoveAlias(context.Context, mail.Address) error
 }
 
@@ -121,6 +122,7 @@ func New(c Config) *Handler {
 		"DELETE /v1/accounts/{address}": h.removeAccount,
 		"GET /v1/aliases":               h.listAliases,
 		"POST /v1/aliases":              h.addAlias,
+		"GET /v1/aliases/{address}":     h.showAlias,
 		"PUT /v1/aliases/{address}":     h.setAlias,
 		"PATCH /v1/aliases/{address}":   h.changeAlias,
 		"DELETE /v1/aliases/{address}":  h.removeAlias,
