@@ -34,7 +34,7 @@ func (k *kept) List(context.Context, audit.Filter) ([]audit.Line, error) { retur
 
 // everyPattern is what a server with everything answers.
 func everyPattern() *Handler {
-	return newHandler(Config{Transfers: struct{ Transfers }{}, Junk: struct{ Junk }{}, Audit: &kept{}})
+	return newHandler(Config{Transfers: struct{ Transfers }{}, Junk: struct{ Junk }{}, Retention: struct{ Retention }{}, Audit: &kept{}})
 }
 
 // TestEveryChangeLeavesALine: whatever a request that is no GET is for, a line is kept
@@ -87,7 +87,7 @@ func TestEveryChangeLeavesALine(t *testing.T) {
 // TestChangesNothing is the list that an entry must be argued onto.
 func TestChangesNothing(t *testing.T) {
 	for pattern := range changesNothing {
-		if !slices.Contains([]string{"POST /v1/judge", "POST /v1/check", "POST /v1/junk/test"}, pattern) {
+		if !slices.Contains([]string{"POST /v1/judge", "POST /v1/check", "POST /v1/junk/test", "POST /v1/retention/preview"}, pattern) {
 			t.Errorf("%s leaves no line: is it true that it changes nothing, and takes nothing away?", pattern)
 		}
 	}
