@@ -34,7 +34,9 @@ func (c *checkCmd) Run(e *env) error {
 		return e.did(admin.Finding{Checked: true}, "the store is good")
 	})
 	if err != nil && (damaged || (errors.Is(err, sqldb.ErrDamaged) || strings.Contains(err.Error(), "the database file is damaged"))) {
+		e.tellError(err)
 		e.whatNow()
+		return errSilent
 	}
 	return err
 }
@@ -43,7 +45,7 @@ func (c *checkCmd) Run(e *env) error {
 func (e *env) whatNow() {
 	for _, line := range []string{
 		"a damaged database gets worse while it is written to. What to do:",
-		"  1. stop the server (systemctl stop yubin), and let it stopped",
+		"  1. stop the server (systemctl stop yubin), and leave it stopped",
 		"  2. keep a copy of the whole data folder as it is: cp -a FOLDER FOLDER.damaged",
 		"  3. find the newest good backup: yubin backup verify BACKUP",
 		"  4. make a new data folder of it: yubin restore BACKUP --to NEWFOLDER; move it to where the old one was, and start the server",
