@@ -18,6 +18,9 @@ type accountCmd struct {
 	Quota    accountQuotaCmd    `cmd:"" help:"Show or set how much an account may hold."`
 	Forward  accountForwardCmd  `cmd:"" help:"Show or set to whom an account sends its mail on."`
 	Rename   accountRenameCmd   `cmd:"" help:"Give an account another address; its mail and password stay."`
+	Grant    accountGrantCmd    `cmd:"" help:"Let an account write as others."`
+	Grants   accountGrantsCmd   `cmd:"" help:"List as whom else an account may write, by itself and by its groups."`
+	Revoke   accountRevokeCmd   `cmd:"" help:"Take back what was granted."`
 	Disable  accountDisableCmd  `cmd:"" help:"Let an account neither log in nor receive; its mail stays."`
 	Enable   accountEnableCmd   `cmd:"" help:"Undo disable."`
 	Remove   accountRemoveCmd   `cmd:"" help:"Delete an account and all its mail."`

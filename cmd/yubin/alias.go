@@ -19,7 +19,7 @@ type aliasCmd struct {
 type aliasAddCmd struct {
 	place
 	Address string   `arg:"" help:"The alias: info@example.org, sales+eu@example.org, or @example.org for all that nobody else has."`
-	Targets []string `arg:"" optional:"" help:"Addresses of accounts and aliases here, or of anybody elsewhere."`
+	Targets []string `arg:"" optional:"" help:"Addresses of accounts and aliases here, or of anybody elsewhere, and group:NAME."`
 	To      []string `help:"Add this target to those that the alias has." placeholder:"ADDRESS"`
 }
 
@@ -48,7 +48,7 @@ func (e *env) aliasGoes(a admin.Alias, err error) error {
 type aliasSetCmd struct {
 	place
 	Address string   `arg:"" help:"The alias; @example.org for all that nobody else has."`
-	Targets []string `arg:"" help:"All its targets: addresses of accounts and aliases here, or of anybody elsewhere."`
+	Targets []string `arg:"" help:"All its targets: addresses of accounts and aliases here, or of anybody elsewhere, and group:NAME."`
 }
 
 func (c *aliasSetCmd) Run(e *env) error {

@@ -188,6 +188,8 @@ func kindOf(m directory.Member) string {
 		return "elsewhere"
 	case m.Account != 0:
 		return "account"
+	case m.Address.Domain == "":
+		return "group"
 	}
 	return "alias"
 }

@@ -74,7 +74,7 @@ func writeAlias(ctx context.Context, in Alias, write func(context.Context, direc
 	if a.Address, err = aliasAddress(in.Address); err != nil {
 		return nil, err
 	}
-	if a.Targets, err = readAll(in.Targets, mail.ParseAddress); err != nil {
+	if a.Targets, err = readAll(in.Targets, directory.ParseTarget); err != nil {
 		return nil, err
 	}
 	a, err = write(ctx, a)
@@ -90,11 +90,11 @@ func (h *Handler) changeAlias(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	add, err := readAll(in.Add, mail.ParseAddress)
+	add, err := readAll(in.Add, directory.ParseTarget)
 	if err != nil {
 		return nil, err
 	}
-	drop, err := readAll(in.Drop, mail.ParseAddress)
+	drop, err := readAll(in.Drop, directory.ParseTarget)
 	if err != nil {
 		return nil, err
 	}

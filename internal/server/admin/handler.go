@@ -73,6 +73,7 @@ type Config struct {
 	Accounts    Accounts
 	Aliases     Aliases
 	Names       Names // nil for none
+	Groups      Groups
 	Routes      Routes
 	Networks    Networks
 	Resolver    dns.Resolver // for the explanation of routes
@@ -149,6 +150,9 @@ func New(c Config) *Handler {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.retention() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.groupRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.dkimRoutes() {

@@ -108,7 +108,7 @@ func (o *Office) must(err error) {
 
 // Admin is the administration of it.
 func (o *Office) Admin() http.Handler {
-	return admin.New(admin.Config{Domains: o.Directory, Accounts: o.Directory, Aliases: o.Directory, Store: o.Store,
+	return admin.New(admin.Config{Domains: o.Directory, Accounts: o.Directory, Aliases: o.Directory, Groups: o.Directory, Store: o.Store,
 		Queue: o.Queue, Journal: o.Journal, Log: slog.New(slog.DiscardHandler)})
 }
 
