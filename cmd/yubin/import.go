@@ -205,7 +205,7 @@ type accountImportCmd struct {
 }
 
 // accountColumns are those of a file of accounts.
-var accountColumns = []column{{name: "address"}, {name: "password", raw: true}, {name: "hash"}, {name: "language"}, {name: "quota"}, {name: "messages", number: true}}
+var accountColumns = []column{{name: "address"}, {name: "password", raw: true}, {name: "hash"}, {name: "language"}, {name: "quota"}, {name: "messages", number: true}, {name: "forward", list: true}}
 
 // Run makes the accounts. Those that exist stay as they are, so an import that
 // was cut short is begun again with the same file.
@@ -217,12 +217,20 @@ func (c *accountImportCmd) Run(e *env) error {
 	}
 	defer end()
 	i := &importer[admin.ImportAccount]{e: e, sum: imports{DryRun: c.DryRun}}
+	var forwards []newForward
 	i.next = func() (entry[admin.ImportAccount], error) {
 		r, err := next()
 		if err != nil {
 			return entry[admin.ImportAccount]{}, err
 		}
-		return c.account(r), nil
+		n, f := c.account(r)
+		if n.fault == nil && len(f.To) > 0 && !c.DryRun {
+			forwards = append(forwards, f)
+		}
+		return n, nil
+	}
+	i.last = func(ctx context.Context, client *admin.Client) (admin.Imported, error) {
+		return sendForwards(ctx, client, forwards)
 	}
 	i.send = func(ctx context.Context, client *admin.Client, batch []admin.ImportAccount) (admin.Imported, error) {
 		return client.ImportAccounts(ctx, admin.Import{Accounts: batch, DryRun: c.DryRun, AllowWeakHash: c.AllowWeak, AllowWeakPassword: c.AllowWeakPassword})
@@ -231,18 +239,63 @@ func (c *accountImportCmd) Run(e *env) error {
 }
 
 // account makes an account of a record.
-func (c *accountImportCmd) account(r record) (n entry[admin.ImportAccount]) {
+func (c *accountImportCmd) account(r record) (n entry[admin.ImportAccount], f newForward) {
 	n.line, n.fault = r.line, r.fault
 	if n.fault != nil {
-		return n
+		return n, f
 	}
 	a := admin.ImportAccount{Line: r.line, Password: r.one("password"), Hash: r.one("hash"), Language: r.one("language")}
 	if a.Address, n.address, n.fault = ownAddress(r.one("address"), c.Domain); n.fault != nil {
-		return n
+		return n, f
 	}
-	a.Quota, n.fault = quotaOf(r.one("quota"), r.one("messages"))
+	if a.Quota, n.fault = quotaOf(r.one("quota"), r.one("messages")); n.fault == nil {
+		f, n.fault = forwardOf(r.line, a.Address, r.cells["forward"])
+	}
 	n.value = a
-	return n
+	return n, f
+}
+
+// newForward is to whom an account of a file sends its mail on.
+type newForward struct {
+	line    int
+	address string
+	admin.Forward
+}
+
+// forwardOf reads the addresses of a forward, as Postfix has them: the account's own
+// among them says that a copy is kept.
+func forwardOf(line int, address string, targets []string) (f newForward, err error) {
+	f.line, f.address = line, address
+	for _, t := range targets {
+		if _, err := mail.ParseAddress(t); err != nil {
+			return f, err
+		}
+		if keyOfAddress(t) == keyOfAddress(address) {
+			f.Keep = true
+			continue
+		}
+		f.To = append(f.To, t)
+	}
+	return f, nil
+}
+
+// sendForwards sets the forwards of accounts that have none, when all accounts are
+// there. What became of the accounts themselves was told before.
+func sendForwards(ctx context.Context, client *admin.Client, forwards []newForward) (out admin.Imported, err error) {
+	for _, f := range forwards {
+		a, err := client.Account(ctx, f.address)
+		if err == nil && a.Forward == nil {
+			_, err = client.ForwardAccount(ctx, f.address, f.Forward)
+			if err != nil && isOfOne(err) {
+				out.Failed++
+				out.Failures = append(out.Failures, admin.ImportFailure{Line: f.line, Text: fmt.Sprintf("account %s is there and sends nothing on: %v", f.address, err)})
+			}
+		}
+		if err != nil && !isOfOne(err) {
+			return out, err
+		}
+	}
+	return out, nil
 }
 
 // ownAddress reads the address of a record; without a domain it is of the given one.
