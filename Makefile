@@ -15,7 +15,7 @@ FUZZTIME ?= 1m
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 
-.PHONY: all build run lint test unit e2e durable race test-long fuzz bench clean
+.PHONY: all build run lint test unit e2e docs durable race test-long fuzz bench clean
 
 all: build
 
@@ -47,6 +47,10 @@ unit:
 # The built binary and real mail programs. Says so loudly if they are not there.
 e2e: build
 	@scripts/e2e
+
+# Every command that the pages of docs/ show. Needs root and namespaces.
+docs: build
+	@scripts/docs-run
 
 # That no answer leaves before the sync that makes it true. Needs strace.
 durable: build

@@ -52,10 +52,28 @@ func Listen(zone *Zone) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return serve(zone, udp, tcp), nil
+}
+
+// ListenAt starts a Server at an address and port.
+func ListenAt(zone *Zone, addr string) (*Server, error) {
+	udp, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return nil, err
+	}
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		udp.Close()
+		return nil, err
+	}
+	return serve(zone, udp, tcp), nil
+}
+
+func serve(zone *Zone, udp net.PacketConn, tcp net.Listener) *Server {
 	s := &Server{zone: zone, udp: udp, tcp: tcp, quit: make(chan struct{}), orders: map[dns.Name][]order{}, conns: map[net.Conn]bool{}}
 	s.all.Go(s.serveUDP)
 	s.all.Go(s.serveTCP)
-	return s, nil
+	return s
 }
 
 // listenBoth finds a port that is free by UDP and by TCP.

@@ -1,0 +1,64 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"yubin/internal/testkit/dnstest"
+	"yubin/internal/testkit/smtppeer"
+)
+
+// names answers what a zone file says, at 127.0.0.1:53. SIGHUP has it read again.
+func names(args []string) error {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	for {
+		text, err := os.ReadFile(args[0])
+		if err != nil {
+			return err
+		}
+		zone, err := dnstest.ParseZone(string(text))
+		if err != nil {
+			return err
+		}
+		s, err := dnstest.ListenAt(zone, "127.0.0.1:53")
+		if err != nil {
+			return err
+		}
+		<-again
+		if err := s.Close(); err != nil {
+			return err
+		}
+	}
+}
+
+// peer is a mail server at an address that follows a script of testkit/smtppeer with everybody
+// who comes.
+func peer(args []string) error {
+	script, err := os.ReadFile(args[1])
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer c.Close()
+			if err := smtppeer.New(c, nil).Play(string(script)); err != nil {
+				fmt.Fprintln(os.Stderr, strings.TrimSpace(err.Error()))
+			}
+		}()
+	}
+}

@@ -1,0 +1,1 @@
+machine() { installed; started; people; filled; }

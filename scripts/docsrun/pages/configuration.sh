@@ -1,0 +1,4 @@
+machine() {
+	installed
+	cp /etc/yubin/yubin.toml /root/yubin.toml
+}

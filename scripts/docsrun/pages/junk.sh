@@ -1,0 +1,7 @@
+machine() {
+	installed
+	started
+	people
+	maildir /srv/junk zoe yan xander
+	maildir /var/vmail/alice ann ben
+}
