@@ -38,8 +38,12 @@ var changesNothing = map[string]bool{
 	"POST " + retentionPath + "/preview": true,
 }
 
+// movesAway is the request after which nothing can be written here any more: its line is
+// kept before, and so the new post office has it too.
+const movesAway = "POST /v1/move"
+
 // auditWait bounds how long the line of a change is waited for: the change is made, and
-// who made it waits for the answer. After a move there is no database any more.
+// who made it waits for the answer.
 const auditWait = 5 * time.Second
 
 // maxAnswer is how much of an answer is looked at for what a change came to.
@@ -75,6 +79,15 @@ func (h *Handler) audited(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(asked))
 	in := object(asked)
+	if in["dry_run"] == true {
+		h.mux.ServeHTTP(w, r)
+		return
+	}
+	if pattern == movesAway {
+		h.leaveLine(r, pattern, in, nil, false, nil)
+		h.mux.ServeHTTP(w, r)
+		return
+	}
 	before, whole := h.asItIs(r, in)
 	held := &heldBack{ResponseWriter: w, status: http.StatusOK}
 	h.mux.ServeHTTP(held, r)
