@@ -62,7 +62,7 @@ var (
 	heldDesc = desc("yubin_memory_held_bytes", "Octets of memory that are held, of those that have a bound.", "use")
 	mostDesc = desc("yubin_memory_limit_bytes", "Octets of memory that may be held.", "use")
 	fullDesc = desc("yubin_memory_refused_total", "Times that somebody was refused or shown out for want of memory.", "use")
-	certDesc = desc("yubin_certificate_expiry_seconds", "Seconds until the end of a certificate in use; negative when it has passed.", "file")
+	certDesc = desc("yubin_certificate_expiry_seconds", "Seconds until the end of a certificate in use; negative when it has passed.", "certificate")
 	roomDesc = desc("yubin_disk_free_bytes", "Octets that may still be written on the disk of the data folder.")
 )
 
