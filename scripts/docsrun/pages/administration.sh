@@ -1,3 +1,11 @@
+# joined gives carol and dave accounts.
+joined() {
+	yubin alias remove carol@example.org
+	for name in carol dave; do
+		yubin account add $name@example.org --password-stdin </root/password.txt
+	done
+}
+
 machine() {
 	installed
 	elsewhere_names
@@ -7,6 +15,11 @@ machine() {
 	cp /etc/ssl/authority.pem /root/
 	mkdir -p /usr/local/share/ca-certificates /etc/ca-certificates/update.d
 	touch /etc/ca-certificates.conf
-	mkdir /etc/dovecot
+	printf 'domain\nshop.example\n' >/root/domains.csv
+	printf 'address,targets\nhelp@example.org,alice@example.org\n' >/root/aliases.csv
+	printf 'webmaster: alice@example.org\n' >/etc/aliases
+	mkdir /etc/dovecot /etc/postfix
+	echo 'more.example OK' >/etc/postfix/virtual_domains
+	echo 'hello@example.org alice@example.org' >/etc/postfix/virtual
 	echo "frida:{SHA512-CRYPT}$(openssl passwd -6 'staples of frida')" >/etc/dovecot/users
 }
