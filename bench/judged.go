@@ -16,6 +16,7 @@ import (
 	"yubin/bench/server"
 	"yubin/internal/server/admin"
 	"yubin/internal/testkit/mailclient"
+	"yubin/internal/world/files"
 )
 
 // Sizes of the row with everything on.
@@ -174,7 +175,7 @@ func (b *bench) teach(ctx context.Context, y *server.Yubin) error {
 			if err := os.WriteFile(box, text.Bytes(), 0o644); err != nil {
 				return err
 			}
-			out, err := client.TrainJunk(ctx, admin.TrainJunk{Path: box, Account: server.Account(i), As: as, Quoting: "mboxrd"}, func(int) {})
+			out, err := client.TrainJunk(ctx, admin.TrainJunk{Account: server.Account(i), As: as, Quoting: "mboxrd"}, files.From(box), func(int) {})
 			if err != nil || out.Messages != lessons {
 				return fmt.Errorf("%s learned %d messages: %w", server.Account(i), out.Messages, err)
 			}

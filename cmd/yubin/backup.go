@@ -10,6 +10,7 @@ import (
 	"yubin/internal/engine/backup"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 )
 
 type backupCmd struct {
@@ -21,14 +22,18 @@ type backupCmd struct {
 
 type backupMakeCmd struct {
 	place
-	Dir string `arg:"" type:"path" help:"The folder of the snapshots; made if it is not there. The server writes it."`
+	Dir string `arg:"" type:"path" help:"The folder of the snapshots; made if it is not there. You must be able to write it."`
 }
 
 // Run has the server make a snapshot, or makes it if none runs.
 func (c *backupMakeCmd) Run(e *env) error {
+	into, err := c.place.into(e, c.Dir)
+	if err != nil {
+		return err
+	}
 	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
 		p := newProgress(e, time.Now)
-		s, err := client.Backup(ctx, c.Dir, p.showOctets)
+		s, err := client.Backup(ctx, into, p.showOctets)
 		p.end()
 		if err != nil {
 			return err
@@ -79,7 +84,7 @@ type backupListCmd struct {
 }
 
 func (c *backupListCmd) Run(e *env) error {
-	d, err := depot.Open(depot.Options{Path: c.Dir})
+	d, err := depot.Open(depot.Options{Place: files.From(c.Dir)})
 	if err != nil {
 		return err
 	}
@@ -114,7 +119,11 @@ type backupVerifyCmd struct {
 
 // Run tells each problem as it is found and fails if there was one.
 func (c *backupVerifyCmd) Run(e *env) error {
-	d, err := depot.Open(depot.Options{Path: c.Dir, Write: c.Repair})
+	place := files.From(c.Dir)
+	if c.Repair {
+		place = files.Into(c.Dir)
+	}
+	d, err := depot.Open(depot.Options{Place: place, Write: c.Repair})
 	if err != nil {
 		return err
 	}
@@ -148,7 +157,7 @@ type backupPruneCmd struct {
 }
 
 func (c *backupPruneCmd) Run(e *env) error {
-	d, err := depot.Open(depot.Options{Path: c.Dir, Write: true})
+	d, err := depot.Open(depot.Options{Place: files.Into(c.Dir), Write: true})
 	if err != nil {
 		return err
 	}

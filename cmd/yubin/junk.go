@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"yubin/internal/engine/transfer"
@@ -25,7 +24,7 @@ type junkCmd struct {
 // junkFolder is what commands over a folder have.
 type junkFolder struct {
 	place
-	Folder  string `arg:"" help:"A Maildir, an mbox file, or a folder of them. The server reads it."`
+	Folder  string `arg:"" help:"A Maildir, an mbox file, or a folder of them. You must be able to read it."`
 	Account string `help:"For this account, with what the site knows; else for the site alone." placeholder:"ADDRESS"`
 	Quoting string `help:"Of mbox: how lines that begin with From were kept apart: ${enum}." enum:"mboxrd,mboxo,none" default:"mboxrd"`
 }
@@ -45,13 +44,13 @@ func (c *junkUntrainCmd) Run(e *env) error {
 
 // trainJunk has the server learn from a folder, or take that back.
 func (e *env) trainJunk(f junkFolder, as, did string) error {
-	path, err := filepath.Abs(f.Folder)
+	from, err := f.place.from(e, f.Folder)
 	if err != nil {
 		return err
 	}
 	return e.admin(f.place, func(ctx context.Context, client *admin.Client) error {
 		show := newProgress(e, time.Now)
-		out, err := client.TrainJunk(ctx, admin.TrainJunk{Path: path, Account: f.Account, As: as, Quoting: f.Quoting}, show.show)
+		out, err := client.TrainJunk(ctx, admin.TrainJunk{Account: f.Account, As: as, Quoting: f.Quoting}, from[0], show.show)
 		show.end()
 		if told := e.did(out, "%s %s", messages(int64(out.Messages)), did); err == nil && told != nil {
 			return told
@@ -107,12 +106,12 @@ type junkTestCmd struct {
 }
 
 func (c *junkTestCmd) Run(e *env) error {
-	path, err := filepath.Abs(c.Folder)
+	from, err := c.place.from(e, c.Folder)
 	if err != nil {
 		return err
 	}
 	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
-		out, err := client.TestJunk(ctx, admin.TestJunk{Path: path, Account: c.Account, Quoting: c.Quoting}, func(s admin.JunkScore) {
+		out, err := client.TestJunk(ctx, admin.TestJunk{Account: c.Account, Quoting: c.Quoting}, from[0], func(s admin.JunkScore) {
 			_ = e.show(s, func(w io.Writer) { writeLine(w, "%+.2f  %s: %s", s.Score, s.Folder, s.Message) })
 		})
 		if err == nil {

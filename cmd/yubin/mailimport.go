@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"yubin/internal/engine/transfer"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
+	"yubin/internal/world/files"
 )
 
 type importCmd struct {
@@ -40,6 +40,12 @@ type several struct {
 	Map string `help:"Of the accounts in this CSV file." type:"existingfile" placeholder:"FILE" xor:"whose"`
 }
 
+// mailImport is an import, with what is read for it.
+type mailImport struct {
+	admin.ImportMail
+	from []*files.Place
+}
+
 // fill puts an address into a template.
 func fill(template, address string) string {
 	local, domain := address, ""
@@ -53,7 +59,7 @@ type importMaildirCmd struct {
 	taking
 	several
 	Address string `arg:"" optional:"" help:"Whose mail it becomes."`
-	Dir     string `arg:"" optional:"" help:"The Maildir. The server reads it."`
+	Dir     string `arg:"" optional:"" help:"The Maildir. You must be able to read it."`
 	Running bool   `help:"The old server still runs: leave what it has not numbered yet for the next import."`
 }
 
@@ -62,36 +68,40 @@ func (c *importMaildirCmd) Run(e *env) error {
 	if (c.All != "" || c.Map != "") == (c.Dir != "") {
 		return usagef("say ADDRESS and DIR, or --all, or --map")
 	}
-	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]admin.ImportMail, error) {
+	lend, err := e.lender(c.place)
+	if err != nil {
+		return err
+	}
+	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]mailImport, error) {
 		switch {
 		case c.Map != "":
-			return readMap(e, c.place, c.Map, []string{"address", "path"}, func(cell map[string]string) (admin.ImportMail, error) {
-				return c.one(cell["address"], cell["path"])
+			return readMap(e, c.place, c.Map, []string{"address", "path"}, func(cell map[string]string) (mailImport, error) {
+				return c.one(lend, cell["address"], cell["path"])
 			})
 		case c.All != "":
-			return allAccounts(ctx, client, func(address string) (admin.ImportMail, error) {
+			return allAccounts(ctx, client, func(address string) (mailImport, error) {
 				local, domain, _ := strings.Cut(address, "@")
 				if strings.ContainsAny(local+domain, "/\x00") || strings.HasPrefix(local, ".") {
-					return admin.ImportMail{}, fmt.Errorf("the address %q cannot be in a path", address)
+					return mailImport{}, fmt.Errorf("the address %q cannot be in a path", address)
 				}
-				return c.one(address, fill(c.All, address))
+				return c.one(lend, address, fill(c.All, address))
 			})
 		}
-		in, err := c.one(c.Address, c.Dir)
-		return []admin.ImportMail{in}, err
+		in, err := c.one(lend, c.Address, c.Dir)
+		return []mailImport{in}, err
 	})
 }
 
-func (c *importMaildirCmd) one(address, dir string) (admin.ImportMail, error) {
-	path, err := filepath.Abs(dir)
-	return admin.ImportMail{Account: address, Kind: "maildir", Paths: []string{path}, Rename: c.Rename, Skip: c.Skip,
-		Running: c.Running, RemoveGone: c.RemoveGone, Train: c.Train}, err
+func (c *importMaildirCmd) one(lend lender, address, dir string) (mailImport, error) {
+	from, err := lend.from(dir)
+	return mailImport{admin.ImportMail{Account: address, Kind: "maildir", Rename: c.Rename, Skip: c.Skip,
+		Running: c.Running, RemoveGone: c.RemoveGone, Train: c.Train}, from}, err
 }
 
 type importMboxCmd struct {
 	taking
 	Address string   `arg:"" help:"Whose mail it becomes."`
-	Paths   []string `arg:"" type:"path" help:"mbox files, or folders of them. The server reads them."`
+	Paths   []string `arg:"" type:"path" help:"mbox files, or folders of them. You must be able to read them."`
 	Mailbox string   `help:"The mailbox for the only file; else it is called as the file." placeholder:"MAILBOX"`
 	Quoting string   `help:"How lines that begin with From were kept apart: ${enum}." enum:"mboxrd,mboxo,none" default:"mboxrd"`
 }
@@ -101,9 +111,13 @@ func (c *importMboxCmd) Run(e *env) error {
 	if c.Mailbox != "" && len(c.Paths) > 1 {
 		return usagef("--mailbox goes with one file")
 	}
-	return e.importMail(c.place, func(context.Context, *admin.Client) ([]admin.ImportMail, error) {
-		return []admin.ImportMail{{Account: c.Address, Kind: "mbox", Paths: c.Paths, Mailbox: c.Mailbox, Quoting: c.Quoting,
-			Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone, Train: c.Train}}, nil
+	from, err := c.place.from(e, c.Paths...)
+	if err != nil {
+		return err
+	}
+	return e.importMail(c.place, func(context.Context, *admin.Client) ([]mailImport, error) {
+		return []mailImport{{admin.ImportMail{Account: c.Address, Kind: "mbox", Mailbox: c.Mailbox, Quoting: c.Quoting,
+			Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone, Train: c.Train}, from}}, nil
 	})
 }
 
@@ -137,30 +151,30 @@ func (c *importIMAPCmd) Run(e *env) error {
 			return err
 		}
 	}
-	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]admin.ImportMail, error) {
+	return e.importMail(c.place, func(ctx context.Context, client *admin.Client) ([]mailImport, error) {
 		switch {
 		case c.Map != "":
-			return readMap(e, c.place, c.Map, []string{"address", "user", "password"}, func(cell map[string]string) (admin.ImportMail, error) {
+			return readMap(e, c.place, c.Map, []string{"address", "user", "password"}, func(cell map[string]string) (mailImport, error) {
 				return c.one(cell["address"], cell["user"], cell["password"])
 			})
 		case c.All:
-			return allAccounts(ctx, client, func(address string) (admin.ImportMail, error) {
+			return allAccounts(ctx, client, func(address string) (mailImport, error) {
 				return c.one(address, fill(c.User, address), password)
 			})
 		}
 		in, err := c.one(c.Address, fill(c.User, c.Address), password)
-		return []admin.ImportMail{in}, err
+		return []mailImport{in}, err
 	})
 }
 
 // one says how to take the mail of one person.
-func (c *importIMAPCmd) one(address, user, password string) (admin.ImportMail, error) {
+func (c *importIMAPCmd) one(address, user, password string) (mailImport, error) {
 	r := admin.RemoteIMAP{Host: c.From, Security: c.TLS, Insecure: c.Insecure, User: user, Password: password, Views: c.Views,
 		AuthzID: fill(c.Authzid, address)}
 	if host, port, err := net.SplitHostPort(c.From); err == nil {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
-			return admin.ImportMail{}, usagef("%s has no port between 1 and 65535", c.From)
+			return mailImport{}, usagef("%s has no port between 1 and 65535", c.From)
 		}
 		r.Host, r.Port = host, uint16(n)
 	}
@@ -176,11 +190,12 @@ func (c *importIMAPCmd) one(address, user, password string) (admin.ImportMail, e
 			r.Port = 993
 		}
 	}
-	return admin.ImportMail{Account: address, Kind: "imap", IMAP: &r, Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone, Train: c.Train}, nil
+	return mailImport{ImportMail: admin.ImportMail{Account: address, Kind: "imap", IMAP: &r, Rename: c.Rename, Skip: c.Skip,
+		RemoveGone: c.RemoveGone, Train: c.Train}}, nil
 }
 
 // readMap reads a CSV file whose head line names the columns.
-func readMap(e *env, p place, file string, columns []string, one func(map[string]string) (admin.ImportMail, error)) (list []admin.ImportMail, err error) {
+func readMap(e *env, p place, file string, columns []string, one func(map[string]string) (mailImport, error)) (list []mailImport, err error) {
 	f, err := e.input(p, file)
 	if err != nil {
 		return nil, err
@@ -217,7 +232,7 @@ func readMap(e *env, p place, file string, columns []string, one func(map[string
 	}
 }
 
-func allAccounts(ctx context.Context, client *admin.Client, one func(address string) (admin.ImportMail, error)) (list []admin.ImportMail, err error) {
+func allAccounts(ctx context.Context, client *admin.Client, one func(address string) (mailImport, error)) (list []mailImport, err error) {
 	accounts, err := client.Accounts(ctx, "")
 	if err != nil {
 		return nil, err
@@ -240,15 +255,15 @@ type transferred struct {
 }
 
 // importMail runs the imports that plan names.
-func (e *env) importMail(p place, plan func(context.Context, *admin.Client) ([]admin.ImportMail, error)) error {
+func (e *env) importMail(p place, plan func(context.Context, *admin.Client) ([]mailImport, error)) error {
 	return e.admin(p, func(ctx context.Context, client *admin.Client) error {
 		list, err := plan(ctx, client)
 		if err != nil {
 			return err
 		}
-		return eachTransfer(ctx, list, func(in admin.ImportMail) (failed bool) {
+		return eachTransfer(ctx, list, func(in mailImport) (failed bool) {
 			show := newProgress(e, time.Now)
-			report, err := client.ImportMail(ctx, in, show.showTransfer(in.Account))
+			report, err := client.ImportMail(ctx, in.ImportMail, in.from, show.showTransfer(in.Account))
 			show.end()
 			none := len(list) > 1 && err != nil && mail.KindOf(err) == mail.NotFound
 			return e.tellTransfer(in.Account, "taken", report, err, none)

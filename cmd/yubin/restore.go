@@ -11,6 +11,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 	"yubin/internal/world/sqldb"
 )
 
@@ -28,14 +29,13 @@ type restoreCmd struct {
 	MessageID string `help:"Only this message." placeholder:"ID"`
 	UID       uint32 `name:"uid" help:"Only this message of --mailbox." placeholder:"N"`
 	Into      string `help:"The mailbox to put it into; else one named after the day of the snapshot." placeholder:"MAILBOX"`
-	Scratch   string `help:"A folder with room for the database of the snapshot; else one in DIR." type:"existingdir" placeholder:"FOLDER"`
 }
 
 func (c *restoreCmd) Run(e *env) error {
-	part := c.Mailbox != "" || c.MessageID != "" || c.UID != 0 || c.Into != "" || c.Scratch != ""
+	part := c.Mailbox != "" || c.MessageID != "" || c.UID != 0 || c.Into != ""
 	switch {
 	case c.To != "" && part:
-		return usagef("--to restores everything; --mailbox, --message-id, --uid, --into and --scratch go with --account")
+		return usagef("--to restores everything; --mailbox, --message-id, --uid and --into go with --account")
 	case c.To != "":
 		return c.all(e)
 	case c.ReleaseQueue, c.Database != "":
@@ -46,7 +46,7 @@ func (c *restoreCmd) Run(e *env) error {
 
 // all makes a data folder.
 func (c *restoreCmd) all(e *env) error {
-	d, err := depot.Open(depot.Options{Path: c.Dir})
+	d, err := depot.Open(depot.Options{Place: files.From(c.Dir)})
 	if err != nil {
 		return err
 	}
@@ -88,11 +88,14 @@ func (c *restoreCmd) told(e *env, r backup.Restored) error {
 
 // some puts messages back.
 func (c *restoreCmd) some(e *env) error {
+	from, err := c.place.from(e, c.Dir)
+	if err != nil {
+		return err
+	}
 	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
 		p := newProgress(e, time.Now)
-		out, err := client.PutBack(ctx, admin.PutBack{
-			Folder: c.Dir, Snapshot: c.Snapshot, Account: c.Account, Mailbox: c.Mailbox, MessageID: c.MessageID,
-			UID: mail.UID(c.UID), Into: c.Into, Scratch: c.Scratch,
+		out, err := client.PutBack(ctx, from[0], admin.PutBack{
+			Snapshot: c.Snapshot, Account: c.Account, Mailbox: c.Mailbox, MessageID: c.MessageID, UID: mail.UID(c.UID), Into: c.Into,
 		}, p.showOctets)
 		p.end()
 		if err != nil {

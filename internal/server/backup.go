@@ -10,6 +10,7 @@ import (
 	"yubin/internal/server/admin"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 	"yubin/internal/world/secrets"
 )
 
@@ -30,16 +31,13 @@ func (b backups) options(progress func(backup.Progress)) backup.Options {
 	return backup.Options{Now: b.d.Now, Version: b.d.Version, Progress: progress}
 }
 
-// Backup makes a snapshot in folder, which it makes if need be.
-func (b backups) Backup(ctx context.Context, folder string, progress func(backup.Progress)) (s backup.Snapshot, err error) {
-	if err := backup.Check(folder, b.source()); err != nil {
-		return s, err
-	}
+// Backup makes a snapshot in a folder, which it makes if need be.
+func (b backups) Backup(ctx context.Context, into *files.Place, progress func(backup.Progress)) (s backup.Snapshot, err error) {
 	if !b.making.TryLock() {
 		return s, mail.Errorf(mail.Conflict, "a backup is being made already; wait for it to end")
 	}
 	defer b.making.Unlock()
-	d, err := depot.Open(depot.Options{Path: folder, Write: true, Make: true})
+	d, err := depot.Open(depot.Options{Place: into, Write: true, Make: true})
 	if err != nil {
 		return s, err
 	}
@@ -47,11 +45,10 @@ func (b backups) Backup(ctx context.Context, folder string, progress func(backup
 	return s, errors.Join(err, d.Close())
 }
 
-// PutBack puts messages of a snapshot in folder into an account.
-func (b backups) PutBack(ctx context.Context, folder, snapshot string, w backup.Wanted, progress func(backup.Progress)) (out admin.Returned, err error) {
-	if err := backup.Check(folder, b.source()); err != nil {
-		return out, err
-	}
+// PutBack puts messages of a snapshot in a folder into an account. The database of the
+// snapshot is rebuilt in the data folder: SQLite needs a path, and of the depot only its
+// lender has one.
+func (b backups) PutBack(ctx context.Context, from *files.Place, snapshot string, w backup.Wanted, progress func(backup.Progress)) (out admin.Returned, err error) {
 	account, err := b.s.directory.Account(ctx, w.Address)
 	if err != nil && mail.KindOf(err) == mail.NotFound {
 		return out, mail.Errorf(mail.NotFound, "there is no account %s here to put mail into; make it first", w.Address)
@@ -59,7 +56,10 @@ func (b backups) PutBack(ctx context.Context, folder, snapshot string, w backup.
 	if err != nil {
 		return out, err
 	}
-	d, err := depot.Open(depot.Options{Path: folder})
+	if w.Scratch, err = b.s.folder.Scratch(); err != nil {
+		return out, err
+	}
+	d, err := depot.Open(depot.Options{Place: from})
 	if err != nil {
 		return out, err
 	}

@@ -17,6 +17,7 @@ import (
 	"yubin/internal/server/admin"
 	"yubin/internal/testkit/mailclient"
 	"yubin/internal/world/config"
+	"yubin/internal/world/files"
 )
 
 // mixedLength is for how long TestMixedLoad works; YUBIN_MIXED says otherwise,
@@ -429,6 +430,6 @@ func (m *bustle) reload(n int) error {
 }
 
 func (m *bustle) backup(int) error {
-	_, err := m.client.Backup(m.t.Context(), m.depot, func(backup.Progress) {})
+	_, err := m.client.Backup(m.t.Context(), files.Into(m.depot), func(backup.Progress) {})
 	return err
 }

@@ -280,6 +280,7 @@ func (s *Server) runBackground(ctx context.Context) error {
 	<-ctx.Done()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminGrace)
 	_ = web.Shutdown(last) // Who waits for an answer hears that the server stops.
+	s.store.Admin().Drain(last)
 	cancel()
 	_ = web.Close()
 	g.Wait()

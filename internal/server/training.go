@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"yubin/internal/engine/lessons"
 	"yubin/internal/engine/transfer"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
+	"yubin/internal/world/files"
 )
 
 // training learns from folders, and says what was learned.
@@ -59,7 +58,7 @@ func (t training) JunkStats(ctx context.Context, address string) (out admin.Junk
 }
 
 // TrainJunk implements admin.Junk.
-func (t training) TrainJunk(ctx context.Context, in admin.TrainJunk, progress func(int)) (out admin.TrainedJunk, err error) {
+func (t training) TrainJunk(ctx context.Context, in admin.TrainJunk, from *files.Place, progress func(int)) (out admin.TrainedJunk, err error) {
 	book := t.t.s.learning.lessons
 	id, err := t.account(ctx, in.Account)
 	if err != nil {
@@ -83,7 +82,7 @@ func (t training) TrainJunk(ctx context.Context, in admin.TrainJunk, progress fu
 		progress(out.Messages)
 		return nil
 	}
-	out.Failed, out.Failures, err = t.eachMessage(ctx, in.Path, in.Quoting, func(_, _ string, s lessons.Sample) error {
+	out.Failed, out.Failures, err = t.eachMessage(ctx, from, in.Quoting, func(_, _ string, s lessons.Sample) error {
 		if list = append(list, s); len(list) < trainBatch {
 			return nil
 		}
@@ -96,12 +95,12 @@ func (t training) TrainJunk(ctx context.Context, in admin.TrainJunk, progress fu
 }
 
 // TestJunk implements admin.Junk.
-func (t training) TestJunk(ctx context.Context, in admin.TestJunk, score func(admin.JunkScore)) (out admin.TestedJunk, err error) {
+func (t training) TestJunk(ctx context.Context, in admin.TestJunk, from *files.Place, score func(admin.JunkScore)) (out admin.TestedJunk, err error) {
 	id, err := t.account(ctx, in.Account)
 	if err != nil {
 		return out, err
 	}
-	out.Failed, out.Failures, err = t.eachMessage(ctx, in.Path, in.Quoting, func(folder, message string, s lessons.Sample) error {
+	out.Failed, out.Failures, err = t.eachMessage(ctx, from, in.Quoting, func(folder, message string, s lessons.Sample) error {
 		n, err := t.t.s.learning.lessons.Test(ctx, id, s)
 		if err != nil {
 			return err
@@ -122,13 +121,13 @@ func (t training) TestJunk(ctx context.Context, in admin.TestJunk, score func(ad
 }
 
 // eachMessage calls fn for the messages of a folder, and tells those that cannot be read.
-func (t training) eachMessage(ctx context.Context, path, quoting string, fn func(folder, message string, s lessons.Sample) error) (failed int, failures []transfer.Failure, err error) {
+func (t training) eachMessage(ctx context.Context, place *files.Place, quoting string, fn func(folder, message string, s lessons.Sample) error) (failed int, failures []transfer.Failure, err error) {
 	fail := func(folder, message, reason string) {
 		if failed++; len(failures) < transfer.MaxFailures {
 			failures = append(failures, transfer.Failure{Folder: folder, Message: message, Reason: reason})
 		}
 	}
-	from, err := t.source(path, quoting)
+	from, err := source(place, quoting)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -147,21 +146,19 @@ func (t training) eachMessage(ctx context.Context, path, quoting string, fn func
 	return failed, failures, nil
 }
 
-// source is what is at a path: a Maildir has a folder cur or new, anything else is mbox.
-func (t training) source(path, quoting string) (transfer.Source, error) {
-	if !filepath.IsAbs(path) {
-		return nil, mail.Errorf(mail.Invalid, "%s is not an absolute path", path)
-	}
-	if err := t.t.apart(path); err != nil {
-		return nil, err
-	}
-	for _, sub := range []string{"cur", "new"} {
-		if info, err := os.Stat(filepath.Join(path, sub)); err == nil && info.IsDir() {
-			return &transfer.Maildir{Root: path, Codec: folderNames()}, nil
+// source is what is at a place: a Maildir has a folder cur or new, anything else is mbox.
+func source(place *files.Place, quoting string) (transfer.Source, error) {
+	if dir, err := place.Open(); err == nil {
+		is := dir.IsFolder("cur") || dir.IsFolder("new")
+		if err := dir.Close(); err != nil {
+			return nil, err
+		}
+		if is {
+			return &transfer.Maildir{Root: place, Codec: folderNames()}, nil
 		}
 	}
 	q, err := quotingNamed(quoting)
-	return &transfer.Mbox{Paths: []string{path}, Quoting: q}, err
+	return &transfer.Mbox{Places: []*files.Place{place}, Quoting: q}, err
 }
 
 // eachOf calls fn for the messages of one folder of a source.

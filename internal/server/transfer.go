@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,7 +66,7 @@ func (t *transfers) take(id mail.AccountID) (release func(), err error) {
 }
 
 // ImportMail implements admin.Transfers.
-func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, progress func(transfer.Progress)) (r transfer.Report, err error) {
+func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, places []*files.Place, progress func(transfer.Progress)) (r transfer.Report, err error) {
 	plan := transfer.Plan{Skip: in.Skip, Running: in.Running, RemoveGone: in.RemoveGone, Rename: make(map[string]mail.MailboxName)}
 	if plan.Account, err = t.account(ctx, in.Account); err != nil {
 		return r, err
@@ -89,7 +88,7 @@ func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, progres
 	if err != nil {
 		return r, err
 	}
-	from, done, err := t.source(ctx, in)
+	from, done, err := t.source(ctx, in, places)
 	if err != nil {
 		return r, err
 	}
@@ -98,7 +97,7 @@ func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, progres
 }
 
 // source opens what mail is taken from.
-func (t *transfers) source(ctx context.Context, in admin.ImportMail) (from transfer.Source, done func(), err error) {
+func (t *transfers) source(ctx context.Context, in admin.ImportMail, places []*files.Place) (from transfer.Source, done func(), err error) {
 	done = func() {}
 	if in.Kind == "imap" {
 		if in.IMAP == nil {
@@ -106,20 +105,12 @@ func (t *transfers) source(ctx context.Context, in admin.ImportMail) (from trans
 		}
 		return t.remote(ctx, *in.IMAP)
 	}
-	for _, p := range in.Paths {
-		if !filepath.IsAbs(p) {
-			return nil, nil, mail.Errorf(mail.Invalid, "%s is not an absolute path", p)
-		}
-		if err := t.apart(p); err != nil {
-			return nil, nil, err
-		}
-	}
 	switch {
-	case in.Kind == "maildir" && len(in.Paths) == 1:
-		return &transfer.Maildir{Root: in.Paths[0], Codec: folderNames()}, done, nil
-	case in.Kind == "mbox" && len(in.Paths) > 0:
+	case in.Kind == "maildir" && len(places) == 1:
+		return &transfer.Maildir{Root: places[0], Codec: folderNames()}, done, nil
+	case in.Kind == "mbox" && len(places) > 0:
 		quoting, err := quotingNamed(in.Quoting)
-		return &transfer.Mbox{Paths: in.Paths, Mailbox: in.Mailbox, Quoting: quoting}, done, err
+		return &transfer.Mbox{Places: places, Mailbox: in.Mailbox, Quoting: quoting}, done, err
 	}
 	return nil, nil, mail.Errorf(mail.Invalid, "mail is taken from a maildir, from mbox files, or by imap")
 }
@@ -188,7 +179,7 @@ func securityNamed(name string) (imapc.Security, error) {
 }
 
 // ExportMail implements admin.Transfers.
-func (t *transfers) ExportMail(ctx context.Context, in admin.ExportMail, progress func(transfer.Progress)) (r transfer.Report, err error) {
+func (t *transfers) ExportMail(ctx context.Context, in admin.ExportMail, into []*files.Place, progress func(transfer.Progress)) (r transfer.Report, err error) {
 	account, err := t.account(ctx, in.Account)
 	if err != nil {
 		return r, err
@@ -201,7 +192,7 @@ func (t *transfers) ExportMail(ctx context.Context, in admin.ExportMail, progres
 		}
 		only = append(only, name)
 	}
-	to, err := t.target(in)
+	to, err := target(in, into)
 	if err != nil {
 		return r, err
 	}
@@ -213,37 +204,18 @@ func (t *transfers) ExportMail(ctx context.Context, in admin.ExportMail, progres
 	return r, errors.Join(err, to.Close())
 }
 
-func (t *transfers) target(in admin.ExportMail) (transfer.Target, error) {
+func target(in admin.ExportMail, into []*files.Place) (transfer.Target, error) {
 	layout := maildir.PlusPlus
 	if in.Layout == "fs" {
 		layout = maildir.Nested
 	}
-	if !filepath.IsAbs(in.Folder) {
-		return nil, mail.Errorf(mail.Invalid, "%q is not an absolute path", in.Folder)
-	}
-	if err := t.apart(in.Folder); err != nil {
-		return nil, err
-	}
 	switch {
-	case in.Kind == "maildir":
-		return transfer.NewMaildir(in.Folder, layout, folderNames())
-	case in.Kind == "mbox":
-		return transfer.NewMbox(in.Folder)
+	case in.Kind == "maildir" && len(into) == 1:
+		return transfer.NewMaildir(into[0], layout, folderNames())
+	case in.Kind == "mbox" && len(into) == 1:
+		return transfer.NewMbox(into[0])
 	}
 	return nil, mail.Errorf(mail.Invalid, "mail is exported to a maildir or to mbox files")
-}
-
-// apart refuses a path in the data folder, above it, or equal to it: what is there
-// is the server's own.
-func (t *transfers) apart(path string) error {
-	data, err := filepath.Abs(t.s.folder.Path(""))
-	if err != nil {
-		return &mail.Error{Kind: mail.Unavailable, Text: "cannot tell where the data folder is", Err: err}
-	}
-	if files.Overlap(path, data) {
-		return mail.Errorf(mail.Invalid, "%s and the data folder %s must not be in each other; choose another path", path, data)
-	}
-	return nil
 }
 
 // ForgetImports implements admin.Transfers.

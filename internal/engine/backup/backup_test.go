@@ -15,6 +15,7 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 )
 
 var seenOptions = cmp.AllowUnexported(boxSeen{}, seen{})
@@ -317,7 +318,7 @@ func TestPruneInterrupted(t *testing.T) {
 		})
 		_, err := backup.Prune(d, 1)
 		must(t, d.Close())
-		d, openErr := depot.Open(depot.Options{Path: path, Write: true})
+		d, openErr := depot.Open(depot.Options{Place: files.Into(path), Write: true})
 		must(t, openErr)
 		_, verifyErr := backup.Verify(ctx, d, backup.Verification{Options: h.options(nil), Each: true, Report: func(p string) { t.Errorf("step %d: %s", crashAt, p) }})
 		must(t, verifyErr)

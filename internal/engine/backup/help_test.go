@@ -23,6 +23,7 @@ import (
 	"yubin/internal/world/blob"
 	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 	"yubin/internal/world/sqldb"
 )
 
@@ -166,7 +167,7 @@ func (h *house) options(p func(backup.Progress)) backup.Options {
 // openDepot opens the depot at path until the test ends or close is called.
 func openDepot(t testing.TB, path string, step func(string) error) *depot.Depot {
 	t.Helper()
-	d, err := depot.Open(depot.Options{Path: path, Write: true, Make: true, Step: step})
+	d, err := depot.Open(depot.Options{Place: files.Into(path), Write: true, Make: true, Step: step})
 	must(t, err)
 	t.Cleanup(func() { _ = d.Close() })
 	return d

@@ -17,6 +17,7 @@ import (
 	"yubin/internal/engine/backup"
 	"yubin/internal/mail"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 )
 
 // record is a snapshot's record as somebody else may write it.
@@ -313,7 +314,7 @@ func TestHostileDepotFolder(t *testing.T) {
 			h.backup(path, nil)
 			change(t, path, victim)
 			before := tree(t, victim)
-			d, err := depot.Open(depot.Options{Path: path, Write: true, Make: true})
+			d, err := depot.Open(depot.Options{Place: files.Into(path), Write: true, Make: true})
 			if err == nil {
 				var s backup.Snapshot
 				if s, err = backup.Find(d, ""); err == nil {

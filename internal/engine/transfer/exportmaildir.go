@@ -8,6 +8,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/maildir"
 )
 
@@ -15,7 +16,7 @@ import (
 type ToMaildir struct{ w *maildir.Writer }
 
 // NewMaildir makes a Maildir at root, or goes on with one.
-func NewMaildir(root string, l maildir.Layout, c maildir.Codec) (*ToMaildir, error) {
+func NewMaildir(root *files.Place, l maildir.Layout, c maildir.Codec) (*ToMaildir, error) {
 	w, err := maildir.Create(root, l, c)
 	if err != nil {
 		return nil, err
@@ -69,4 +70,4 @@ func (b *toMaildirBox) Close() (notes []string, err error) {
 	return notes, b.Box.Close(b.next)
 }
 
-func (b *toMaildirBox) Drop() {}
+func (b *toMaildirBox) Drop() { _ = b.Box.Flush() }

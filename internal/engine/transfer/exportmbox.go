@@ -35,13 +35,13 @@ const maxState = 64 << 20
 
 // NewMbox makes the folder at root, or goes on with one. Conflict if it has files
 // that no export wrote.
-func NewMbox(root string) (*ToMbox, error) {
-	dir, err := files.Make(root)
+func NewMbox(root *files.Place) (*ToMbox, error) {
+	dir, err := root.Make()
 	if err != nil {
 		return nil, unwritable(err)
 	}
 	t := &ToMbox{dir: dir, state: make(map[mail.MailboxName]written)}
-	if err := t.begin(root); err != nil {
+	if err := t.begin(root.Path()); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return t, nil
@@ -109,13 +109,13 @@ func (t *ToMbox) Box(m store.Mailbox) (TargetBox, bool, error) {
 	}
 	now := written{m.UIDValidity, m.ModSeq}
 	before, ours := t.state[m.Name]
-	if ours && before == now && isFile(t.dir, name) {
+	if ours && before == now && t.dir.IsFile(name) {
 		return nil, true, nil
 	}
-	if _, err := t.dir.Root().Lstat(name); err == nil && !ours {
+	if _, err := t.dir.Stat(name); err == nil && !ours {
 		return nil, false, mail.Errorf(mail.Exists, "the file %s is there, and no export wrote it", name)
 	}
-	if err := t.dir.Root().MkdirAll(path.Dir(name), 0o700); err != nil {
+	if err := t.dir.MakeFolders(path.Dir(name)); err != nil {
 		return nil, false, unwritable(err)
 	}
 	if !ours { // What a crash leaves under the name is ours then.
@@ -187,7 +187,7 @@ func (b *toMboxBox) Close() ([]string, error) {
 		err = b.file.Sync()
 	}
 	if err = errors.Join(err, b.file.Close()); err == nil {
-		err = b.t.dir.Root().Rename(b.path+".tmp", b.path)
+		err = b.t.dir.Rename(b.path+".tmp", b.path)
 	}
 	if err != nil {
 		b.Drop()
@@ -202,5 +202,5 @@ func (b *toMboxBox) Close() ([]string, error) {
 
 func (b *toMboxBox) Drop() {
 	_ = b.file.Close()
-	_ = b.t.dir.Root().Remove(b.path + ".tmp")
+	_ = b.t.dir.Remove(b.path + ".tmp")
 }

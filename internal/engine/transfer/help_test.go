@@ -17,6 +17,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/testkit/dbtest"
 	"yubin/internal/world/blob"
+	"yubin/internal/world/files"
 	"yubin/internal/world/maildir"
 	"yubin/internal/world/sqldb"
 )
@@ -110,7 +111,7 @@ type making struct {
 
 func newFiles(t testing.TB) *making { return &making{t, t.TempDir()} }
 
-func (f *making) source() *Maildir { return &Maildir{Root: f.root, Codec: names()} }
+func (f *making) source() *Maildir { return &Maildir{Root: files.From(f.root), Codec: names()} }
 
 func (f *making) put(name, text string) {
 	f.t.Helper()

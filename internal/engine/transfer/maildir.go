@@ -16,9 +16,9 @@ import (
 
 // Maildir is a Maildir as a Source.
 type Maildir struct {
-	Root  string
+	Root  *files.Place
 	Codec maildir.Codec
-	paths map[string]string // by Folder.Origin
+	at    map[string]maildir.Folder // by Folder.Origin
 }
 
 // maildirReaders is how many files are read at a time.
@@ -36,7 +36,7 @@ func (d *Maildir) Folders(context.Context) (list []Folder, problems []Failure, e
 	if err != nil {
 		return nil, nil, err
 	}
-	d.paths = make(map[string]string)
+	d.at = make(map[string]maildir.Folder)
 	problems = failures(tree.Problems)
 	for _, f := range tree.Folders {
 		levels := f.Levels
@@ -44,11 +44,11 @@ func (d *Maildir) Folders(context.Context) (list []Folder, problems []Failure, e
 			levels = []string{string(mail.Inbox)}
 		}
 		name, origin := strings.Join(levels, mail.MailboxSeparator), strings.Join(levels, "\x1f")
-		if d.paths[origin] != "" {
+		if _, twice := d.at[origin]; twice {
 			problems = append(problems, Failure{Folder: f.Path, Reason: "its name is that of another folder"})
 			continue
 		}
-		d.paths[origin] = f.Path
+		d.at[origin] = f
 		list = append(list, Folder{Levels: levels, Source: name, Origin: origin, Subscribed: f.Subscribed})
 	}
 	return list, problems, nil
@@ -63,11 +63,12 @@ func failures(problems []maildir.Problem) (list []Failure) {
 
 // Open implements Source.
 func (d *Maildir) Open(_ context.Context, f Folder) (Mailbox, error) {
-	return openMaildir(d.paths[f.Origin])
-}
-
-func openMaildir(path string) (*maildirBox, error) {
-	dir, err := files.Open(path)
+	root, err := d.Root.Open()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	defer root.Close()
+	dir, err := root.Folder(d.at[f.Origin].At)
 	if err != nil {
 		return nil, unreadable(err)
 	}
@@ -89,6 +90,8 @@ func unreadable(err error) error {
 	switch {
 	case errors.As(err, &known):
 		return err
+	case errors.As(err, &path) && errors.Is(err, fs.ErrPermission):
+		return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", path.Path, path.Err)
 	case errors.As(err, &path):
 		return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", filepath.Base(path.Path), path.Err)
 	}
@@ -116,14 +119,18 @@ func (b *maildirBox) Messages(context.Context) ([]Message, error) {
 }
 
 func (b *maildirBox) Read(ctx context.Context, list []Message, each func(int, func(io.Writer) error) error) error {
+	files := make([]maildir.File, len(list))
 	for i, m := range list {
-		f, err := maildir.Open(b.dir, b.files[m.Key])
+		files[i] = b.files[m.Key]
+	}
+	err := maildir.Each(b.dir, files, func(i int, f *os.File, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // Deleted meanwhile.
+			return nil // Deleted meanwhile.
 		}
-		if err := each(i, func(w io.Writer) error { return copyFile(w, f, err) }); err != nil {
-			return err
-		}
+		return each(i, func(w io.Writer) error { return copyFile(w, f, err) })
+	})
+	if err != nil {
+		return err
 	}
 	return ctx.Err()
 }

@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,10 +18,10 @@ import (
 	"yubin/internal/world/mbox"
 )
 
-// Mbox is mbox files as a Source: each of Paths is a file, or a folder of files
+// Mbox is mbox files as a Source: each of Places is a file, or a folder of files
 // and folders. Files of a folder must be its owner's; links are not followed.
 type Mbox struct {
-	Paths   []string
+	Places  []*files.Place
 	Mailbox string // what the only file is called; "" for its name
 	Quoting mbox.Quoting
 	files   map[string]mboxFile // by Folder.Origin
@@ -28,13 +29,16 @@ type Mbox struct {
 }
 
 // mboxFile is a file that was named, or one below a folder that was.
-type mboxFile struct{ folder, name string }
+type mboxFile struct {
+	place *files.Place
+	name  string // "" for the place itself
+}
 
 func (f mboxFile) open() (*os.File, error) {
-	if f.folder == "" {
-		return files.OpenFile(f.name)
+	if f.name == "" {
+		return f.place.OpenFile()
 	}
-	dir, err := files.Open(f.folder)
+	dir, err := f.place.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +46,7 @@ func (f mboxFile) open() (*os.File, error) {
 	return dir.OpenOwned(f.name)
 }
 
-func (f mboxFile) path() string { return filepath.Join(f.folder, f.name) }
+func (f mboxFile) path() string { return filepath.Join(f.place.Path(), f.name) }
 
 // maxMboxFiles is how many files are taken.
 const maxMboxFiles = 10_000
@@ -56,17 +60,17 @@ func (s *Mbox) Parallel() int { return maildirReaders }
 // Folders implements Source.
 func (s *Mbox) Folders(context.Context) (list []Folder, problems []Failure, err error) {
 	s.files = make(map[string]mboxFile)
-	for _, path := range s.Paths {
-		info, err := os.Stat(path)
+	for _, place := range s.Places {
+		is, err := place.Stat()
 		switch {
 		case err != nil:
-			return nil, nil, mail.Errorf(mail.NotFound, "%s cannot be read: %w", path, err)
-		case info.IsDir() && s.Mailbox != "":
-			return nil, nil, mail.Errorf(mail.Invalid, "%s is a folder; a mailbox can be named for one file only", path)
-		case info.IsDir():
-			err = s.folder(path, &list, &problems)
+			return nil, nil, unfound(place, err)
+		case is.IsDir() && s.Mailbox != "":
+			return nil, nil, mail.Errorf(mail.Invalid, "%s is a folder; a mailbox can be named for one file only", place.Path())
+		case is.IsDir():
+			err = s.folder(place, &list, &problems)
 		default:
-			err = s.add(mboxFile{name: path}, s.levels(path), &list)
+			err = s.add(mboxFile{place: place}, s.levels(place.Path()), &list)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -75,13 +79,25 @@ func (s *Mbox) Folders(context.Context) (list []Folder, problems []Failure, err 
 	return list, problems, nil
 }
 
-func (s *Mbox) folder(path string, list *[]Folder, problems *[]Failure) error {
-	dir, err := files.Open(path)
+// unfound says why nothing is seen at a place.
+func unfound(place *files.Place, err error) error {
+	if of := (*fs.PathError)(nil); errors.As(err, &of) {
+		err = of.Err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return mail.Errorf(mail.NotFound, "there is no file or folder %s", place.Path())
+	}
+	return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", place.Path(), err)
+}
+
+func (s *Mbox) folder(place *files.Place, list *[]Folder, problems *[]Failure) error {
+	dir, err := place.Open()
 	if err != nil {
 		return unreadable(err)
 	}
 	defer dir.Close()
-	return s.walk(dir, ".", nil, list, problems)
+	w := &mboxWalk{s, place, dir, list, problems}
+	return w.walk(".", nil)
 }
 
 // levels is the name for a single file.
@@ -118,11 +134,21 @@ func (s *Mbox) add(file mboxFile, levels []string, list *[]Folder) error {
 // notMail are files that stand beside mbox files: indexes and lists.
 var notMail = []string{".msf", ".dat", ".json", ".lock", ".index", ".tmp"}
 
+// mboxWalk looks through a folder for files.
+type mboxWalk struct {
+	mbox     *Mbox
+	place    *files.Place
+	dir      *files.Folder // of place
+	list     *[]Folder
+	problems *[]Failure
+}
+
 // walk takes the files of a folder. Quirk: Thunderbird's folders of folders end
 // in .sbd; Apple Mail's mailboxes are folders with a file mbox.
-func (s *Mbox) walk(dir *files.Folder, at string, above []string, list *[]Folder, problems *[]Failure) error {
+func (w *mboxWalk) walk(at string, above []string) error {
+	s, dir := w.mbox, w.dir
 	tell := func(path string, err error) {
-		*problems = append(*problems, Failure{Folder: dir.Path(path), Reason: err.Error()})
+		*w.problems = append(*w.problems, Failure{Folder: dir.Path(path), Reason: err.Error()})
 	}
 	if len(above) > mail.MaxMailboxDepth {
 		tell(at, mail.Errorf(mail.TooLarge, "folders may be %d deep", mail.MaxMailboxDepth))
@@ -145,13 +171,13 @@ func (s *Mbox) walk(dir *files.Folder, at string, above []string, list *[]Folder
 		var err error
 		switch {
 		case e.Type().IsRegular():
-			err = s.add(mboxFile{dir.Path(""), path}, append(above[:len(above):len(above)], mboxName(name)), list)
+			err = s.add(mboxFile{w.place, path}, append(above[:len(above):len(above)], mboxName(name)), w.list)
 		case !e.IsDir():
 			err = mail.Errorf(mail.Forbidden, "it is no regular file")
-		case isFile(dir, path+"/mbox"):
-			err = s.add(mboxFile{dir.Path(""), path + "/mbox"}, append(above[:len(above):len(above)], mboxName(name)), list)
+		case dir.IsFile(path + "/mbox"):
+			err = s.add(mboxFile{w.place, path + "/mbox"}, append(above[:len(above):len(above)], mboxName(name)), w.list)
 		default:
-			err = s.walk(dir, path, append(above[:len(above):len(above)], strings.TrimSuffix(name, ".sbd")), list, problems)
+			err = w.walk(path, append(above[:len(above):len(above)], strings.TrimSuffix(name, ".sbd")))
 		}
 		if err != nil {
 			tell(path, err)
@@ -170,11 +196,6 @@ func containsSuffix(name string, suffixes []string) bool {
 		}
 	}
 	return false
-}
-
-func isFile(dir *files.Folder, name string) bool {
-	info, err := dir.Root().Lstat(name)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // Open implements Source. It reads the whole file.

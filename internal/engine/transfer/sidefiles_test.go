@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // TestBadSideFiles: a list beside the mail that cannot be read, whatever it is, is
@@ -80,7 +81,7 @@ func TestDeepFolders(t *testing.T) {
 	for _, path := range []string{dir + "/a", dir + "/d/b", dir + "/twice", dir + "/twice.mbox", dir + "/z", deep + "/deep"} {
 		h.must(os.WriteFile(path, []byte(text), 0o600))
 	}
-	r := h.take(&Mbox{Paths: []string{dir}}, Plan{})
+	r := h.take(&Mbox{Places: []*files.Place{files.From(dir)}}, Plan{})
 	if r.Taken != 4 || r.Failed != 2 || !strings.Contains(told(r), "folders may be 32 deep") || !strings.Contains(told(r), "are both called twice") {
 		t.Errorf("mbox: %d taken, %d failed: %s", r.Taken, r.Failed, told(r))
 	}

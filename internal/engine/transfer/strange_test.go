@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/maildir"
 )
 
@@ -73,7 +74,7 @@ func TestImportOfStrangeFiles(t *testing.T) {
 		must(os.Symlink(victim, dir+"/folder"))
 		must(syscall.Mkfifo(dir+"/fifo", 0o600))
 		must(syscall.Mkfifo(top+"/fifo", 0o600))
-		r := h.take(&Mbox{Paths: []string{dir, top + "/fifo"}}, Plan{})
+		r := h.take(&Mbox{Places: []*files.Place{files.From(dir), files.From(top + "/fifo")}}, Plan{})
 		if r.Taken != 1 || r.Failed != 4 {
 			t.Errorf("%d taken, %d failed:\n%s", r.Taken, r.Failed, told(r))
 		}
@@ -87,8 +88,8 @@ func TestExportsTouchOnlyTheirOwn(t *testing.T) {
 	h, f := newHouse(t), numbered(t, 3)
 	h.take(f.source(), Plan{})
 	for kind, to := range map[string]func(string) (Target, error){
-		"maildir": func(dir string) (Target, error) { return NewMaildir(dir, maildir.PlusPlus, names()) },
-		"mbox":    func(dir string) (Target, error) { return NewMbox(dir) },
+		"maildir": func(dir string) (Target, error) { return NewMaildir(files.Into(dir), maildir.PlusPlus, names()) },
+		"mbox":    func(dir string) (Target, error) { return NewMbox(files.Into(dir)) },
 	} {
 		top := t.TempDir()
 		victim, dir := filepath.Join(top, "victim"), filepath.Join(top, "out")
@@ -122,7 +123,7 @@ func TestExportsTouchOnlyTheirOwn(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "out")
-	target, err := NewMbox(dir)
+	target, err := NewMbox(files.Into(dir))
 	h.must(err)
 	h.must(os.WriteFile(dir+"/INBOX.mbox", []byte("of another program"), 0o600))
 	r, err := h.Export(h.ctx, 1, nil, target, func(Progress) {})

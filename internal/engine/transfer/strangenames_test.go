@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/maildir"
 )
 
@@ -38,7 +39,7 @@ func TestExportOfStrangeNames(t *testing.T) {
 		return r
 	}
 	for range 2 {
-		r := export(NewMaildir(dir+"/n", maildir.Nested, names()))
+		r := export(NewMaildir(files.Into(dir+"/n"), maildir.Nested, names()))
 		if r.Failed != len(told) || r.Taken+r.There != 7 {
 			t.Errorf("nested: %d failed, %d written, %d there: %v", r.Failed, r.Taken, r.There, r.Failures)
 		}
@@ -47,13 +48,13 @@ func TestExportOfStrangeNames(t *testing.T) {
 				t.Errorf("%+v", f)
 			}
 		}
-		r = export(NewMbox(dir + "/b"))
+		r = export(NewMbox(files.Into(dir + "/b")))
 		if r.Failed != 1 || r.Taken+r.There != 17 {
 			t.Errorf("mbox: %d failed, %d written, %d there: %v", r.Failed, r.Taken, r.There, r.Failures)
 		}
 	}
 	h.deliver("A", "Subject: more\r\n\r\n") // Its file is to be written anew, over the folder A.mbox.tmp.
-	if r := export(NewMbox(dir + "/b")); r.Failed != 2 || r.There != 16 {
+	if r := export(NewMbox(files.Into(dir + "/b"))); r.Failed != 2 || r.There != 16 {
 		t.Errorf("mbox again: %d failed, %d there: %v", r.Failed, r.There, r.Failures)
 	}
 	list, err := os.ReadFile(filepath.Join(dir, "n/subscriptions"))
@@ -73,7 +74,7 @@ func TestExportPastWhatIsInTheWay(t *testing.T) {
 		h.deliver(name, "Subject: x\r\n\r\n")
 	}
 	dir := t.TempDir() + "/n"
-	to, err := NewMaildir(dir, maildir.Nested, names())
+	to, err := NewMaildir(files.Into(dir), maildir.Nested, names())
 	h.must(err)
 	h.must(os.MkdirAll(dir+"/A/dovecot-uidlist/x", 0o700))
 	r, err := h.Export(h.ctx, 1, []mail.MailboxName{"A", "B"}, to, func(Progress) {})

@@ -11,6 +11,7 @@ import (
 
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/maildir"
 	"yubin/internal/world/sqldb"
 )
@@ -142,12 +143,12 @@ func TestAnotherWay(t *testing.T) {
 		text += "From a@b Tue Nov 22 01:02:03 2026\nA: " + a + "\n\n\n"
 	}
 	h.must(os.WriteFile(dir, []byte(text), 0o600))
-	r := h.take(&Mbox{Paths: []string{dir}}, Plan{})
+	r := h.take(&Mbox{Places: []*files.Place{files.From(dir)}}, Plan{})
 	h.want("report", []int{r.Taken, r.There}, "[1 2]")
 	if n := h.box("INBOX").Exists; n != 5 {
 		t.Errorf("%d messages", n)
 	}
-	r = h.take(&Mbox{Paths: []string{dir}}, Plan{})
+	r = h.take(&Mbox{Places: []*files.Place{files.From(dir)}}, Plan{})
 	h.want("again", []int{r.Taken, r.There}, "[0 3]")
 	r = h.take(f.source(), Plan{})
 	h.want("the first way", []int{r.Taken, r.There}, "[0 4]")
@@ -178,7 +179,7 @@ func TestBroken(t *testing.T) {
 			t.Errorf("%q is not in %s", want, told)
 		}
 	}
-	if _, err := h.Import(h.ctx, &Maildir{Root: "/nonexistent", Codec: names()}, Plan{Account: 1}, func(Progress) {}); mail.KindOf(err) != mail.NotFound {
+	if _, err := h.Import(h.ctx, &Maildir{Root: files.From("/nonexistent"), Codec: names()}, Plan{Account: 1}, func(Progress) {}); mail.KindOf(err) != mail.NotFound {
 		t.Error(err)
 	}
 }
@@ -209,9 +210,9 @@ func TestExports(t *testing.T) {
 		to   func() (Target, error)
 		from Source
 	}{
-		"maildir": {func() (Target, error) { return NewMaildir(dir+"/m", maildir.PlusPlus, names()) }, &Maildir{Root: dir + "/m", Codec: names()}},
-		"nested":  {func() (Target, error) { return NewMaildir(dir+"/n", maildir.Nested, names()) }, &Maildir{Root: dir + "/n", Codec: names()}},
-		"mbox":    {func() (Target, error) { return NewMbox(dir + "/b") }, &Mbox{Paths: []string{dir + "/b"}}},
+		"maildir": {func() (Target, error) { return NewMaildir(files.Into(dir+"/m"), maildir.PlusPlus, names()) }, &Maildir{Root: files.From(dir + "/m"), Codec: names()}},
+		"nested":  {func() (Target, error) { return NewMaildir(files.Into(dir+"/n"), maildir.Nested, names()) }, &Maildir{Root: files.From(dir + "/n"), Codec: names()}},
+		"mbox":    {func() (Target, error) { return NewMbox(files.Into(dir + "/b")) }, &Mbox{Places: []*files.Place{files.From(dir + "/b")}}},
 	} {
 		for _, want := range []string{"[41 0 0]", "[0 41 0]"} {
 			to, err := ways.to()
@@ -232,7 +233,7 @@ func TestExports(t *testing.T) {
 			t.Errorf("%s: UIDVALIDITY %d, UIDNEXT %d", kind, m.UIDValidity, m.UIDNext)
 		}
 	}
-	to, err := NewMbox(dir + "/o")
+	to, err := NewMbox(files.Into(dir + "/o"))
 	h.must(err)
 	if _, err := h.Export(h.ctx, 1, []mail.MailboxName{"Nowhere"}, to, func(Progress) {}); mail.KindOf(err) != mail.NotFound {
 		t.Error(err)

@@ -125,7 +125,7 @@ func TestBadRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set("Content-Type", c.kind)
-		resp, err := inProcess{h}.RoundTrip(r)
+		resp, err := inProcess{handler: h}.RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
 		}

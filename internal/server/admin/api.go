@@ -29,8 +29,8 @@
 //	POST   /v1/retention/preview    {account | domain, role, keep}
 //	POST   /v1/check?deep           a stream of {problem}, then {checked}
 //	POST   /v1/move                 {folder, database}: a stream of {progress}, then {moved}; the server ends then
-//	POST   /v1/backup               {folder}: a stream of {progress}, then {snapshot}
-//	POST   /v1/restore              {folder, account, ...}: a stream of {progress}, then {returned}
+//	POST   /v1/backup               a stream of {progress}, then {snapshot}; see lend.go for the folder
+//	POST   /v1/restore              {account, ...}: a stream of {progress}, then {returned}; likewise
 //	GET    /v1/junk?account         and what else is in junk.go
 //	GET    /v1/audit?since&who&what&after&limit   what was changed, the latest first
 //	GET    /metrics                 for Prometheus

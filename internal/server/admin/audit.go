@@ -78,7 +78,7 @@ func (h *Handler) audited(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(asked))
-	in := object(asked)
+	in := withPaths(object(asked), r)
 	if in["dry_run"] == true {
 		h.mux.ServeHTTP(w, r)
 		return
@@ -95,6 +95,28 @@ func (h *Handler) audited(w http.ResponseWriter, r *http.Request) {
 		h.leaveLine(r, pattern, in, before, whole, held.last)
 	}
 	held.release()
+}
+
+// withPaths is what was asked for with the paths of the files that come with the request:
+// "folder" if it is one, else "folders".
+func withPaths(in map[string]any, r *http.Request) map[string]any {
+	places, _ := placesOf(r)
+	if len(places) == 0 {
+		return in
+	}
+	if in == nil {
+		in = make(map[string]any)
+	}
+	if len(places) == 1 {
+		in["folder"] = places[0].Path()
+		return in
+	}
+	var paths []any
+	for _, p := range places {
+		paths = append(paths, p.Path())
+	}
+	in["folders"] = clean(paths)
+	return in
 }
 
 // leaveLine keeps and logs the line of a change; whole says that before is the very

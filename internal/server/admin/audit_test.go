@@ -60,7 +60,7 @@ func TestEveryChangeLeavesALine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := inProcess{h}.RoundTrip(r)
+		resp, err := inProcess{handler: h}.RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,19 +9,14 @@ import (
 
 	"yubin/internal/engine/backup"
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 	"yubin/internal/world/obs"
 )
 
 // Backups copies the store into a folder, and puts messages of a copy back.
 type Backups interface {
-	Backup(ctx context.Context, folder string, progress func(backup.Progress)) (backup.Snapshot, error)
-	PutBack(ctx context.Context, folder, snapshot string, w backup.Wanted, progress func(backup.Progress)) (Returned, error)
-}
-
-// NewBackup asks for a snapshot. The server writes it: Folder is an absolute
-// path that its user can write.
-type NewBackup struct {
-	Folder string `json:"folder"`
+	Backup(ctx context.Context, into *files.Place, progress func(backup.Progress)) (backup.Snapshot, error)
+	PutBack(ctx context.Context, from *files.Place, snapshot string, w backup.Wanted, progress func(backup.Progress)) (Returned, error)
 }
 
 // BackupLine is a line of the answer: how far it is, or at the end the snapshot.
@@ -31,16 +26,15 @@ type BackupLine struct {
 	Failure  *Failure         `json:"failure,omitempty"`
 }
 
-// PutBack asks for messages of a snapshot; see backup.Wanted.
+// PutBack asks for messages of a snapshot in the folder that comes with the request; see
+// backup.Wanted.
 type PutBack struct {
-	Folder    string   `json:"folder"`
 	Snapshot  string   `json:"snapshot,omitempty"` // "" for the newest
 	Account   string   `json:"account"`
 	Mailbox   string   `json:"mailbox,omitempty"`
 	MessageID string   `json:"message_id,omitempty"`
 	UID       mail.UID `json:"uid,omitempty"`
 	Into      string   `json:"into,omitempty"`
-	Scratch   string   `json:"scratch,omitempty"`
 }
 
 // Returned says what was put back.
@@ -115,17 +109,17 @@ func (l *lines) fail(err error, line func(*Failure) any) {
 
 func (h *Handler) backup(w http.ResponseWriter, r *http.Request) {
 	l := &lines{h: h, w: w, r: r}
-	in, err := body[NewBackup](r)
+	into, err := placeOf(r)
 	if err != nil {
 		l.fail(err, nil)
 		return
 	}
-	s, err := h.Backups.Backup(r.Context(), in.Folder, l.progress(func(p *backup.Progress) any { return BackupLine{Progress: p} }))
+	s, err := h.Backups.Backup(r.Context(), into, l.progress(func(p *backup.Progress) any { return BackupLine{Progress: p} }))
 	if err != nil {
 		l.fail(err, func(f *Failure) any { return BackupLine{Failure: f} })
 		return
 	}
-	h.Log.Info("backup made", "folder", in.Folder, "snapshot", s.ID, "octets", s.Octets(), "written", s.Written, "took", s.Took)
+	h.Log.Info("backup made", "folder", into.Path(), "snapshot", s.ID, "octets", s.Octets(), "written", s.Written, "took", s.Took)
 	l.tell(BackupLine{Snapshot: &s})
 }
 
@@ -141,18 +135,23 @@ func (h *Handler) putBack(w http.ResponseWriter, r *http.Request) {
 		l.fail(err, nil)
 		return
 	}
-	out, err := h.Backups.PutBack(r.Context(), in.Folder, in.Snapshot, wanted,
+	from, err := placeOf(r)
+	if err != nil {
+		l.fail(err, nil)
+		return
+	}
+	out, err := h.Backups.PutBack(r.Context(), from, in.Snapshot, wanted,
 		l.progress(func(p *backup.Progress) any { return PutBackLine{Progress: p} }))
 	if err != nil {
 		l.fail(err, func(f *Failure) any { return PutBackLine{Failure: f} })
 		return
 	}
-	h.Log.Info("messages put back", "folder", in.Folder, "snapshot", out.Snapshot, "account", in.Account)
+	h.Log.Info("messages put back", "folder", from.Path(), "snapshot", out.Snapshot, "account", in.Account)
 	l.tell(PutBackLine{Returned: &out})
 }
 
 func (p PutBack) wanted() (w backup.Wanted, err error) {
-	w = backup.Wanted{MessageID: p.MessageID, UID: p.UID, Scratch: p.Scratch}
+	w = backup.Wanted{MessageID: p.MessageID, UID: p.UID}
 	if w.Address, err = mail.ParseAddress(p.Account); err != nil {
 		return w, err
 	}
@@ -167,9 +166,10 @@ func (p PutBack) wanted() (w backup.Wanted, err error) {
 	return w, err
 }
 
-// Backup has the server make a snapshot in folder and reports how far it is.
-func (c *Client) Backup(ctx context.Context, folder string, progress func(backup.Progress)) (s backup.Snapshot, err error) {
-	err = stream(ctx, c, "/v1/backup", NewBackup{folder}, func(l BackupLine) (over bool, err error) {
+// Backup has the server make a snapshot in a folder, which is made if need be, and
+// reports how far it is.
+func (c *Client) Backup(ctx context.Context, into *files.Place, progress func(backup.Progress)) (s backup.Snapshot, err error) {
+	err = stream(ctx, c.lending(into), "/v1/backup", nil, func(l BackupLine) (over bool, err error) {
 		switch {
 		case l.Failure != nil:
 			return true, l.Failure.error()
@@ -185,8 +185,8 @@ func (c *Client) Backup(ctx context.Context, folder string, progress func(backup
 }
 
 // PutBack has the server put messages of a snapshot back.
-func (c *Client) PutBack(ctx context.Context, in PutBack, progress func(backup.Progress)) (out Returned, err error) {
-	err = stream(ctx, c, "/v1/restore", in, func(l PutBackLine) (over bool, err error) {
+func (c *Client) PutBack(ctx context.Context, from *files.Place, in PutBack, progress func(backup.Progress)) (out Returned, err error) {
+	err = stream(ctx, c.lending(from), "/v1/restore", in, func(l PutBackLine) (over bool, err error) {
 		switch {
 		case l.Failure != nil:
 			return true, l.Failure.error()

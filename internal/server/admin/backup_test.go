@@ -7,6 +7,7 @@ import (
 
 	"yubin/internal/engine/backup"
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // copies tells progress, if it is to, and ends as told.
@@ -15,18 +16,18 @@ type copies struct {
 	err      error
 }
 
-func (c copies) Backup(_ context.Context, folder string, progress func(backup.Progress)) (backup.Snapshot, error) {
+func (c copies) Backup(_ context.Context, into *files.Place, progress func(backup.Progress)) (backup.Snapshot, error) {
 	if c.progress {
 		progress(backup.Progress{Phase: "database", Done: 1, Total: 2})
 	}
-	return backup.Snapshot{ID: folder}, c.err
+	return backup.Snapshot{ID: into.Path()}, c.err
 }
 
-func (c copies) PutBack(_ context.Context, folder, snapshot string, w backup.Wanted, progress func(backup.Progress)) (Returned, error) {
+func (c copies) PutBack(_ context.Context, from *files.Place, snapshot string, w backup.Wanted, progress func(backup.Progress)) (Returned, error) {
 	if c.progress {
 		progress(backup.Progress{Phase: "messages", Done: 1, Total: 2})
 	}
-	return Returned{Snapshot: fmt.Sprint(folder, " ", snapshot, " ", w.Address, " ", w.Mailbox, " ", w.UID)}, c.err
+	return Returned{Snapshot: fmt.Sprint(from.Path(), " ", snapshot, " ", w.Address, " ", w.Mailbox, " ", w.UID)}, c.err
 }
 
 // TestBackupStreams: progress comes as it is told, then the result or the
@@ -37,9 +38,9 @@ func TestBackupStreams(t *testing.T) {
 			c := InProcess(newHandler(Config{Backups: copies{told, fails}}))
 			heard := 0
 			hear := func(p backup.Progress) { heard += int(p.Total) }
-			s, err := c.Backup(context.Background(), "/b", hear)
+			s, err := c.Backup(context.Background(), files.Into("/b"), hear)
 			wantEnd(t, err, fails)
-			out, err := c.PutBack(context.Background(), PutBack{Folder: "/b", Snapshot: "s", Account: "a@example.org", Mailbox: "inbox", UID: 3}, hear)
+			out, err := c.PutBack(context.Background(), files.From("/b"), PutBack{Snapshot: "s", Account: "a@example.org", Mailbox: "inbox", UID: 3}, hear)
 			wantEnd(t, err, fails)
 			if fails == nil && (s.ID != "/b" || out.Snapshot != "/b s a@example.org INBOX 3") {
 				t.Errorf("got %q and %q", s.ID, out.Snapshot)
@@ -51,7 +52,7 @@ func TestBackupStreams(t *testing.T) {
 	}
 	c := InProcess(newHandler(Config{Backups: copies{}}))
 	for _, bad := range []PutBack{{Account: "nobody"}, {Account: "a@example.org", Mailbox: "a//b"}, {Account: "a@example.org", Into: "\x01"}} {
-		if _, err := c.PutBack(context.Background(), bad, nil); mail.KindOf(err) != mail.Invalid {
+		if _, err := c.PutBack(context.Background(), files.From("/b"), bad, nil); mail.KindOf(err) != mail.Invalid {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}

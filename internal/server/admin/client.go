@@ -13,12 +13,14 @@ import (
 	"strconv"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // Client calls the API. Errors are *mail.Error, as the server's engines made
 // them, or those of the connection.
 type Client struct {
 	http *http.Client
+	lend func(places []*files.Place) http.RoundTripper
 }
 
 // Dial returns a client of the server that runs on the data folder. The error
@@ -30,14 +32,26 @@ func Dial(ctx context.Context, folder string) (*Client, error) {
 		return nil, err
 	}
 	_ = c.Close()
-	return &Client{&http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, folder) },
-	}}}, nil
+	return &Client{
+		http: &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, folder) },
+		}},
+		lend: func(places []*files.Place) http.RoundTripper { return lender{folder, places} },
+	}, nil
 }
 
 // InProcess returns a client of h itself, without a connection.
 func InProcess(h http.Handler) *Client {
-	return &Client{&http.Client{Transport: inProcess{h}}}
+	return &Client{
+		http: &http.Client{Transport: inProcess{handler: h}},
+		lend: func(places []*files.Place) http.RoundTripper { return inProcess{h, places} },
+	}
+}
+
+// lending is the client for a request whose files come with it: this process does with
+// them what the server needs done.
+func (c *Client) lending(places ...*files.Place) *Client {
+	return &Client{http: &http.Client{Transport: c.lend(places)}}
 }
 
 // Close closes idle connections.

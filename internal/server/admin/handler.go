@@ -100,7 +100,8 @@ type Config struct {
 // Handler serves the API.
 type Handler struct {
 	Config
-	mux *routes
+	mux   *routes
+	loans loans
 }
 
 // New returns the handler.
@@ -182,6 +183,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		limit = MaxMessage
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	if r.Header.Get("Upgrade") != "" {
+		h.serveLent(w, r)
+		return
+	}
 	h.audited(w, r)
 }
 

@@ -5,17 +5,23 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	"yubin/internal/world/files"
 )
 
 // inProcess serves requests with a handler in this process, as if over a
 // connection: the answer can be read while it is being written.
-type inProcess struct{ handler http.Handler }
+type inProcess struct {
+	handler http.Handler
+	places  []*files.Place // that are lent with the request
+}
 
 // RoundTrip returns as soon as the handler has begun to answer.
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
+	r = r.WithContext(withPlaces(r.Context(), t.places))
 	body, out := io.Pipe()
 	w := &answer{header: http.Header{}, out: out, begun: make(chan int, 1)}
 	go func() {

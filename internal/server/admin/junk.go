@@ -7,18 +7,21 @@ import (
 	"time"
 
 	"yubin/internal/engine/transfer"
+	"yubin/internal/world/files"
 )
 
 // Junk knows what was learned of junk, and learns from folders.
 //
 //	GET  /v1/junk?account        what was learned for an account, or for the site
-//	POST /v1/junk/train          {path, account?, as}: a stream of {progress}, then {trained}
-//	POST /v1/junk/test           {path, account?}: a stream of {score}, then {tested}
+//	POST /v1/junk/train          {account?, as, quoting?}: a stream of {progress}, then {trained}
+//	POST /v1/junk/test           {account?, quoting?}: a stream of {score}, then {tested}
+//
+// The messages come with the request: a Maildir, a folder of mbox files, or one of them.
 type Junk interface {
 	// JunkStats looks first at what people did until now. Account "" is the site.
 	JunkStats(ctx context.Context, account string) (JunkStats, error)
-	TrainJunk(ctx context.Context, in TrainJunk, progress func(messages int)) (TrainedJunk, error)
-	TestJunk(ctx context.Context, in TestJunk, score func(JunkScore)) (TestedJunk, error)
+	TrainJunk(ctx context.Context, in TrainJunk, from *files.Place, progress func(messages int)) (TrainedJunk, error)
+	TestJunk(ctx context.Context, in TestJunk, from *files.Place, score func(JunkScore)) (TestedJunk, error)
 }
 
 // JunkStats says how much was learned.
@@ -38,10 +41,8 @@ const (
 	AsNoMore = "none" // what was learned is taken back
 )
 
-// TrainJunk asks to learn from the messages of a folder, which the server reads: a
-// Maildir, a folder of mbox files, or one of them.
+// TrainJunk asks to learn from messages.
 type TrainJunk struct {
-	Path    string `json:"path"`              // absolute
 	Account string `json:"account,omitempty"` // whose model; "" is the site's alone
 	As      string `json:"as"`
 	Quoting string `json:"quoting,omitempty"` // of mbox: mboxrd, mboxo or none
@@ -54,9 +55,8 @@ type TrainedJunk struct {
 	Failures []transfer.Failure `json:"failures,omitempty"`
 }
 
-// TestJunk asks what is thought of the messages of a folder.
+// TestJunk asks what is thought of messages.
 type TestJunk struct {
-	Path    string `json:"path"`
 	Account string `json:"account,omitempty"`
 	Quoting string `json:"quoting,omitempty"`
 }
@@ -107,7 +107,12 @@ func (h *Handler) trainJunk(w http.ResponseWriter, r *http.Request) {
 		l.fail(err, nil)
 		return
 	}
-	out, err := h.Junk.TrainJunk(r.Context(), in, func(messages int) {
+	from, err := placeOf(r)
+	if err != nil {
+		l.fail(err, nil)
+		return
+	}
+	out, err := h.Junk.TrainJunk(r.Context(), in, from, func(messages int) {
 		if l.due() {
 			l.tell(JunkLine{Progress: &messages})
 		}
@@ -127,7 +132,12 @@ func (h *Handler) testJunk(w http.ResponseWriter, r *http.Request) {
 		l.fail(err, nil)
 		return
 	}
-	out, err := h.Junk.TestJunk(r.Context(), in, func(s JunkScore) { l.tell(JunkLine{Score: &s}) })
+	from, err := placeOf(r)
+	if err != nil {
+		l.fail(err, nil)
+		return
+	}
+	out, err := h.Junk.TestJunk(r.Context(), in, from, func(s JunkScore) { l.tell(JunkLine{Score: &s}) })
 	if err != nil {
 		l.fail(err, func(f *Failure) any { return JunkLine{Failure: f} })
 		return
@@ -141,10 +151,10 @@ func (c *Client) JunkStats(ctx context.Context, account string) (s JunkStats, er
 	return s, err
 }
 
-// TrainJunk has the server learn from a folder. If it fails, the answer tells how far
-// it came.
-func (c *Client) TrainJunk(ctx context.Context, in TrainJunk, progress func(messages int)) (out TrainedJunk, err error) {
-	err = stream(ctx, c, "/v1/junk/train", in, func(l JunkLine) (over bool, err error) {
+// TrainJunk has the server learn from the messages at a place. If it fails, the answer
+// tells how far it came.
+func (c *Client) TrainJunk(ctx context.Context, in TrainJunk, from *files.Place, progress func(messages int)) (out TrainedJunk, err error) {
+	err = stream(ctx, c.lending(from), "/v1/junk/train", in, func(l JunkLine) (over bool, err error) {
 		if l.Progress != nil {
 			progress(*l.Progress)
 		}
@@ -159,9 +169,9 @@ func (c *Client) TrainJunk(ctx context.Context, in TrainJunk, progress func(mess
 	return out, err
 }
 
-// TestJunk asks what is thought of the messages of a folder.
-func (c *Client) TestJunk(ctx context.Context, in TestJunk, score func(JunkScore)) (out TestedJunk, err error) {
-	err = stream(ctx, c, "/v1/junk/test", in, func(l JunkLine) (over bool, err error) {
+// TestJunk asks what is thought of the messages at a place.
+func (c *Client) TestJunk(ctx context.Context, in TestJunk, from *files.Place, score func(JunkScore)) (out TestedJunk, err error) {
+	err = stream(ctx, c.lending(from), "/v1/junk/test", in, func(l JunkLine) (over bool, err error) {
 		if l.Score != nil {
 			score(*l.Score)
 		}

@@ -7,21 +7,21 @@ import (
 
 	"yubin/internal/engine/transfer"
 	"yubin/internal/mail"
+	"yubin/internal/world/files"
 )
 
 // Transfers bring mail from elsewhere and out.
 type Transfers interface {
-	ImportMail(ctx context.Context, in ImportMail, progress func(transfer.Progress)) (transfer.Report, error)
-	ExportMail(ctx context.Context, in ExportMail, progress func(transfer.Progress)) (transfer.Report, error)
+	ImportMail(ctx context.Context, in ImportMail, from []*files.Place, progress func(transfer.Progress)) (transfer.Report, error)
+	ExportMail(ctx context.Context, in ExportMail, into []*files.Place, progress func(transfer.Progress)) (transfer.Report, error)
 	ForgetImports(ctx context.Context, account mail.Address) (messages int64, err error)
 }
 
-// ImportMail asks to take mail of a source into an account. The server reads
-// the files, or makes the connection.
+// ImportMail asks to take mail of a source into an account. The files come with the
+// request, one folder for a Maildir; a connection is made by the server.
 type ImportMail struct {
 	Account    string            `json:"account"`
 	Kind       string            `json:"kind"`              // maildir, mbox or imap
-	Paths      []string          `json:"paths,omitempty"`   // absolute; one for a Maildir
 	Mailbox    string            `json:"mailbox,omitempty"` // what the only mbox file is called
 	Quoting    string            `json:"quoting,omitempty"` // of mbox: mboxrd, mboxo or none
 	IMAP       *RemoteIMAP       `json:"imap,omitempty"`
@@ -44,11 +44,10 @@ type RemoteIMAP struct {
 	Views    bool   `json:"views,omitempty"`
 }
 
-// ExportMail asks to write an account's mail to a folder.
+// ExportMail asks to write an account's mail to the folder that comes with the request.
 type ExportMail struct {
 	Account   string   `json:"account"`
-	Kind      string   `json:"kind"` // maildir or mbox
-	Folder    string   `json:"folder"`
+	Kind      string   `json:"kind"`                // maildir or mbox
 	Mailboxes []string `json:"mailboxes,omitempty"` // all if none is named
 	Layout    string   `json:"layout,omitempty"`    // of a Maildir: maildir++ or fs
 }
@@ -67,7 +66,7 @@ type Forgotten struct {
 }
 
 // runTransfer streams the answer of an import or export.
-func runTransfer[T any](h *Handler, do func(context.Context, T, func(transfer.Progress)) (transfer.Report, error)) http.HandlerFunc {
+func runTransfer[T any](h *Handler, do func(context.Context, T, []*files.Place, func(transfer.Progress)) (transfer.Report, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		l := &lines{h: h, w: w, r: r}
 		in, err := body[T](r)
@@ -75,7 +74,12 @@ func runTransfer[T any](h *Handler, do func(context.Context, T, func(transfer.Pr
 			l.fail(err, nil)
 			return
 		}
-		report, err := do(r.Context(), in, func(p transfer.Progress) {
+		places, err := placesOf(r)
+		if err != nil {
+			l.fail(err, nil)
+			return
+		}
+		report, err := do(r.Context(), in, places, func(p transfer.Progress) {
 			if now := time.Now(); now.Sub(l.told) >= progressEvery {
 				l.told = now
 				l.tell(TransferLine{Progress: &p})
@@ -111,13 +115,13 @@ func (h *Handler) forgetImports(r *http.Request) (any, error) {
 
 // ImportMail has the server take mail. If it fails, the report tells how far it
 // came.
-func (c *Client) ImportMail(ctx context.Context, in ImportMail, progress func(transfer.Progress)) (transfer.Report, error) {
-	return c.transfer(ctx, "/v1/import", in, progress)
+func (c *Client) ImportMail(ctx context.Context, in ImportMail, from []*files.Place, progress func(transfer.Progress)) (transfer.Report, error) {
+	return c.lending(from...).transfer(ctx, "/v1/import", in, progress)
 }
 
 // ExportMail has the server write mail to a folder.
-func (c *Client) ExportMail(ctx context.Context, in ExportMail, progress func(transfer.Progress)) (transfer.Report, error) {
-	return c.transfer(ctx, "/v1/export", in, progress)
+func (c *Client) ExportMail(ctx context.Context, in ExportMail, into *files.Place, progress func(transfer.Progress)) (transfer.Report, error) {
+	return c.lending(into).transfer(ctx, "/v1/export", in, progress)
 }
 
 func (c *Client) transfer(ctx context.Context, path string, in any, progress func(transfer.Progress)) (out transfer.Report, err error) {

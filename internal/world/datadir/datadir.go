@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"yubin/internal/mail"
 )
 
 // What stands in the folder.
@@ -92,6 +94,9 @@ func lock(ctx context.Context, path string, wait time.Duration) (*Dir, error) {
 	for {
 		d, err := take(path)
 		if inUse := (*InUseError)(nil); !errors.As(err, &inUse) {
+			if err == nil {
+				_ = os.RemoveAll(d.Path(scratchFolder)) // What stays is in nobody's way.
+			}
 			return d, err
 		}
 		select {
@@ -256,4 +261,17 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
+}
+
+// scratchFolder is for what is needed for a while, and is empty when the folder is opened.
+const scratchFolder = "scratch"
+
+// Scratch makes sure that there is a folder for what is needed for a while. Who makes
+// something there removes it; what a crash leaves goes when the data folder is opened.
+func (d *Dir) Scratch() (string, error) {
+	path := d.Path(scratchFolder)
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", mail.Errorf(mail.Unavailable, "data folder %s cannot be written: %w", d.path, cause(err))
+	}
+	return path, nil
 }

@@ -153,5 +153,5 @@ func Each(path string, skip []string, fn func(name string, f fs.DirEntry) error)
 // Own lists the names in a data folder that are this package's: a copy of the
 // folder has its own.
 func Own() []string {
-	return []string{markerFile, lockFile, fillingFile, movedFile, databaseFile, secretsFile}
+	return []string{markerFile, lockFile, fillingFile, movedFile, databaseFile, secretsFile, scratchFolder}
 }

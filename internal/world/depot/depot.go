@@ -120,7 +120,7 @@ func (d *Damaged) Error() string {
 
 // Options say how to open a depot.
 type Options struct {
-	Path  string
+	Place *files.Place
 	Write bool // alone, to change it; else others may read too
 	Make  bool // make the folder if it is not there or empty; with Write
 
@@ -156,7 +156,7 @@ type place struct {
 // thing, NotFound if it is not there, Conflict if it is in use or of a newer
 // format, Unavailable if it cannot be read or written.
 func Open(o Options) (*Depot, error) {
-	d := &Depot{path: o.Path, step: o.Step, places: make(map[Hash]place)}
+	d := &Depot{path: o.Place.Path(), step: o.Step, places: make(map[Hash]place)}
 	if d.step == nil {
 		d.step = func(string) error { return nil }
 	}
@@ -201,11 +201,12 @@ func (d *Depot) Path() string { return d.path }
 // prepare makes sure that the folder is a depot that we can use.
 func (d *Depot) prepare(o Options) (err error) {
 	if o.Make && o.Write {
-		if err := os.MkdirAll(d.path, 0o700); err != nil {
+		if d.dir, err = o.Place.Make(); err != nil {
 			return d.failure("cannot make", err)
 		}
+	} else {
+		d.dir, err = o.Place.Open()
 	}
-	d.dir, err = files.Open(d.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return mail.Errorf(mail.NotFound, "there is no backup at %s", d.path)
@@ -239,9 +240,9 @@ func (d *Depot) create() error {
 	if there, err := d.dir.List("."); err != nil || !onlyOurs(there) {
 		return mail.Errorf(mail.Invalid, "%s is not a backup of yubin and not empty; choose another folder", d.path)
 	}
-	_ = d.dir.Root().Chmod(".", 0o700) // A file system without modes has none to set.
+	_ = d.dir.Restrict(".") // A file system without modes has none to set.
 	for _, name := range []string{tempFolder, packFolder, recordFolder} {
-		if err := d.dir.Root().Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := d.dir.MakeFolder(name); err != nil && !errors.Is(err, fs.ErrExist) {
 			return d.failure("cannot make a folder in", err)
 		}
 	}
@@ -296,7 +297,7 @@ func (d *Depot) clearTemp() error {
 		return d.failure("cannot read", err)
 	}
 	for _, e := range left {
-		if err := d.dir.Root().RemoveAll(tempFolder + "/" + e.Name()); err != nil {
+		if err := d.dir.RemoveAll(tempFolder + "/" + e.Name()); err != nil {
 			return d.failure("cannot clear", err)
 		}
 	}
@@ -316,9 +317,10 @@ func (d *Depot) Faults() (list []string) {
 }
 
 // Temp makes a folder for files that are nobody's after Close of the process
-// that made it: a depot opened to write removes it. The caller removes it too.
+// that made it: a depot opened to write removes it. The caller removes it too. The
+// depot is one that this process has open itself.
 func (d *Depot) Temp() (string, error) {
-	if !d.dir.IsFolder(tempFolder) {
+	if d.dir.Root() == nil || !d.dir.IsFolder(tempFolder) {
 		return "", mail.Errorf(mail.Conflict, "%s has no folder %s; another one can be named with --scratch", d.path, tempFolder)
 	}
 	path, err := os.MkdirTemp(d.dir.Path(tempFolder), "work-")

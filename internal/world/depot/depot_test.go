@@ -11,6 +11,7 @@ import (
 
 	"yubin/internal/mail"
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 )
 
 func open(t *testing.T, o depot.Options) *depot.Depot {
@@ -51,7 +52,7 @@ func objects(n int) [][]byte {
 // folder later and only reads it.
 func TestObjects(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b")
-	d := open(t, depot.Options{Path: path, Write: true, Make: true})
+	d := open(t, depot.Options{Place: files.Into(path), Write: true, Make: true})
 	list := objects(50)
 	var names []depot.Hash
 	for _, b := range list {
@@ -72,7 +73,7 @@ func TestObjects(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d = open(t, depot.Options{Path: path})
+	d = open(t, depot.Options{Place: files.From(path)})
 	var buf []byte
 	for i, h := range names {
 		got, err := d.Get(h, buf)
@@ -118,7 +119,7 @@ func modes(t *testing.T, path string) {
 // TestKeep: what is not wanted goes, what is wanted stays, whatever packs it is in.
 func TestKeep(t *testing.T) {
 	path := t.TempDir()
-	d := open(t, depot.Options{Path: path, Write: true, Make: true})
+	d := open(t, depot.Options{Place: files.Into(path), Write: true, Make: true})
 	list := objects(60)
 	wanted := map[depot.Hash][]byte{}
 	for i, b := range list {
@@ -147,7 +148,7 @@ func TestKeep(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d = open(t, depot.Options{Path: path})
+	d = open(t, depot.Options{Place: files.From(path)})
 	for h, b := range wanted {
 		if got, err := d.Get(h, nil); err != nil || !bytes.Equal(got, b) {
 			t.Errorf("a wanted object: %v", err)
@@ -164,20 +165,20 @@ func TestRefusals(t *testing.T) {
 		return path
 	}
 	used := t.TempDir()
-	first := open(t, depot.Options{Path: used, Write: true, Make: true})
+	first := open(t, depot.Options{Place: files.Into(used), Write: true, Make: true})
 	cases := []struct {
 		o    depot.Options
 		kind mail.Kind
 		text string
 	}{
-		{depot.Options{Path: write("letter", "dear"), Write: true, Make: true}, mail.Invalid, "is not a backup of yubin and not empty"},
-		{depot.Options{Path: write("letter", "dear")}, mail.Invalid, "is not a backup of yubin"},
-		{depot.Options{Path: write("yubin-backup", "something"), Write: true, Make: true}, mail.Invalid, "is not a backup of yubin"},
-		{depot.Options{Path: write("yubin-backup", "yubin backup, format 2\n")}, mail.Conflict, `written by a newer yubin ("yubin backup, format 2")`},
-		{depot.Options{Path: filepath.Join(t.TempDir(), "none")}, mail.NotFound, "there is no backup at"},
-		{depot.Options{Path: filepath.Join(write("file", ""), "file", "below"), Write: true, Make: true}, mail.Unavailable, "not a directory"},
-		{depot.Options{Path: used, Write: true}, mail.Conflict, "another yubin uses"},
-		{depot.Options{Path: used}, mail.Conflict, "another yubin uses"},
+		{depot.Options{Place: files.Into(write("letter", "dear")), Write: true, Make: true}, mail.Invalid, "is not a backup of yubin and not empty"},
+		{depot.Options{Place: files.From(write("letter", "dear"))}, mail.Invalid, "is not a backup of yubin"},
+		{depot.Options{Place: files.Into(write("yubin-backup", "something")), Write: true, Make: true}, mail.Invalid, "is not a backup of yubin"},
+		{depot.Options{Place: files.From(write("yubin-backup", "yubin backup, format 2\n"))}, mail.Conflict, `written by a newer yubin ("yubin backup, format 2")`},
+		{depot.Options{Place: files.From(filepath.Join(t.TempDir(), "none"))}, mail.NotFound, "there is no backup at"},
+		{depot.Options{Place: files.Into(filepath.Join(write("file", ""), "file", "below")), Write: true, Make: true}, mail.Unavailable, "not a directory"},
+		{depot.Options{Place: files.Into(used), Write: true}, mail.Conflict, "another yubin uses"},
+		{depot.Options{Place: files.From(used)}, mail.Conflict, "another yubin uses"},
 	}
 	for _, c := range cases {
 		d, err := depot.Open(c.o)
@@ -189,9 +190,9 @@ func TestRefusals(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	a := open(t, depot.Options{Path: used})
-	b := open(t, depot.Options{Path: used}) // Two may read.
-	_, err := depot.Open(depot.Options{Path: used, Write: true})
+	a := open(t, depot.Options{Place: files.From(used)})
+	b := open(t, depot.Options{Place: files.From(used)}) // Two may read.
+	_, err := depot.Open(depot.Options{Place: files.Into(used), Write: true})
 	wantKind(t, err, mail.Conflict, "another yubin uses")
 	_ = errors.Join(a.Close(), b.Close())
 }
@@ -205,7 +206,7 @@ func TestUnfinished(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d := open(t, depot.Options{Path: path, Write: true, Make: true})
+	d := open(t, depot.Options{Place: files.Into(path), Write: true, Make: true})
 	work, err := d.Temp()
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +217,7 @@ func TestUnfinished(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d = open(t, depot.Options{Path: path, Write: true})
+	d = open(t, depot.Options{Place: files.Into(path), Write: true})
 	if n, _ := d.Objects(); n != 0 {
 		t.Errorf("%d objects were never flushed and are there", n)
 	}
@@ -229,7 +230,7 @@ func TestUnfinished(t *testing.T) {
 // nor gives octets that are not those of the name.
 func FuzzPack(f *testing.F) {
 	path := f.TempDir()
-	d, err := depot.Open(depot.Options{Path: path, Write: true, Make: true})
+	d, err := depot.Open(depot.Options{Place: files.Into(path), Write: true, Make: true})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -254,7 +255,7 @@ func FuzzPack(f *testing.F) {
 		if err := os.WriteFile(packs[0], pack, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d, err := depot.Open(depot.Options{Path: path})
+		d, err := depot.Open(depot.Options{Place: files.From(path)})
 		if err != nil {
 			t.Fatal(err)
 		}

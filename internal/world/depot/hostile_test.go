@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"yubin/internal/world/depot"
+	"yubin/internal/world/files"
 )
 
 const emptyName = "00000000000000000000000000000000.pack"
@@ -36,7 +37,7 @@ func packOf(h depot.Hash, stored []byte, offset, kept, size uint32) []byte {
 func with(t *testing.T, pack []byte) *depot.Depot {
 	t.Helper()
 	path := t.TempDir()
-	d, err := depot.Open(depot.Options{Path: path, Write: true, Make: true})
+	d, err := depot.Open(depot.Options{Place: files.Into(path), Write: true, Make: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func with(t *testing.T, pack []byte) *depot.Depot {
 	if err := os.WriteFile(filepath.Join(path, "packs", emptyName), pack, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if d, err = depot.Open(depot.Options{Path: path}); err != nil {
+	if d, err = depot.Open(depot.Options{Place: files.From(path)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
@@ -102,7 +103,7 @@ func TestTables(t *testing.T) {
 	}
 	// A pack of a size that only a sparse file has is not read.
 	path := filepath.Join(t.TempDir(), "depot")
-	if err := open(t, depot.Options{Path: path, Write: true, Make: true}).Close(); err != nil {
+	if err := open(t, depot.Options{Place: files.Into(path), Write: true, Make: true}).Close(); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(path, "packs", emptyName)
@@ -112,7 +113,7 @@ func TestTables(t *testing.T) {
 	if err := os.Truncate(file, 1<<40); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := depot.Open(depot.Options{Path: path}); err != nil || len(d.Faults()) != 1 || !strings.Contains(d.Faults()[0], "it has over") {
+	if d, err := depot.Open(depot.Options{Place: files.From(path)}); err != nil || len(d.Faults()) != 1 || !strings.Contains(d.Faults()[0], "it has over") {
 		t.Errorf("a huge pack: %v", err)
 	}
 }
@@ -147,7 +148,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte("{}\nsha256 ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356\n"))
 	f.Add([]byte("sha256 \n"))
 	path := f.TempDir()
-	d, err := depot.Open(depot.Options{Path: path, Write: true, Make: true})
+	d, err := depot.Open(depot.Options{Place: files.Into(path), Write: true, Make: true})
 	if err != nil {
 		f.Fatal(err)
 	}

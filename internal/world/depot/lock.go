@@ -10,13 +10,14 @@ import (
 	"yubin/internal/mail"
 )
 
-// take takes the lock. Who only reads a folder that cannot be written, a
-// read-only disk, does without it: nobody else can write there either.
+// take takes the lock. Who only reads a folder that has none and cannot make one does
+// without it: on a read-only disk nobody else can write either, and elsewhere who
+// writes makes one.
 func (d *Depot) take(write bool) error {
-	if info, err := d.dir.Root().Lstat(lockName); err == nil && !info.Mode().IsRegular() {
+	if e, err := d.dir.Stat(lockName); err == nil && !e.Mode().IsRegular() {
 		return mail.Errorf(mail.Forbidden, "%s is no regular file; remove it", d.dir.Path(lockName))
 	}
-	f, err := d.dir.Root().OpenFile(lockName, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	f, err := d.dir.Lock(lockName)
 	if err != nil && !write {
 		if f, err = d.dir.Open(lockName); err != nil {
 			return nil

@@ -255,7 +255,7 @@ func (d *Depot) removePacks(old []*pack) error {
 		if d.written(p) {
 			continue
 		}
-		if err := d.dir.Root().Remove(p.name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := d.dir.Remove(p.name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return d.failure("cannot remove a file in", err)
 		}
 	}

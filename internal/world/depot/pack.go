@@ -177,7 +177,7 @@ func (w *packWriter) full() bool {
 
 func (w *packWriter) drop() {
 	_ = w.file.Close()
-	_ = w.dir.Root().Remove(w.name)
+	_ = w.dir.Remove(w.name)
 }
 
 // seal makes the pack durable and its objects known.
@@ -191,14 +191,14 @@ func (d *Depot) seal(w *packWriter) error {
 	}
 	err = errors.Join(err, w.file.Close())
 	if err != nil {
-		_ = d.dir.Root().Remove(w.name)
+		_ = d.dir.Remove(w.name)
 		return d.failure("cannot write in", err)
 	}
 	if err := d.step("pack synced"); err != nil {
 		return err
 	}
 	p := &pack{name: packFolder + "/" + hex.EncodeToString(sum[:packName]) + packEnding, length: int64(w.offset)}
-	if err := d.dir.Root().Rename(w.name, p.name); err != nil {
+	if err := d.dir.Rename(w.name, p.name); err != nil {
 		return d.failure("cannot write in", err)
 	}
 	if err := d.step("pack named"); err != nil {

@@ -23,7 +23,7 @@ func (d *Depot) Save(name string, text []byte) error {
 		return mail.Errorf(mail.Internal, "the record %q cannot be kept", name)
 	}
 	path := record(name)
-	if _, err := d.dir.Root().Lstat(path); err == nil {
+	if _, err := d.dir.Stat(path); err == nil {
 		return mail.Errorf(mail.Exists, "%s has a record %s already", d.path, name)
 	}
 	if names, err := d.Records(); err != nil {
@@ -43,7 +43,7 @@ func (d *Depot) Save(name string, text []byte) error {
 	if err := d.step("record synced"); err != nil {
 		return err
 	}
-	if err := d.dir.Root().Rename(temp, path); err != nil {
+	if err := d.dir.Rename(temp, path); err != nil {
 		return d.failure("cannot write in", err)
 	}
 	if err := d.step("record named"); err != nil {
@@ -115,7 +115,7 @@ func (d *Depot) Remove(name string) error {
 	if !validName(name) {
 		return mail.Errorf(mail.NotFound, "%s has no snapshot %q", d.path, name)
 	}
-	if err := d.dir.Root().Remove(record(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := d.dir.Remove(record(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return d.failure("cannot remove a file in", err)
 	}
 	if err := d.step("record gone"); err != nil {

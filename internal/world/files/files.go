@@ -2,6 +2,11 @@
 // mail spool, a disk with backups. Whoever owns such a folder must not have
 // this program, which may read and write more than they can, do it for them.
 //
+// A Place is a path that somebody named, a Folder is one that is open. What is to
+// be done in them is asked of a Doer: in this process, by os.Root, or in another one
+// (package lending), so that a server works on the files of who called it, with
+// their rights and where they see them, and not with its own.
+//
 //   - All names go through os.Root: no link leads out of the folder.
 //   - What is read is a regular file: a link is not followed and a FIFO or a
 //     device is not opened. OpenOwned wants the owner of the folder to own the
@@ -30,41 +35,6 @@ import (
 
 // maxLinks is how many links the path of a folder may have.
 const maxLinks = 40
-
-// Folder is an open folder. Safe for concurrent use.
-type Folder struct {
-	root *os.Root
-	path string
-	info fs.FileInfo
-}
-
-// Open opens the folder at path, which the operator named.
-func Open(path string) (*Folder, error) {
-	root, err := os.OpenRoot(path)
-	if err != nil {
-		return nil, err
-	}
-	f := &Folder{root: root, path: path}
-	if f.info, err = root.Stat("."); err == nil {
-		err = trusted(path, f.info)
-	}
-	if err == nil {
-		err = free(path, f.info)
-	}
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	return f, nil
-}
-
-// Make makes the folder at path, for its owner only, if it is not there, and
-// opens it.
-func Make(path string) (*Folder, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, err
-	}
-	return Open(path)
-}
 
 // OpenFile opens the regular file at path, which the operator named, to be read.
 func OpenFile(path string) (*os.File, error) {
@@ -97,14 +67,6 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return readAll(file, path, limit)
 }
 
-func readAll(file *os.File, name string, limit int64) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		return nil, mail.Errorf(mail.TooLarge, "%s has over %d octets", name, limit)
-	}
-	return text, err
-}
-
 // WriteFile makes the file at path, for its owner only, of what write writes: a new
 // one, which takes the place of the regular file that was there once it is whole.
 // What is there and is no regular file, such as a link, stays.
@@ -127,120 +89,6 @@ func WriteFile(path string, write func(io.Writer) error) error {
 		_ = os.Remove(file.Name())
 	}
 	return err
-}
-
-// Close closes the folder; files of it stay open.
-func (f *Folder) Close() error { return f.root.Close() }
-
-// Path returns where name is, for people and for programs that take paths.
-func (f *Folder) Path(name string) string { return filepath.Join(f.path, name) }
-
-// Root is the folder itself.
-func (f *Folder) Root() *os.Root { return f.root }
-
-// Open opens a regular file to be read; fs.ErrNotExist if there is none.
-func (f *Folder) Open(name string) (*os.File, error) {
-	info, err := f.root.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	return regular(name, info, func() (*os.File, error) {
-		return f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	})
-}
-
-// OpenOwned is Open for a file that the owner of the folder must own.
-func (f *Folder) OpenOwned(name string) (*os.File, error) {
-	file, err := f.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && owner(info) != owner(f.info) {
-		err = mail.Errorf(mail.Forbidden, "%s belongs to user %d, not to the owner of the folder", name, owner(info))
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
-}
-
-// Read reads a regular file of at most limit octets.
-func (f *Folder) Read(name string, limit int64) ([]byte, error) {
-	file, err := f.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return readAll(file, name, limit)
-}
-
-// List lists a folder in this one, in no order. name is "." for this one.
-func (f *Folder) List(name string) ([]fs.DirEntry, error) {
-	if name != "." && !f.IsFolder(name) {
-		if _, err := f.root.Lstat(name); err != nil {
-			return nil, err
-		}
-		return nil, mail.Errorf(mail.Forbidden, "%s is no folder", name)
-	}
-	dir, err := f.root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	info, err := dir.Stat()
-	if err == nil {
-		err = free(f.Path(name), info)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return dir.ReadDir(-1)
-}
-
-// IsFolder reports whether name is a folder, and not a link to one.
-func (f *Folder) IsFolder(name string) bool {
-	info, err := f.root.Lstat(name)
-	return err == nil && info.IsDir()
-}
-
-// Create makes a new file for its owner only; what has the name already, which
-// must be a file that is nobody's any more, is removed.
-func (f *Folder) Create(name string) (*os.File, error) {
-	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	return f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-}
-
-// Replace writes a file durably and all at once: who reads it meanwhile reads
-// the old or the new one.
-func (f *Folder) Replace(name string, text []byte) error {
-	temp := name + ".tmp"
-	file, err := f.Create(temp)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = f.root.Rename(temp, name)
-	}
-	if err != nil {
-		_ = f.root.Remove(temp)
-	}
-	return err
-}
-
-// Sync makes the names in a folder in this one durable.
-func (f *Folder) Sync(name string) error {
-	dir, err := f.root.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // regular opens what info was of, if it is a regular file, and makes sure that

@@ -125,3 +125,16 @@ func OpenInput(path string) (*os.File, error) {
 	}
 	return opened(path, info, file)
 }
+
+// Adopt takes over a file that another process opened under a name and handed to this
+// one. It is a regular one, and none that is held: that stays open as long as it is.
+func Adopt(name string, file *os.File) (*os.File, error) {
+	info, err := file.Stat()
+	if err == nil {
+		err = notRegular(name, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return opened(name, info, file)
+}

@@ -55,7 +55,7 @@ func List(dir *files.Folder) (l Listing, err error) {
 }
 
 func (l *Listing) add(dir *files.Folder, sub string, keywords []string, seen map[string]int) error {
-	entries, err := dir.List(sub)
+	entries, err := dir.ListSized(sub)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -172,16 +172,28 @@ func eachLine(dir *files.Folder, name string, fn func(string)) error {
 	}
 }
 
-// Open opens a message of the folder, under the name that it has by now.
-// Forbidden if it is no regular file of the folder's owner.
-func Open(dir *files.Folder, f File) (*os.File, error) {
-	file, err := dir.OpenOwned(f.name)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return file, err
+// Each opens messages of the folder, under the names that they have by now, and calls
+// fn, which closes the file, for each in order; an error of fn ends it. The error that
+// fn hears is Forbidden if it is no regular file of the folder's owner.
+func Each(dir *files.Folder, list []File, fn func(i int, file *os.File, err error) error) error {
+	names := make([]string, len(list))
+	for i, f := range list {
+		names[i] = f.name
 	}
+	return dir.EachOwned(names, func(i int, file *os.File, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			file, err = openRenamed(dir, list[i], err)
+		}
+		return fn(i, file, err)
+	})
+}
+
+// openRenamed opens a message whose flags were changed since it was listed; missing is
+// the error if it is gone.
+func openRenamed(dir *files.Folder, f File, missing error) (*os.File, error) {
 	for _, sub := range [...]string{"new", "cur"} {
-		entries, readErr := dir.List(sub)
-		if readErr != nil {
+		entries, err := dir.List(sub)
+		if err != nil {
 			continue
 		}
 		for _, e := range entries {
@@ -190,7 +202,7 @@ func Open(dir *files.Folder, f File) (*os.File, error) {
 			}
 		}
 	}
-	return nil, err
+	return nil, missing
 }
 
 // Name is the path of the file below its folder, as it was listed.

@@ -28,6 +28,16 @@ func put(t *testing.T, path, text string) {
 	}
 }
 
+// openOne opens one message.
+func openOne(t *testing.T, dir *files.Folder, f File) (file *os.File, err error) {
+	t.Helper()
+	_ = Each(dir, []File{f}, func(_ int, got *os.File, gotErr error) error {
+		file, err = got, gotErr
+		return nil
+	})
+	return file, err
+}
+
 func folder(t *testing.T, path string) *files.Folder {
 	t.Helper()
 	f, err := files.Open(path)
@@ -113,7 +123,7 @@ func TestTrees(t *testing.T) {
 		}
 	}
 	put(t, filepath.Join(root, "subscriptions"), "V\t2\n\nWork\nWork\tPlans\nINBOX\n")
-	tree, err := Read(root, plain)
+	tree, err := Read(files.From(root), plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,12 +137,12 @@ func TestTrees(t *testing.T) {
 	if want := "[{" + root + "/.a..b its name has nothing before, between or behind the dots that part levels}]"; fmt.Sprint(tree.Problems) != want {
 		t.Errorf("%v, want %s", tree.Problems, want)
 	}
-	if _, err := Read(filepath.Join(root, "nowhere"), plain); mail.KindOf(err) != mail.NotFound {
+	if _, err := Read(files.From(filepath.Join(root, "nowhere")), plain); mail.KindOf(err) != mail.NotFound {
 		t.Error(err)
 	}
 	home := t.TempDir()
 	put(t, filepath.Join(home, "Maildir/cur/x"), "")
-	if _, err := Read(home, plain); err == nil || !strings.Contains(err.Error(), "did you mean "+home+"/Maildir?") {
+	if _, err := Read(files.From(home), plain); err == nil || !strings.Contains(err.Error(), "did you mean "+home+"/Maildir?") {
 		t.Error("a home was read as folders in folders:", err)
 	}
 }
@@ -144,7 +154,7 @@ func TestWriteAndRead(t *testing.T) {
 		root := filepath.Join(t.TempDir(), "m")
 		at := time.Unix(1_600_000_000, 0)
 		export := func(uids ...mail.UID) (written int) {
-			w, err := Create(root, layout, plain)
+			w, err := Create(files.Into(root), layout, plain)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +183,7 @@ func TestWriteAndRead(t *testing.T) {
 		if n := export(5, 8); n != 1 {
 			t.Errorf("%d written the second time", n)
 		}
-		tree, err := Read(root, plain)
+		tree, err := Read(files.From(root), plain)
 		if err != nil || len(tree.Folders) == 0 {
 			t.Fatal(err, tree)
 		}
@@ -191,7 +201,7 @@ func TestWriteAndRead(t *testing.T) {
 				t.Error(got.Base)
 			}
 		}
-		file, err := Open(folder(t, f.Path), l.Files[0])
+		file, err := openOne(t, folder(t, f.Path), l.Files[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +215,7 @@ func TestWriteAndRead(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	root := t.TempDir()
-	w, err := Create(root, PlusPlus, plain)
+	w, err := Create(files.Into(root), PlusPlus, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +223,7 @@ func TestRefusals(t *testing.T) {
 		t.Error("a dot:", err)
 	}
 	put(t, filepath.Join(root, "dovecot.index.log"), "")
-	if _, err := Create(root, PlusPlus, plain); mail.KindOf(err) != mail.Conflict {
+	if _, err := Create(files.Into(root), PlusPlus, plain); mail.KindOf(err) != mail.Conflict {
 		t.Error("in use:", err)
 	}
 }
@@ -230,7 +240,7 @@ func TestRenamed(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "new/1.a")); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(folder(t, root), l.Files[0])
+	f, err := openOne(t, folder(t, root), l.Files[0])
 	if err != nil {
 		t.Fatal(err)
 	}

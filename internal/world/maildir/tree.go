@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/files"
@@ -17,7 +16,8 @@ import (
 // Folder is a folder of a Maildir.
 type Folder struct {
 	Levels     []string // its name; none is the INBOX
-	Path       string
+	At         string   // below the Maildir; "." is the Maildir itself
+	Path       string   // for people
 	Subscribed bool
 }
 
@@ -29,13 +29,10 @@ type Tree struct {
 
 // Read finds the folders of the Maildir at root, of either layout. NotFound if
 // there is none.
-func Read(root string, c Codec) (t Tree, err error) {
-	dir, err := files.Open(root)
-	if err != nil && mail.KindOf(err) == mail.Forbidden {
-		return t, err
-	}
+func Read(root *files.Place, c Codec) (t Tree, err error) {
+	dir, err := root.Open()
 	if err != nil {
-		return t, notMaildir(root)
+		return t, unopened(root, err)
 	}
 	defer dir.Close()
 	subscribed, err := readSubscriptions(dir, c)
@@ -47,44 +44,34 @@ func Read(root string, c Codec) (t Tree, err error) {
 	case w.isMaildir("."):
 		w.take(nil, ".")
 	case w.isMaildir("Maildir"): // A home folder.
-		return t, notMaildir(root)
+		return t, w.notMaildir()
 	}
 	entries, err := dir.List(".")
 	if err != nil {
-		return t, notMaildir(root)
+		return t, unopened(root, err)
 	}
 	w.walk(".", entries, nil)
 	if len(t.Folders) == 0 {
-		return t, notMaildir(root)
+		return t, w.notMaildir()
 	}
 	slices.SortStableFunc(t.Folders, func(a, b Folder) int { return slices.Compare(a.Levels, b.Levels) })
 	return t, nil
 }
 
-// notMaildir says why root is none, and where one is.
-func notMaildir(root string) error {
-	if _, err := os.Stat(root); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return mail.Errorf(mail.NotFound, "there is no folder %s", root)
-		}
-		return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", root, err)
+// unopened says why there is no Maildir at root.
+func unopened(root *files.Place, err error) error {
+	var known *mail.Error
+	switch of := (*fs.PathError)(nil); {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return mail.Errorf(mail.NotFound, "there is no folder %s", root.Path())
+	case errors.Is(err, syscall.ENOTDIR):
+		return mail.Errorf(mail.NotFound, "%s is no folder, and so no Maildir", root.Path())
+	case errors.As(err, &of):
+		return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", root.Path(), of.Err)
 	}
-	for _, sub := range [...]string{"Maildir", "mail"} {
-		if isMaildir(filepath.Join(root, sub)) {
-			return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur; did you mean %s?", root, filepath.Join(root, sub))
-		}
-	}
-	return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur", root)
-}
-
-// isMaildir is for words only.
-func isMaildir(path string) bool {
-	for _, sub := range [...]string{"cur", "new"} {
-		if info, err := os.Stat(filepath.Join(path, sub)); err == nil && info.IsDir() {
-			return true
-		}
-	}
-	return false
+	return mail.Errorf(mail.Forbidden, "%s cannot be read: %w", root.Path(), err)
 }
 
 // walker collects folders.
@@ -100,12 +87,23 @@ func (w *walker) isMaildir(name string) bool {
 	return w.dir.IsFolder(path.Join(name, "cur")) || w.dir.IsFolder(path.Join(name, "new"))
 }
 
+// notMaildir says what the folder is not, and where a Maildir is.
+func (w *walker) notMaildir() error {
+	root := w.dir.Path(".")
+	for _, sub := range [...]string{"Maildir", "mail"} {
+		if w.isMaildir(sub) {
+			return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur; did you mean %s?", root, w.dir.Path(sub))
+		}
+	}
+	return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur", root)
+}
+
 func (w *walker) take(levels []string, at string) {
 	name := strings.Join(levels, "\x00")
 	if levels == nil {
 		name = string(mail.Inbox)
 	}
-	w.tree.Folders = append(w.tree.Folders, Folder{Levels: levels, Path: w.dir.Path(at), Subscribed: w.subscribed[name]})
+	w.tree.Folders = append(w.tree.Folders, Folder{Levels: levels, At: at, Path: w.dir.Path(at), Subscribed: w.subscribed[name]})
 }
 
 // own are folders below a folder that are not folders of mail.

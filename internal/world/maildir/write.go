@@ -35,13 +35,13 @@ type Writer struct {
 // Create makes a Maildir at root, or goes on with one that a Writer made.
 // Conflict if the folder has other things, or a mail server uses it. The caller
 // closes the Writer.
-func Create(root string, layout Layout, c Codec) (*Writer, error) {
-	dir, err := files.Make(root)
+func Create(root *files.Place, layout Layout, c Codec) (*Writer, error) {
+	dir, err := root.Make()
 	if err != nil {
 		return nil, failure("cannot make a folder", err)
 	}
 	w := &Writer{dir, layout, c}
-	if err := w.claim(root); err != nil {
+	if err := w.claim(root.Path()); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return w, nil
@@ -101,7 +101,8 @@ type Box struct {
 	names    []string          // keywords with a letter
 	lines    []string          // of the list of UIDs
 	kept     map[string]bool   // names in cur that stay
-	Left     map[string]bool   // keywords that found no letter
+	drafts   *files.Drafts
+	Left     map[string]bool // keywords that found no letter
 }
 
 // Folder makes the folder called levels, none for the INBOX, or goes on with it.
@@ -112,7 +113,7 @@ func (w *Writer) Folder(levels []string, v mail.UIDValidity) (*Box, error) {
 		return nil, err
 	}
 	for _, sub := range own {
-		if err := w.dir.Root().MkdirAll(path.Join(at, sub), 0o700); err != nil {
+		if err := w.dir.MakeFolders(path.Join(at, sub)); err != nil {
 			return nil, failure("cannot make a folder", err)
 		}
 	}
@@ -125,7 +126,8 @@ func (w *Writer) Folder(levels []string, v mail.UIDValidity) (*Box, error) {
 	if b.names, err = readKeywords(w.dir, at); err != nil {
 		return nil, failure("cannot read "+keywordsFile, err)
 	}
-	entries, err := w.dir.List(path.Join(at, "cur"))
+	b.drafts = w.dir.Drafts(b.name("tmp", "yubin-export."))
+	entries, err := w.dir.ListSized(path.Join(at, "cur"))
 	if err != nil {
 		return nil, failure("cannot read a folder", err)
 	}
@@ -194,14 +196,13 @@ func (b *Box) Add(m Message, write func(io.Writer) error) (written bool, err err
 	old, there := b.have[stem]
 	base, _ := splitName(old)
 	if !there {
-		if base, err = b.write(stem, m, write); err != nil {
+		if base, err = b.write(stem, text, m, write); err != nil {
 			return false, err
 		}
-		old = base + ":2,"
 	}
 	name := base + ":2," + text
-	if name != old {
-		if err := b.w.dir.Root().Rename(b.name("cur", old), b.name("cur", name)); err != nil {
+	if there && name != old {
+		if err := b.w.dir.Rename(b.name("cur", old), b.name("cur", name)); err != nil {
 			return false, failure("cannot rename a message file", err)
 		}
 	}
@@ -210,10 +211,10 @@ func (b *Box) Add(m Message, write func(io.Writer) error) (written bool, err err
 	return !there, nil
 }
 
-// write puts the octets into cur without flags and returns the name before ":".
-func (b *Box) write(stem string, m Message, write func(io.Writer) error) (base string, err error) {
-	tmp := b.name("tmp", stem)
-	f, err := b.w.dir.Create(tmp)
+// write puts the octets into cur, with the letters of its flags, and returns the name
+// before ":".
+func (b *Box) write(stem, letters string, m Message, write func(io.Writer) error) (base string, err error) {
+	f, err := b.drafts.Next()
 	if err != nil {
 		return "", failure("cannot write a message file", err)
 	}
@@ -221,17 +222,13 @@ func (b *Box) write(stem string, m Message, write func(io.Writer) error) (base s
 	if closeErr := f.Close(); err == nil && closeErr != nil {
 		err = failure("cannot write a message file", closeErr)
 	}
-	if err == nil {
-		err = b.w.dir.Root().Chtimes(tmp, m.Received, m.Received)
+	if err != nil {
+		b.drafts.Drop()
+		return "", err
 	}
 	base = fmt.Sprintf("%s,S=%d,W=%d", stem, size, virtual)
-	if err == nil {
-		err = b.w.dir.Root().Rename(tmp, b.name("cur", base+":2,"))
-	}
-	if err != nil {
-		_ = b.w.dir.Root().Remove(tmp)
-	}
-	return base, err
+	b.drafts.Keep(b.name("cur", base+":2,"+letters), m.Received)
+	return base, nil
 }
 
 // fill writes a message with LF, or as it is if LF would lose something.
@@ -273,12 +270,23 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Flush gives all that was added its name.
+func (b *Box) Flush() error {
+	if err := b.drafts.Flush(); err != nil {
+		return failure("cannot write a message file", err)
+	}
+	return nil
+}
+
 // Close writes the list of UIDs and keywords, and removes what an earlier export
 // wrote and the mailbox has no longer. Next is the UID that comes next.
 func (b *Box) Close(next mail.UID) error {
+	if err := b.Flush(); err != nil {
+		return err
+	}
 	for _, name := range b.have {
 		if strings.Contains(name, ".yubin,") && !b.kept[name] && !b.renamed(name) {
-			if err := b.w.dir.Root().Remove(b.name("cur", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := b.w.dir.Remove(b.name("cur", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return failure("cannot remove a message file", err)
 			}
 		}
@@ -296,7 +304,7 @@ func (b *Box) Close(next mail.UID) error {
 
 // renamed reports whether a file has another name by now.
 func (b *Box) renamed(name string) bool {
-	_, err := b.w.dir.Root().Lstat(b.name("cur", name))
+	_, err := b.w.dir.Stat(b.name("cur", name))
 	return errors.Is(err, fs.ErrNotExist)
 }
 

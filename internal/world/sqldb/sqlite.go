@@ -86,6 +86,9 @@ func (db *sqlite) open(ctx context.Context, o Options) (err error) {
 	if err := checkHeader(o.Path); err != nil {
 		return err
 	}
+	if err := closeToOthers(o.Path); err != nil {
+		return err
+	}
 	if err := rewrite(o.Path + "-wal"); err != nil {
 		return err
 	}

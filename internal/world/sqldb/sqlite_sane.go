@@ -66,6 +66,29 @@ func checkHeader(path string) error {
 	return checkLength(path, f, int64(binary.BigEndian.Uint32(h[28:]))*pageSize)
 }
 
+// closeToOthers makes the file, if it is not there, and lets nobody but its owner open it
+// or what stands beside it. SQLite makes the WAL like the file. As checkHeader, it is for
+// before SQLite has the file open.
+func closeToOthers(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return wrap(mail.Unavailable, fmt.Sprintf("cannot open %s: %v", path, err), err)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm", path + "-journal"} {
+		info, err := os.Stat(name)
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			err = os.Chmod(name, 0o600)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return wrap(mail.Unavailable, fmt.Sprintf("%s cannot be closed to others: %v", name, err), err)
+		}
+	}
+	return nil
+}
+
 // checkLength finds a file that was cut short. With a WAL beside it, pages may
 // rightly be missing.
 func checkLength(path string, f *os.File, want int64) error {
