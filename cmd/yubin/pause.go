@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,7 +12,7 @@ import (
 
 // scope says what a pause is about.
 type scope struct {
-	Site  string `help:"One site, as yubin queue sites names it." placeholder:"SITE" xor:"scope"`
+	Site  string `help:"One site: a domain, a route to hosts, or what yubin queue sites calls it." placeholder:"SITE" xor:"scope"`
 	Route string `help:"One route, by its name." placeholder:"NAME" xor:"scope"`
 	All   bool   `help:"All outgoing mail." xor:"scope"`
 }
@@ -32,7 +33,7 @@ func (s scope) named() (admin.QueuePause, error) {
 func what(p admin.QueuePause) string {
 	switch p.Scope {
 	case "site":
-		return "mail to " + p.Name
+		return "mail to " + cmp.Or(p.Called, p.Name)
 	case "route":
 		return "mail by the route " + p.Name
 	}
@@ -57,7 +58,7 @@ func (c *queuePauseCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		return e.did(now, "%s is paused; what is being sent now comes to its end", what(p))
+		return e.did(now, "%s is paused; what is being sent now comes to its end", what(now))
 	})
 }
 

@@ -73,8 +73,8 @@ type chosen struct {
 	NullSender bool     `help:"Mail from <>: reports and the like."`
 	Recipient  string   `help:"Mail to this address." placeholder:"ADDRESS"`
 	Domain     string   `help:"Mail to this domain." placeholder:"DOMAIN"`
-	Site       string   `help:"Mail that goes to this site, as yubin queue sites names it." placeholder:"SITE"`
-	State      string   `help:"waiting, held, active or owed." placeholder:"STATE"`
+	Site       string   `help:"Mail that goes to this site: a domain, a route, or what yubin queue sites calls it." placeholder:"SITE"`
+	State      string   `help:"waiting, parked (of those that wait: for their site), held, active or owed." placeholder:"STATE"`
 	Older      age      `help:"Mail that came longer ago: 90m, 36h, 3d." placeholder:"TIME"`
 	Younger    age      `help:"Mail that came later." placeholder:"TIME"`
 }
@@ -132,7 +132,7 @@ func (l *queueList) show(items []admin.QueueDelivery) error {
 		t = table{}
 	}
 	for _, d := range items {
-		t.add(d.ID, stateOf(d), length(l.now.Sub(d.Arrived)), fmt.Sprint(d.Attempts), l.next(d), path(d.Sender), d.Recipient, d.Site, whyOf(d))
+		t.add(d.ID, stateOf(d), length(l.now.Sub(d.Arrived)), fmt.Sprint(d.Attempts), l.next(d), path(d.Sender), d.Recipient, d.SiteName, whyOf(d))
 	}
 	if len(items) > 0 {
 		t.write(l.e.stdout)
@@ -149,13 +149,10 @@ func stateOf(d admin.QueueDelivery) string {
 }
 
 func (l *queueList) next(d admin.QueueDelivery) string {
-	switch {
-	case d.State != "waiting" || d.Due.IsZero():
+	if d.State != "waiting" {
 		return "-"
-	case !d.Due.After(l.now):
-		return "now"
 	}
-	return "in " + length(d.Due.Sub(l.now))
+	return nextAt(d.Due, l.now)
 }
 
 // whyWidth is how much of a remote's words stands in a list.
@@ -233,45 +230,53 @@ func (c *queueShowCmd) Run(e *env) error {
 	})
 }
 
-type queueSitesCmd struct{ place }
+type queueSitesCmd struct {
+	place
+	State string `help:"up, failing, down, paused or unknown." placeholder:"STATE"`
+}
 
 // Run lists the sites.
 func (c *queueSitesCmd) Run(e *env) error {
 	return e.admin(c.place, func(ctx context.Context, client *admin.Client) error {
-		sites, err := client.QueueSites(ctx)
+		sites, err := client.QueueSites(ctx, c.State)
 		if err != nil {
 			return err
 		}
 		return e.show(sites, func(w io.Writer) {
-			if len(sites) == 0 {
+			switch {
+			case len(sites) == 0 && c.State != "":
+				fmt.Fprintln(w, "no site is like that")
+				return
+			case len(sites) == 0:
 				fmt.Fprintln(w, "no site has mail to carry now")
 				return
 			}
 			now := time.Now()
-			t := table{{"SITE", "STATE", "BUSY", "ALLOWED", "QUEUED", "WHY"}}
+			t := table{{"SITE", "STATE", "SINCE", "WAITING", "NEXT", "BUSY", "ALLOWED", "WHY"}}
 			for _, s := range sites {
-				t.add(s.Site, siteState(s, now), fmt.Sprint(s.Busy), fmt.Sprint(s.Concurrency), queued(s), cut(oneLine(s.Words), whyWidth))
+				t.add(s.Name, s.State, ago(s.Since, now), fmt.Sprint(s.Waiting), nextAt(s.Next, now), fmt.Sprint(s.Busy), fmt.Sprint(s.Concurrency),
+					cut(oneLine(s.Words), whyWidth))
 			}
 			t.write(w)
 		})
 	})
 }
 
-func siteState(s admin.QueueSite, now time.Time) string {
-	switch {
-	case s.Paused:
-		return "paused"
-	case s.Down && s.Probe.After(now):
-		return "down, tried in " + length(s.Probe.Sub(now))
-	case s.Down:
-		return "down, tried now"
+// ago is how long something is so, or "-" if that is not known.
+func ago(since, now time.Time) string {
+	if since.IsZero() {
+		return "-"
 	}
-	return "up"
+	return length(now.Sub(since))
 }
 
-func queued(s admin.QueueSite) string {
-	if s.More {
-		return fmt.Sprintf("over %d", s.Queued)
+// nextAt is when something is tried, or "-" if it is not.
+func nextAt(at, now time.Time) string {
+	switch {
+	case at.IsZero():
+		return "-"
+	case !at.After(now):
+		return "now"
 	}
-	return fmt.Sprint(s.Queued)
+	return "in " + length(at.Sub(now))
 }

@@ -65,17 +65,15 @@ func TestWords(t *testing.T) {
 	}
 }
 
-func TestSiteState(t *testing.T) {
+func TestSiteTimes(t *testing.T) {
 	now := time.Now()
-	for want, s := range map[string]admin.QueueSite{
-		"up":                        {},
-		"paused":                    {Paused: true, Down: true},
-		"down, tried in 1 min 15 s": {Down: true, Probe: now.Add(75 * time.Second)},
-		"down, tried now":           {Down: true, Probe: now},
-	} {
-		if got := siteState(s, now); got != want {
-			t.Errorf("%+v is %q, want %q", s, got, want)
+	for at, want := range map[time.Time]string{{}: "-", now: "now", now.Add(75 * time.Second): "in 1 min 15 s"} {
+		if got := nextAt(at, now); got != want {
+			t.Errorf("%v is %q, want %q", at, got, want)
 		}
+	}
+	if got := ago(now.Add(-75*time.Second), now) + ago(time.Time{}, now); got != "1 min 15 s-" {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -84,12 +82,12 @@ func TestSiteState(t *testing.T) {
 func TestStory(t *testing.T) {
 	now := time.Date(2026, 7, 25, 12, 0, 0, 0, time.UTC)
 	tell := newTeller(nil, now)
-	d := admin.QueueDelivery{State: "waiting", Site: "mx:a.test", Due: now.Add(-time.Second)}
+	d := admin.QueueDelivery{State: "waiting", SiteName: "a.test via mx", Due: now.Add(-time.Second)}
 	for want, change := range map[string]func(d *admin.QueueDelivery){
-		"waits; next attempt now; mx:a.test":                                        func(*admin.QueueDelivery) {},
-		"waits, because its site is down or paused; looked at again now; mx:a.test": func(d *admin.QueueDelivery) { d.Parked = true },
-		"being sent; mx:a.test, by the route spare":                                 func(d *admin.QueueDelivery) { d.State, d.Route = "active", "spare" },
-		"failed; its sender is about to be told":                                    func(d *admin.QueueDelivery) { d.State = "owed" },
+		"waits; next attempt now; a.test via mx":                                        func(*admin.QueueDelivery) {},
+		"waits, because its site is down or paused; looked at again now; a.test via mx": func(d *admin.QueueDelivery) { d.Parked = true },
+		"being sent; a.test via mx, by the route spare":                                 func(d *admin.QueueDelivery) { d.State, d.Route = "active", "spare" },
+		"failed; its sender is about to be told":                                        func(d *admin.QueueDelivery) { d.State = "owed" },
 	} {
 		one := d
 		change(&one)

@@ -274,7 +274,7 @@ func (t *teller) progress(r recipient, events []admin.QueueEvent) string {
 	if d == nil {
 		return ending(events)
 	}
-	site := d.Site
+	site := d.SiteName
 	if d.Route != "" {
 		site += ", by the route " + d.Route
 	}

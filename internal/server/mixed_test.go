@@ -397,7 +397,7 @@ func (m *bustle) queue(n int) error {
 	if _, err := m.client.QueueList(ctx, admin.QueueFilter{}, "", 10); err != nil {
 		return err
 	}
-	if _, err := m.client.QueueSites(ctx); err != nil {
+	if _, err := m.client.QueueSites(ctx, ""); err != nil {
 		return err
 	}
 	if _, err := m.client.Trace(ctx, "bob@yubin.test", time.Now().Add(-time.Minute), 5); err != nil {

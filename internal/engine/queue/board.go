@@ -59,6 +59,7 @@ type board struct {
 	idle    *list.List // of *site: those with nothing to do, the first for longest
 	resting siteHeap   // by when they may go on
 	crowds  siteHeap   // those with more than one errand, the largest first
+	asleep  siteHeap   // those that are idle and have put off mail, by when that may be looked for
 	parked  bool       // sites that are not known may have rows put off because of them
 	stopped bool       // nothing is picked
 }
@@ -66,6 +67,7 @@ type board struct {
 func newBoard(l Limits) *board {
 	b := &board{sites: map[string]*site{}, wanting: map[*site]bool{}, errands: map[key]*errand{}, idle: list.New(),
 		resting: siteHeap{place: func(s *site) *int { return &s.restAt }, before: func(a, b *site) bool { return a.readyAt().Before(b.readyAt()) }},
+		asleep:  siteHeap{place: func(s *site) *int { return &s.sleepAt }, before: func(a, b *site) bool { return a.probeAt.Before(b.probeAt) }},
 		crowds:  siteHeap{place: func(s *site) *int { return &s.crowdAt }, before: func(a, b *site) bool { return a.queued > b.queued }}}
 	for i := range b.rings {
 		b.rings[i] = [2]*list.List{list.New(), list.New()}
@@ -103,7 +105,7 @@ func (b *board) limitOf(name string) Limit {
 func (b *board) site(name string) *site {
 	s := b.sites[name]
 	if s == nil {
-		s = &site{name: name, limit: b.limitOf(name), window: firstConcurrency, restAt: -1, crowdAt: -1}
+		s = &site{name: name, limit: b.limitOf(name), window: firstConcurrency, restAt: -1, crowdAt: -1, sleepAt: -1}
 		for i := range s.lanes {
 			s.lanes[i].senders = map[string]*list.Element{}
 		}
@@ -345,6 +347,7 @@ func (b *board) retire(s *site) {
 		b.idle.Remove(s.idle)
 		s.idle = nil
 	}
+	b.asleep.keep(s, idle && s.parked)
 	for b.idle.Len() > maxIdle {
 		b.forgetOne(b.idle.Front().Value.(*site))
 	}
@@ -353,6 +356,7 @@ func (b *board) retire(s *site) {
 // forgetOne forgets a site that is idle.
 func (b *board) forgetOne(s *site) {
 	b.idle.Remove(s.idle)
+	b.asleep.keep(s, false)
 	delete(b.sites, s.name)
 	b.parked = b.parked || s.parked
 }
@@ -426,14 +430,15 @@ func (b *board) done(e *errand, f finding, now time.Time, rnd float64) {
 }
 
 // learned follows what became of an errand of a site: one that is well gets back
-// what was put off because of it; of one that is down all but its probe is
-// returned, to be put off.
+// what was put off because of it, what was tried as well as what was not; of one that
+// is down all but its probe is returned, to be put off.
 func (b *board) learned(name string, f finding, now time.Time) (off []*errand) {
 	s := b.sites[name]
 	switch {
 	case s == nil:
 	case s.dead:
 		s.parked = true
+		s.release = time.Time{}
 		b.missed = b.missed || s.hasMore() // What is due of it in the database is to be put off too.
 		b.searched(s)
 		keep := 1
@@ -442,10 +447,26 @@ func (b *board) learned(name string, f finding, now time.Time) (off []*errand) {
 		}
 		off = b.empty(s, keep)
 		b.consider(s, now)
-	case f.verdict == alive && s.parked:
-		b.missed = !b.search(s) || b.missed
+	case f.verdict == down:
+		s.parked = true
+		b.retire(s)
+	case f.verdict == alive && s.parked && !s.probeAt.After(now):
+		b.unpark(s, now)
 	}
 	return off
+}
+
+// unpark begins to make due what was put off because of s, if that is not done for
+// too many sites already: then in a while.
+func (b *board) unpark(s *site, now time.Time) {
+	if !b.search(s) {
+		s.probeAt = now.Add(minProbe)
+		b.retire(s)
+		return
+	}
+	if s.parked {
+		s.parked, s.release, s.released = false, now, now
+	}
 }
 
 // forget drops the sites about which there is nothing to remember.
@@ -453,7 +474,7 @@ func (b *board) forget(now time.Time) {
 	for at := b.idle.Front(); at != nil; {
 		s := at.Value.(*site)
 		at = at.Next()
-		if now.Sub(s.seen) > siteMemory && (!s.dead || now.Sub(s.probeAt) > 4*maxProbe) {
+		if now.Sub(s.seen) > siteMemory && !s.parked && (!s.dead || now.Sub(s.probeAt) > 4*maxProbe) {
 			b.forgetOne(s)
 		}
 	}

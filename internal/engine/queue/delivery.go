@@ -98,7 +98,7 @@ func laneOf(priority int8, deferrals int) lane {
 }
 
 const deliveryColumns = `d.item, d.n, d.recipient, d.orcpt, d.notify, d.site, d.via, d.state, d.due + d.report_at,
-	d.attempts, d.deferrals, d.parked, d.noticed, d.last`
+	d.attempts, d.deferrals, d.parked > 0, d.noticed, d.last`
 
 // scanDelivery reads deliveryColumns, then more. A row that cannot be read is no
 // error if it says which it is.

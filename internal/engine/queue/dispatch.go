@@ -250,8 +250,8 @@ func (q *Queue) claimJob(tx *sqldb.Tx, j *job, now time.Time) (c claim) {
 		tx.Do(`UPDATE queue_delivery SET site = $1 WHERE item = $2 AND n = $3 AND state = $4`, d.Site, d.Item, d.N, Waiting)
 	}
 	for _, d := range j.parked {
-		tx.Do(`UPDATE queue_delivery SET site = $1, parked = 1, due = $2 WHERE item = $3 AND n = $4 AND state = $5`,
-			d.Site, millis(q.bound(j.item, now.Add(parkTime), now)), d.Item, d.N, Waiting)
+		tx.Do(`UPDATE queue_delivery SET site = $1, parked = $6, due = $2 WHERE item = $3 AND n = $4 AND state = $5`,
+			d.Site, millis(q.bound(j.item, now.Add(parkTime), now)), d.Item, d.N, Waiting, millis(now))
 	}
 	return c
 }
@@ -310,7 +310,11 @@ func (q *Queue) do(ctx context.Context, j *job) {
 		} else {
 			results := q.o.Courier.Carry(ctx, j.hop.NextHop, j.transaction(ctx, q))
 			f = findingOf(ctx, results)
-			list = append(slices.Clone(list), j.settlements(results)...)
+			carried := j.settlements(results)
+			for i := range carried {
+				carried[i].site = f.verdict == down
+			}
+			list = append(slices.Clone(list), carried...)
 		}
 	}
 	if f.verdict == alive {

@@ -67,8 +67,17 @@
 // time that all of it was used well, halves with each session that does not
 // come about, and below one the site is down: one message probes it after 1, 2,
 // 4 to 15 minutes, and whatever else becomes due goes on along its own schedule
-// without being tried, expires, and is reported. When the site is well again
-// all of that is due at once. Sites that answered and those that did not, or were
+// without being tried, expires, and is reported.
+//
+// What waits because of its site, tried or not, is parked: its row has the time when
+// it was put off. A probe is the message in memory, or whichever was put off longest
+// ago (probe.go); who is in neither is found by a walk along the sites with parked
+// mail. When the site is well all that was parked before is due at once, some hundreds
+// at a time, as far as there is room. What fails with the site again is parked later
+// than that, and is not made due more often than a site that is down is probed. What
+// a host said of a message or recipient parks nothing.
+//
+// Sites that answered and those that did not, or were
 // never tried, take turns, and the latter have three quarters of the transactions
 // at most. A site or route that an operator paused is
 // treated alike, without a probe.

@@ -81,6 +81,7 @@ func (q *Queue) story(tx *sqldb.Tx, id spool.ItemID) (s Story, err error) {
 	carried := q.carried()
 	for i := range s.Deliveries {
 		carried.mark(&s.Deliveries[i])
+		q.markProbe(&s.Deliveries[i])
 	}
 	s.Events, err = events(tx, id)
 	return s, err

@@ -19,6 +19,7 @@ type Filter struct {
 	Item        spool.ItemID
 	N           int // one recipient of Item
 	State       State
+	Parked      bool // of those that wait, put off because of their site
 	Sender      mail.Address
 	NullSender  bool // mail from <>
 	Recipient   mail.Address
@@ -53,6 +54,9 @@ func (f Filter) where(c carried, byKey bool, args []any) (string, []any) {
 		var term string
 		term, args = c.term(f.State, args)
 		terms = append(terms, term)
+	}
+	if f.Parked {
+		terms = append(terms, "d.parked > 0")
 	}
 	if !f.Sender.IsZero() {
 		add("lower(i.sender) = $%d", foldASCII(f.Sender.String()))
@@ -139,7 +143,20 @@ func (q *Queue) List(ctx context.Context, f Filter, after DeliveryID, limit int)
 		}
 		return rows.Err()
 	})
+	for i := range page {
+		q.markProbe(&page[i].Delivery)
+	}
 	return page, err
+}
+
+// markProbe says of what is due at a site that is down when it is tried.
+func (q *Queue) markProbe(d *Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.board.sites[d.Site]
+	if d.State == Waiting && s != nil && s.dead && s.probeAt.After(d.Due) && q.board.errands[key{d.Item, d.Site}] != nil {
+		d.Due = s.probeAt
+	}
 }
 
 // crowd is how many deliveries at one site are more than a page is sorted from:
@@ -174,6 +191,7 @@ type Counts struct {
 	Waiting, Held, Active, Owed int
 	Parked                      int       // of those that wait: put off because of their site
 	Oldest                      time.Time // arrival; zero if there is none
+	Late                        time.Time // arrival of the oldest that waits for another attempt, or for its site; zero if there is none
 }
 
 // Total counts all.
@@ -192,21 +210,33 @@ func (q *Queue) Count(ctx context.Context, f Filter) (c Counts, err error) {
 		from = `queue_delivery d JOIN spool_item i ON i.id = d.item WHERE (d.item, d.n) > (0, 0) AND `
 	}
 	err = q.db.Read(ctx, func(tx *sqldb.Tx) error {
-		var first spool.ItemID
+		var first, late spool.ItemID
 		err := tx.QueryRow(`SELECT count(*) FILTER (WHERE `+waiting+`), count(*) FILTER (WHERE d.state = 2),
 			count(*) FILTER (WHERE `+active+`), count(*) FILTER (WHERE d.state = 4),
-			count(*) FILTER (WHERE d.parked > 0), coalesce(min(d.item), 0) FROM `+from+where, args...).
-			Scan(&c.Waiting, &c.Held, &c.Active, &c.Owed, &c.Parked, &first)
+			count(*) FILTER (WHERE d.parked > 0), coalesce(min(d.item), 0),
+			coalesce(min(d.item) FILTER (WHERE d.state IN (1, 3) AND (d.attempts > 0 OR d.parked > 0)), 0) FROM `+from+where, args...).
+			Scan(&c.Waiting, &c.Held, &c.Active, &c.Owed, &c.Parked, &first, &late)
 		if err != nil || first == 0 {
-			c.Oldest = time.Time{}
+			c.Oldest, c.Late = time.Time{}, time.Time{}
 			return err
 		}
-		var arrived int64
-		err = tx.QueryRow(`SELECT arrived FROM spool_item WHERE id = $1`, first).Scan(&arrived)
-		c.Oldest = fromMillis(arrived)
+		if c.Oldest, err = arrivedAt(tx, first); err == nil {
+			c.Late, err = arrivedAt(tx, late)
+		}
 		return err
 	})
 	return c, err
+}
+
+// arrivedAt is when an item came, zero of item 0.
+func arrivedAt(tx *sqldb.Tx, id spool.ItemID) (time.Time, error) {
+	var arrived int64
+	if id != 0 {
+		if err := tx.QueryRow(`SELECT arrived FROM spool_item WHERE id = $1`, id).Scan(&arrived); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return fromMillis(arrived), nil
 }
 
 // Progress hears, after each slice of a bulk change, how many deliveries were

@@ -105,9 +105,9 @@ func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time)
 		if soonest.IsZero() || due.Before(soonest) {
 			soonest = due
 		}
-		tx.Do(`UPDATE queue_delivery SET due = $1, deferrals = deferrals + 1, parked = 1, last = $2,
+		tx.Do(`UPDATE queue_delivery SET due = $1, deferrals = deferrals + 1, parked = $7, last = $2,
 			lane = CASE lane WHEN $3 THEN $4 ELSE lane END WHERE item = $5 AND n = $6`,
-			millis(due), formatRecord(d.Last, false), laneFresh, laneRetry, d.Item, d.N)
+			millis(due), formatRecord(d.Last, false), laneFresh, laneRetry, d.Item, d.N, millis(now))
 	}
 	return soonest
 }
@@ -115,10 +115,13 @@ func (q *Queue) putOffRows(tx *sqldb.Tx, j *job, rows []Delivery, now time.Time)
 // mayBeNoticed reports whether the sender of d may have to hear of its delay.
 func mayBeNoticed(d Delivery) bool { return !d.Noticed && wantsDelay(d.Notify) }
 
+// untried is what is said of an attempt that is not made; why stands in the next line.
+const untried = "The mail system of the recipient did not take other mail; this message was not tried."
+
 // siteDown stands for an attempt that is not made because its site is down.
 func (q *Queue) siteDown(name string, now time.Time) mail.Attempt {
 	a := mail.Attempt{At: now, Phase: mail.PhaseConnect, Enhanced: "4.4.1", Ours: true, Outcome: mail.Deferred,
-		Text: "The mail system of the recipient did not take other mail; this message was not tried."}
+		Text: untried}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if s := q.board.sites[name]; s != nil && s.why.Text != "" {
@@ -129,29 +132,29 @@ func (q *Queue) siteDown(name string, now time.Time) mail.Attempt {
 }
 
 // unpark makes some of what was put off for the sake of a site due again, now
-// that the site is well and has little to do.
+// that the site is well and has little to do: what waited longest first.
 func (q *Queue) unpark(ctx context.Context, now time.Time) error {
-	for _, s := range q.parkedSites() {
+	for _, r := range q.releases() {
 		var n int64
 		err := q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
 			n, err = tx.Exec(`UPDATE queue_delivery SET due = $1, parked = 0 WHERE (item, n) IN
-				(SELECT item, n FROM queue_delivery WHERE site = $2 AND parked > 0 AND state = $3 LIMIT $4 {free})`,
-				millis(now), s.name, Waiting, siteWindow/2)
+				(SELECT item, n FROM queue_delivery WHERE site = $2 AND parked > 0 AND parked <= $3 AND state = $4
+				ORDER BY parked LIMIT $5 {free})`, millis(now), r.site.name, millis(r.until), Waiting, siteWindow/2)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		q.mu.Lock()
-		if n < siteWindow/2 {
-			s.parked = false
+		if n < siteWindow/2 && r.site.release.Equal(r.until) {
+			r.site.release = time.Time{}
 		}
 		if n > 0 {
 			for l := range lanes {
-				q.board.want(s, l)
+				q.board.want(r.site, l)
 			}
-		} else if !s.hasMore() {
-			q.board.searched(s)
+		} else if !r.site.hasMore() {
+			q.board.searched(r.site)
 		}
 		q.mu.Unlock()
 		if err := q.refill(ctx); err != nil {
@@ -161,12 +164,19 @@ func (q *Queue) unpark(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (q *Queue) parkedSites() (list []*site) {
+// release is a site whose put off mail is made due, as far as it was put off until
+// then.
+type release struct {
+	site  *site
+	until time.Time
+}
+
+func (q *Queue) releases() (list []release) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for s := range q.board.wanting {
-		if s.parked && !s.dead && s.queued < siteWindow/2 && !q.pauses.covers(s.name, "") {
-			list = append(list, s)
+		if !s.release.IsZero() && !s.dead && s.queued < siteWindow/2 && !q.pauses.covers(s.name, "") {
+			list = append(list, release{s, s.release})
 		}
 	}
 	return list

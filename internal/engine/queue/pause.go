@@ -96,8 +96,9 @@ func (q *Queue) releaseParked(ctx context.Context, scope Scope, name string) err
 	if scope == PauseSite {
 		q.mu.Lock()
 		s := q.board.site(name)
-		s.parked = true
-		q.board.missed = !q.board.search(s) || q.board.missed
+		s.parked, s.probeAt = true, time.Time{}
+		q.board.consider(s, q.o.Now())
+		q.board.unpark(s, q.o.Now())
 		q.mu.Unlock()
 	}
 	for more := scope == PauseRoute; more; { // Which sites it went to is not known: all are looked at again.

@@ -26,6 +26,7 @@ const (
 	claimBatch    = 32   // jobs claimed in one commit
 	scanStep      = 1024 // index rows looked at in one snapshot
 	bulkSlice     = 500  // rows changed in one transaction
+	probeStep     = 64   // sites for which put off mail is looked for in one transaction
 	maxSettling   = 64   // jobs that are answered and not settled: no more are begun
 	maxNote       = 1000 // octets of an operator's remark
 	MaxORCPT      = 600  // octets of an original recipient, decoded; 500 encoded is the RFC's limit
@@ -49,6 +50,7 @@ const (
 	scanOverlap = 5 * time.Second
 	parkTime    = 15 * time.Minute // what a pause puts off is looked at again
 	retryOurs   = time.Minute      // after a failure of our own
+	walkRest    = time.Second      // between steps of the walk along sites with put off mail
 	minProbe    = time.Minute      // between probes of a dead site, doubled to
 	maxProbe    = 15 * time.Minute
 	siteMemory  = 10 * time.Minute // the window of a site without mail is remembered
@@ -204,6 +206,7 @@ type Queue struct {
 	board     *board
 	pauses    pauses
 	scan      scanner
+	walk      walk
 	frozen    map[key]int // what others than jobs are changing, by how many
 	jobs      sync.WaitGroup
 	reportAt  time.Time // owed reports are looked for

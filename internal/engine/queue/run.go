@@ -88,7 +88,7 @@ func (q *Queue) begin(ctx, carrying context.Context) error {
 	q.board.parked = parked
 	q.owner.Store(owner)
 	q.carrying = carrying
-	q.scan = scanner{}
+	q.scan, q.walk = scanner{}, walk{}
 	q.reportAt = time.Time{}
 	q.mu.Unlock()
 	return nil
@@ -199,6 +199,9 @@ func (q *Queue) housekeeping(ctx context.Context, now time.Time, next *time.Time
 	if err := q.unpark(ctx, now); err != nil {
 		return err
 	}
+	if err := q.probe(ctx, now); err != nil {
+		return err
+	}
 	if next.After(now) {
 		return nil
 	}
@@ -260,6 +263,12 @@ func (q *Queue) wait(now time.Time) time.Duration {
 	if !q.scan.running || q.board.hasRoom() {
 		soonest(q.scan.wake())
 	}
+	if q.mayProbe() {
+		soonest(q.walk.at)
+		if s := q.board.asleep.first(); s != nil {
+			soonest(s.probeAt)
+		}
+	}
 	if !q.o.Alone {
 		wait = min(wait, heartbeat)
 	}
@@ -304,7 +313,7 @@ func findingOf(ctx context.Context, results []mail.Result) (f finding) {
 	for _, r := range results {
 		for _, a := range r.Attempts {
 			switch {
-			case a.Outcome == mail.Delivered, a.Phase >= mail.PhaseMail:
+			case a.Outcome == mail.Delivered, a.Phase >= mail.PhaseMail && !endsSession(a):
 				return finding{verdict: alive}
 			case a.Outcome == mail.Deferred && a.Phase != mail.PhaseNone && ctx.Err() == nil:
 				f = finding{down, a}
@@ -313,3 +322,7 @@ func findingOf(ctx context.Context, results []mail.Result) (f finding) {
 	}
 	return f
 }
+
+// endsSession reports whether a host was not ready for any message (RFC 5321 §3.8):
+// it said so before it heard of a recipient.
+func endsSession(a mail.Attempt) bool { return a.Phase == mail.PhaseMail && a.Code == 421 && !a.Ours }

@@ -338,7 +338,7 @@ func (q *Queue) feed(ctx context.Context, w want, now time.Time) (err error) {
 		w.site.from[w.lane] = cursor{}
 		if w.from != (cursor{}) {
 			q.board.want(w.site, w.lane) // Once more from the head, for what was left out.
-		} else if !w.site.hasMore() && !w.site.parked {
+		} else if !w.site.hasMore() && w.site.release.IsZero() {
 			q.board.searched(w.site)
 		}
 	}

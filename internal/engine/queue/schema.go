@@ -26,7 +26,7 @@ func schema() []string {
 		report_at {int} NOT NULL, -- of an owed one; 0 otherwise
 		attempts {int} NOT NULL,
 		deferrals {int} NOT NULL, -- attempts, and times put off for the sake of its site
-		parked {int} NOT NULL, -- put off because of its site, not because of an answer
+		parked {int} NOT NULL, -- when it was put off because of its site, not because of an answer; 0 otherwise
 		noticed {int} NOT NULL, -- the sender knows of the delay
 		owner {int} NOT NULL, -- who has an active one; 0 otherwise
 		last {text} NOT NULL, -- a record of the last attempt, or ''
@@ -35,7 +35,7 @@ func schema() []string {
 	CREATE INDEX queue_due ON queue_delivery (due, item, n, site, lane) WHERE due > 0;
 	CREATE INDEX queue_site ON queue_delivery (site, lane, due, item, n);
 	CREATE INDEX queue_report ON queue_delivery (report_at, item) WHERE report_at > 0;
-	CREATE INDEX queue_parked ON queue_delivery (site) WHERE parked > 0;
+	CREATE INDEX queue_parked ON queue_delivery (site, parked) WHERE parked > 0;
 	CREATE INDEX queue_owned ON queue_delivery (owner) WHERE owner > 0;
 
 	CREATE TABLE queue_owner (

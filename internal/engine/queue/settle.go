@@ -18,6 +18,7 @@ type settlement struct {
 	d      Delivery
 	result mail.Result
 	final  bool // into a mailbox
+	site   bool // the site was down: it says nothing about the message
 	over   bool // its time is over, without an attempt
 }
 
@@ -197,7 +198,7 @@ func (q *Queue) lock(tx *sqldb.Tx, it spool.Item) {
 func (q *Queue) apply(tx *sqldb.Tx, it spool.Item, list []decision, now, reportAt time.Time) error {
 	changed := make([]*sqldb.Answer, len(list))
 	for i, d := range list {
-		changed[i] = q.applyOne(tx, d, reportAt)
+		changed[i] = q.applyOne(tx, d, now, reportAt)
 	}
 	for i, d := range list {
 		ours := true
@@ -228,17 +229,21 @@ func (q *Queue) apply(tx *sqldb.Tx, it spool.Item, list []decision, now, reportA
 
 // applyOne changes one row, which the answer names if it is still ours. What was
 // delivered is settled whoever has it by now: a definite answer counts.
-func (q *Queue) applyOne(tx *sqldb.Tx, d decision, reportAt time.Time) *sqldb.Answer {
+func (q *Queue) applyOne(tx *sqldb.Tx, d decision, now, reportAt time.Time) *sqldb.Answer {
 	id := d.d.DeliveryID
 	tried := d.tried()
 	switch {
 	case d.fate == again:
 		l := laneOf(0, d.d.Deferrals+tried)
+		parked := int64(0)
+		if d.site && tried > 0 {
+			parked = millis(now)
+		}
 		return tx.Ask(`UPDATE queue_delivery SET state = CASE state WHEN $1 THEN $1 ELSE $2 END,
 			due = CASE state WHEN $1 THEN 0 ELSE $3 END, attempts = attempts + $4, deferrals = deferrals + $4,
-			lane = CASE lane WHEN $5 THEN $6 ELSE lane END, parked = 0, owner = 0, last = $7
+			lane = CASE lane WHEN $5 THEN $6 ELSE lane END, parked = CASE state WHEN $1 THEN 0 ELSE $11 END, owner = 0, last = $7
 			WHERE item = $8 AND n = $9 AND owner = $10 RETURNING n`,
-			Held, Waiting, millis(d.due), tried, laneFresh, l, formatLast(d), id.Item, id.N, q.holder())
+			Held, Waiting, millis(d.due), tried, laneFresh, l, formatLast(d), id.Item, id.N, q.holder(), parked)
 	case d.fate == owed:
 		return tx.Ask(`UPDATE queue_delivery SET state = $1, due = 0, report_at = $2, attempts = attempts + $3, parked = 0,
 			owner = 0, last = $4 WHERE item = $5 AND n = $6 AND (owner = $7 OR $8 = 1 AND state <> $1) RETURNING n`,

@@ -25,7 +25,8 @@ type finding struct {
 // site is what is known of one site: its mail in memory and its state of
 // health. The window is how many transactions it is given at a time: one more
 // each time that all of it was used well, half for each failure. Below one
-// the site is dead: one message probes it from time to time.
+// the site is dead: one message probes it from time to time. What fails because of
+// the site, and what is not tried because of it, is put off until it is well.
 type site struct {
 	name   string
 	limit  Limit
@@ -34,24 +35,28 @@ type site struct {
 	busy   int
 	turn   int
 
-	window    float64
-	dead      bool
-	answers   bool // the last verdict was alive
-	probeAt   time.Time
-	probeWait time.Duration
-	nextAt    time.Time    // by the rate
-	seen      time.Time    // the last verdict
-	why       mail.Attempt // of the last verdict down
+	window   float64
+	dead     bool
+	answers  bool         // the last verdict was alive
+	since    time.Time    // the verdicts are alike
+	seen     time.Time    // the last verdict
+	fell     time.Time    // the last verdict down
+	why      mail.Attempt // of that
+	nextAt   time.Time    // by the rate
+	probeAt  time.Time    // mail that was put off because of the site is not looked for before; if it is dead nothing is tried
+	wait     time.Duration
+	parked   bool      // the database may have rows put off because of the site, later than release
+	release  time.Time // what was put off until then is being made due; zero if none is
+	released time.Time // the last time that began
 
-	more   [lanes]bool   // the database has due rows for which there was no room
-	from   [lanes]cursor // where to look for them
-	parked bool          // the database may have rows put off because of the site
+	more [lanes]bool   // the database has due rows for which there was no room
+	from [lanes]cursor // where to look for them
 
 	in   *list.List // the ring that it stands in
 	at   *list.Element
 	idle *list.Element // its place among the idle, or nil
 
-	restAt, crowdAt int // its places in heaps; -1 if it is in none
+	restAt, crowdAt, sleepAt int // its places in heaps; -1 if it is in none
 }
 
 // stand moves the site to the end of a ring, or to none. In the ring where it
@@ -95,26 +100,50 @@ func (s *site) began(now time.Time) {
 
 // ended learns from a transaction. rnd spreads the probes.
 func (s *site) ended(f finding, now time.Time, rnd float64) {
-	if f.verdict == unknown {
-		return
-	}
-	s.seen, s.answers = now, f.verdict == alive
-	if s.answers {
-		if s.dead {
-			s.dead, s.window, s.probeWait = false, firstConcurrency, 0
-		} else if s.busy+1 >= int(s.window) { // All of the window was in use.
-			s.window = min(s.window+1, float64(s.limit.Concurrency))
+	switch {
+	case f.verdict == unknown:
+		if !s.answers && !s.probeAt.After(now) { // The probe told nothing.
+			s.delay(now, rnd)
 		}
 		return
+	case s.seen.IsZero() || s.answers != (f.verdict == alive):
+		s.since = now
 	}
-	s.why = f.why
+	s.seen = now
+	if f.verdict == alive {
+		s.rose(now)
+		return
+	}
+	s.answers, s.fell, s.why = false, now, f.why
 	if !s.dead {
 		s.window /= 2
 		s.dead = s.window < 1
 	}
+	if !s.probeAt.After(now) { // Else others that began with it have failed.
+		s.wait = min(max(2*s.wait, minProbe), maxProbe)
+		s.delay(now, rnd)
+	}
+}
+
+// delay has the site, or what was put off because of it, wait for a while.
+func (s *site) delay(now time.Time, rnd float64) {
+	s.probeAt = now.Add(time.Duration(float64(max(s.wait, minProbe)) * (1 + jitter*(2*rnd-1))))
+}
+
+// rose learns that the site is well. What was put off because of it is to go out at
+// once, but not more often than a site that is down is probed: some of it may be what
+// the site fails with.
+func (s *site) rose(now time.Time) {
+	if s.dead || !s.answers && now.Sub(s.released) >= s.wait {
+		s.probeAt = time.Time{}
+	}
 	if s.dead {
-		s.probeWait = min(max(2*s.probeWait, minProbe), maxProbe)
-		s.probeAt = now.Add(time.Duration(float64(s.probeWait) * (1 + jitter*(2*rnd-1))))
+		s.dead, s.window = false, firstConcurrency
+	} else if s.busy+1 >= int(s.window) { // All of the window was in use.
+		s.window = min(s.window+1, float64(s.limit.Concurrency))
+	}
+	if s.answers = true; now.Sub(s.fell) > 2*maxProbe {
+		s.wait = 0
 	}
 }
 

@@ -101,6 +101,15 @@ func (r *Route) hop(a mail.Address) mail.NextHop {
 	return h
 }
 
+// Site is mail.NextHop.Site of a route to hosts; "" of another, for that depends on
+// the recipient.
+func (r *Route) Site() string {
+	if r.Action != SMTP && r.Action != LMTP {
+		return ""
+	}
+	return r.hop(mail.Address{}).Site()
+}
+
 // waits is the error about mail for a route that is broken.
 func (r *Route) waits() error {
 	return mail.Errorf(mail.Unavailable, "the route %s cannot be read", r.Name)

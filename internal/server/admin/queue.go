@@ -22,7 +22,7 @@ import (
 //	GET    /v1/queue/count?filter         QueueCounts
 //	GET    /v1/queue/messages/{item}      QueueMessage
 //	POST   /v1/queue/{act}                QueueChange; a stream of QueueProgress
-//	GET    /v1/queue/sites                {items: [QueueSite]}
+//	GET    /v1/queue/sites?state&after&limit  {items: [QueueSite], next}
 //	GET    /v1/queue/pauses               {items: [QueuePause]}   POST QueuePause
 //	DELETE /v1/queue/pauses?scope&name
 //
@@ -37,7 +37,8 @@ type Queue interface {
 	Count(context.Context, queue.Filter) (queue.Counts, error)
 	Show(context.Context, spool.ItemID) (queue.Story, error)
 	Trace(ctx context.Context, about string, since time.Time, before spool.ItemID, limit int) ([]queue.Story, error)
-	Sites() []queue.SiteStatus
+	SitePage(ctx context.Context, state queue.SiteState, after string, limit int) (page []queue.SiteStatus, next string, err error)
+	SitesNamed(ctx context.Context, name string) ([]string, error)
 	QueueHands
 }
 
@@ -140,7 +141,7 @@ var acts = map[string]act{
 
 func (h *Handler) listQueue(r *http.Request) (any, error) {
 	query := r.URL.Query()
-	filters, err := h.queueFilters(queryFilter(query))
+	filters, err := h.queueFilters(r.Context(), queryFilter(query))
 	if err != nil {
 		return nil, err
 	}
@@ -154,14 +155,14 @@ func (h *Handler) listQueue(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := Page[QueueDelivery]{Items: []QueueDelivery{}}
+	page, names := Page[QueueDelivery]{Items: []QueueDelivery{}}, h.sitesNamer()
 	for _, f := range filters {
 		list, err := h.Queue.List(r.Context(), f, after, limit-len(page.Items))
 		if err != nil {
 			return nil, err
 		}
 		for _, l := range list {
-			page.Items = append(page.Items, queueDeliveryOf(l))
+			page.Items = append(page.Items, queueDeliveryOf(l, names))
 		}
 		if len(page.Items) == limit {
 			page.Next = page.Items[limit-1].ID
@@ -185,7 +186,7 @@ func pageLimit(query map[string][]string, most int) (int, error) {
 }
 
 func (h *Handler) countQueue(r *http.Request) (any, error) {
-	filters, err := h.queueFilters(queryFilter(r.URL.Query()))
+	filters, err := h.queueFilters(r.Context(), queryFilter(r.URL.Query()))
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +196,7 @@ func (h *Handler) countQueue(r *http.Request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		sum.add(c)
+		sum.Add(c)
 	}
 	return sum, nil
 }
@@ -212,7 +213,7 @@ func (h *Handler) showMessage(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := queueMessageOf(s)
+	m := queueMessageOf(s, h.sitesNamer())
 	if m.Came, err = h.came(r.Context(), s.Item, newPlaces()); err != nil {
 		return nil, err
 	}
@@ -256,7 +257,7 @@ func (h *Handler) queueChange(r *http.Request, name string) (c QueueChange, filt
 	if c, err = body[QueueChange](r); err != nil {
 		return c, nil, err
 	}
-	if filters, err = h.queueFilters(c.QueueFilter); err != nil {
+	if filters, err = h.queueFilters(r.Context(), c.QueueFilter); err != nil {
 		return c, nil, err
 	}
 	if c.IsZero() && !c.All && (name == "fail" || name == "drop") {
@@ -265,15 +266,28 @@ func (h *Handler) queueChange(r *http.Request, name string) (c QueueChange, filt
 	return c, filters, nil
 }
 
-// queueFilters gives a filter, or one for each message or recipient that f
-// names, in their order.
-func (h *Handler) queueFilters(f QueueFilter) ([]queue.Filter, error) {
+// queueFilters gives a filter, or one for each site, message or recipient that f
+// names, the latter in their order.
+func (h *Handler) queueFilters(ctx context.Context, f QueueFilter) ([]queue.Filter, error) {
 	if err := h.needQueue(); err != nil {
 		return nil, err
 	}
 	one, err := f.parse()
-	if err != nil || len(f.IDs) == 0 {
-		return []queue.Filter{one}, err
+	if err != nil {
+		return nil, err
+	}
+	sites := []string{""}
+	if f.Site != "" {
+		if sites, err = h.sitesCalled(ctx, f.Site); err != nil {
+			return nil, err
+		}
+	}
+	var filters []queue.Filter
+	if len(f.IDs) == 0 {
+		for _, one.Site = range sites {
+			filters = append(filters, one)
+		}
+		return filters, nil
 	}
 	if len(f.IDs) > MaxQueueIDs {
 		return nil, mail.Errorf(mail.TooLarge, "at most %d messages at once", MaxQueueIDs)
@@ -282,21 +296,22 @@ func (h *Handler) queueFilters(f QueueFilter) ([]queue.Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	var filters []queue.Filter
 	for _, id := range ids {
 		one.Item, one.N = id.Item, id.N
-		filters = append(filters, one)
+		for _, one.Site = range sites {
+			filters = append(filters, one)
+		}
 	}
 	return filters, nil
 }
 
-// parse reads all but the IDs.
+// parse reads all but the IDs and the site.
 func (f QueueFilter) parse() (out queue.Filter, err error) {
-	out.Site, out.NullSender = f.Site, f.NullSender
-	if f.State != "" {
+	out.NullSender = f.NullSender
+	if out.Parked = f.State == stateParked; f.State != "" && !out.Parked {
 		var ok bool
 		if out.State, ok = queue.ParseState(f.State); !ok {
-			return out, mail.Errorf(mail.Invalid, "%q is no state: there are waiting, held, active and owed", f.State)
+			return out, mail.Errorf(mail.Invalid, "%q is no state: there are waiting, parked, held, active and owed", f.State)
 		}
 	}
 	if f.Sender != "" {
@@ -320,6 +335,9 @@ func (f QueueFilter) parse() (out queue.Filter, err error) {
 	out.YoungerThan, err = parseAge(f.Younger)
 	return out, err
 }
+
+// stateParked is of those that wait, what waits for its site and not for its turn.
+const stateParked = "parked"
 
 func parseAge(s string) (time.Duration, error) {
 	if s == "" {

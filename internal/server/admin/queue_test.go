@@ -131,7 +131,7 @@ func TestNoQueue(t *testing.T) {
 	wantKind(t, "hold", err, mail.Unavailable)
 	_, err = c.QueueShow(ctx, "1")
 	wantKind(t, "show", err, mail.Unavailable)
-	_, err = c.QueueSites(ctx)
+	_, err = c.QueueSites(ctx, "")
 	wantKind(t, "sites", err, mail.Unavailable)
 	_, err = c.QueuePauses(ctx)
 	wantKind(t, "pauses", err, mail.Unavailable)

@@ -57,9 +57,10 @@ func (c *Client) QueueDo(ctx context.Context, act string, change QueueChange, pr
 	}
 }
 
-// QueueSites lists the sites that the scheduler knows.
-func (c *Client) QueueSites(ctx context.Context) ([]QueueSite, error) {
-	return all[QueueSite](ctx, c, "/v1/queue/sites", nil)
+// QueueSites lists the sites where mail waits and those that the scheduler knows, of one
+// state if that is not "".
+func (c *Client) QueueSites(ctx context.Context, state string) ([]QueueSite, error) {
+	return all[QueueSite](ctx, c, "/v1/queue/sites", url.Values{"state": {state}})
 }
 
 // QueuePauses lists the pauses in force.

@@ -23,6 +23,7 @@ type QueueDelivery struct {
 	Due       time.Time     `json:"due,omitzero"`      // the next attempt; of owed, when its sender is told
 	Attempts  int           `json:"attempts"`          // so far
 	Site      string        `json:"site"`              // where it goes
+	SiteName  string        `json:"site_name"`         // what people call that
 	Route     string        `json:"route,omitempty"`   // that an operator chose
 	Parked    bool          `json:"parked,omitempty"`  // put off because its site is down or paused
 	Noticed   bool          `json:"noticed,omitempty"` // its sender was told that it is late
@@ -98,7 +99,8 @@ type QueueCounts struct {
 	Oldest  time.Time `json:"oldest,omitzero"`
 }
 
-func (c *QueueCounts) add(more queue.Counts) {
+// Add adds more to c.
+func (c *QueueCounts) Add(more queue.Counts) {
 	c.Total += more.Total()
 	c.Waiting += more.Waiting
 	c.Held += more.Held
@@ -110,37 +112,41 @@ func (c *QueueCounts) add(more queue.Counts) {
 	}
 }
 
-// QueueSite is what the scheduler knows of a site.
+// QueueSite is what is known of a site.
 type QueueSite struct {
-	Site        string    `json:"site"`
+	Site        string    `json:"site"`           // its key: all that a session depends on
+	Name        string    `json:"name"`           // what people call it: "example.net via mx"
+	State       string    `json:"state"`          // up, failing, down, paused or unknown
+	Since       time.Time `json:"since,omitzero"` // of the state
+	Next        time.Time `json:"next,omitzero"`  // when it is tried; of one that answers, when the first of its mail is due
+	Words       string    `json:"words,omitempty"`
+	Waiting     int       `json:"waiting"`        // recipients that wait for it, those being carried included
+	Held        int       `json:"held,omitempty"` // and those that are held
 	Queued      int       `json:"queued"`         // messages in memory that wait for their turn
 	More        bool      `json:"more,omitempty"` // and more in the store
 	Busy        int       `json:"busy"`           // transactions under way
-	Concurrency int       `json:"concurrency"`    // transactions allowed at a time
-	Down        bool      `json:"down,omitempty"`
-	Probe       time.Time `json:"probe,omitzero"` // of one that is down: when it is tried
-	Words       string    `json:"words,omitempty"`
-	Paused      bool      `json:"paused,omitempty"`
+	Concurrency int       `json:"concurrency"`    // transactions allowed at a time; 0 if nobody spoke with it lately
 }
 
 // QueuePause says that mail is not to be sent.
 type QueuePause struct {
-	Scope string    `json:"scope"` // all, site or route
-	Name  string    `json:"name,omitempty"`
-	Since time.Time `json:"since,omitzero"`
-	Why   string    `json:"why,omitempty"`
+	Scope  string    `json:"scope"` // all, site or route
+	Name   string    `json:"name,omitempty"`
+	Called string    `json:"called,omitempty"` // what people call the site
+	Since  time.Time `json:"since,omitzero"`
+	Why    string    `json:"why,omitempty"`
 }
 
-func queueDeliveryOf(l queue.Listed) QueueDelivery {
-	d := deliveryOf(l.Delivery)
+func queueDeliveryOf(l queue.Listed, names sitesNamer) QueueDelivery {
+	d := deliveryOf(l.Delivery, names)
 	sender := l.Sender.String()
 	d.Sender, d.Size, d.Arrived, d.Expire = &sender, l.Size, l.Arrived, l.Expire
 	return d
 }
 
-func deliveryOf(d queue.Delivery) QueueDelivery {
+func deliveryOf(d queue.Delivery, names sitesNamer) QueueDelivery {
 	out := QueueDelivery{ID: d.String(), Item: int64(d.Item), Recipient: d.Address.String(), State: d.State.String(), Due: d.Due,
-		Attempts: d.Attempts, Site: d.Site, Route: d.Via, Parked: d.Parked, Noticed: d.Noticed,
+		Attempts: d.Attempts, Site: d.Site, SiteName: names.name(d.Site), Route: d.Via, Parked: d.Parked, Noticed: d.Noticed,
 		Unreadable: d.Unreadable}
 	if !d.Last.At.IsZero() {
 		out.Last = attemptOf(d.Last)
@@ -157,13 +163,13 @@ func attemptOf(a mail.Attempt) *QueueAttempt {
 	return out
 }
 
-func queueMessageOf(s queue.Story) *QueueMessage {
+func queueMessageOf(s queue.Story, names sitesNamer) *QueueMessage {
 	it := s.Item
 	m := &QueueMessage{Item: int64(it.ID), Sender: it.ReversePath.String(), Size: it.Size, Arrived: it.Arrived, HoldUntil: it.HoldUntil,
 		DeliverBy: it.DeliverBy.At, Expire: it.Expire, Settled: it.Settled, MessageID: it.MessageID, Transaction: it.Transaction,
 		Unreadable: s.Unreadable, EnvID: it.EnvID, Priority: int(it.Priority), RequireTLS: it.RequireTLS, Deliveries: []QueueDelivery{}, Events: []QueueEvent{}}
 	for _, d := range s.Deliveries {
-		m.Deliveries = append(m.Deliveries, deliveryOf(d))
+		m.Deliveries = append(m.Deliveries, deliveryOf(d, names))
 	}
 	for _, e := range s.Events {
 		m.Events = append(m.Events, eventOf(e))

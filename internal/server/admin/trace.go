@@ -155,6 +155,7 @@ func (h *Handler) traceJournal(ctx context.Context, t *Trace, limit int, look *p
 	if err != nil {
 		return err
 	}
+	names := h.sitesNamer()
 	for _, e := range entries {
 		one := Traced{}
 		if one.Came, err = h.arrivalOf(ctx, e, look); err != nil {
@@ -165,7 +166,7 @@ func (h *Handler) traceJournal(ctx context.Context, t *Trace, limit int, look *p
 			s, err := h.Queue.Show(ctx, e.Item)
 			switch {
 			case err == nil:
-				one.Queue = queueMessageOf(s)
+				one.Queue = queueMessageOf(s, names)
 			case mail.KindOf(err) != mail.NotFound:
 				return err
 			}
@@ -179,6 +180,7 @@ func (h *Handler) traceJournal(ctx context.Context, t *Trace, limit int, look *p
 // reports, and what came for an address that stands for the one sought.
 func (h *Handler) traceQueue(ctx context.Context, t *Trace, limit int, look *places, covered map[spool.ItemID]bool) error {
 	var before spool.ItemID
+	names := h.sitesNamer()
 	for found := 0; found <= limit; {
 		page, err := h.Queue.Trace(ctx, t.About, t.Since, before, min(limit+1, queue.MaxTrace))
 		if err != nil {
@@ -190,7 +192,7 @@ func (h *Handler) traceQueue(ctx context.Context, t *Trace, limit int, look *pla
 			if covered[s.Item.ID] || s.Item.Arrived.Before(t.Since) {
 				continue
 			}
-			one := Traced{Queue: queueMessageOf(s)}
+			one := Traced{Queue: queueMessageOf(s, names)}
 			if one.Came, err = h.came(ctx, s.Item, look); err != nil {
 				return err
 			}
