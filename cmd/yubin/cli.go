@@ -54,6 +54,7 @@ type commandLine struct {
 	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
 	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`
 	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
+	Status      statusCmd      `cmd:"" help:"Show on one screen how the server is; the exit code is for monitoring."`
 	Trace       traceCmd       `cmd:"" help:"Tell everything known of a message: how it came, where it went, why it was refused."`
 	SPF         spfCmd         `cmd:"" name:"spf" help:"Check what SPF says of mail."`
 	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: verify and make them, the keys of our domains, and what must be in the DNS."`
@@ -146,11 +147,14 @@ func spelledOut(commands *kong.Node, args []string) ([]string, error) {
 
 // report tells err, one line for each thing that is wrong.
 func (e *env) report(err error) int {
+	var code exitCode
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errSilent):
 		return exitFailure
+	case errors.As(err, &code):
+		return int(code)
 	}
 	e.tellError(err)
 	if errors.Is(err, errUsage) || mail.KindOf(err) == mail.Invalid { // What was asked for has no sense, whatever the server.

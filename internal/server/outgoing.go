@@ -112,7 +112,7 @@ func (s *Store) queueOptions(cfg config.Config, d Deps) queue.Options {
 			Router: out.router, Languages: s.directory, Intake: door{s}, Now: d.Now, NewID: rand.Text,
 		}),
 		Signer: out.signing,
-		Now:    d.Now, Rand: randv2.Float64, Log: d.Log, Observe: s.metrics.Queue,
+		Now:    d.Now, Rand: randv2.Float64, Log: d.Log, Observe: s.watcher.observe,
 		Name: string(cfg.Hostname), Alone: true,
 		Limits: queueLimits(cfg.Queue, d.Memory), Schedule: schedule(cfg.Queue).schedule(), Grace: grace,
 	}

@@ -29,6 +29,7 @@ func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
 	s.services.Store(s.newServices(cfg, s.services.Load()))
 	s.slots.SetLimits(s.limits(cfg))
 	s.store.keep(cfg)
+	s.store.watcher.set(cfg.Watch)
 	s.store.secrets.Reload()
 	s.store.warnOfSecrets(s.deps)
 	err = errors.Join(certErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())

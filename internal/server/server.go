@@ -77,12 +77,15 @@ type Server struct {
 // New opens everything that cfg names. The server does not accept connections
 // before Run, but the system lets clients queue for it.
 func New(ctx context.Context, cfg config.Config, d Deps) (*Server, error) {
+	recent := obs.NewRecent(d.Now)
+	d.Log = slog.New(recent.Handler(d.Log.Handler()))
 	st, err := makeStore(ctx, cfg, lockWait, d)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{deps: d, store: st, cfg: cfg, broken: make(chan error, 1)}
 	st.gone = s.fail
+	st.watcher.serving(s, recent)
 	s.slots = netx.NewSlots(s.limits(cfg))
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())

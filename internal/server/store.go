@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"yubin/internal/engine/alarm"
 	"yubin/internal/engine/audit"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/dnslist"
@@ -78,6 +79,7 @@ type Store struct {
 	metrics   *metrics.Metrics
 	guests    guests
 	warner    *warner
+	watcher   *watcher
 	learning  learning
 	audit     *audit.Audit
 	admin     *admin.Handler
@@ -139,7 +141,7 @@ func openStore(ctx context.Context, folder *datadir.Dir, cfg config.Config, d De
 
 func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.metrics = metrics.New(metrics.Options{Version: d.Version, Now: d.Now, Log: d.Log})
-	s.warner = newWarner(s, cfg, d)
+	s.warner, s.watcher = newWarner(s, cfg, d), newWatcher(s, cfg, d)
 	blobs, err := s.openMail(ctx, cfg, d)
 	if err != nil {
 		return err
@@ -183,6 +185,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		return err
 	}
 	s.strangers = obs.NewStrangers(s.recordMore(d.Now))
+	if s.watcher.alarm, err = alarm.Open(ctx, s.db); err != nil {
+		return err
+	}
 	s.admin = s.newAdmin(blobs, d)
 	return nil
 }
@@ -264,6 +269,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},
 		Audit:     s.audit,
 		Metrics:   s.metrics.Handler(),
+		Overviews: s.watcher,
 		Status:    admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 	})
 }
@@ -271,6 +277,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 // record remembers what happened at the door, and counts it.
 func (s *Store) record(e journal.Entry) {
 	s.metrics.Record(e)
+	s.watcher.record(e)
 	if e.Kind == journal.Refused && e.User == "" && !s.strangers.Allow(e.Remote.Addr(), e.Octets()) {
 		return
 	}
@@ -304,6 +311,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.warner.run(ctx) })
 	g.Go(func() { s.retention.Run(ctx) })
+	g.Go(func() { s.watcher.run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
 	g.Go(func() { s.lists.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 
+	"yubin/internal/server/admin"
 	"yubin/internal/server/metrics"
+	"yubin/internal/world/obs"
 )
 
 // listenWeb binds admin.address, if there is one.
@@ -24,11 +26,13 @@ func (s *Server) listenWeb(ctx context.Context) error {
 	return nil
 }
 
-// serveWeb shows the metrics, and nothing else: anybody who can reach the
-// address may look.
+// serveWeb shows the metrics and whether the server is well, and nothing else:
+// anybody who can reach the address may look.
 func (s *Server) serveWeb(ctx context.Context) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.store.metrics.Handler())
+	mux.HandleFunc("GET /healthz", s.live)
+	mux.HandleFunc("GET /readyz", s.ready)
 	web := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: adminTimeout,
@@ -69,4 +73,31 @@ func (s *Server) connections() []metrics.Listener {
 		list[i] = metrics.Listener{Protocol: string(l.config.Protocol), Service: l.config.Service(), Stats: l.server.Stats()}
 	}
 	return list
+}
+
+// live says that the process serves.
+func (s *Server) live(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// ready says whether mail can be taken, and why not.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	var why []string
+	for _, c := range s.store.watcher.concerns(r.Context()) {
+		if c.State == admin.Trouble && (c.Cause == "database" || c.Cause == "disk") {
+			why = append(why, c.Text)
+		}
+	}
+	s.mu.Lock()
+	if s.running == nil {
+		why = append(why, "the server starts or stops")
+	}
+	s.mu.Unlock()
+	if len(why) == 0 {
+		fmt.Fprintln(w, "ready")
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	for _, line := range why {
+		fmt.Fprintln(w, obs.Printable(line))
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"yubin/internal/engine/alarm"
 	"yubin/internal/engine/audit"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/feedback"
@@ -36,7 +37,7 @@ import (
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
 		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(),
-		retention.Schema(), audit.Schema()}
+		retention.Schema(), audit.Schema(), alarm.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

@@ -92,6 +92,7 @@ type Config struct {
 	Secrets     Secrets     // nil for none
 	Reports     Reports     // nil for none
 	Audit       Audit       // nil for none
+	Overviews   Overviews   // nil for none
 	Status      Status
 	Metrics     http.Handler // GET /metrics; nil for none
 	Log         *slog.Logger
@@ -109,6 +110,7 @@ func New(c Config) *Handler {
 	h := &Handler{Config: c, mux: &routes{ServeMux: http.NewServeMux()}}
 	for pattern, do := range map[string]func(*http.Request) (any, error){
 		"GET /v1/status":                h.status,
+		"GET /v1/overview":              h.overview,
 		"GET /v1/domains":               h.listDomains,
 		"POST /v1/domains":              h.addDomain,
 		"DELETE /v1/domains/{domain}":   h.removeDomain,

@@ -114,3 +114,10 @@ func (m *Metrics) count(ctx context.Context) (queue.Counts, error) {
 	}
 	return q.Count(ctx, queue.Filter{})
 }
+
+// Waiting is how long the queue was at a moment, counted anew if that is not too soon;
+// ok says that it is known.
+func (m *Metrics) Waiting() (c queue.Counts, at time.Time, ok bool) {
+	s, ok := m.sampler.get()
+	return s.Counts, s.at, ok
+}

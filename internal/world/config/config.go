@@ -35,6 +35,7 @@ type Config struct {
 	Queue                 Queue
 	DKIM                  DKIM
 	Retention             Retention
+	Watch                 Watch
 	Judge                 Judge
 	DNSLists              []DNSList
 	Filters               []Filter
@@ -155,6 +156,15 @@ type Retention struct {
 	Audit       time.Duration // what administrators changed; 0 means the default
 }
 
+// Watch is the [watch] table: when something needs a hand, and who is told.
+type Watch struct {
+	Mail        bool          // the postmaster gets a mail
+	Summary     time.Duration // when the postmaster gets a summary of the day, after midnight where the server is; negative for never
+	QueueOldest time.Duration // mail that waits for so long is too old
+	QueueLength int           // so many recipients are too many
+	DiskFree    int64         // less is too little; 0 is a tenth of the disk, 2 GiB at most
+}
+
 // Reports is the [reports] table: DMARC aggregate reports, from others and to them.
 type Reports struct {
 	Addresses    []string      // that take reports: whole, or a local part for each domain here; none takes any
@@ -258,6 +268,7 @@ func Default() Config {
 			QuotaGrace:            7 * 24 * time.Hour,
 		},
 		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20, Audit: 400 * 24 * time.Hour},
+		Watch:     Watch{Mail: true, Summary: -1, QueueOldest: 24 * time.Hour, QueueLength: 10000},
 		Reports:   Reports{Addresses: []string{"dmarc-reports"}, Send: true, Keep: 400 * 24 * time.Hour},
 	}
 }

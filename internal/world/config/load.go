@@ -99,6 +99,7 @@ func (t *table) config(c *Config) {
 	t.table("queue", func(t *table) { t.queue(&c.Queue) })
 	t.table("dkim", func(t *table) { t.dkim(&c.DKIM) })
 	t.table("retention", func(t *table) { t.retention(&c.Retention) })
+	t.table("watch", func(t *table) { t.watch(&c.Watch) })
 	t.table("judge", func(t *table) { t.judge(&c.Judge) })
 	t.table("reports", func(t *table) { t.reports(&c.Reports) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
@@ -189,6 +190,27 @@ func (t *table) retention(r *Retention) {
 	t.duration("changes", &r.Changes, time.Hour, 3650*24*time.Hour)
 	t.size("changes_size", &r.ChangesSize, 64<<10, 1<<30)
 	t.duration("audit", &r.Audit, 24*time.Hour, 36500*24*time.Hour)
+}
+
+func (t *table) watch(w *Watch) {
+	t.boolean("mail", &w.Mail)
+	t.duration("queue_oldest", &w.QueueOldest, time.Minute, 100*24*time.Hour)
+	t.count("queue_length", &w.QueueLength, 1, 1e9)
+	t.size("disk_free", &w.DiskFree, 1<<20, 1<<50)
+	if _, there := t.values["summary"]; !there {
+		return
+	}
+	var text string
+	if t.text("summary", &text); text == "never" {
+		w.Summary = -1
+		return
+	}
+	at, err := time.Parse("15:04", text)
+	if err != nil {
+		t.fault("summary", `must be a time of the day like "07:00", or "never", not %q`, text)
+		return
+	}
+	w.Summary = time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
 }
 
 func (t *table) reports(r *Reports) {

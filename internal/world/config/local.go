@@ -33,7 +33,7 @@ func Local(data string, offset int) Config {
 	c.Postmaster = mail.Address{Local: LocalAccounts()[0], Domain: LocalDomain}
 	c.Data = data
 	c.Open = true
-	c.Reports.Send = false
+	c.Reports.Send, c.Watch.Mail = false, false
 	c.Capture = mail.Address{Local: LocalCapture, Domain: LocalDomain}
 	c.Admin.Address = localPort(2590, offset)
 	c.TLS.SelfSigned = true

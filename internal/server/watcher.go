@@ -1,0 +1,312 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+
+	"yubin/internal/engine/alarm"
+	"yubin/internal/engine/journal"
+	"yubin/internal/engine/queue"
+	"yubin/internal/mail"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/certs"
+	"yubin/internal/world/config"
+	"yubin/internal/world/files"
+	"yubin/internal/world/obs"
+	"yubin/internal/world/sqldb"
+)
+
+// Times and thresholds of the watcher; those of config.Watch are not here.
+const (
+	watchEvery  = time.Minute
+	watchCalm   = time.Hour           // what was in need of a hand is well when it was so for as long
+	diskFull    = 100 << 20           // octets: with less, mail is about to be refused
+	diskLow     = 2 << 30             // at most; a smaller disk is low with a tenth
+	certEnding  = 14 * 24 * time.Hour // or a third of its lifetime, if that is less
+	aliveWait   = 5 * time.Second     // for an answer of the database
+	maxConcerns = 100
+)
+
+// watcher sees when the server needs a hand: it says so in the log at once, to whoever
+// asks, and by mail to the postmaster, once until it is well.
+type watcher struct {
+	s     *Store
+	host  mail.Domain
+	now   func() time.Time
+	log   *slog.Logger
+	alarm *alarm.Alarm
+	room  func(folder string) (free, total uint64, ok bool)
+
+	server atomic.Pointer[Server] // nil if none runs
+	recent *obs.Recent
+	watch  atomic.Pointer[config.Watch]
+
+	accepted, delivered atomic.Int64 // when, in milliseconds; 0 for never
+	day                 dayCounts
+
+	// These are run's alone.
+	seen   map[string]admin.Concern // of the last look
+	calm   map[string]time.Time     // told and not seen since
+	filed  time.Time                // when the last summary was due
+	began  time.Time                // of what the next one counts
+	untold string                   // why the last letter could not be written
+}
+
+// dayCounts are what happened since the last summary.
+type dayCounts struct{ accepted, refused, filed, sent, failed, deferred atomic.Int64 }
+
+func (d *dayCounts) all() []*atomic.Int64 {
+	return []*atomic.Int64{&d.accepted, &d.refused, &d.filed, &d.sent, &d.failed, &d.deferred}
+}
+
+func newWatcher(s *Store, cfg config.Config, d Deps) *watcher {
+	w := &watcher{s: s, host: cfg.Hostname, now: d.Now, log: d.Log, room: files.Disk, began: d.Now(), seen: map[string]admin.Concern{},
+		calm: map[string]time.Time{}}
+	w.set(cfg.Watch)
+	return w
+}
+
+// set changes what is watched for.
+func (w *watcher) set(c config.Watch) { w.watch.Store(&c) }
+
+// serving says that a server runs, whose log recent sees.
+func (w *watcher) serving(s *Server, recent *obs.Recent) {
+	w.recent = recent
+	w.server.Store(s)
+}
+
+// record sees what happens at the door.
+func (w *watcher) record(e journal.Entry) {
+	if e.Kind == journal.Refused {
+		w.day.refused.Add(1)
+		return
+	}
+	w.accepted.Store(w.now().UnixMilli())
+	w.day.accepted.Add(1)
+	if n := len(e.Filed); n > 0 {
+		w.delivered.Store(w.now().UnixMilli())
+		w.day.filed.Add(int64(n))
+	}
+}
+
+// observe sees what happens in the queue, as the metrics do.
+func (w *watcher) observe(o queue.Observation) {
+	w.s.metrics.Queue(o)
+	switch {
+	case o.Kind == queue.ObservedSettled && o.Outcome == mail.Delivered:
+		w.delivered.Store(w.now().UnixMilli())
+		w.day.sent.Add(1)
+	case o.Kind == queue.ObservedSettled:
+		w.day.failed.Add(1)
+	case o.Kind == queue.ObservedAttempt && o.Outcome == mail.Deferred:
+		w.day.deferred.Add(1)
+	}
+}
+
+// run looks every minute until ctx is done, and at once.
+func (w *watcher) run(ctx context.Context) {
+	if w.server.Load() == nil {
+		return // A command has the folder.
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		why := ""
+		if err := w.look(ctx); err != nil && ctx.Err() == nil {
+			why = err.Error()
+			if why != w.untold { // Once is enough.
+				w.log.Warn("the postmaster could not be told how the server is", obs.Err(err))
+			}
+		}
+		w.untold = why
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// look logs what is new, and tells the postmaster what he does not know.
+func (w *watcher) look(ctx context.Context) error {
+	all := w.concerns(ctx)
+	seen := map[string]admin.Concern{}
+	for _, c := range all {
+		seen[c.Cause] = c
+		if was, ok := w.seen[c.Cause]; !ok || was.State != c.State {
+			level := slog.LevelWarn
+			if c.State == admin.Trouble {
+				level = slog.LevelError
+			}
+			w.log.Log(ctx, level, "the server needs a hand", "cause", c.Cause, "what", c.Text)
+		}
+	}
+	for cause := range w.seen {
+		if _, still := seen[cause]; !still {
+			w.log.Info("that is well again", "cause", cause)
+		}
+	}
+	w.seen = seen
+	if err := w.tell(ctx, all); err != nil {
+		return err
+	}
+	return w.summarize(ctx)
+}
+
+// concerns are all that needs a hand now.
+func (w *watcher) concerns(ctx context.Context) (all []admin.Concern) {
+	c := *w.watch.Load()
+	all = append(all, w.ofDisk(c)...)
+	all = append(all, w.ofCertificates()...)
+	all = append(all, w.ofQueue(c)...)
+	if err := w.alive(ctx); err != nil {
+		all = append(all, admin.Concern{Cause: "database", State: admin.Trouble,
+			Text: "the database does not answer: " + obs.Reason(err) + "; mail is refused for now. The log says more"})
+	}
+	return all[:min(len(all), maxConcerns)]
+}
+
+// alive fails if the database does not answer.
+func (w *watcher) alive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, aliveWait)
+	defer cancel()
+	return w.s.db.Read(ctx, func(tx *sqldb.Tx) error { return tx.QueryRow(`SELECT 1`).Scan(new(int)) })
+}
+
+func (w *watcher) ofDisk(c config.Watch) []admin.Concern {
+	folder := w.s.folder.Path(".")
+	free, total, ok := w.room(folder)
+	if !ok {
+		return nil
+	}
+	low := uint64(c.DiskFree)
+	if low == 0 {
+		low = min(diskLow, total/10)
+	}
+	switch {
+	case free < diskFull:
+		return []admin.Concern{{Cause: "disk", State: admin.Trouble, Text: fmt.Sprintf("the disk of %s is full: %s of %s are free, and mail is about to be "+
+			"refused for now. Make room there", folder, mebibytes(free), mebibytes(total))}}
+	case free < low:
+		return []admin.Concern{{Cause: "disk", State: admin.Warning, Text: fmt.Sprintf("the disk of %s is almost full: %s of %s are free. "+
+			"Make room there; when it is full, mail is refused for now", folder, mebibytes(free), mebibytes(total))}}
+	}
+	return nil
+}
+
+func mebibytes(n uint64) string {
+	if n >= 10<<30 {
+		return fmt.Sprintf("%d GiB", n>>30)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+func (w *watcher) ofCertificates() (all []admin.Concern) {
+	for _, i := range w.certificates() {
+		c := admin.Concern{Cause: "certificate:" + i.Files.Cert, State: admin.Warning}
+		switch left := i.NotAfter.Sub(w.now()); {
+		case left <= 0:
+			c.State = admin.Trouble
+			c.Text = fmt.Sprintf("the certificate %s has expired on %s, and clients refuse it: renew it; the new files are read by themselves",
+				i.Files.Cert, i.NotAfter.UTC().Format(time.DateOnly))
+		case left < min(certEnding, i.NotAfter.Sub(i.NotBefore)/3):
+			c.Text = fmt.Sprintf("the certificate %s ends on %s: renew it; the new files are read by themselves", i.Files.Cert, i.NotAfter.UTC().Format(time.DateOnly))
+		default:
+			continue
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func (w *watcher) certificates() []certs.Info {
+	s := w.server.Load()
+	if s == nil {
+		return nil
+	}
+	c := s.certs.Load()
+	if c == nil {
+		return nil
+	}
+	return c.List()
+}
+
+func (w *watcher) ofQueue(c config.Watch) (all []admin.Concern) {
+	n, at, ok := w.s.metrics.Waiting()
+	if !ok {
+		return nil
+	}
+	if c.QueueOldest > 0 && !n.Late.IsZero() && at.Sub(n.Late) > c.QueueOldest {
+		all = append(all, admin.Concern{Cause: "queue-oldest", State: admin.Warning, Text: fmt.Sprintf("mail that came at %s still waits to go out: "+
+			`"yubin queue list" and "yubin queue sites" say why`, n.Late.UTC().Format(time.DateTime+" MST"))})
+	}
+	if c.QueueLength > 0 && n.Total() > c.QueueLength {
+		all = append(all, admin.Concern{Cause: "queue-length", State: admin.Warning, Text: fmt.Sprintf("%d recipients are in the queue: "+
+			`"yubin queue sites" says where they go; "yubin queue pause --all" stops it if somebody sends what should not go out`, n.Total())})
+	}
+	return all
+}
+
+// Overview is how the server is.
+func (w *watcher) Overview(ctx context.Context) (admin.Overview, error) {
+	s := w.server.Load()
+	if s == nil {
+		return admin.Overview{}, mail.Errorf(mail.Unavailable, "no server runs")
+	}
+	status := w.s.admin.Status
+	o := admin.Overview{State: admin.Well, Concerns: w.concerns(ctx), Version: status.Version, Hostname: s.hostname(), Started: status.Started,
+		Process: status.Process, Listeners: s.overListeners(), Accepted: fromMillis(w.accepted.Load()), Delivered: fromMillis(w.delivered.Load()),
+		Memory: processMemory(), Certificates: []admin.Certificate{}, Warnings: []admin.LoggedWarning{}}
+	for _, c := range o.Concerns {
+		o.State = o.State.Worse(c.State)
+	}
+	if o.Concerns == nil {
+		o.Concerns = []admin.Concern{}
+	}
+	if n, at, ok := w.s.metrics.Waiting(); ok {
+		o.Queue, o.Counted = &admin.QueueCounts{}, at
+		o.Queue.Add(n)
+	}
+	if free, total, ok := w.room(w.s.folder.Path(".")); ok {
+		o.Disk = &admin.Disk{Folder: w.s.folder.Path("."), Free: free, Total: total}
+	}
+	if sizes, err := w.s.db.Sizes(); err == nil {
+		o.Database = sizes.Database + sizes.WAL
+	}
+	for _, i := range w.certificates() {
+		o.Certificates = append(o.Certificates, admin.Certificate{File: i.Files.Cert, Names: i.Names, Ends: i.NotAfter})
+	}
+	for _, l := range w.recent.List() {
+		o.Warnings = append(o.Warnings, admin.LoggedWarning{Level: l.Level.String(), Message: l.Message, Reason: l.Reason, Count: l.Count, Last: l.Last})
+	}
+	return o, nil
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// processMemory is what the process has of the system.
+func processMemory() int64 {
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64() - s[1].Value.Uint64())
+}
+
+func (s *Server) overListeners() []admin.OpenListener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := []admin.OpenListener{}
+	for _, l := range s.listeners {
+		list = append(list, admin.OpenListener{Service: l.config.Service(), Address: l.server.Addr().String(), TLS: string(l.config.TLS),
+			Open: int(l.server.Stats().Open)})
+	}
+	return list
+}
