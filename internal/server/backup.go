@@ -9,6 +9,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/blob"
+	"yubin/internal/world/config"
 	"yubin/internal/world/depot"
 	"yubin/internal/world/files"
 	"yubin/internal/world/secrets"
@@ -24,7 +25,7 @@ type backups struct {
 
 func (b backups) source() backup.Source {
 	return backup.Source{Folder: b.s.folder.Path(""), DB: b.s.db, Blobs: b.blobs,
-		Skip: []string{admin.SocketName, secrets.FileName}}
+		Skip: []string{admin.SocketName, config.SendmailName, secrets.FileName}}
 }
 
 func (b backups) options(progress func(backup.Progress)) backup.Options {

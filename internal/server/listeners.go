@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
 
 	"yubin/internal/world/config"
 	"yubin/internal/world/netx"
@@ -16,18 +17,25 @@ type listener struct {
 	cancel context.CancelFunc // once it serves: stop and drain
 }
 
+// anybody is the mode of a socket for all users of this machine.
+const anybody = 0o666
+
 // openListener binds the address of l.
 func (s *Server) openListener(ctx context.Context, l config.Listener) (*listener, error) {
 	var tlsConfig *tls.Config
 	if l.TLS != config.TLSNone {
 		tlsConfig = s.tls[l.Protocol]
 	}
+	slots := s.slots
+	if l.Profile == config.ProfileLocal {
+		slots = nil // Its users have bounds of their own.
+	}
 	server := netx.NewServer(netx.Listener{
+		Slots:        slots,
 		Name:         l.Service(),
 		Addr:         l.Address,
 		Mode:         tlsMode(l.TLS),
 		TLS:          tlsConfig,
-		Slots:        s.slots,
 		Budget:       s.store.budget,
 		SocketBuffer: s.deps.Memory.SocketBuffer,
 		Refuse:       refusal(l.Protocol),
@@ -35,7 +43,13 @@ func (s *Server) openListener(ctx context.Context, l config.Listener) (*listener
 		ReadTimeout:  firstReadTimeout,
 		DrainTimeout: s.cfg.ShutdownTimeout,
 	}, s.store.guests.received(s.handler(l, tlsConfig)), s.deps.Log)
-	if err := server.Listen(ctx); err != nil {
+	if l.Profile == config.ProfileLocal {
+		ln, err := netx.ListenUnix(l.Address, anybody)
+		if err != nil {
+			return nil, fmt.Errorf("the socket for yubin sendmail ([sendmail] in the configuration): %w", err)
+		}
+		server.Use(ln)
+	} else if err := server.Listen(ctx); err != nil {
 		return nil, err
 	}
 	return &listener{config: l, server: server, cancel: func() {}}, nil

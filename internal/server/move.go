@@ -9,6 +9,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/blob"
+	"yubin/internal/world/config"
 	"yubin/internal/world/datadir"
 )
 
@@ -36,7 +37,7 @@ func (m moves) Move(ctx context.Context, to move.Target, progress func(move.Prog
 
 func (m moves) source() move.Source {
 	return move.Source{Folder: m.s.folder.Path(""), Dir: m.s.folder, DB: m.s.db, Blobs: m.blobs,
-		Skip: []string{admin.SocketName}, Hold: m.hold}
+		Skip: []string{admin.SocketName, config.SendmailName}, Hold: m.hold}
 }
 
 // hold ends what is being sent, so that it is not sent from both places, and then keeps

@@ -93,9 +93,10 @@ func (s *Server) changeListeners() error {
 	if s.running == nil {
 		return nil // Stopping.
 	}
+	wanted := s.listenersOf(s.cfg)
 	var kept []*listener
 	for _, l := range s.listeners {
-		if slices.ContainsFunc(s.cfg.Listeners, l.config.Same) {
+		if slices.ContainsFunc(wanted, l.config.Same) {
 			kept = append(kept, l)
 			continue
 		}
@@ -105,11 +106,14 @@ func (s *Server) changeListeners() error {
 		_ = l.server.Close()
 	}
 	var errs []error
-	for _, want := range s.cfg.Listeners {
+	for _, want := range wanted {
 		if slices.ContainsFunc(kept, func(l *listener) bool { return l.config.Same(want) }) {
 			continue
 		}
 		l, err := s.openListener(s.running, want)
+		if s.doesWithout(s.cfg, want, err) {
+			continue
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -55,11 +55,12 @@ const (
 
 // Server is a whole yubin.
 type Server struct {
-	deps  Deps
-	store *Store
-	slots *netx.Slots // for connections, of all listeners
-	admin net.Listener
-	web   net.Listener // of admin.address; nil for none
+	deps   Deps
+	store  *Store
+	slots  *netx.Slots // for connections, of all listeners
+	locals *locals     // the users of this machine
+	admin  net.Listener
+	web    net.Listener // of admin.address; nil for none
 
 	// What new connections get; a reload replaces it.
 	services atomic.Pointer[services]
@@ -87,6 +88,7 @@ func New(ctx context.Context, cfg config.Config, d Deps) (*Server, error) {
 	st.gone = s.fail
 	st.watcher.serving(s, recent)
 	s.slots = netx.NewSlots(s.limits(cfg))
+	s.locals = newLocals(st, cfg.Hostname, d.Now)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -98,8 +100,11 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.services.Store(s.newServices(s.cfg, nil))
-	for _, l := range s.cfg.Listeners {
+	for _, l := range s.listenersOf(s.cfg) {
 		opened, err := s.openListener(ctx, l)
+		if s.doesWithout(s.cfg, l, err) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

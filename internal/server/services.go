@@ -26,9 +26,10 @@ const firstReadTimeout = 5 * time.Minute
 // services are the conversations as one configuration wants them. A reload
 // makes new ones; sessions that began with the old ones end with them.
 type services struct {
-	smtp map[smtpKind]*smtpd.Server
-	imap *imapd.Server
-	pop3 *pop3d.Server
+	smtp  map[smtpKind]*smtpd.Server
+	imap  *imapd.Server
+	pop3  *pop3d.Server
+	users users // of this machine, as this configuration has them
 }
 
 // smtpKind is what SMTP servers differ by.
@@ -40,7 +41,9 @@ type smtpKind struct {
 // newServices keeps the POP3 server of old, if there is one: it knows who has
 // which maildrop.
 func (s *Server) newServices(c config.Config, old *services) *services {
-	n := &services{smtp: map[smtpKind]*smtpd.Server{}, imap: imapd.New(s.imapConfig(c))}
+	n := &services{smtp: map[smtpKind]*smtpd.Server{}, imap: imapd.New(s.imapConfig(c)), users: users{s.locals, c.Sendmail}}
+	local := smtpKind{profile: smtpd.Local}
+	n.smtp[local] = smtpd.New(s.smtpConfig(c, local))
 	for _, p := range []smtpd.Profile{smtpd.MX, smtpd.Submission, smtpd.LMTP} {
 		for _, withTLS := range []bool{false, true} {
 			kind := smtpKind{p, withTLS}
@@ -70,6 +73,9 @@ func (s *Server) handler(l config.Listener, t *tls.Config) func(context.Context,
 		in := pop3d.Listener{Name: name, TLS: t}
 		return func(ctx context.Context, c *netx.Conn) { s.services.Load().pop3.Serve(ctx, c, in) }
 	}
+	if l.Profile == config.ProfileLocal {
+		return s.serveLocal
+	}
 	kind := smtpKind{smtpProfile(l.Profile), t != nil}
 	return func(ctx context.Context, c *netx.Conn) { s.services.Load().smtp[kind].Serve(ctx, c) }
 }
@@ -92,7 +98,7 @@ func (s *Server) login(from netip.Addr) sasl.Authenticator {
 // profileOf is how the configuration calls a profile.
 func profileOf(p smtpd.Profile) config.Profile {
 	switch p {
-	case smtpd.Submission:
+	case smtpd.Submission, smtpd.Local: // The same mail, of the same people.
 		return config.ProfileSubmission
 	case smtpd.LMTP:
 		return config.ProfileLMTP
@@ -123,6 +129,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Router:             router{s.store.outgoing.router},
 		Room:               s.store.mail,
 		Identities:         s.store.directory,
+		Users:              users{s.locals, c.Sendmail},
 		Intake:             s.store.intake,
 		Judge:              who,
 		Trusted:            judging.known,
@@ -156,8 +163,11 @@ type router struct{ tables *route.Router }
 // people log in, and LMTP is for mail that ends here.
 func (r router) Route(ctx context.Context, c *smtpd.Client, to mail.Address) (route.Routed, error) {
 	q := route.Question{Recipient: to, Sender: c.ReversePath, Account: c.Principal.Account}
-	if c.Profile == smtpd.MX {
+	switch c.Profile {
+	case smtpd.MX:
 		q.Remote = c.Remote.Addr()
+	case smtpd.Local:
+		q.User = true
 	}
 	return r.tables.Route(ctx, q)
 }

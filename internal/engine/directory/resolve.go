@@ -298,13 +298,14 @@ func NameOf(a mail.Address) string {
 const (
 	postmasterName = "postmaster"
 	abuseName      = "abuse"
+	rootName       = "root" // to whom programs of a machine write
 )
 
 // postmaster finds who answers for a domain that has no postmaster, or nobody for
 // abuse, of its own. Mail about abuse goes where the postmaster's does.
 func (d *Directory) postmaster(tx *sqldb.Tx, key mail.Address) (mail.Address, error) {
 	switch key.Local {
-	case postmasterName:
+	case postmasterName, rootName:
 	case abuseName:
 		name := mail.Address{Local: postmasterName, Domain: key.Domain}
 		found, err := members(tx, name)

@@ -53,7 +53,7 @@ func (l *items) item(forward mail.Domain) *Item {
 	}
 	it := &Item{Item: l.p.envelope.Item}
 	it.ReversePath = path
-	if it.Account == 0 {
+	if it.Account == 0 && forward != "" {
 		it.SignFor = forward
 	}
 	if found := l.p.judgement.Prefix; len(found) > 0 {

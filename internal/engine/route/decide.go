@@ -190,6 +190,8 @@ func (t *tables) permission(q Question) string {
 	switch {
 	case q.Account != 0:
 		return "the sender has logged in"
+	case q.User:
+		return "the sender is a user of this machine"
 	case q.Ours:
 		return "the message is of this server itself"
 	}

@@ -14,6 +14,7 @@ type Question struct {
 	// Remote is the client, where it counts whether its network is trusted; else
 	// not valid.
 	Remote netip.Addr
+	User   bool   // a user of this machine brought it
 	Ours   bool   // the message is this server's own, such as a report: it may go anywhere
 	Via    string // the route that an operator chose, or ""; only NextHop and Explain look at it
 }

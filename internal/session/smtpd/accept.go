@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -117,7 +118,7 @@ func (s *session) tellAccepted(r intake.Receipt) {
 		}
 		s.tx.judged.Taken(accounts)
 	}
-	if s.client.Authenticated && s.srv.cfg.Wrote != nil {
+	if s.client.Principal.Account != 0 && s.srv.cfg.Wrote != nil {
 		s.srv.cfg.Wrote(s.client.Principal.Account, s.tx.addresses()...)
 	}
 }
@@ -130,7 +131,7 @@ func (s *session) envelope(ctx context.Context, now time.Time) intake.Envelope {
 		Each:     s.client.Profile == LMTP,
 		Stranger: s.client.Profile == MX && (s.srv.cfg.Trusted == nil || !s.srv.cfg.Trusted(s.client.Remote.Addr())),
 		Item: spool.Item{
-			Prefix: appendReceived(make([]byte, 0, receivedRoom), s.stamp(now)),
+			Prefix: s.received(now),
 			Outgoing: mail.Outgoing{
 				ReversePath: m.ReversePath, Body: s.body(), UTF8: m.UTF8, RequireTLS: m.RequireTLS,
 				Ret: m.Ret, EnvID: m.EnvID, Priority: s.tx.priority, DeliverBy: s.tx.deliverBy,
@@ -145,6 +146,9 @@ func (s *session) envelope(ctx context.Context, now time.Time) intake.Envelope {
 		e.Judge = s.tx.judged
 	} else if s.tx.aside {
 		e.Judge = filter.Aside{}
+	}
+	if s.client.Profile == Local && s.client.Principal.Account == 0 { // Nobody's address is an account's.
+		e.SignFor = cmp.Or(s.tx.content.author, s.client.Principal.Address.Domain)
 	}
 	if s.client.Authenticated {
 		e.Account = s.client.Principal.Account
@@ -193,6 +197,14 @@ const receivedRoom = 320
 
 // hiddenClient stands in Received for a client that is not told of.
 const hiddenClient = "authenticated-user"
+
+func (s *session) received(now time.Time) []byte {
+	b := make([]byte, 0, receivedRoom)
+	if s.client.Profile == Local {
+		return appendLocal(b, s.stamp(now), s.user)
+	}
+	return appendReceived(b, s.stamp(now))
+}
 
 func (s *session) stamp(now time.Time) stamp {
 	st := stamp{

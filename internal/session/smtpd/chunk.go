@@ -65,7 +65,7 @@ func (s *session) refuseChunk(c smtp.Bdat) (smtp.Reply, bool) {
 // CRLF: from who has logged in, whose program sends a file as it is. Other
 // servers must send CRLF: what they mean by an LF is not known (CVE-2023-51764).
 func (s *session) repairsLines() bool {
-	return s.client.Profile == Submission && s.client.Authenticated
+	return s.submits() && s.client.Authenticated
 }
 
 // receiveChunk takes octets of the chunk. After an error the session can only

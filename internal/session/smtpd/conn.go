@@ -54,7 +54,9 @@ func (c *conn) binding() sasl.Binding {
 
 func (c *conn) run(ctx context.Context) {
 	c.SetReadTimeout(c.s.srv.limits.Greeting)
-	c.write(c.greeting())
+	if c.enter(ctx); c.s.next != hangUp {
+		c.write(c.greeting())
+	}
 	for c.s.next != hangUp {
 		switch c.s.next {
 		case readCommand:
@@ -76,7 +78,7 @@ func (c *conn) run(ctx context.Context) {
 // greeting is the first reply. Who spoke before it, on a port where other servers
 // and mail programs wait for it (RFC 5321 §4.3.1), is a program that sends blindly.
 func (c *conn) greeting() smtp.Reply {
-	if c.s.client.Profile == LMTP || !c.Early() {
+	if c.s.client.Profile == LMTP || c.s.client.Profile == Local || !c.Early() {
 		return c.s.greeting()
 	}
 	r := status(554, 5, 5, 1, "you spoke before the greeting; closing")

@@ -26,9 +26,10 @@ type content struct {
 	header  message.Header  // what is known of it, if the end of it is
 	ended   bool
 	lines   smtp.LineChecker
-	fault   smtp.Reply // Code is 0 without one
-	cause   error      // of the fault, for the log
-	givenID string     // the Message-ID that a message without one got from us
+	fault   smtp.Reply  // Code is 0 without one
+	cause   error       // of the fault, for the log
+	author  mail.Domain // of the first address in From, of what was submitted
+	givenID string      // the Message-ID that a message without one got from us
 	foreign foreign
 	onward  bool // it goes to others
 	high    bool // it does, and has octets beyond ASCII: a tap tells
@@ -90,7 +91,7 @@ func (s *session) begin() {
 	s.tx.content = m
 	m.in.CountFor(s.share)
 	m.held.Of(s.share)
-	if s.client.Profile == Submission {
+	if s.submits() {
 		m.head = message.NewParser()
 	}
 }
@@ -170,7 +171,7 @@ func (s *session) submit(ctx context.Context) {
 	if m.fault.Code != 0 {
 		return
 	}
-	header, body := m.buffer[:m.header.Size], m.buffer[m.header.Size:]
+	header, body := s.completedHeader(m.buffer[:m.header.Size]), m.buffer[m.header.Size:]
 	found := readSubmitted(header)
 	if r, cause := s.checkOriginators(ctx, header, found); !r.Positive() {
 		m.refuse(r, cause)
@@ -242,9 +243,12 @@ func (s *session) checkFields(ctx context.Context, prefix string, o originators)
 			return status(554, 5, 6, 0, "the field "+name+" cannot be taken: it may name one address only"), nil
 		}
 		for _, a := range addresses {
+			if name == "From" && s.tx.content.author == "" {
+				s.tx.content.author = a.Domain
+			}
 			r, err := s.checkSender(ctx, a)
 			if r.Code == 550 {
-				r.Text += ", whom the field " + name + " names"
+				r = s.notAs(a, ", whom the field "+name+" names")
 			}
 			if !r.Positive() {
 				return r, err

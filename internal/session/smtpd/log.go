@@ -32,7 +32,7 @@ func (s *session) logEnd(reason string) {
 	s.srv.log.LogAttrs(context.Background(), slog.LevelInfo, "session end",
 		slog.String(obs.KeySession, s.id),
 		obs.Remote(s.client.Remote, s.client.Principal.Account != 0 || s.accepted > 0),
-		slog.String(keyHello, s.client.Hello),
+		slog.String(keyHello, s.calls()),
 		slog.String(obs.KeyTLS, s.tls.version()),
 		slog.String(obs.KeyUser, s.client.Principal.Address.String()),
 		slog.Int(obs.KeyCount, s.accepted),

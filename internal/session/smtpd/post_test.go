@@ -116,6 +116,31 @@ func principal(local string, id mail.AccountID) mail.Principal {
 	return mail.Principal{Account: id, Address: mail.Address{Local: local, Domain: "example.org"}}
 }
 
+// machine is Users of whom one connects: alice, who may write as alice@example.org, root,
+// who may write as anybody, www, who is the account of Alice, or busy, who sent too much.
+type machine string
+
+func (m machine) User(context.Context, *netx.Conn) (User, error) {
+	switch m {
+	case "ghost":
+		return User{}, mail.Errorf(mail.Unavailable, "this system does not say who you are")
+	case "www":
+		return User{ID: 33, Login: "www", Domain: "example.org", Principal: principal("alice", alice)}, nil
+	}
+	return User{ID: 1000, Login: string(m), Domain: "example.org", Principal: principal(string(m), 0), Trusted: m == "root"}, nil
+}
+
+func (m machine) MayUse(_ context.Context, u User, a mail.Address) (bool, error) {
+	return a.Key() == u.Principal.Address, nil
+}
+
+func (m machine) Take(User) error {
+	if m == "busy" {
+		return mail.Errorf(mail.RateLimited, "you sent 5 messages within an hour, as many as a user may")
+	}
+	return nil
+}
+
 // cupboard is an Intake that keeps mail in memory.
 type cupboard struct {
 	mu      sync.Mutex
@@ -239,6 +264,7 @@ func (c *cupboard) queue(id spool.ItemID, it intake.Item, octets string) {
 	add(!it.DeliverBy.At.IsZero(), "by=%s,%v,%v", it.DeliverBy.At.Format(time.RFC3339), it.DeliverBy.Return, it.DeliverBy.Trace)
 	add(!it.HoldUntil.IsZero(), "hold=%s", it.HoldUntil.Format(time.RFC3339))
 	add(it.Account != 0, "account=%d", it.Account)
+	add(it.SignFor != "", "signfor=%s", it.SignFor)
 	add(it.Language != "", "lang=%s", it.Language)
 	words = append(words, "trans="+it.Transaction, "mid="+it.MessageID)
 	c.queued = append(c.queued, strings.Join(words, " "))
@@ -316,11 +342,12 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		return p.stored[id], nil
 	}
 	cfg := Config{
-		Profile:    map[string]Profile{"mx": MX, "submission": Submission, "lmtp": LMTP}[f.Setting("profile", "mx")],
+		Profile:    map[string]Profile{"mx": MX, "submission": Submission, "lmtp": LMTP, "local": Local}[f.Setting("profile", "mx")],
 		Hostname:   "mx.example.org",
 		Postmaster: mail.Address{Local: "postmaster", Domain: "example.org"},
 		TLS:        certificate,
 		Auth:       func(netip.Addr) sasl.Authenticator { return scramPeople{} },
+		Users:      machine(f.Setting("user", "alice")),
 		Router:     people{}, Identities: people{}, Intake: p.cupboard, Room: p.cupboard,
 		AllowPlainLoopback: true, ChannelBinding: true,
 		Limits:     limitsOf(t, f.Setting("limits", "")),

@@ -80,7 +80,7 @@ func (s *session) entry(kind journal.Kind, r smtp.Reply) journal.Entry {
 		Service:     s.client.Profile.String(),
 		Session:     s.id,
 		Remote:      s.client.Remote,
-		Hello:       s.client.Hello,
+		Hello:       s.calls(),
 		TLS:         s.tls.version(),
 		User:        s.client.Principal.Address.String(),
 		ReversePath: s.client.ReversePath,

@@ -26,6 +26,7 @@ type session struct {
 	plain  bool // logging in without TLS is allowed
 
 	login login
+	user  User // Local only
 	tx    transaction
 	share *heap.Share // of the memory of all sessions
 

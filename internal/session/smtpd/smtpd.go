@@ -1,5 +1,6 @@
-// Package smtpd is the server side of SMTP: one engine with three profiles, mx
-// (RFC 5321), submission (RFC 6409, RFC 8314) and lmtp (RFC 2033).
+// Package smtpd is the server side of SMTP: one engine with four profiles, mx
+// (RFC 5321), submission (RFC 6409, RFC 8314), lmtp (RFC 2033) and local, which is
+// submission for users of this machine over a socket that says who they are.
 //
 // Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152),
 // ENHANCEDSTATUSCODES (RFC 2034), STARTTLS (RFC 3207), AUTH (RFC 4954),
@@ -60,9 +61,10 @@ const (
 	MX         Profile = iota // mail from other servers
 	Submission                // mail from the principals of this server
 	LMTP                      // mail from a server that trusts us with the delivery
+	Local                     // mail from the users of this machine: yubin sendmail
 )
 
-var profileNames = [...]string{"smtp", "submission", "lmtp"}
+var profileNames = [...]string{"smtp", "submission", "lmtp", "sendmail"}
 
 func (p Profile) String() string { return profileNames[p] }
 
@@ -72,7 +74,7 @@ type Client struct {
 	Remote        netip.AddrPort // invalid on a local socket
 	Hello         string         // what it called itself
 	TLS           bool
-	Authenticated bool
+	Authenticated bool           // in Local, the system says who it is
 	Principal     mail.Principal // if Authenticated
 	ReversePath   mail.ReversePath
 }
@@ -136,6 +138,7 @@ type Config struct {
 	Router     Router
 	Room       Room       // nil: there always is
 	Identities Identities // Submission only
+	Users      Users      // Local only
 	Intake     Intake
 	// Judge judges what comes. MX only; nil takes everything as it is.
 	Judge Judge

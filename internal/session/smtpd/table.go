@@ -27,9 +27,11 @@ const (
 type profiles uint8
 
 const (
-	smtpOnly    profiles = 1<<MX | 1<<Submission
+	smtpOnly    profiles = 1<<MX | 1<<Submission | 1<<Local
 	lmtpOnly    profiles = 1 << LMTP
 	submitOnly  profiles = 1 << Submission
+	localOnly   profiles = 1 << Local
+	remote               = allProfiles &^ localOnly
 	allProfiles          = smtpOnly | lmtpOnly
 )
 
@@ -66,13 +68,13 @@ func commandTable() [smtp.Verbs]command {
 		smtp.MAIL:     {allProfiles, ready, needsLogin, "MAIL FROM:<address> [parameters]", nil, (*session).mail},
 		smtp.RCPT:     {allProfiles, mailed | rcpted, needsLogin | leadsOn, "RCPT TO:<address> [parameters]", nil, (*session).rcpt},
 		smtp.DATA:     {allProfiles, rcpted, needsLogin | leadsOn | awaits, "DATA", nil, (*session).data},
-		smtp.BDAT:     {allProfiles, anyState, leadsOn | swallows, "BDAT size [LAST]", always("CHUNKING"), (*session).bdat},
+		smtp.BDAT:     {remote, anyState, leadsOn | swallows, "BDAT size [LAST]", always("CHUNKING"), (*session).bdat},
 		smtp.RSET:     {allProfiles, anyState, 0, "RSET", nil, (*session).rset},
 		smtp.VRFY:     {allProfiles, anyState, needsLogin, "VRFY text", nil, (*session).vrfy},
 		smtp.EXPN:     {allProfiles, anyState, needsLogin, "EXPN text", nil, (*session).expn},
 		smtp.NOOP:     {allProfiles, anyState, 0, "NOOP", nil, (*session).noop},
 		smtp.QUIT:     {allProfiles, anyState, leadsOn, "QUIT", nil, (*session).quit},
-		smtp.STARTTLS: {allProfiles, ready, needsTLS | endsGroup, "STARTTLS", (*session).offerTLS, (*session).startTLS},
+		smtp.STARTTLS: {remote, ready, needsTLS | endsGroup, "STARTTLS", (*session).offerTLS, (*session).startTLS},
 		smtp.AUTH:     {submitOnly, ready, endsGroup, "AUTH mechanism [initial-response]", (*session).offerMechanisms, (*session).auth},
 		smtp.HELP:     {allProfiles, anyState, 0, "HELP [command]", always("HELP"), (*session).help},
 	}
@@ -87,7 +89,9 @@ type extension struct {
 	value    func(*session) string
 }
 
-// extensionTable says what EHLO offers, and which parameters that allows.
+// extensionTable says what EHLO offers, and which parameters that allows. No octets
+// are counted on Local: what programs give to "sendmail -bs" has its lines repaired on
+// the way.
 //
 // There is no DSN in LMTP: who gives us mail by it has our word at once that it
 // is delivered, and reports that itself. Strangers have none either, and no
@@ -101,7 +105,7 @@ func extensionTable() []extension {
 		{"PIPELINING", allProfiles, nil, 0, nil},
 		{"SIZE", allProfiles, nil, smtp.ParamSize, (*session).sizeOffer},
 		{"8BITMIME", allProfiles, nil, smtp.ParamBody, nil},
-		{"BINARYMIME", allProfiles, nil, smtp.ParamBody, nil},
+		{"BINARYMIME", remote, nil, smtp.ParamBody, nil},
 		{"SMTPUTF8", allProfiles, nil, smtp.ParamUTF8, nil},
 		{"ENHANCEDSTATUSCODES", allProfiles, nil, 0, nil},
 		{"LIMITS", allProfiles, nil, 0, (*session).limitsOffer},
@@ -109,6 +113,7 @@ func extensionTable() []extension {
 		{"DELIVERBY", smtpOnly, (*session).hasReports, smtp.ParamBy, (*session).deliverByOffer},
 		{"MT-PRIORITY", allProfiles, nil, smtp.ParamPriority, nil},
 		{"REQUIRETLS", allProfiles, (*session).inTLS, smtp.ParamRequireTLS, nil},
+		{"XSENDER", localOnly, nil, 0, (*session).whoami},
 		{"FUTURERELEASE", submitOnly, nil, hold, (*session).futureReleaseOffer},
 	}
 }
@@ -143,7 +148,7 @@ func (s *session) inTLS() bool { return s.tls.on }
 
 // hasReports reports whether the client may ask for reports.
 func (s *session) hasReports() bool {
-	return s.client.Profile == Submission || s.srv.cfg.Reports != nil && s.srv.cfg.Reports(s.client.Remote.Addr())
+	return s.submits() || s.srv.cfg.Reports != nil && s.srv.cfg.Reports(s.client.Remote.Addr())
 }
 
 func (s *session) sizeOffer() string { return strconv.FormatInt(s.srv.limits.MessageSize, 10) }
@@ -202,7 +207,7 @@ func (s *session) command(ctx context.Context, line []byte, more bool) smtp.Repl
 		s.next = hangUp
 		return r
 	}
-	cmd, verb, err := smtp.Parse(line)
+	cmd, verb, err := smtp.Parse(s.completed(line))
 	row := &s.srv.commands[verb]
 	if row.flags&leadsOn == 0 {
 		s.idle++

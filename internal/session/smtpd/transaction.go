@@ -111,7 +111,12 @@ func (s *session) checkMail(ctx context.Context, c smtp.Mail) (r smtp.Reply, cau
 	case c.NonASCII && !c.UTF8:
 		return status(550, 5, 6, 7, "an address beyond ASCII needs SMTPUTF8"), nil
 	}
-	if s.client.Profile == Submission && !c.ReversePath.IsNull() {
+	if s.client.Profile == Local {
+		if err := s.srv.cfg.Users.Take(s.user); err != nil {
+			return replyTo(err), err
+		}
+	}
+	if s.submits() && !c.ReversePath.IsNull() {
 		return s.checkSender(ctx, mail.Address(c.ReversePath))
 	}
 	return smtp.Reply{Code: 250}, nil
@@ -119,12 +124,21 @@ func (s *session) checkMail(ctx context.Context, c smtp.Mail) (r smtp.Reply, cau
 
 // checkSender says whether the principal may write as a.
 func (s *session) checkSender(ctx context.Context, a mail.Address) (smtp.Reply, error) {
-	may, err := s.srv.cfg.Identities.MayUse(ctx, s.client.Principal, a)
+	var may bool
+	var err error
+	switch {
+	case s.client.Profile != Local:
+		may, err = s.srv.cfg.Identities.MayUse(ctx, s.client.Principal, a)
+	case s.user.Trusted:
+		may = true
+	default:
+		may, err = s.srv.cfg.Users.MayUse(ctx, s.user, a)
+	}
 	switch {
 	case err != nil:
 		return replyTo(err), err
 	case !may:
-		return status(550, 5, 7, 1, "you may not send as "+a.String()), nil
+		return s.notAs(a, ""), nil
 	}
 	return smtp.Reply{Code: 250}, nil
 }

@@ -41,6 +41,7 @@ type Config struct {
 	Filters               []Filter
 	Reports               Reports
 	Admin                 Admin
+	Sendmail              Sendmail
 	Listeners             []Listener
 
 	// Open is set by Local only: plain logins on loopback are expected, and no
@@ -183,6 +184,33 @@ type Admin struct {
 	Address string // host:port of HTTP with /metrics; "" for none
 }
 
+// Sendmail is the [sendmail] table: how users of this machine send mail without logging
+// in, by `yubin sendmail`.
+type Sendmail struct {
+	Off     bool                // enabled = false
+	Socket  string              // where they come
+	Named   bool                // the configuration names Socket: it must be there
+	Domain  mail.Domain         // of names without one; "" chooses a domain of ours
+	Trusted []string            // users who may write as anybody: names or numbers
+	Rate    int                 // messages of each other user in an hour; 0 is no bound
+	Users   map[string][]string // what else a user may write from; the first is who it is
+}
+
+// SendmailSocket is the socket of a server that was installed.
+const SendmailSocket = "/run/yubin/submit.sock"
+
+// SendmailName is the name of the socket in a data folder.
+const SendmailName = "submit.sock"
+
+// Bounds of the [sendmail] table.
+const (
+	maxTrusted        = 64
+	maxSendmailUsers  = 1000
+	maxUserAddresses  = 100
+	maxSendmailRate   = 1_000_000
+	maxSendmailSocket = 103 // octets that every system takes for a path of a socket
+)
+
 // Protocol is what a listener speaks.
 type Protocol string
 
@@ -211,6 +239,7 @@ const (
 	ProfileMX         Profile = "mx"         // mail from anywhere for our domains
 	ProfileSubmission Profile = "submission" // mail from our users, logged in
 	ProfileLMTP       Profile = "lmtp"       // mail for our domains from a trusted hop
+	ProfileLocal      Profile = "local"      // mail from the users of this machine; not for a [[listener]]
 )
 
 // Listener is one [[listener]].
@@ -228,6 +257,9 @@ type Listener struct {
 // logs: "smtp", "submission", "lmtp", "imap", "pop3", with an s for implicit TLS.
 func (l Listener) Service() string {
 	name := string(l.Protocol)
+	if l.Profile == ProfileLocal {
+		return "sendmail"
+	}
 	if l.Profile == ProfileSubmission || l.Profile == ProfileLMTP {
 		name = string(l.Profile)
 	}
@@ -269,6 +301,7 @@ func Default() Config {
 		},
 		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20, Audit: 400 * 24 * time.Hour},
 		Watch:     Watch{Mail: true, Summary: -1, QueueOldest: 24 * time.Hour, QueueLength: 10000},
+		Sendmail:  Sendmail{Socket: SendmailSocket, Trusted: []string{"root"}, Rate: 1000},
 		Reports:   Reports{Addresses: []string{"dmarc-reports"}, Send: true, Keep: 400 * 24 * time.Hour},
 	}
 }

@@ -103,6 +103,7 @@ func (t *table) config(c *Config) {
 	t.table("judge", func(t *table) { t.judge(&c.Judge) })
 	t.table("reports", func(t *table) { t.reports(&c.Reports) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
+	t.table("sendmail", func(t *table) { t.sendmail(&c.Sendmail) })
 	t.tables("dns_list", func(t *table) { c.DNSLists = append(c.DNSLists, t.dnsList(c.DNSLists)) })
 	t.tables("filter", func(t *table) { c.Filters = append(c.Filters, t.filter(c.Filters)) })
 	t.tables("certificate", func(t *table) {
@@ -331,7 +332,7 @@ func (c *Config) resolve(folder string) {
 }
 
 func (c *Config) paths() []*string {
-	paths := []*string{&c.Data, &c.Secrets}
+	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket}
 	for i := range c.TLS.Certificates {
 		paths = append(paths, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
 	}

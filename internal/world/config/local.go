@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strconv"
 
 	"yubin/internal/mail"
@@ -36,6 +37,7 @@ func Local(data string, offset int) Config {
 	c.Reports.Send, c.Watch.Mail = false, false
 	c.Capture = mail.Address{Local: LocalCapture, Domain: LocalDomain}
 	c.Admin.Address = localPort(2590, offset)
+	c.Sendmail.Socket = filepath.Join(data, SendmailName)
 	c.TLS.SelfSigned = true
 	c.Log.Level = slog.LevelInfo
 	c.Limits.ConnectionsPerAddress, c.Limits.SessionsPerAccount = 0, 0
