@@ -55,6 +55,7 @@ type commandLine struct {
 	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`
 	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
 	Status      statusCmd      `cmd:"" help:"Show on one screen how the server is; the exit code is for monitoring."`
+	Sendmail    sendmailCmd    `cmd:"" help:"Send the message on the standard input, as sendmail does. Any user may."`
 	Trace       traceCmd       `cmd:"" help:"Tell everything known of a message: how it came, where it went, why it was refused."`
 	SPF         spfCmd         `cmd:"" name:"spf" help:"Check what SPF says of mail."`
 	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: verify and make them, the keys of our domains, and what must be in the DNS."`
@@ -84,6 +85,9 @@ func usagef(format string, args ...any) error {
 
 // run runs one command line and returns the exit code.
 func (e *env) run(args []string) int {
+	if len(args) > 0 && args[0] == "sendmail" { // Its flags are no flags of ours.
+		return e.runSendmail(args[0], args[1:])
+	}
 	e.stdout, e.stderr = obs.Printing(e.out), obs.Printing(e.console)
 	var line commandLine
 	parser, err := kong.New(&line,
@@ -147,14 +151,17 @@ func spelledOut(commands *kong.Node, args []string) ([]string, error) {
 
 // report tells err, one line for each thing that is wrong.
 func (e *env) report(err error) int {
-	var code exitCode
+	var code *exitCode
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errSilent):
 		return exitFailure
 	case errors.As(err, &code):
-		return int(code)
+		if code.err != nil {
+			e.tellError(code.err)
+		}
+		return code.code
 	}
 	e.tellError(err)
 	if errors.Is(err, errUsage) || mail.KindOf(err) == mail.Invalid { // What was asked for has no sense, whatever the server.

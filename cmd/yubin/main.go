@@ -19,5 +19,9 @@ func main() {
 		system:  systemConfig,
 		version: version,
 	}
-	os.Exit(e.run(os.Args[1:]))
+	args := os.Args[1:]
+	if name, ok := calledAs(os.Args[0]); ok {
+		os.Exit(e.runSendmail(name, args))
+	}
+	os.Exit(e.run(args))
 }

@@ -27,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"yubin": main})
+	testscript.Main(m, map[string]func(){"yubin": main, "sendmail": main, "mailq": main, "newaliases": main})
 }
 
 // TestScripts runs testdata/script: the command line as people type it, in

@@ -26,11 +26,6 @@ const (
 	statusUnknown = 3 // it cannot be told
 )
 
-// exitCode makes run exit with it; all was told already.
-type exitCode int
-
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
-
 // A screen that is drawn again and again: what fits into a small terminal.
 const (
 	screenWidth   = 80
@@ -58,7 +53,7 @@ func (c *statusCmd) Run(e *env) error {
 	at, _, err := e.configured(c.place)
 	if err != nil {
 		e.tellError(err)
-		return exitCode(statusUnknown)
+		return &exitCode{code: statusUnknown}
 	}
 	s := statusScreen{e: e, folder: at.Data, now: time.Now}
 	if !c.Watch {
@@ -157,11 +152,11 @@ func (s *statusScreen) show(w io.Writer, small bool) error {
 	case admin.Well:
 		return nil
 	case admin.Warning:
-		return exitCode(statusWarning)
+		return &exitCode{code: statusWarning}
 	case admin.Trouble:
-		return exitCode(statusTrouble)
+		return &exitCode{code: statusTrouble}
 	}
-	return exitCode(statusUnknown)
+	return &exitCode{code: statusUnknown}
 }
 
 func (s *statusScreen) text(w io.Writer, o admin.Overview, small bool) {

@@ -121,9 +121,13 @@ func arrivalWords(a *admin.Arrival) string {
 	if a.Hello != "" {
 		s += " (" + oneLine(a.Hello) + ")"
 	}
-	s += ", " + inTLS(a.TLS)
-	if a.User != "" {
-		s += ", logged in as " + a.User
+	if a.Service == "sendmail" { // The system says who it was.
+		s += ", as " + a.User
+	} else {
+		s += ", " + inTLS(a.TLS)
+		if a.User != "" {
+			s += ", logged in as " + a.User
+		}
 	}
 	if id := cmp.Or(a.Transaction, a.Session); id != "" {
 		s += "; " + id + " in the log"
