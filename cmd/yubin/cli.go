@@ -52,6 +52,7 @@ type commandLine struct {
 	Alias       aliasCmd       `cmd:"" help:"Addresses that stand for others."`
 	Group       groupCmd       `cmd:"" help:"Accounts that are named together, for mail and for what they may do."`
 	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
+	Copy        copyCmd        `cmd:"" help:"Who gets copies of mail: archives, journals."`
 	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`
 	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
 	Status      statusCmd      `cmd:"" help:"Show on one screen how the server is; the exit code is for monitoring."`

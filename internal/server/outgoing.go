@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"yubin/internal/engine/copies"
 	"yubin/internal/engine/forward"
 	"yubin/internal/engine/hosts"
 	"yubin/internal/engine/intake"
@@ -78,7 +79,11 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 	if s.reports, err = reports.Open(ctx, s.reportsOptions(cfg, d), reportSettings(cfg.Reports)); err != nil {
 		return err
 	}
-	s.intake = intake.New(intake.Options{Store: s.mail, Queue: out.queue, Forwards: out.forward, Keeper: s.reports})
+	if s.copies, err = copies.Open(ctx, copies.Options{DB: s.db, Directory: s.directory, Router: out.router,
+		Sender: mail.Address{Local: postmaster, Domain: cfg.Hostname}, Log: d.Log}); err != nil {
+		return err
+	}
+	s.intake = intake.New(intake.Options{Store: s.mail, Queue: out.queue, Forwards: out.forward, Keeper: s.reports, Copier: s.copies})
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"yubin/internal/engine/alarm"
 	"yubin/internal/engine/audit"
+	"yubin/internal/engine/copies"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/greylist"
@@ -70,6 +71,7 @@ type Store struct {
 	judge     *judge.Judge
 	lists     *dnslist.Lists
 	reports   *reports.Reports
+	copies    *copies.Book
 	prefs     *preferences.Preferences
 	retention *retention.Retention
 	carriage  carriage
@@ -256,7 +258,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 	t := newTransfers(s, d)
 	return admin.New(admin.Config{
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory, Names: s.directory, Groups: s.directory,
-		Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
+		Copies: s.copies, Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
 		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
 		Store:   checked{s.mail, s},
 		Reports: s.reports,
@@ -364,7 +366,7 @@ func (c checked) CheckDeep(ctx context.Context, report func(problem string)) err
 func (c checked) others(ctx context.Context, report func(problem string)) error {
 	for _, check := range []func(context.Context, func(string)) error{
 		c.all.db.Integrity, c.all.directory.Check, c.all.outgoing.router.Check, c.all.outgoing.signing.Check, c.all.outgoing.spool.Check,
-		c.all.reports.Check, c.all.retention.Check, c.all.learning.history.Check, c.all.learning.lessons.Check, c.all.outgoing.queue.Check,
+		c.all.reports.Check, c.all.copies.Check, c.all.retention.Check, c.all.learning.history.Check, c.all.learning.lessons.Check, c.all.outgoing.queue.Check,
 	} {
 		if err := check(ctx, report); err != nil {
 			return err

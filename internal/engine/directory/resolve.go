@@ -302,11 +302,11 @@ const (
 )
 
 // postmaster finds who answers for a domain that has no postmaster, or nobody for
-// abuse, of its own. Mail about abuse goes where the postmaster's does.
+// abuse or root, of its own. Mail for these goes where the postmaster's does.
 func (d *Directory) postmaster(tx *sqldb.Tx, key mail.Address) (mail.Address, error) {
 	switch key.Local {
-	case postmasterName, rootName:
-	case abuseName:
+	case postmasterName:
+	case abuseName, rootName:
 		name := mail.Address{Local: postmasterName, Domain: key.Domain}
 		found, err := members(tx, name)
 		if err != nil || slices.ContainsFunc(found, takesMail) {

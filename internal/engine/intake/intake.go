@@ -66,6 +66,7 @@ type Options struct {
 	Store    *store.Store
 	Queue    Queue         // over the same database; nil where nothing can be spooled
 	Wishes   Wishes        // nil: everybody's is Plain
+	Copier   Copier        // nil: nobody gets copies
 	Keeper   Keeper        // nil: nobody wants octets for itself
 	Forwards Forwards      // nil: what goes on keeps its reverse-path
 	Deadline time.Duration // of a Plan; 0 means DefaultDeadline

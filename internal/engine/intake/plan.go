@@ -56,12 +56,15 @@ type Plan struct {
 	paths      map[mail.Domain]mail.ReversePath // of what goes on in the name of a domain of ours
 	laid       int                              // items that are for the recipients: the first ones
 	keep       Keep                             // nil if nobody wants the octets for itself
+	extra      []Copy                           // for others than the recipients
+	unable     map[mail.AccountID]error         // who cannot have a copy after all
 }
 
 // Filing is a copy for a mailbox.
 type Filing struct {
 	store.Filing
-	For int // the recipient by its place among all; -1 if there is none
+	For  int    // the recipient by its place among all; -1 if there is none
+	Copy string // whose copy it is, by its name; "" for a recipient's
 }
 
 // Item is what the queue gets: an envelope, its recipients, and octets. These are
@@ -70,6 +73,7 @@ type Item struct {
 	spool.Item
 	Recipients []queue.Recipient
 	Message    *Message `json:"-"` // nil: that of the plan
+	Copy       string   `json:"-"` // whose copy it is, by its name; "" for a recipient's
 }
 
 // Refusal says that a recipient cannot have the message.
@@ -145,6 +149,9 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	if in.o.Keeper != nil {
 		p.keep = in.o.Keeper.Keep(e, to, m)
 	}
+	if in.o.Copier != nil {
+		p.extra = in.o.Copier.Copies(ctx, e, to, m)
+	}
 	p.paths = in.forwardPaths(ctx, p)
 	p.lay()
 	return p, nil
@@ -169,7 +176,7 @@ func deliveredTo(fields []string) map[mail.Address]bool {
 // Without is the plan if some accounts cannot have the message. Items that somebody
 // added to it stay, unless nobody can have the message.
 func (p *Plan) Without(refused map[mail.AccountID]error) *Plan {
-	q := &Plan{Message: p.Message, envelope: p.envelope, judgement: p.judgement, paths: p.paths, recipients: p.recipients, loops: p.loops, keep: p.keep, copies: make([][]copyFor, len(p.copies))}
+	q := &Plan{Message: p.Message, envelope: p.envelope, judgement: p.judgement, paths: p.paths, recipients: p.recipients, loops: p.loops, keep: p.keep, extra: p.extra, unable: refused, copies: make([][]copyFor, len(p.copies))}
 	for i, copies := range p.copies {
 		for _, c := range copies {
 			if err := refused[c.account]; err != nil {
@@ -278,6 +285,9 @@ func (p *Plan) lay() {
 			item.Recipients = all[:min(len(all), queue.MaxRecipients)]
 			p.Items = append(p.Items, *item)
 		}
+	}
+	if accepted {
+		p.layCopies(seen)
 	}
 	p.laid = len(p.Items)
 }

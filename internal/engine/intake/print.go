@@ -17,6 +17,9 @@ func (p *Plan) String() string {
 		if words := f.words(); len(words) > 0 {
 			fmt.Fprintf(&b, " with %s", strings.Join(words, " "))
 		}
+		if f.Copy != "" {
+			fmt.Fprintf(&b, ", the copy %s", f.Copy)
+		}
 		b.WriteByte('\n')
 	}
 	for _, it := range p.Items {
@@ -28,6 +31,9 @@ func (p *Plan) String() string {
 				fmt.Fprintf(&b, "report the expansion of %s", r.Address)
 			default:
 				fmt.Fprintf(&b, "queue for %s by %s", r.Address, r.Site)
+			}
+			if it.Copy != "" {
+				fmt.Fprintf(&b, ", the copy %s", it.Copy)
 			}
 			fmt.Fprintf(&b, ", from <%s>%s\n", it.ReversePath, it.octets())
 		}

@@ -74,6 +74,7 @@ type Config struct {
 	Aliases     Aliases
 	Names       Names // nil for none
 	Groups      Groups
+	Copies      Copies
 	Routes      Routes
 	Networks    Networks
 	Resolver    dns.Resolver // for the explanation of routes
@@ -136,6 +137,9 @@ func New(c Config) *Handler {
 		"PUT /v1/accounts/{address}/forward": h.forwardAccount,
 		"POST /v1/accounts/{address}/rename": h.renameAccount,
 
+		"GET /v1/copies":                h.listCopies,
+		"POST /v1/copies":               h.addCopy,
+		"DELETE /v1/copies/{name}":      h.removeCopy,
 		"GET /v1/routes":                h.listRoutes,
 		"GET /v1/routes/{name}":         h.showRoute,
 		"PUT /v1/routes/{name}":         h.setRoute,

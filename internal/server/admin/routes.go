@@ -217,6 +217,9 @@ func (h *Handler) explain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	steps, err := h.Routes.Explain(r.Context(), q, h.Resolver)
+	if err == nil && h.Copies != nil {
+		steps = append(steps, h.Copies.Explain(r.Context(), q)...)
+	}
 	return Page[route.Step]{Items: steps}, err
 }
 

@@ -112,9 +112,11 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 // tellAccepted tells those who remember who wrote to whom.
 func (s *session) tellAccepted(r intake.Receipt) {
 	if s.tx.judged != nil {
-		accounts := make([]mail.AccountID, len(r.Plan.Filings))
-		for i, f := range r.Plan.Filings {
-			accounts[i] = f.Account
+		var accounts []mail.AccountID
+		for _, f := range r.Plan.Filings {
+			if f.Copy == "" {
+				accounts = append(accounts, f.Account)
+			}
 		}
 		s.tx.judged.Taken(accounts)
 	}
@@ -177,7 +179,7 @@ type acceptance struct {
 
 // item is what the queue has of the message; zero if it has none.
 func (a acceptance) item() spool.ItemID {
-	if len(a.Items) == 0 {
+	if len(a.Items) == 0 || a.Plan.Items[0].Copy != "" { // Of copies for others the client hears nothing.
 		return 0
 	}
 	return a.Items[0]
