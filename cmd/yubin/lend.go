@@ -1,9 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 
+	"yubin/internal/mail"
 	"yubin/internal/world/files"
 )
 
@@ -57,7 +57,7 @@ func (l lender) into(path string) (*files.Place, error) {
 func (l lender) apart(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err == nil && files.Overlap(path, l.data) {
-		err = fmt.Errorf("%s and the data folder %s must not be in each other; choose another path", path, l.data)
+		err = mail.Errorf(mail.Invalid, "%s and the data folder %s must not be in each other; choose another path", path, l.data)
 	}
 	return path, err
 }

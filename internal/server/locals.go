@@ -271,7 +271,7 @@ func (s *Server) listenersOf(c config.Config) []config.Listener {
 	if !c.Sendmail.Named {
 		folder := filepath.Dir(c.Sendmail.Socket)
 		if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
-			s.deps.Log.Info("no socket for yubin sendmail: its folder is not there", obs.KeyFile, folder)
+			s.deps.Log.Debug("no socket for yubin sendmail: its folder is not there", obs.KeyFile, folder)
 			return all
 		}
 	}

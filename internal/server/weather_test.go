@@ -58,6 +58,7 @@ func TestWeather(t *testing.T) {
 		o.send(youngMessages)
 		o.pass(12 * time.Hour)
 		o.stop()
+		time.Sleep(time.Minute) // For hosts that drip to notice that nobody listens.
 		if after := runtime.NumGoroutine(); after > before {
 			t.Errorf("%d goroutines are left of %d", after, before)
 		}
