@@ -21,10 +21,9 @@ const (
 // letter is a message that was read to its end, with CRLF. Nothing is sent before: a
 // program may take hours for what it writes.
 type letter struct {
-	header  []byte // without the empty line
-	memory  bytes.Buffer
-	file    *os.File // what memory did not hold, or nil
-	written bool     // to the body
+	header []byte // without the empty line
+	memory bytes.Buffer
+	file   *os.File // what memory did not hold, or nil
 }
 
 // readLetter reads a message up to the end of r, or to a line with a dot alone unless
