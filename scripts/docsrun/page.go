@@ -15,7 +15,7 @@ import (
 // programs are those that the pages run: a paragraph of a block that begins with one
 // of them is commands.
 var programs = []string{
-	"yubin", "sudo", "systemctl", "journalctl", "certbot", "curl", "swaks", "make", "install", "useradd", "adduser", "groupadd", "usermod", "cp", "mkdir",
+	"yubin", "sudo", "systemctl", "journalctl", "certbot", "curl", "swaks", "make", "ln", "install", "useradd", "adduser", "groupadd", "usermod", "cp", "mkdir",
 	"chown", "chmod", "awk", "while", "for", "postmap", "postconf", "postfix", "doveconf", "doveadm", "fail2ban-client",
 	"fail2ban-regex", "go", "openssl", "echo", "printf", "cat", "dig", "ufw", "nft", "ss", "rsync", "mailman", "update-ca-certificates", "tar", "df", "stat", "ls", "id", "sh", "cd",
 }

@@ -1,0 +1,6 @@
+machine() {
+	installed
+	started
+	people
+	yubin account add archive@example.org --password-stdin </root/password.txt
+}

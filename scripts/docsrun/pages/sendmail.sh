@@ -1,0 +1,5 @@
+machine() {
+	installed
+	started
+	people
+}
