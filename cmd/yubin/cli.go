@@ -54,6 +54,8 @@ type commandLine struct {
 	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
 	Copy        copyCmd        `cmd:"" help:"Who gets copies of mail: archives, journals."`
 	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`
+	Apply       applyCmd       `cmd:"" help:"Make domains, accounts, aliases, groups, routes and networks be as a file says, after showing what that changes."`
+	Dump        dumpCmd        `cmd:"" help:"Write such a file of what there is."`
 	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
 	Status      statusCmd      `cmd:"" help:"Show on one screen how the server is; the exit code is for monitoring."`
 	Sendmail    sendmailCmd    `cmd:"" help:"Send the message on the standard input, as sendmail does. Any user may."`

@@ -257,7 +257,7 @@ func (s *Store) publish(e store.Event) {
 func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 	t := newTransfers(s, d)
 	return admin.New(admin.Config{
-		Domains: s.directory, Accounts: s.directory, Aliases: s.directory, Names: s.directory, Groups: s.directory,
+		Domains: s.directory, Accounts: s.directory, Aliases: s.directory, Names: s.directory, Groups: s.directory, Declarer: s.directory,
 		Copies: s.copies, Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
 		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
 		Store:   checked{s.mail, s},

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/sqldb"
 )
 
 // TestAliasDomain: every address of a domain that is another name of one is that one's,
@@ -112,5 +113,20 @@ func TestPostmasterByAnAliasDomain(t *testing.T) {
 	h.must(err)
 	for _, name := range []string{"postmaster", "postmaster@old.example", "postmaster@bücher.example"} {
 		h.wantRoute(name, "", boss)
+	}
+}
+
+// TestAliasDomainsThatLoop: rows as no command makes them end no lookup.
+func TestAliasDomainsThatLoop(t *testing.T) {
+	h := open(t, nil)
+	h.damaged = true
+	h.must(h.change(t.Context(), func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE directory_domain SET alias_of = 'example.org'`)
+		return err
+	}))
+	h.wantNoRoute("nobody", mail.NotFound)
+	h.wantNoRoute("nobody@bücher.example", mail.NotFound)
+	if len(h.problems()) == 0 {
+		t.Error("check says nothing")
 	}
 }

@@ -70,9 +70,6 @@ func checkNotForwarded(tx *sqldb.Tx, name mail.Domain) error {
 // has. Errors: Invalid; NotFound if of is not local; Conflict if that is an alias itself,
 // if name has a catch-all or others are aliases of it, or as AddDomain.
 func (d *Directory) AliasDomain(ctx context.Context, name, of mail.Domain) (made Domain, err error) {
-	if name == "" || name.IsLiteral() || name == of {
-		return made, mail.Errorf(mail.Invalid, "a domain is made another name of a different one, such as old.example of example.org")
-	}
 	err = d.change(ctx, func(tx *sqldb.Tx) error {
 		if err := aliasDomain(tx, name, of); err != nil {
 			return err
@@ -84,6 +81,9 @@ func (d *Directory) AliasDomain(ctx context.Context, name, of mail.Domain) (made
 }
 
 func aliasDomain(tx *sqldb.Tx, name, of mail.Domain) error {
+	if name == "" || name.IsLiteral() || name == of {
+		return mail.Errorf(mail.Invalid, "a domain is made another name of a different one, such as old.example of example.org")
+	}
 	if err := needDomain(tx, of); err != nil {
 		return err
 	}

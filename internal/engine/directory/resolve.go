@@ -165,6 +165,15 @@ func (d *Directory) find(tx *sqldb.Tx, key mail.Address) (route, error) {
 	if err != nil || !local {
 		return route{via: viaElsewhere, at: key}, err
 	}
+	r, err := d.findIn(tx, key, of != "")
+	if err == nil && r.via == viaNothing && of != "" { // It has nothing of that name itself.
+		return d.findIn(tx, mail.Address{Local: key.Local, Domain: of}, false)
+	}
+	return r, err
+}
+
+// findIn is find in a domain; in one that is an alias only for what it has itself.
+func (d *Directory) findIn(tx *sqldb.Tx, key mail.Address, alias bool) (route, error) {
 	for _, w := range []struct {
 		via  via
 		find func() (mail.Address, error) // whose members it is; zero for nobody's
@@ -175,8 +184,8 @@ func (d *Directory) find(tx *sqldb.Tx, key mail.Address) (route, error) {
 		{viaCatchAll, func() (mail.Address, error) { return own(tx, CatchAll(key.Domain)) }},
 		{viaPostmaster, func() (mail.Address, error) { return lastPostmaster(tx, key) }},
 	} {
-		if w.via > viaSubaddress && of != "" { // It has nothing of that name itself.
-			return d.find(tx, mail.Address{Local: key.Local, Domain: of})
+		if w.via > viaSubaddress && alias {
+			break
 		}
 		name, err := w.find()
 		if err != nil {

@@ -55,6 +55,14 @@ func (r *Router) SetRoute(ctx context.Context, e Route) (Route, error) {
 	return made, err
 }
 
+// Cleaned is r as SetRoute would keep it in the place of old, which is zero if there is
+// none. Errors: Invalid, TooLarge.
+func Cleaned(r, old Route) (Route, error) {
+	c := r.clone()
+	c.keepPassword(&old)
+	return c, c.clean()
+}
+
 // keepPassword takes the password of old, if there is one to take.
 func (r *Route) keepPassword(old *Route) {
 	if old != nil && old.Auth != nil && r.Auth != nil && r.Auth.Password == "" && r.Auth.User == old.Auth.User {

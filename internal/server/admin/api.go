@@ -19,6 +19,7 @@
 //	GET    /v1/groups               POST {name, members, addresses}
 //	GET    /v1/groups/{name}        PUT {members, addresses}   PATCH {add, drop}   DELETE
 //	GET    /v1/grants?who           POST {who, send_as}   DELETE ?who&send_as
+//	GET    /v1/dump?secrets         POST /v1/apply/plan {declaration, prune}, /v1/apply {declaration, prune, steps}
 //	GET    /v1/routes               GET, PUT {to, action, ...}, DELETE /v1/routes/{name}
 //	GET    /v1/networks             POST {network}   DELETE /v1/networks/{network}
 //	GET    /v1/dkim, /v1/dkim/{domain}, /v1/dkim/{domain}/records   POST /v1/dkim/{domain}/rotate

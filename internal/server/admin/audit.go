@@ -32,6 +32,7 @@ type Audit interface {
 // changesNothing are the requests that are no GET and leave everything as it is.
 var changesNothing = map[string]bool{
 	"POST " + judgePath:  true,
+	"POST " + planPath:   true,
 	"POST /v1/check":     true,
 	"POST /v1/junk/test": true,
 
@@ -196,7 +197,7 @@ func whatOf(pattern string) string {
 }
 
 // collections are what a POST adds one to; any other POST says itself what it does.
-var collections = map[string]bool{"domains": true, "accounts": true, "aliases": true, "networks": true, "groups": true}
+var collections = map[string]bool{"domains": true, "accounts": true, "aliases": true, "networks": true, "groups": true, "grants": true}
 
 // subjectOf is what was changed: what the path names, or else what the request or the
 // answer calls it.

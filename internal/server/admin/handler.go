@@ -75,6 +75,7 @@ type Config struct {
 	Names       Names // nil for none
 	Groups      Groups
 	Copies      Copies
+	Declarer    Declarer
 	Routes      Routes
 	Networks    Networks
 	Resolver    dns.Resolver // for the explanation of routes
@@ -165,6 +166,9 @@ func New(c Config) *Handler {
 	for pattern, do := range h.dkimRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
+	h.mux.HandleFunc("GET /v1/dump", h.answer(h.dump))
+	h.mux.HandleFunc("POST /v1/apply", h.answer(h.apply))
+	h.mux.HandleFunc("POST "+planPath, h.answer(h.plan))
 	h.mux.HandleFunc("POST "+judgePath, h.judge)
 	h.mux.HandleFunc("POST /v1/check", h.check)
 	h.mux.HandleFunc("POST /v1/backup", h.backup)
