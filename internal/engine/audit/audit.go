@@ -171,7 +171,7 @@ func (a *Audit) List(ctx context.Context, f Filter) (list []Line, err error) {
 	err = a.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		list = nil
 		rows, err := tx.Query(`SELECT id, at, uid, who, via, what, subject, asked, was, became FROM audit_line
-			WHERE id < $1 AND at >= $2 AND (CAST($3 AS {text}) = '' OR who = $3 OR uid = $4)
+			WHERE id < $1 AND at >= $2 AND (who = $3 OR uid = $4 OR $3 = '')
 			ORDER BY id DESC`, below, since, f.Who, uid)
 		if err != nil {
 			return err
