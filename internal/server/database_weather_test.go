@@ -69,10 +69,10 @@ func TestDatabaseWeather(t *testing.T) {
 	w.away(session)
 	w.proxy.Refuse(false)
 	w.heals()
+	free := w.crowd()
 	w.proxy.Refuse(true)
 	w.proxy.CutAll()
-	free := w.crowd()
-	w.pass(500 * time.Millisecond) // For what the server had.
+	w.pass(500 * time.Millisecond) // The crowd takes what the server had.
 	w.proxy.Refuse(false)
 	w.away(session)
 	free()
@@ -327,7 +327,7 @@ func (w *databaseWeather) pop3() error {
 // PostgreSQL refuses everybody: for longer than anybody waits for it, and not so long
 // that what became of a COMMIT is no longer asked (30 s).
 func (w *databaseWeather) away(session *mailclient.Conn) {
-	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); w.pass(time.Second) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); w.pass(time.Second) {
 		begun := time.Now()
 		if _, err := session.Append("INBOX", "", []byte("Subject: not kept\r\n\r\n")); w.told("APPEND", begun, err) {
 			w.t.Error("a message was appended without a database")
