@@ -1,6 +1,10 @@
 package mail
 
-import "context"
+import (
+	"context"
+	"crypto/x509"
+	"time"
+)
 
 // Phase is a step on the way of a message to a next hop.
 type Phase uint8
@@ -65,12 +69,41 @@ func (a Answer) Taken() bool {
 	return a.Phase == PhaseAnswer && a.Trouble == NoTrouble && a.Code/100 == 2
 }
 
+// CertFault is why the certificate of a host does not show that it is who it should be.
+type CertFault uint8
+
+// The faults. The list is closed.
+const (
+	CertGood    CertFault = iota
+	CertMissing           // the host shows none
+	CertName              // it is for another name
+	CertExpired           // it is not valid at this time
+	CertUnknown           // nobody whom we trust has signed it
+	CertInvalid           // it is not valid for another reason
+	CertUnnamed           // no TLSA record of the host names it (RFC 7672 §3.2)
+)
+
+var certFaultTexts = [...]string{"it is good", "the host shows none", "it is for another name", "it is not valid at this time",
+	"nobody whom we trust has signed it", "it is not valid", "none of the TLSA records of the host names it"}
+
+func (f CertFault) String() string { return certFaultTexts[f] }
+
+// Trust says whether a host that shows chain, its own certificate first, is who it should
+// be, in place of the authorities that everybody trusts. What it is made of has a text,
+// which is equal for those that trust the same.
+type Trust interface {
+	Verify(chain []*x509.Certificate, now time.Time) CertFault
+	String() string
+}
+
 // Opening is how a session with a host is begun.
 type Opening struct {
 	Name        Domain // what we call ourselves
 	Host        string // the name that its certificate must have
 	LMTP        bool
 	TLS         TLSPolicy
+	Trust       Trust  // nil: a certificate must be valid for Host
+	ServerName  string // that the host is told in TLS; "" is Host
 	ImplicitTLS bool
 	Auth        *Credentials
 }
@@ -90,6 +123,9 @@ type Transaction struct {
 type Connection struct {
 	TLS      string // version and cipher suite; "" in clear
 	Verified bool
+	// Certificate is why it is not verified, if there was a certificate to look at or
+	// should have been.
+	Certificate CertFault
 	// DSN and DeliverBy say that the host offers them (RFC 3461, RFC 2852).
 	DSN, DeliverBy bool
 	// Spent says that the session can carry nothing more.
