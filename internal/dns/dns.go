@@ -84,6 +84,7 @@ type Type uint16
 // The types that are asked for.
 const (
 	TypeA     Type = 1
+	TypeNS    Type = 2
 	TypeCNAME Type = 5
 	TypePTR   Type = 12
 	TypeMX    Type = 15
@@ -91,14 +92,29 @@ const (
 	TypeAAAA  Type = 28
 	TypeSRV   Type = 33
 	TypeTLSA  Type = 52
+	TypeCAA   Type = 257
 )
 
-var typeNames = map[Type]string{TypeA: "A", TypeCNAME: "CNAME", TypePTR: "PTR", TypeMX: "MX", TypeTXT: "TXT",
-	TypeAAAA: "AAAA", TypeSRV: "SRV", TypeTLSA: "TLSA"}
+var typeNames = map[Type]string{TypeA: "A", TypeNS: "NS", TypeCNAME: "CNAME", TypePTR: "PTR", TypeMX: "MX", TypeTXT: "TXT",
+	TypeAAAA: "AAAA", TypeSRV: "SRV", TypeTLSA: "TLSA", TypeCAA: "CAA"}
 
 func (t Type) String() string {
 	if s, ok := typeNames[t]; ok {
 		return s
 	}
 	return "TYPE" + strconv.Itoa(int(t)) // RFC 3597 §5
+}
+
+// MarshalText is String.
+func (t Type) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads what MarshalText writes. The error is of kind mail.Invalid.
+func (t *Type) UnmarshalText(text []byte) error {
+	for known, name := range typeNames {
+		if name == string(text) {
+			*t = known
+			return nil
+		}
+	}
+	return mail.Errorf(mail.Invalid, "%.20q is no type of record that is known here", text)
 }

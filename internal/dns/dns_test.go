@@ -149,7 +149,7 @@ func TestFailures(t *testing.T) {
 	if FailureOf(nil) != None || !FailureOf(errors.New("x")).Temporary() {
 		t.Error("FailureOf of nil or of a stranger is wrong")
 	}
-	if Type(257).String() != "TYPE257" || TypeTLSA.String() != "TLSA" {
+	if Type(65280).String() != "TYPE65280" || TypeCAA.String() != "CAA" || TypeTLSA.String() != "TLSA" {
 		t.Error("names of types are wrong")
 	}
 }
@@ -228,5 +228,19 @@ func TestMergeAddresses(t *testing.T) {
 	var e *Error
 	if _, err := MergeAddresses(none, fail(NoData), none, fail(NoData)); !errors.As(err, &e) || !e.Authentic {
 		t.Errorf("absence proved twice is not authentic: %v", err)
+	}
+}
+
+func TestTypeText(t *testing.T) {
+	for want := range typeNames {
+		text, err := want.MarshalText()
+		var got Type
+		if err != nil || got.UnmarshalText(text) != nil || got != want {
+			t.Errorf("%s reads back as %s", want, got)
+		}
+	}
+	var got Type
+	if err := got.UnmarshalText([]byte("HINFO")); mail.KindOf(err) != mail.Invalid {
+		t.Error(err)
 	}
 }

@@ -179,3 +179,8 @@ func (f *Fake) CNAME(ctx context.Context, n dns.Name) (dns.Answer[dns.Name], err
 func (f *Fake) SRV(ctx context.Context, n dns.Name) (dns.Answer[dns.SRV], error) {
 	return lookup(ctx, f, n, dns.TypeSRV, record.SRV)
 }
+
+// Records is as that of resolver.Resolver.
+func (f *Fake) Records(ctx context.Context, n dns.Name, t dns.Type) (dns.Answer[string], error) {
+	return lookup(ctx, f, n, t, record.Text)
+}

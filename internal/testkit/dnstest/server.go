@@ -38,6 +38,9 @@ type Server struct {
 	orders  map[dns.Name][]order
 	queries []Query
 	conns   map[net.Conn]bool
+	updates []updating
+	updated int
+	bare    bool // answers to updates have no signature
 }
 
 // order is a Fault for a number of questions; negative stands for all.
@@ -210,6 +213,9 @@ func (s *Server) handle(b []byte, tcp bool, from net.Addr) (answer [][]byte, han
 	if !ok {
 		return nil, true
 	}
+	if m.Opcode == wire.OpcodeUpdate {
+		return framed(s.update(b, m), tcp), false
+	}
 	q.TCP = tcp
 	q.From, _ = netip.ParseAddrPort(from.String())
 	fault := s.note(q)
@@ -218,6 +224,14 @@ func (s *Server) handle(b []byte, tcp bool, from net.Addr) (answer [][]byte, han
 		return fault.overTCP(reply)
 	}
 	return fault.overUDP(reply, m), false
+}
+
+// framed is a message as it is sent.
+func framed(b []byte, tcp bool) [][]byte {
+	if tcp {
+		b = append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
+	}
+	return [][]byte{b}
 }
 
 // reply is the right answer to q, of any size.

@@ -242,3 +242,8 @@ func (r *Resolver) CNAME(ctx context.Context, n dns.Name) (dns.Answer[dns.Name],
 func (r *Resolver) SRV(ctx context.Context, n dns.Name) (dns.Answer[dns.SRV], error) {
 	return lookup(ctx, r, n, dns.TypeSRV, record.SRV)
 }
+
+// Records returns the records of any type of dns.Type at n, each as record.Text has it.
+func (r *Resolver) Records(ctx context.Context, n dns.Name, t dns.Type) (dns.Answer[string], error) {
+	return lookup(ctx, r, n, t, record.Text)
+}

@@ -5,6 +5,7 @@ package record
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -100,6 +101,37 @@ func SRV(rr wire.RR) (dns.SRV, bool) {
 	}
 	target, ok := Name(s.Target)
 	return dns.SRV{Priority: s.Priority, Weight: s.Weight, Port: s.Port, Target: target}, ok
+}
+
+// Text is what a record holds as zone files have it (RFC 1035 §5.1), in the one form in
+// which equal records are equal texts: names lower-case with the dot at the end, single
+// spaces, hexadecimal in lower case. Of TXT it is the text itself, as TXT returns it.
+func Text(rr wire.RR) (string, bool) {
+	switch rr := rr.(type) {
+	case *wire.A, *wire.AAAA:
+		addr, ok := Addr(rr)
+		return addr.String(), ok
+	case *wire.TXT:
+		return TXT(rr)
+	case *wire.MX:
+		mx, ok := MX(rr)
+		return fmt.Sprintf("%d %s", mx.Preference, mx.Host.FQDN()), ok
+	case *wire.NS:
+		n, ok := Name(rr.Ns)
+		return n.FQDN(), ok
+	case *wire.PTR, *wire.CNAME:
+		n, ok := Target(rr)
+		return n.FQDN(), ok
+	case *wire.TLSA:
+		t, ok := TLSA(rr)
+		return fmt.Sprintf("%d %d %d %x", t.Usage, t.Selector, t.Matching, t.Data), ok
+	case *wire.SRV:
+		s, ok := SRV(rr)
+		return fmt.Sprintf("%d %d %d %s", s.Priority, s.Weight, s.Port, s.Target.FQDN()), ok
+	case *wire.CAA:
+		return fmt.Sprintf(`%d %s "%s"`, rr.Flag, strings.ToLower(rr.Tag), rr.Value), true
+	}
+	return "", false
 }
 
 // All reads every record with read, leaving out what it refuses.

@@ -74,6 +74,32 @@ func describe(rr wire.RR) string {
 	return show(n, ok)
 }
 
+// TestText: records of one meaning are one text, which is that of a zone file.
+func TestText(t *testing.T) {
+	for text, want := range map[string]string{
+		`x. 60 A 192.0.2.1`:                            "192.0.2.1",
+		`x. 60 AAAA 2001:DB8:0::1`:                     "2001:db8::1",
+		`x. 60 MX 10 MX.Example.Org.`:                  "10 mx.example.org.",
+		`x. 60 MX 0 .`:                                 "0 .",
+		`x. 60 NS NS.Example.`:                         "ns.example.",
+		`x. 60 CNAME Y.example.`:                       "y.example.",
+		`x. 60 PTR Y.example.`:                         "y.example.",
+		`x. 60 TXT "v=spf1 " "-all"`:                   "v=spf1 -all",
+		`x. 60 TLSA 3 1 1 00FF`:                        "3 1 1 00ff",
+		`x. 60 SRV 0 1 993 IMAP.example.`:              "0 1 993 imap.example.",
+		`x. 60 CAA 0 ISSUE "ca.example; accounturi=x"`: `0 issue "ca.example; accounturi=x"`,
+	} {
+		if got, ok := Text(pass(t, text)); !ok || got != want {
+			t.Errorf("%s: %q, %v; want %q", text, got, ok, want)
+		}
+	}
+	for _, rr := range []wire.RR{&wire.HINFO{}, &wire.A{}, &wire.MX{Mx: "a..b"}} {
+		if got, ok := Text(rr); ok {
+			t.Errorf("%v passed as %q", rr, got)
+		}
+	}
+}
+
 // TestRefusals: what is of another type, or broken, is left out.
 func TestRefusals(t *testing.T) {
 	ns := &wire.NS{Ns: "x."}
