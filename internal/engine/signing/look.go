@@ -46,28 +46,35 @@ func ask(ctx context.Context, r Resolver, k Key, at string) answer {
 		failure := dns.FailureOf(err)
 		return answer{sure: failure.NotFound(), note: failure.String()}
 	}
-	a := answer{sure: true, note: "the record is not one of DKIM"}
-	for _, text := range got.Records {
+	found, note := k.In(got.Records, at)
+	return answer{found: found, sure: true, note: note}
+}
+
+// In reports whether the TXT records at a name have what Record says, so that others can
+// use it; else note says what they have instead.
+func (k Key) In(records []string, at string) (found bool, note string) {
+	note = "the record is not one of DKIM"
+	for _, text := range records {
 		public, ok := publicOf(text)
 		usable, why := dkim.ParseKey(text)
 		switch {
 		case !ok:
 		case string(public) == string(k.Public) && k.State != Revoked && (usable == nil || usable.Testing):
-			a.note = "the record has the key, but others cannot use it as it stands"
+			note = "the record has the key, but others cannot use it as it stands"
 			if why.Detail = at; usable == nil {
-				a.note += ": " + why.String()
+				note += ": " + why.String()
 			}
 		case string(public) == string(k.Public) && k.State != Revoked, len(public) == 0 && k.State == Revoked:
-			return answer{found: true, sure: true}
+			return true, ""
 		case len(public) == 0:
-			a.note = "the record says that the key is revoked"
+			note = "the record says that the key is revoked"
 		case k.State == Revoked:
-			a.note = "the record has a key still"
+			note = "the record has a key still"
 		default:
-			a.note = "the record has another key"
+			note = "the record has another key"
 		}
 	}
-	return a
+	return false, note
 }
 
 // publicOf is what stands in the tag "p" of a record.

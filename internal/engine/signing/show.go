@@ -199,12 +199,37 @@ func (s *Signing) Records(ctx context.Context, d mail.Domain) ([]Record, error) 
 	if err != nil {
 		return nil, err
 	}
+	list, err := s.list(ctx, d, p, tending{r: r, all: true})
+	for i := range list {
+		rec := &list[i]
+		if rec.Type == dns.TypeCNAME {
+			rec.Found, rec.Note = isAlias(ctx, r, rec.Name, rec.Text)
+			continue
+		}
+		a := ask(ctx, r, rec.Key, rec.Name)
+		rec.Found, rec.Note = a.found, a.note
+	}
+	return list, err
+}
+
+// Wanted is Records without asking the DNS: Found and Note say nothing. There are none
+// while signing is switched off.
+func (s *Signing) Wanted(ctx context.Context, d mail.Domain) ([]Record, error) {
+	p := s.policyNow()
+	if err := s.needs(ctx, d); err != nil || p.Off {
+		return nil, err
+	}
+	return s.list(ctx, d, p, tending{})
+}
+
+// list looks after the keys that a domain signs with, and lists their records.
+func (s *Signing) list(ctx context.Context, d mail.Domain, p Policy, t tending) (list []Record, err error) {
 	owners := []Owner{{Name: d}}
 	if p.Zone != "" {
 		owners = []Owner{{p.Zone, true}, {Name: d}}
 	}
 	for _, o := range owners {
-		if _, err := s.tending(p, tending{r: r, all: true}).tend(ctx, o); err != nil {
+		if _, err := s.tending(p, t).tend(ctx, o); err != nil {
 			return nil, err
 		}
 	}
@@ -212,31 +237,25 @@ func (s *Signing) Records(ctx context.Context, d mail.Domain) ([]Record, error) 
 	if err != nil {
 		return nil, err
 	}
-	var list []Record
 	if p.Zone != "" {
-		list = s.aliases(ctx, r, d, p, h)
+		list = aliases(d, p, h)
 	}
 	for _, keys := range [][]known{h.own, h.shared} {
 		for _, k := range keys {
-			at := k.Owner.at()
-			rec := Record{Name: k.nameAt(at), Type: dns.TypeTXT, Text: k.Record(), Key: k.Key, Zone: k.Owner.Zone}
-			a := ask(ctx, r, k.Key, rec.Name)
-			rec.Found, rec.Note = a.found, a.note
-			list = append(list, rec)
+			list = append(list, Record{Name: k.nameAt(k.Owner.at()), Type: dns.TypeTXT, Text: k.Record(), Key: k.Key, Zone: k.Owner.Zone})
 		}
 	}
 	return list, nil
 }
 
 // aliases are the CNAME records of a domain.
-func (s *Signing) aliases(ctx context.Context, r Resolver, d mail.Domain, p Policy, h holding) (list []Record) {
+func aliases(d mail.Domain, p Policy, h holding) (list []Record) {
 	for _, a := range Algorithms {
 		for _, selector := range slots(a) {
 			rec := Record{Name: selector + "._domainkey." + string(d), Type: dns.TypeCNAME, Text: selector + "." + string(p.Zone)}
 			if i := slices.IndexFunc(h.shared, func(k known) bool { return k.Selector == selector }); i >= 0 {
 				rec.Key = h.shared[i].Key
 			}
-			rec.Found, rec.Note = isAlias(ctx, r, rec.Name, rec.Text)
 			list = append(list, rec)
 		}
 	}
