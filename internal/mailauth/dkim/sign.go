@@ -22,9 +22,11 @@ var (
 	// that they forward otherwise as it is. RFC 8058 §4 asks for the first two.
 	oversignedIfThere = []string{"List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "List-Help", "List-Subscribe", "List-Post",
 		"List-Owner", "List-Archive"}
-	// signedIfThere are named as often as they are there: who forwards may add more.
+	// signedIfThere are named as often as they are there: who forwards may add more. RFC
+	// 8460 §5.3 asks for the last two.
 	signedIfThere = []string{"Sender", "Resent-From", "Resent-To", "Resent-Cc", "Resent-Date", "Resent-Message-ID",
-		"Content-ID", "Content-Description", "Content-Disposition", "Content-Language", "Auto-Submitted", "Autocrypt"}
+		"Content-ID", "Content-Description", "Content-Disposition", "Content-Language", "Auto-Submitted", "Autocrypt",
+		"TLS-Report-Domain", "TLS-Report-Submitter"}
 )
 
 // maxSigned is how many fields of one name are signed; of more only so many, from the

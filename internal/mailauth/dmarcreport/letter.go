@@ -3,7 +3,6 @@ package dmarcreport
 import (
 	"bufio"
 	"compress/gzip"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"iter"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/message"
 )
 
 // Letter is the mail that carries a report.
@@ -53,8 +53,7 @@ func (l *Letter) Write(w io.Writer, records iter.Seq[Record]) error {
 	}
 	fmt.Fprintf(b, "--%s\r\nContent-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n", boundary)
 	fmt.Fprintf(b, "Content-Disposition: attachment;\r\n filename=\"%s\"\r\n\r\n", file)
-	lines := &lineWriter{w: b}
-	armour := base64.NewEncoder(base64.StdEncoding, lines)
+	armour := message.NewBase64Lines(b)
 	z := gzip.NewWriter(armour)
 	z.Name = strings.TrimSuffix(file, ".gz")
 	if err := Write(z, r, records); err != nil {
@@ -66,36 +65,6 @@ func (l *Letter) Write(w io.Writer, records iter.Seq[Record]) error {
 	if err := armour.Close(); err != nil {
 		return err
 	}
-	lines.end()
 	fmt.Fprintf(b, "--%s--\r\n", boundary)
 	return b.Flush()
-}
-
-// lineWriter cuts base64 into lines (RFC 2045 §6.8).
-type lineWriter struct {
-	w  *bufio.Writer
-	at int // in the line
-}
-
-const lineLength = 76
-
-func (l *lineWriter) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		n := min(len(rest), lineLength-l.at)
-		if _, err := l.w.Write(rest[:n]); err != nil {
-			return 0, err
-		}
-		rest = rest[n:]
-		if l.at += n; l.at == lineLength {
-			l.end()
-		}
-	}
-	return len(p), nil
-}
-
-func (l *lineWriter) end() {
-	if l.at > 0 {
-		_, _ = l.w.WriteString("\r\n") // An error sticks to it.
-		l.at = 0
-	}
 }
