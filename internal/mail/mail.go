@@ -9,6 +9,7 @@ package mail
 import (
 	"encoding/hex"
 	"strconv"
+	"time"
 )
 
 // Identifiers of stored mail (RFC 8474, RFC 8621). All are given by the store,
@@ -68,5 +69,14 @@ type Envelope struct {
 type Principal struct {
 	Account AccountID
 	Address Address // the account's primary address
-	Version int     // of the credentials that the login was checked against
+	Version int     // of the account when the login was checked; what ends all its sessions raises it
+
+	Credential Credential // that it logged in with
+}
+
+// Credential is what somebody logged in with.
+type Credential struct {
+	Number int       // in the account, given once; 0 for what is kept by others
+	Name   string    // of an app password; "" for the account's own
+	Until  time.Time // when it ends by itself; zero for never
 }

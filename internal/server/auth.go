@@ -3,17 +3,16 @@ package server
 import (
 	"cmp"
 	"context"
-	"net/netip"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
 )
 
-// authenticator is the directory as the conversations ask it: for a client at
-// one address.
+// authenticator is the directory as the conversations ask it: for one client.
 type authenticator struct {
 	store *Store
-	from  netip.Addr
+	from  directory.Client
 }
 
 // Login checks a password.
@@ -29,7 +28,11 @@ func (a *authenticator) Scram(ctx context.Context, user string) (sasl.StoredKeys
 		a.store.metrics.Login(err)
 		return sasl.StoredKeys{}, nil, err
 	}
-	return sasl.StoredKeys(login.Keys), func(ctx context.Context, proved func() bool) (mail.Principal, error) {
+	keys := sasl.StoredKeys{Salt: login.Salt, Iterations: login.Iterations}
+	for _, k := range login.Keys {
+		keys.Keys = append(keys.Keys, sasl.Key(k))
+	}
+	return keys, func(ctx context.Context, proved func() int) (mail.Principal, error) {
 		p, err := login.Finish(ctx, proved)
 		return a.end(ctx, p, err)
 	}, nil
@@ -40,7 +43,7 @@ func (a *authenticator) Scram(ctx context.Context, user string) (sasl.StoredKeys
 func (a *authenticator) end(ctx context.Context, p mail.Principal, err error) (mail.Principal, error) {
 	full := error(nil) // Too many sessions are no failed login.
 	if err == nil {
-		if full = a.store.guests.admit(ctx, p.Account); full == nil {
+		if full = a.store.guests.admit(ctx, p); full == nil {
 			if err = a.store.directory.Confirm(ctx, p); err != nil {
 				a.store.guests.turnAway(ctx)
 			}

@@ -3,22 +3,27 @@ package server
 import (
 	"context"
 	"sync"
+	"time"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
 	"yubin/internal/world/netx"
 )
 
 // guests knows which connections belong to whom, so that an account that is
-// disabled, removed or given another password is shown out at once.
+// disabled or removed is shown out at once, and who logged in with a password that is
+// changed, removed or at its end.
 type guests struct {
+	now  func() time.Time
 	mu   sync.Mutex
 	here map[mail.AccountID]map[*guest]bool
 }
 
-// guest is one connection; account is zero until somebody logged in.
+// guest is one connection; who is zero until somebody logged in.
 type guest struct {
-	conn    *netx.Conn
-	account mail.AccountID
+	conn *netx.Conn
+	who  mail.Principal
+	end  *time.Timer // of the credential, if it has one
 }
 
 type guestKey struct{}
@@ -32,27 +37,32 @@ func (g *guests) received(serve func(context.Context, *netx.Conn)) func(context.
 	}
 }
 
-// admit notes that the connection of ctx is the account's from now on, and nobody
-// else's. The error is for the client: there are too many.
-func (g *guests) admit(ctx context.Context, account mail.AccountID) error {
+// admit notes that the connection of ctx is the principal's from now on, and nobody
+// else's, until its credential ends. The error is for the client: there are too many.
+func (g *guests) admit(ctx context.Context, p mail.Principal) error {
 	one, ok := ctx.Value(guestKey{}).(*guest)
-	if !ok || account == 0 {
+	if !ok || p.Account == 0 {
 		return nil
 	}
-	if err := one.conn.LoggedIn(int64(account)); err != nil {
+	if err := one.conn.LoggedIn(int64(p.Account)); err != nil {
 		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.remove(one)
-	one.account = account
+	one.who = p
+	if until := p.Credential.Until; !until.IsZero() {
+		one.end = time.AfterFunc(until.Sub(g.now()), func() {
+			one.conn.Retire(mail.Errorf(mail.Forbidden, "the password that you logged in with has expired"))
+		})
+	}
 	if g.here == nil {
 		g.here = make(map[mail.AccountID]map[*guest]bool)
 	}
-	if g.here[account] == nil {
-		g.here[account] = make(map[*guest]bool)
+	if g.here[p.Account] == nil {
+		g.here[p.Account] = make(map[*guest]bool)
 	}
-	g.here[account][one] = true
+	g.here[p.Account][one] = true
 	return nil
 }
 
@@ -64,19 +74,24 @@ func (g *guests) leave(one *guest) {
 
 // remove takes one out. The caller holds the lock.
 func (g *guests) remove(one *guest) {
-	delete(g.here[one.account], one)
-	if len(g.here[one.account]) == 0 {
-		delete(g.here, one.account)
+	if one.end != nil {
+		one.end.Stop()
+	}
+	delete(g.here[one.who.Account], one)
+	if len(g.here[one.who.Account]) == 0 {
+		delete(g.here, one.who.Account)
 	}
 }
 
-// revoke ends the sessions of the account: they hear nothing more, and each says
+// revoke ends the sessions that e is about: they hear nothing more, and each says
 // why at once, or when what it is writing is finished.
-func (g *guests) revoke(account mail.AccountID, why string) {
+func (g *guests) revoke(e directory.Ended) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for one := range g.here[account] {
-		one.conn.Retire(mail.Errorf(mail.Forbidden, "%s", why))
+	for one := range g.here[e.Account] {
+		if e.Credential == 0 || e.Credential == one.who.Credential.Number {
+			one.conn.Retire(mail.Errorf(mail.Forbidden, "%s", e.Why))
+		}
 	}
 }
 

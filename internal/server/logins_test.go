@@ -21,6 +21,7 @@ import (
 
 	"github.com/xdg-go/scram"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/config"
@@ -207,7 +208,7 @@ func TestSessionsAreConfirmed(t *testing.T) {
 	c := local(t)
 	s, stop := start(t, c)
 	bob := mail.Address{Local: "bob", Domain: "yubin.test"}
-	a := &authenticator{store: s.store}
+	a := &authenticator{store: s.store, from: directory.Client{Protocol: directory.IMAP}}
 
 	// The change comes between the check of the password and the registration.
 	p, err := s.store.directory.Login(t.Context(), "bob@yubin.test", "secret", a.from)

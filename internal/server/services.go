@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/engine/judge"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/store"
@@ -90,9 +91,27 @@ func smtpProfile(p config.Profile) smtpd.Profile {
 	return smtpd.MX
 }
 
-// login returns who checks the passwords of a client at from.
-func (s *Server) login(from netip.Addr) sasl.Authenticator {
-	return &authenticator{store: s.store, from: from}
+// login returns who checks the passwords of clients of a protocol.
+func (s *Server) login(by directory.Protocol) func(from netip.Addr) sasl.Authenticator {
+	return func(from netip.Addr) sasl.Authenticator {
+		return &authenticator{store: s.store, from: directory.Client{Protocol: by, Addr: from}}
+	}
+}
+
+// offersScram says whether SCRAM is offered: as c says, or else while it works for
+// everybody.
+func (s *Server) offersScram(c config.Config) func() bool {
+	return func() bool {
+		switch c.TLS.Scram {
+		case config.ScramOn:
+			return true
+		case config.ScramOff:
+			return false
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+		defer cancel()
+		return s.store.directory.OffersScram(ctx)
+	}
 }
 
 // profileOf is how the configuration calls a profile.
@@ -122,7 +141,8 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		TLS:                offered,
 		Hostname:           c.Hostname,
 		Limits:             smtpLimits(c),
-		Auth:               s.login,
+		Auth:               s.login(directory.Submission),
+		Scram:              s.offersScram(c),
 		AllowPlainLoopback: true,
 		HideClient:         c.SubmissionHidesClient,
 		ChannelBinding:     c.TLS.ChannelBinding,
@@ -180,7 +200,8 @@ func (s *Server) imapConfig(c config.Config) imapd.Config {
 		Messages:           s.store.mail,
 		Intake:             s.store.intake,
 		Notifier:           s.store.hub,
-		Login:              s.login,
+		Login:              s.login(directory.IMAP),
+		Scram:              s.offersScram(c),
 		AllowPlainLoopback: true,
 		ChannelBinding:     c.TLS.ChannelBinding,
 		MaxMessage:         c.Limits.MessageSize,
@@ -195,7 +216,8 @@ func (s *Server) pop3Config(c config.Config) pop3d.Config {
 		Hostname:           string(c.Hostname),
 		Version:            "yubin-" + s.deps.Version,
 		Maildrops:          s.store.mail,
-		Login:              s.login,
+		Login:              s.login(directory.POP3),
+		Scram:              s.offersScram(c),
 		AllowPlainLoopback: true,
 		ChannelBinding:     c.TLS.ChannelBinding,
 		Now:                s.deps.Now,

@@ -143,6 +143,7 @@ func openStore(ctx context.Context, folder *datadir.Dir, cfg config.Config, d De
 
 func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	s.metrics = metrics.New(metrics.Options{Version: d.Version, Now: d.Now, Log: d.Log})
+	s.guests.now = d.Now
 	s.warner, s.watcher = newWarner(s, cfg, d), newWatcher(s, cfg, d)
 	blobs, err := s.openMail(ctx, cfg, d)
 	if err != nil {
@@ -318,6 +319,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { s.lists.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })
 	g.Go(func() { s.audit.Run(ctx) })
+	g.Go(func() { s.directory.Run(ctx) })
 	g.Go(func() { s.learning.run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })

@@ -63,7 +63,7 @@ func (d *Directory) AddAccount(ctx context.Context, n NewAccount) (Account, erro
 	if err := d.checkFloor(n.Password, n.Address, n.AllowWeak); err != nil {
 		return Account{}, err
 	}
-	s, err := d.newSecrets(ctx, n.Password)
+	s, err := d.newSecrets(ctx, n.Password, factors{})
 	if err != nil {
 		return Account{}, err
 	}
@@ -106,9 +106,9 @@ func (d *Directory) insertAccount(tx *sqldb.Tx, a Account, s secrets) (mail.Acco
 		return 0, err
 	}
 	key := a.Address.Key()
-	n, err := tx.Insert(`INSERT INTO directory_account (domain, local_key, local, password, scram, language, created)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		key.Domain, key.Local, a.Address.Local, s.password, s.scram, a.Language, a.Created.Unix())
+	n, err := tx.Insert(`INSERT INTO directory_account (domain, local_key, local, password, factors, scram, language, created)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		key.Domain, key.Local, a.Address.Local, s.password, s.factors, s.scram, a.Language, a.Created.Unix())
 	if err != nil {
 		return 0, err
 	}
@@ -209,24 +209,6 @@ func findKey(tx *sqldb.Tx, a, key mail.Address) (Account, error) {
 	return found, nil
 }
 
-// SetPassword gives the account a new password; the old one is worth nothing
-// from now on, and whose networks are known is learned again. allowWeak lets it be one
-// that is soon guessed. Errors: NotFound, Invalid.
-func (d *Directory) SetPassword(ctx context.Context, a mail.Address, text string, allowWeak bool) error {
-	if _, err := d.Account(ctx, a); err != nil {
-		return err // before the work of hashing
-	}
-	if err := d.checkFloor(text, a, allowWeak); err != nil {
-		return err
-	}
-	s, err := d.newSecrets(ctx, text)
-	if err != nil {
-		return err
-	}
-	return d.updateAccount(ctx, a, "the password was changed; log in again",
-		`UPDATE directory_account SET password = $2, scram = $3, version = version + 1 WHERE id = $1`, s.password, s.scram)
-}
-
 // SetDisabled stops or starts logins of the account and mail for it. What it
 // has stays. Errors: NotFound.
 func (d *Directory) SetDisabled(ctx context.Context, a mail.Address, disabled bool) error {
@@ -246,7 +228,7 @@ func (d *Directory) updateAccount(ctx context.Context, a mail.Address, why, quer
 			return err
 		}
 		if why != "" {
-			tx.OnCommit(func() { d.o.Revoked(found.ID, why) })
+			tx.OnCommit(func() { d.o.Revoked(Ended{Account: found.ID, Why: why}) })
 			if err := d.forgetNetworks(tx, found.ID); err != nil {
 				return err
 			}
@@ -277,7 +259,7 @@ func (d *Directory) deleteAccount(tx *sqldb.Tx, a Account) error {
 	if err := checkNotTarget(tx, a.Address); err != nil {
 		return err
 	}
-	tx.OnCommit(func() { d.o.Revoked(a.ID, "the account was removed") })
+	tx.OnCommit(func() { d.o.Revoked(Ended{Account: a.ID, Why: "the account was removed"}) })
 	if err := d.forgetNetworks(tx, a.ID); err != nil {
 		return err
 	}
@@ -286,6 +268,9 @@ func (d *Directory) deleteAccount(tx *sqldb.Tx, a Account) error {
 	}
 	key := a.Address.Key()
 	if err := deleteTargets(tx, key); err != nil {
+		return err
+	}
+	if err := deleteCredentials(tx, a.ID); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM directory_send_as WHERE account = $1 OR domain = $2 AND local_key = $3`, a.ID, key.Domain, key.Local); err != nil {

@@ -383,12 +383,18 @@ func TestCheck(t *testing.T) {
 		"would come back":        `UPDATE directory_target SET target_key = 'b' WHERE local_key = 'b'`,
 		"filed under":            `UPDATE directory_account SET local_key = 'x' WHERE local_key = 'other'`,
 		"hash cannot be read":    `UPDATE directory_account SET password = 'x'`,
-		"keys cannot be read":    `UPDATE directory_account SET scram = 'x'`,
+		"SCRAM needs cannot":     `UPDATE directory_account SET scram = 'x'`,
+		"its password counts":    `UPDATE directory_account SET protocols = 'gopher'`,
+		"which does not exist":   `DELETE FROM directory_account WHERE local_key = 'alice'`,
+		"was not given to it":    `UPDATE directory_app_password SET number = 7`,
+		"app passwords of":       `UPDATE directory_app_password SET networks = 'x'`,
+		"the use of a password":  `INSERT INTO directory_use VALUES (1, 99, 0, 'imap', '')`,
 	} {
 		h := open(t, nil)
 		h.account("alice")
 		h.account("other")
 		h.alias("b", "alice")
+		h.app("alice", NewAppPassword{Name: "phone"})
 		if found := h.problems(); len(found) > 0 {
 			t.Errorf("problems of a sound directory: %q", found)
 		}

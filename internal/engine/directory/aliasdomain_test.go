@@ -43,16 +43,16 @@ func TestAliasDomain(t *testing.T) {
 		}
 	}
 	for user, want := range map[string]mail.AccountID{"Alice@OLD.example": alice, "bob@example.org": bob} {
-		p, err := h.Login(t.Context(), user, "pw of "+map[mail.AccountID]string{alice: "alice", bob: "bob"}[want], home)
+		p, err := h.Login(t.Context(), user, "pw of "+map[mail.AccountID]string{alice: "alice", bob: "bob"}[want], imapFrom(home))
 		if err != nil || p.Account != want {
 			t.Errorf("%s is %v, %v", user, p, err)
 		}
 	}
-	p, err := h.Login(t.Context(), "bob@old.example", "pw of bob@old.example", home)
+	p, err := h.Login(t.Context(), "bob@old.example", "pw of bob@old.example", imapFrom(home))
 	if err != nil || p.Account != own {
 		t.Errorf("logged in as %v, %v", p, err)
 	}
-	_, err = h.Login(t.Context(), "nobody@old.example", "pw of alice", home)
+	_, err = h.Login(t.Context(), "nobody@old.example", "pw of alice", imapFrom(home))
 	wantKind(t, err, mail.Forbidden)
 
 	for name, of := range map[mail.Domain]mail.Domain{"older.example": "old.example", "example.org": "xn--bcher-kva.example"} {
@@ -94,9 +94,9 @@ func TestAliasDomainIsGuessedAtTogether(t *testing.T) {
 	_, err := h.AliasDomain(t.Context(), "old.example", "example.org")
 	h.must(err)
 	for _, user := range []string{"alice", "nobody"} {
-		a, err := h.claim(t.Context(), user+"@example.org", home)
+		a, err := h.claim(t.Context(), user+"@example.org", imapFrom(home))
 		h.must(err)
-		b, err := h.claim(t.Context(), user+"@old.example", home)
+		b, err := h.claim(t.Context(), user+"@old.example", imapFrom(home))
 		h.must(err)
 		if a.user != b.user || a.name != b.name {
 			t.Errorf("%s is counted as %q and as %q", user, a.name, b.name)

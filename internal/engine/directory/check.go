@@ -91,26 +91,72 @@ func checkAliases(tx *sqldb.Tx, report func(string)) error {
 
 // checkSecrets reads what is kept of every password.
 func checkSecrets(tx *sqldb.Tx, report func(string)) error {
-	rows, err := tx.Query(`SELECT local, domain, local_key, password, scram FROM directory_account`)
+	rows, err := tx.Query(`SELECT local, domain, local_key, password, factors, scram, protocols, networks FROM directory_account`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var a mail.Address
-		var key, hash, scram string
-		if err := rows.Scan(&a.Local, &a.Domain, &key, &hash, &scram); err != nil {
+		var key, hash, factors, scram, protocols, networks string
+		if err := rows.Scan(&a.Local, &a.Domain, &key, &hash, &factors, &scram, &protocols, &networks); err != nil {
 			return err
 		}
 		if key != a.Key().Local {
 			report(fmt.Sprintf("directory: account %s is filed under %q", a, key))
 		}
-		if _, err := password.Parse(hash); err != nil {
+		if _, err := password.Parse(hash); hash != "" && err != nil {
 			report(fmt.Sprintf("directory: account %s: the password hash cannot be read", a))
 		}
-		if _, err := parseScram(scram); scram != "" && err != nil {
-			report(fmt.Sprintf("directory: account %s: the SCRAM keys cannot be read", a))
+		_, err1 := parseFactors(factors)
+		_, err2 := parseScram(scram)
+		if err1 != nil || err2 != nil {
+			report(fmt.Sprintf("directory: account %s: what SCRAM needs cannot be read", a))
+		}
+		if _, err := parseScope(protocols, networks, 0); err != nil {
+			report(fmt.Sprintf("directory: account %s: where its password counts cannot be read", a))
 		}
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return checkApps(tx, report)
+}
+
+// checkApps verifies the app passwords, and what is known of the use of credentials.
+func checkApps(tx *sqldb.Tx, report func(string)) error {
+	rows, err := tx.Query(`SELECT p.account, p.number, COALESCE(a.credentials, 0), COALESCE(a.credential, 0) FROM directory_app_password p
+		LEFT JOIN directory_account a ON a.id = p.account`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	accounts := map[mail.AccountID]bool{}
+	for rows.Next() {
+		var account mail.AccountID
+		var number, most, own int
+		if err := rows.Scan(&account, &number, &most, &own); err != nil {
+			return err
+		}
+		switch accounts[account] = true; {
+		case most == 0:
+			report(fmt.Sprintf("directory: an app password of account %d, which does not exist", account))
+		case number > most || number == own:
+			report(fmt.Sprintf("directory: an app password of account %d has the number %d, which was not given to it", account, number))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for account := range accounts {
+		if _, err := readApps(tx, account); err != nil {
+			report(fmt.Sprintf("directory: the app passwords of account %d cannot be read", account))
+		}
+	}
+	lost, err := exists(tx, `SELECT 1 FROM directory_use u WHERE NOT EXISTS (SELECT 1 FROM directory_account a WHERE a.id = u.account AND a.credential = u.number)
+		AND NOT EXISTS (SELECT 1 FROM directory_app_password p WHERE p.account = u.account AND p.number = u.number)`)
+	if lost {
+		report("directory: the use of a password that does not exist is noted")
+	}
+	return err
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
 )
@@ -585,7 +584,7 @@ func (a *applying) accounts() error {
 			}
 		}
 		if w.Disabled && !old.Disabled {
-			a.tx.OnCommit(func() { a.d.o.Revoked(found.ID, "the account is disabled") })
+			a.tx.OnCommit(func() { a.d.o.Revoked(Ended{Account: found.ID, Why: "the account is disabled"}) })
 			if err := a.d.forgetNetworks(a.tx, found.ID); err != nil {
 				return err
 			}
@@ -598,20 +597,18 @@ func (a *applying) accounts() error {
 	return nil
 }
 
-// declaredSecrets is what is kept of the password of an account that is made.
+// declaredSecrets is what is kept of the password of an account that is made; of none,
+// nothing.
 func (d *Directory) declaredSecrets(w DeclaredAccount) (secrets, error) {
-	if w.Hash != "" {
-		s, err := foreignSecrets(w.Hash, false)
-		if err != nil {
-			err = mail.Errorf(mail.Invalid, "account %s: %v", w.Address, err)
-		}
-		return s, err
+	if w.Hash == "" {
+		f, err := d.newFactors()
+		return secrets{factors: f.String()}, err
 	}
-	b, err := d.random(saltSize + keySize)
-	if err != nil {
-		return secrets{}, err
+	s, err := d.foreignSecrets(w.Hash, false)
+	if mail.KindOf(err) == mail.Invalid {
+		err = mail.Errorf(mail.Invalid, "account %s: %v", w.Address, err)
 	}
-	return secrets{password: password.Nobody(b[:saltSize], b[saltSize:], d.o.Cost).String()}, nil
+	return s, err
 }
 
 func (a *applying) groups() error {

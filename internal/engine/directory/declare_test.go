@@ -73,7 +73,7 @@ func TestDeclared(t *testing.T) {
 		t.Errorf("without prune it takes away:\n%s", text)
 	}
 	h.wantSent("alice@old.example", " alice/0 carl/3 X@elsewhere.example/3")
-	if _, err := h.Login(t.Context(), "alice@example.org", "", home); mail.KindOf(err) != mail.Forbidden {
+	if _, err := h.Login(t.Context(), "alice@example.org", "", imapFrom(home)); mail.KindOf(err) != mail.Forbidden {
 		t.Errorf("who has no password logs in: %v", err)
 	}
 

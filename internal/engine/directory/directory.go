@@ -22,10 +22,17 @@
 //
 //	directory_domain        a local domain; alias_of is the one it is another name of,
 //	                        which is none itself, or empty
-//	directory_account       an account; password is a hash (password.Hash), scram a
-//	                        text as in RFC 5803, or empty; version counts the
-//	                        changes that end its sessions; forwarding says whether
-//	                        its mail is sent on, and a copy kept
+//	directory_account       an account; password is a hash (password.Hash), or empty
+//	                        for none; factors and scram are text as in RFC 5803, the
+//	                        latter empty while only a hash is known; protocols and
+//	                        networks say where its own password counts; version counts
+//	                        the changes that end all its sessions; credentials is the
+//	                        last number that one got, credential that of its own
+//	                        password; forwarding says whether its mail is sent on, and
+//	                        a copy kept
+//	directory_app_password  an app password: a digest, and a key for SCRAM of the
+//	                        account's factors
+//	directory_use           the last login with a credential, as it was written
 //	directory_network       a network from which an owner has logged in, and when
 //	                        last: MaxNetworks of an account, for NetworkAge
 //	directory_alias         an alias, never of the same name as an account; a
@@ -63,8 +70,15 @@
 //
 // # Logins
 //
-// A password is compared with its hash, a bounded number at a time, in fair turns
+// Somebody logs in by a credential: the account's own password, or an app password, which
+// is made here for one device. Each has a scope, and a number that no other gets. An app
+// password is so long that one fast digest tells it, so a login with it needs no turn. The
+// own password is compared with its hash, a bounded number at a time, in fair turns
 // (gate); one that was right is remembered, as a keyed digest, until it is changed.
+// For SCRAM all credentials of an account have one salt and count, and the client's proof
+// is tried with each; as many keys as an account can have are tried of everybody, so that
+// the time does not tell how many there are. What is right and does not count, here or any
+// more, gets the answer of a wrong password, as late as that.
 // A hash that another server made is compared in its own scheme, and the login that
 // brings the right password replaces it by ours and by keys for SCRAM, which such an
 // account has none of before. Unknown users cost the work of our own hashes, and for
@@ -76,7 +90,7 @@
 // Options.Shared), an account is counted by itself: see OwnFailures. The networks
 // of an owner are rows, written with the first login of a day from each.
 //
-// A login is of one version of the account's credentials. Who registers a session
+// A login is of one version of the account, and of one credential. Who registers a session
 // asks Confirm afterwards: what a change did not find to revoke is refused there.
 //
 // Answers are remembered in memory until the next change of anything. That is
@@ -105,7 +119,7 @@ import (
 const (
 	maxRoutes      = 32 << 10
 	maxDomains     = 8 << 10
-	maxCredentials = 8 << 10
+	maxLodgers     = 8 << 10
 	maxVerified    = 16 << 10
 	maxQuotas      = 32 << 10
 	maxWhereabouts = 8 << 10
@@ -123,6 +137,14 @@ type Accounts interface {
 	DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error
 }
 
+// Ended says whose sessions must end: those that logged in with one credential of an
+// account, or with any of them.
+type Ended struct {
+	Account    mail.AccountID
+	Credential int    // mail.Credential.Number; 0 for all
+	Why        string // for the client
+}
+
 // Options are what a Directory needs. DB and Accounts must be given.
 type Options struct {
 	DB       *sqldb.DB
@@ -133,9 +155,9 @@ type Options struct {
 	Random io.Reader                                  // nil means crypto/rand
 	Log    *slog.Logger                               // nil drops
 
-	// Revoked is told, after the commit, which account's open sessions must end
-	// and why. It must not block. Nil drops.
-	Revoked func(account mail.AccountID, why string)
+	// Revoked is told, after the commit, whose open sessions must end. It must not
+	// block. Nil drops.
+	Revoked func(Ended)
 
 	// Removed is told, in the transaction, which domain is removed. Nil drops.
 	Removed func(tx *sqldb.Tx, name mail.Domain)
@@ -166,33 +188,36 @@ type Directory struct {
 	ticketKey   []byte        // of this process: see ticket
 	nobody      password.Hash // what a password for an unknown user is compared with
 
-	routes      *cache[mail.Address, route]
-	domains     *cache[mail.Domain, known]
-	credentials *cache[mail.Address, credential]
-	verified    *cache[[ticketSize]byte, struct{}]
-	quotas      *cache[mail.AccountID, mail.Quota]
-	first       *cache[struct{}, mail.Domain]
-	networks    *cache[mail.AccountID, []network]
-	grants      *cache[mail.AccountID, []mail.Address]
+	routes   *cache[mail.Address, route]
+	domains  *cache[mail.Domain, known]
+	lodgers  *cache[mail.Address, lodger]
+	verified *cache[[ticketSize]byte, struct{}]
+	quotas   *cache[mail.AccountID, mail.Quota]
+	first    *cache[struct{}, mail.Domain]
+	networks *cache[mail.AccountID, []network]
+	grants   *cache[mail.AccountID, []mail.Address]
+	scram    *cache[struct{}, bool]
+	uses     uses
 }
 
 // Open brings the tables up to date and returns the directory.
 func Open(ctx context.Context, o Options) (*Directory, error) {
 	o.setDefaults()
 	d := &Directory{
-		o:           o,
-		log:         o.Log,
-		limits:      newLimits(o.Now, o.Sleep, o.NoRateLimit),
-		gate:        &gate{free: o.HashMemory},
-		aside:       sqldb.Aside{Log: o.Log},
-		routes:      newCache[mail.Address, route](maxRoutes),
-		domains:     newCache[mail.Domain, known](maxDomains),
-		credentials: newCache[mail.Address, credential](maxCredentials),
-		verified:    newCache[[ticketSize]byte, struct{}](maxVerified),
-		quotas:      newCache[mail.AccountID, mail.Quota](maxQuotas),
-		first:       newCache[struct{}, mail.Domain](1),
-		networks:    newCache[mail.AccountID, []network](maxWhereabouts),
-		grants:      newCache[mail.AccountID, []mail.Address](maxGrantees),
+		o:        o,
+		log:      o.Log,
+		limits:   newLimits(o.Now, o.Sleep, o.NoRateLimit),
+		gate:     &gate{free: o.HashMemory},
+		aside:    sqldb.Aside{Log: o.Log},
+		routes:   newCache[mail.Address, route](maxRoutes),
+		domains:  newCache[mail.Domain, known](maxDomains),
+		lodgers:  newCache[mail.Address, lodger](maxLodgers),
+		verified: newCache[[ticketSize]byte, struct{}](maxVerified),
+		quotas:   newCache[mail.AccountID, mail.Quota](maxQuotas),
+		first:    newCache[struct{}, mail.Domain](1),
+		networks: newCache[mail.AccountID, []network](maxWhereabouts),
+		grants:   newCache[mail.AccountID, []mail.Address](maxGrantees),
+		scram:    newCache[struct{}, bool](1),
 	}
 	if err := d.invent(); err != nil {
 		return nil, err
@@ -217,7 +242,7 @@ func (o *Options) setDefaults() {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Revoked == nil {
-		o.Revoked = func(mail.AccountID, string) {}
+		o.Revoked = func(Ended) {}
 	}
 	if o.Removed == nil {
 		o.Removed = func(*sqldb.Tx, mail.Domain) {}
@@ -273,10 +298,11 @@ func (d *Directory) change(ctx context.Context, fn func(*sqldb.Tx) error) error 
 func (d *Directory) forget() {
 	d.routes.clear()
 	d.domains.clear()
-	d.credentials.clear()
+	d.lodgers.clear()
 	d.quotas.clear()
 	d.first.clear()
 	d.grants.clear()
+	d.scram.clear()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -93,7 +93,7 @@ func TestWrongLoginsDoNotKeepARightOneWaiting(t *testing.T) {
 		for i := range 400 {
 			go func() {
 				from := netip.AddrFrom4([4]byte{198, 51, 100, byte(i % 20)})
-				_, _ = h.Login(t.Context(), fmt.Sprintf("user%d@example.org", i), "wrong", from)
+				_, _ = h.Login(t.Context(), fmt.Sprintf("user%d@example.org", i), "wrong", imapFrom(from))
 			}()
 		}
 		synctest.Wait()

@@ -185,23 +185,27 @@ func (d *Directory) secretsOf(ctx context.Context, r Record, o ImportOptions) (s
 			return secrets{}, err
 		}
 		if !ok {
-			return foreignSecrets(r.Hash, o.AllowWeakHash)
+			return d.foreignSecrets(r.Hash, o.AllowWeakHash)
 		}
 		text = plain
 	}
 	if err := d.checkFloor(text, r.Address, o.AllowWeakPassword); err != nil || o.DryRun {
 		return secrets{}, err
 	}
-	return d.newSecrets(ctx, text)
+	return d.newSecrets(ctx, text, factors{})
 }
 
 // foreignSecrets is what is kept of a password that only its hash is known of.
-func foreignSecrets(text string, allowWeak bool) (secrets, error) {
+func (d *Directory) foreignSecrets(text string, allowWeak bool) (secrets, error) {
 	h, err := password.Parse(text)
 	if err == nil && h.Weak() && !allowWeak {
 		err = mail.Errorf(mail.Invalid, "who has a hash of %s soon has the password; give the account a new one, or take the hash with --allow-weak", h.Scheme())
 	}
-	return secrets{password: h.String()}, err
+	if err != nil {
+		return secrets{}, err
+	}
+	f, err := d.newFactors()
+	return secrets{password: h.String(), factors: f.String()}, err
 }
 
 // tryOne notes why c could not be added.

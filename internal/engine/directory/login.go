@@ -6,10 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"net/netip"
+	"strconv"
 	"time"
 
-	"yubin/internal/engine/password"
 	"yubin/internal/mail"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
@@ -36,6 +35,12 @@ func Reason(err error) string {
 		return "same wrong password"
 	case errors.Is(err, errUnknownUser):
 		return "unknown user"
+	case errors.Is(err, errWrongProtocol):
+		return "not for this protocol"
+	case errors.Is(err, errWrongNetwork):
+		return "not from this network"
+	case errors.Is(err, errExpired):
+		return "expired"
 	case errors.Is(err, ErrDisabled):
 		return "account disabled"
 	case errors.Is(err, netx.ErrSessions):
@@ -44,21 +49,31 @@ func Reason(err error) string {
 	return mail.KindOf(err).String()
 }
 
-// credential is what a login needs of an account; Account 0 for nobody.
-type credential struct {
-	principal mail.Principal
-	disabled  bool
-	password  string // as it is kept: password.Hash.String
-	hash      password.Hash
-	scram     ScramKeys // zero if there are none
+// misused is the cause of the Forbidden of a credential that is right and does not count.
+type misused struct {
+	name string // mail.Credential.Name
+	why  error
+}
+
+func (m *misused) Error() string { return m.why.Error() }
+func (m *misused) Unwrap() error { return m.why }
+
+// AppPassword names the app password that err is about, which was right and did not count;
+// "" for none. It is for the log, as Reason is.
+func AppPassword(err error) string {
+	if m := (*misused)(nil); errors.As(err, &m) {
+		return m.name
+	}
+	return ""
 }
 
 // claimed is who somebody says to be.
 type claimed struct {
 	attempt
+	client  Client
 	address mail.Address // the key of the account's address; zero if it cannot be one
 	name    string       // prepared user name
-	account credential
+	account lodger
 	spent   time.Duration // on comparing the password
 }
 
@@ -66,15 +81,16 @@ type claimed struct {
 // a failure is told.
 const FailureStep = 500 * time.Millisecond
 
-// Login checks a password. The user is the full address of an account, in any
-// case, or the same in a domain that is another name of its own. It costs tens of
+// Login checks a password: the account's own, or an app password. The user is the full
+// address of an account, in any case, or the same in a domain that is another name of its
+// own. With an app password it costs microseconds; with the own one tens of
 // milliseconds and Cost.Memory the first time, or what the hash takes that another
 // server made, and microseconds while that password is remembered. A failure is told after a
-// delay. Errors: Forbidden for a wrong password and for a user that does not
-// exist, which take the same time and say the same; Forbidden with the cause
+// delay. Errors: Forbidden for a wrong password, for one that does not count here, and for a
+// user that does not exist, which take the same time and say the same; Forbidden with the cause
 // ErrDisabled, only after the right password; RateLimited; Unavailable if there
 // was no time to look at it.
-func (d *Directory) Login(ctx context.Context, user, text string, from netip.Addr) (mail.Principal, error) {
+func (d *Directory) Login(ctx context.Context, user, text string, from Client) (mail.Principal, error) {
 	who, err := d.claim(ctx, user, from)
 	if err != nil {
 		return mail.Principal{}, err
@@ -85,26 +101,31 @@ func (d *Directory) Login(ctx context.Context, user, text string, from netip.Add
 	}
 	prepared, err := prepare(text, MaxPassword)
 	if err != nil || who.name == "" {
-		return mail.Principal{}, d.refuse(ctx, in, who, guess{})
+		return mail.Principal{}, d.refuse(ctx, in, who, guess{}, nil)
 	}
-	right, err := d.verify(ctx, in, &who, text, prepared)
+	c, right := who.account.app(prepared)
+	if !right {
+		c = who.account.own
+		right, err = d.verify(ctx, in, &who, text, prepared)
+	}
 	switch {
 	case err != nil:
 		in.done()
 		return mail.Principal{}, err
 	case !right:
-		return mail.Principal{}, d.refuse(ctx, in, who, d.guessed(who, prepared))
+		return mail.Principal{}, d.refuse(ctx, in, who, d.guessed(who, prepared), nil)
 	}
-	p, err := d.admitted(ctx, in, who)
-	if err == nil && (who.account.scram.Iterations == 0 || !who.account.hash.IsOurs()) {
+	who.spent = max(who.spent, 1) // If it does not count, that is told as late as if it had been compared.
+	p, err := d.admitted(ctx, in, who, c)
+	if err == nil && !c.isApp() && (c.scram.StoredKey == nil || !who.account.hash.IsOurs()) {
 		d.complete(ctx, who.account, prepared)
 	}
 	return p, err
 }
 
 // claim makes sense of a user name and reads what there is of that account.
-func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (claimed, error) {
-	who := claimed{}
+func (d *Directory) claim(ctx context.Context, user string, from Client) (claimed, error) {
+	who := claimed{client: from}
 	if name, err := prepare(user, MaxUserName); err == nil {
 		who.name = name
 		if a, err := mail.ParseAddress(name); err == nil {
@@ -116,13 +137,13 @@ func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (cl
 	}
 	sum := sha256.Sum256([]byte(who.name))
 	copy(who.user[:], sum[:])
-	who.network = obs.LoginNetwork(from)
-	who.shared = !who.network.IsValid() || d.o.Shared(from)
+	who.network = obs.LoginNetwork(from.Addr)
+	who.shared = !who.network.IsValid() || d.o.Shared(from.Addr)
 	if who.address.IsZero() {
 		return who, nil
 	}
 	var err error
-	if who.account, err = d.credential(ctx, who.address); err != nil || who.shared {
+	if who.account, err = d.lodger(ctx, who.address); err != nil || who.shared {
 		return who, err
 	}
 	seen, err := d.seenFrom(ctx, who.account.principal.Account, who.network)
@@ -130,8 +151,9 @@ func (d *Directory) claim(ctx context.Context, user string, from netip.Addr) (cl
 	return who, err
 }
 
-// refuse counts a failure, waits, and is the error that says so.
-func (d *Directory) refuse(ctx context.Context, in *admission, who claimed, g guess) error {
+// refuse counts a failure, waits, and is the error that says so; with a cause if it is not
+// that the password was wrong.
+func (d *Directory) refuse(ctx context.Context, in *admission, who claimed, g guess, cause error) error {
 	delay, again := in.failed(g)
 	if delay > 0 {
 		if over := who.spent % FailureStep; over > 0 {
@@ -141,7 +163,10 @@ func (d *Directory) refuse(ctx context.Context, in *admission, who claimed, g gu
 			return err
 		}
 	}
-	if again && who.account.principal.Account != 0 {
+	switch {
+	case cause != nil:
+		return refusal(cause)
+	case again && who.account.principal.Account != 0:
 		return refusal(errSamePassword)
 	}
 	return wrong(who)
@@ -160,13 +185,18 @@ func refusal(cause error) error {
 	return &mail.Error{Kind: mail.Forbidden, Text: "user name or password is wrong", Err: cause}
 }
 
-// admitted is the answer to a right password.
-func (d *Directory) admitted(ctx context.Context, in *admission, who claimed) (mail.Principal, error) {
+// admitted is the answer to the right credential c, if it counts for this client.
+func (d *Directory) admitted(ctx context.Context, in *admission, who claimed, c credential) (mail.Principal, error) {
+	if why := c.refuses(who.client, d.o.Now()); why != nil {
+		return mail.Principal{}, d.refuse(ctx, in, who, d.guessed(who, "number "+strconv.Itoa(c.Number)), &misused{c.Name, why})
+	}
 	in.done()
 	p := who.account.principal
+	p.Credential = c.Credential
 	if who.account.disabled {
 		return mail.Principal{}, errDisabled()
 	}
+	d.uses.note(p, who.client, d.now())
 	if !who.shared && !d.limits.off {
 		d.remember(ctx, p, who.network)
 	}
@@ -183,13 +213,13 @@ func errDisabled() error {
 func (d *Directory) Confirm(ctx context.Context, p mail.Principal) error {
 	who := claimed{address: p.Address.Key()}
 	var err error
-	if who.account, err = d.credential(ctx, who.address); err != nil {
+	if who.account, err = d.lodger(ctx, who.address); err != nil {
 		return err
 	}
 	switch now := who.account.principal; {
 	case now.Account == p.Account && who.account.disabled:
 		return errDisabled()
-	case now.Account != p.Account || now.Version != p.Version:
+	case now.Account != p.Account || now.Version != p.Version || !who.account.holds(p.Credential, d.o.Now()):
 		return wrong(who)
 	}
 	return nil
@@ -206,7 +236,7 @@ func (d *Directory) verify(ctx context.Context, in *admission, who *claimed, typ
 		return true, nil
 	}
 	h := c.hash
-	if c.principal.Account == 0 {
+	if c.password == "" {
 		h = d.nobody
 	}
 	need := d.weight(h)
@@ -217,7 +247,7 @@ func (d *Directory) verify(ctx context.Context, in *admission, who *claimed, typ
 	began := d.o.Now()
 	fits := h.Fits(prepared) || typed != prepared && !h.IsOurs() && h.Fits(typed)
 	who.spent = d.o.Now().Sub(began)
-	if !fits || c.principal.Account == 0 {
+	if !fits || c.password == "" {
 		return false, nil
 	}
 	d.verified.put(t, struct{}{}, epoch)
@@ -228,7 +258,7 @@ const ticketSize = sha256.Size
 
 // ticket stands for the right password of an account, until the account has
 // another one, as the stored hash is in it. Its key never leaves the process.
-func (d *Directory) ticket(c credential, prepared string) (t [ticketSize]byte) {
+func (d *Directory) ticket(c lodger, prepared string) (t [ticketSize]byte) {
 	m := hmac.New(sha256.New, d.ticketKey)
 	m.Write(binary.BigEndian.AppendUint64(nil, uint64(c.principal.Account)))
 	m.Write([]byte(c.password + "\x00" + prepared))
@@ -244,75 +274,45 @@ func (d *Directory) guessed(who claimed, prepared string) (g guess) {
 	return g
 }
 
-// credential reads the row of an account; the zero credential if there is none.
-func (d *Directory) credential(ctx context.Context, key mail.Address) (credential, error) {
-	c, epoch, ok := d.credentials.get(key)
-	if ok {
-		return c, nil
-	}
-	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {
-		c, err = readCredential(tx, key)
-		return err
-	})
-	if err == nil {
-		d.credentials.put(key, c, epoch)
-	}
-	return c, err
-}
-
-func readCredential(tx *sqldb.Tx, key mail.Address) (credential, error) {
-	var c credential
-	var scram string
-	err := tx.QueryRow(`SELECT id, local, domain, version, disabled, password, scram FROM directory_account
-		WHERE domain = $1 AND local_key = $2`, key.Domain, key.Local).Scan(
-		&c.principal.Account, &c.principal.Address.Local, &c.principal.Address.Domain, &c.principal.Version, &c.disabled, &c.password, &scram)
-	if isNoRow(err) {
-		return credential{}, nil
-	}
-	if err == nil {
-		c.hash, err = password.Parse(c.password)
-	}
-	if err == nil && scram != "" {
-		c.scram, err = parseScram(scram)
-	}
-	if err != nil {
-		return credential{}, &mail.Error{Kind: mail.Internal, Text: "the stored password cannot be read", Err: err}
-	}
-	return c, nil
-}
-
 // complete makes what is kept of the password of an account that came with a hash
-// only, now that it is known: our hash in place of another, and the keys of SCRAM. Its
+// only, now that it is known: our hash in place of another, and the key for SCRAM. Its
 // sessions go on. A failure harms nobody: the next login tries again.
-func (d *Directory) complete(ctx context.Context, c credential, prepared string) {
-	s, err := secrets{password: c.password}, error(nil)
-	if c.hash.IsOurs() {
-		s.scram, err = d.newScram(prepared)
+func (d *Directory) complete(ctx context.Context, l lodger, prepared string) {
+	s, err := secrets{password: l.password}, error(nil)
+	if l.hash.IsOurs() {
+		var key ScramKey
+		key, err = deriveScram(prepared, l.factors)
+		s.scram = key.String()
 	} else {
-		s, err = d.newSecrets(ctx, prepared)
+		s, err = d.newSecrets(ctx, prepared, l.factors)
 	}
 	if err == nil {
 		err = d.change(ctx, func(tx *sqldb.Tx) error {
-			_, err := tx.Exec(`UPDATE directory_account SET password = $3, scram = $4 WHERE id = $1 AND password = $2 AND scram = ''`,
-				c.principal.Account, c.password, s.password, s.scram)
+			_, err := tx.Exec(`UPDATE directory_account SET password = $4, scram = $5 WHERE id = $1 AND password = $2 AND factors = $3 AND scram = ''`,
+				l.principal.Account, l.password, l.factors.String(), s.password, s.scram)
 			return err
 		})
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		d.log.Error("what is kept of a password was not stored", "account", int64(c.principal.Account), "err", err)
+		d.log.Error("what is kept of a password was not stored", "account", int64(l.principal.Account), "err", err)
 	}
 }
 
-// ScramLogin is a login by SCRAM-SHA-256 between its messages.
+// ScramLogin is a login by SCRAM-SHA-256 between its messages. Salt and Iterations are for
+// all Keys: the client's proof fits one of them, or none.
 type ScramLogin struct {
-	Keys ScramKeys
-	d    *Directory
-	who  claimed
+	Salt       []byte
+	Iterations int
+	Keys       []ScramKey
+	of         []credential // of the first Keys
+	d          *Directory
+	who        claimed
 }
 
-// Scram begins a login by SCRAM. For a user that has no keys, or does not exist,
-// it gives keys that no password fits, always the same. Errors: RateLimited.
-func (d *Directory) Scram(ctx context.Context, user string, from netip.Addr) (*ScramLogin, error) {
+// Scram begins a login by SCRAM. As many keys as an account can have are given for
+// everybody: those that it lacks, and all of a user that does not exist, fit no password
+// and are always the same. Errors: RateLimited.
+func (d *Directory) Scram(ctx context.Context, user string, from Client) (*ScramLogin, error) {
 	who, err := d.claim(ctx, user, from)
 	if err == nil {
 		err = d.limits.refusedNow(who.attempt)
@@ -320,23 +320,33 @@ func (d *Directory) Scram(ctx context.Context, user string, from netip.Addr) (*S
 	if err != nil {
 		return nil, err
 	}
-	l := &ScramLogin{Keys: who.account.scram, d: d, who: who}
-	if l.Keys.Iterations == 0 {
-		l.Keys = d.inventScram(who.name)
+	f := who.account.factors
+	if who.account.principal.Account == 0 {
+		f = d.inventFactors(who.name)
+	}
+	l := &ScramLogin{Salt: f.salt, Iterations: f.iterations, d: d, who: who}
+	for _, c := range append([]credential{who.account.own}, who.account.apps...) {
+		if c.scram.StoredKey != nil {
+			l.Keys, l.of = append(l.Keys, c.scram), append(l.of, c)
+		}
+	}
+	for nobody := d.inventKey(who.name); len(l.Keys) <= MaxAppPasswords; {
+		l.Keys = append(l.Keys, nobody)
 	}
 	return l, nil
 }
 
-// Finish ends a login by SCRAM. It asks proved, which looks at the client's proof,
-// once the attempt has its place among those that may be wrong. Delays and errors
-// are those of Login.
-func (l *ScramLogin) Finish(ctx context.Context, proved func() bool) (mail.Principal, error) {
+// Finish ends a login by SCRAM. It asks proved, which says which of the Keys the client's
+// proof fits, or -1, once the attempt has its place among those that may be wrong. Delays
+// and errors are those of Login.
+func (l *ScramLogin) Finish(ctx context.Context, proved func() int) (mail.Principal, error) {
 	in, err := l.d.limits.admit(ctx, l.who.attempt)
 	if err != nil {
 		return mail.Principal{}, err
 	}
-	if !proved() || l.who.account.principal.Account == 0 || l.who.account.scram.Iterations == 0 {
-		return mail.Principal{}, l.d.refuse(ctx, in, l.who, guess{})
+	which := proved()
+	if which < 0 || which >= len(l.of) {
+		return mail.Principal{}, l.d.refuse(ctx, in, l.who, guess{}, nil)
 	}
-	return l.d.admitted(ctx, in, l.who)
+	return l.d.admitted(ctx, in, l.who, l.of[which])
 }

@@ -22,16 +22,19 @@ import (
 )
 
 func (h *house) login(user, password string) error {
-	_, err := h.Login(h.t.Context(), user, password, home)
+	_, err := h.Login(h.t.Context(), user, password, imapFrom(home))
 	return err
 }
+
+// imapFrom is an IMAP client at an address.
+func imapFrom(from netip.Addr) Client { return Client{Protocol: IMAP, Addr: from} }
 
 func TestLogin(t *testing.T) {
 	h := open(t, nil)
 	id := h.account("Alice")
 	for range 2 { // computed, then remembered
-		p, err := h.Login(t.Context(), "ALICE@example.org", "pw of Alice", home)
-		if want := (mail.Principal{Account: id, Address: addr("Alice"), Version: 1}); err != nil || p != want {
+		p, err := h.Login(t.Context(), "ALICE@example.org", "pw of Alice", imapFrom(home))
+		if want := (mail.Principal{Account: id, Address: addr("Alice"), Version: 1, Credential: mail.Credential{Number: 1}}); err != nil || p != want {
 			t.Fatalf("Login = %v, %v", p, err)
 		}
 	}
@@ -42,7 +45,7 @@ func TestLogin(t *testing.T) {
 		{"alice+tag@example.org", "pw of Alice"}, {strings.Repeat("a", MaxUserName+1), "x"}, {"\xff", "\xff"},
 		{"alice@example.org", strings.Repeat("a", MaxPassword+1)},
 	} {
-		p, err := h.Login(t.Context(), c[0], c[1], netip.Addr{})
+		p, err := h.Login(t.Context(), c[0], c[1], imapFrom(netip.Addr{}))
 		wantKind(t, err, mail.Forbidden)
 		if p != (mail.Principal{}) {
 			t.Errorf("%q logged in as %v", c, p)
@@ -104,35 +107,45 @@ func TestPasswordChangeAndDisableEndTheMemory(t *testing.T) {
 }
 
 // talkScram runs a SCRAM login as a client would, through the library.
-func (h *house) talkScram(user, password string) (mail.Principal, ScramKeys, error) {
+func (h *house) talkScram(user, password string) (mail.Principal, *ScramLogin, error) {
+	return h.talkScramFrom(user, password, imapFrom(home))
+}
+
+func (h *house) talkScramFrom(user, password string, from Client) (mail.Principal, *ScramLogin, error) {
 	h.t.Helper()
 	client, err := scram.SHA256.NewClient(user, password, "")
 	h.must(err)
-	var keys ScramKeys
 	var login *ScramLogin
+	nobodys := scram.StoredCredentials{StoredKey: make([]byte, 32), ServerKey: make([]byte, 32)}
 	server, err := scram.SHA256.NewServer(func(user string) (scram.StoredCredentials, error) {
 		var err error
-		if login, err = h.Scram(h.t.Context(), user, home); err != nil {
+		if login, err = h.Scram(h.t.Context(), user, from); err != nil {
 			return scram.StoredCredentials{}, err
 		}
-		keys = login.Keys
-		return scram.StoredCredentials{KeyFactors: scram.KeyFactors{Salt: string(keys.Salt), Iters: keys.Iterations},
-			StoredKey: keys.StoredKey, ServerKey: keys.ServerKey}, nil
+		nobodys.KeyFactors = scram.KeyFactors{Salt: string(login.Salt), Iters: login.Iterations}
+		return nobodys, nil
 	})
 	h.must(err)
 	c, s := client.WithMinIterations(1).NewConversation(), server.NewConversation()
 	first, _ := c.Step("")
 	first, err = s.Step(first)
 	if err != nil {
-		return mail.Principal{}, keys, err
+		return mail.Principal{}, login, err
 	}
 	final, err := c.Step(first)
 	h.must(err)
-	p, err := login.Finish(h.t.Context(), func() bool {
-		_, _ = s.Step(final)
-		return s.Valid()
+	p, err := login.Finish(h.t.Context(), func() int {
+		for i, k := range login.Keys {
+			copy(nobodys.StoredKey, k.StoredKey)
+			copy(nobodys.ServerKey, k.ServerKey)
+			try := *s
+			if _, err := try.Step(final); err == nil {
+				return i
+			}
+		}
+		return -1
 	})
-	return p, keys, err
+	return p, login, err
 }
 
 func TestScram(t *testing.T) {
@@ -193,7 +206,7 @@ func TestLoginsAtTheSameTime(t *testing.T) {
 			if i%4 == 0 {
 				password, want = fmt.Sprint("wrong", i), mail.Forbidden
 			}
-			_, err := h.Login(context.Background(), "alice@example.org", password, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
+			_, err := h.Login(context.Background(), "alice@example.org", password, imapFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})))
 			if (err == nil) == (want != 0) {
 				t.Errorf("%q: %v", password, err)
 			}
@@ -212,7 +225,7 @@ func TestHashingWaitsForMemory(t *testing.T) {
 		open := h.shutGate()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := h.Login(ctx, "alice@example.org", "x", home); !errors.Is(err, context.Canceled) {
+		if _, err := h.Login(ctx, "alice@example.org", "x", imapFrom(home)); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 		for i := range 2 * NetworkFailures {
@@ -250,7 +263,7 @@ func TestFailuresSlowDown(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := h.Login(ctx, "alice@example.org", "wrong", home); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := h.Login(ctx, "alice@example.org", "wrong", imapFrom(home)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a wait with a dead context: %v", err)
 		}
 		start := time.Now()
@@ -266,7 +279,7 @@ func TestNetworkLimit(t *testing.T) {
 		from := netip.MustParseAddr("2001:db8::1")
 		fail := func(i int) error {
 			user := fmt.Sprintf("user%d@example.org", i)
-			_, err := h.Login(t.Context(), user, "wrong", from)
+			_, err := h.Login(t.Context(), user, "wrong", imapFrom(from))
 			from = from.Next()
 			return err
 		}
@@ -280,15 +293,15 @@ func TestNetworkLimit(t *testing.T) {
 		if !strings.Contains(err.Error(), "try again in") {
 			t.Error(err)
 		}
-		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", from)
+		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(from))
 		wantKind(t, err, mail.RateLimited)
-		_, err = h.Scram(t.Context(), "alice@example.org", from)
+		_, err = h.Scram(t.Context(), "alice@example.org", imapFrom(from))
 		wantKind(t, err, mail.RateLimited)
-		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", netip.MustParseAddr("2001:db8:0:1::1"))
+		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(netip.MustParseAddr("2001:db8:0:1::1")))
 		h.must(err) // the next /64 is somebody else
 
 		time.Sleep(NetworkRecovery)
-		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", from)
+		_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(from))
 		h.must(err)
 	})
 }
@@ -324,17 +337,17 @@ func TestFloods(t *testing.T) {
 		logins := make([]*ScramLogin, 450)
 		for i := range logins { // All exchanges are opened before the first proof.
 			var err error
-			logins[i], err = h.Scram(h.t.Context(), "alice@example.org", from)
+			logins[i], err = h.Scram(h.t.Context(), "alice@example.org", imapFrom(from))
 			h.must(err)
 		}
 		return func(i int) error {
-			_, err := logins[i].Finish(h.t.Context(), func() bool { return false })
+			_, err := logins[i].Finish(h.t.Context(), func() int { return -1 })
 			return err
 		}
 	}
 	password := func(h *house, from netip.Addr) func(int) error {
 		return func(i int) error {
-			_, err := h.Login(h.t.Context(), "alice@example.org", fmt.Sprint("wrong", i), from)
+			_, err := h.Login(h.t.Context(), "alice@example.org", fmt.Sprint("wrong", i), imapFrom(from))
 			return err
 		}
 	}
@@ -349,7 +362,7 @@ func TestFloods(t *testing.T) {
 					}
 					for _, owner := range []netip.Addr{home, local, netip.MustParseAddr("203.0.113.1")} {
 						start := time.Now()
-						_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", owner)
+						_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(owner))
 						if took := time.Since(start); err != nil || took > 5*time.Second {
 							t.Errorf("the owner from %s: %v after %v", owner, err, took)
 						}
@@ -366,7 +379,7 @@ func TestFloodAtManyAccounts(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *house) {
 		guess := func(from string) func(int) error {
 			return func(i int) error {
-				_, err := h.Login(t.Context(), fmt.Sprintf("user%d@example.org", i), "wrong", netip.MustParseAddr(from))
+				_, err := h.Login(t.Context(), fmt.Sprintf("user%d@example.org", i), "wrong", imapFrom(netip.MustParseAddr(from)))
 				return err
 			}
 		}
@@ -402,12 +415,12 @@ func TestAccountIsSlowedDown(t *testing.T) {
 		flood(t, 2*AccountFailures, func(i int) error {
 			from := stranger.As4()
 			from[3] = byte(i)
-			_, err := h.Login(t.Context(), "alice@example.org", fmt.Sprint("guess", i), netip.AddrFrom4(from))
+			_, err := h.Login(t.Context(), "alice@example.org", fmt.Sprint("guess", i), imapFrom(netip.AddrFrom4(from)))
 			return err
 		})
 		took := func(user, password, from string) time.Duration {
 			start := time.Now()
-			_, err := h.Login(t.Context(), user, password, netip.MustParseAddr(from))
+			_, err := h.Login(t.Context(), user, password, imapFrom(netip.MustParseAddr(from)))
 			h.must(err)
 			return time.Since(start)
 		}
@@ -448,10 +461,10 @@ func TestSharedNetwork(t *testing.T) {
 	h := open(t, func(o *Options) { o.Shared = func(a netip.Addr) bool { return a == webmail } })
 	id := h.account("alice")
 	for i := range 2 * NetworkFailures {
-		_, err := h.Login(t.Context(), fmt.Sprint(i, "@example.org"), "wrong", webmail)
+		_, err := h.Login(t.Context(), fmt.Sprint(i, "@example.org"), "wrong", imapFrom(webmail))
 		wantKind(t, err, mail.Forbidden)
 	}
-	_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", webmail)
+	_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(webmail))
 	h.must(err)
 	if known, err := h.networksOf(t.Context(), id); err != nil || len(known) != 0 {
 		t.Errorf("a network of many is known as alice's: %v, %v", known, err)

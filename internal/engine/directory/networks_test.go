@@ -12,7 +12,7 @@ import (
 // knows reports whether the account is known in the network of from.
 func (h *house) knows(user, from string) bool {
 	h.t.Helper()
-	who, err := h.claim(h.t.Context(), user, netip.MustParseAddr(from))
+	who, err := h.claim(h.t.Context(), user, imapFrom(netip.MustParseAddr(from)))
 	h.must(err)
 	return who.known
 }
@@ -45,7 +45,7 @@ func TestNetworksAreBoundedAndAge(t *testing.T) {
 	id := h.account("alice")
 	login := func(from string) {
 		t.Helper()
-		_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", netip.MustParseAddr(from))
+		_, err := h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(netip.MustParseAddr(from)))
 		h.must(err)
 		now = now.Add(time.Hour)
 	}
@@ -85,7 +85,7 @@ func TestKnownNetworkIsNotWrittenAgain(t *testing.T) {
 	h.damaged = true
 	h.must(h.db.Close())
 	h.closed = true
-	if _, err := h.Login(t.Context(), "alice@example.org", "pw of alice", home); err != nil {
+	if _, err := h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(home)); err != nil {
 		t.Errorf("%v", err) // from memory
 	}
 }
@@ -96,17 +96,17 @@ func TestConfirm(t *testing.T) {
 	h.account("alice")
 	fresh := func(password string) mail.Principal {
 		t.Helper()
-		p, err := h.Login(t.Context(), "alice@example.org", password, home)
+		p, err := h.Login(t.Context(), "alice@example.org", password, imapFrom(home))
 		h.must(err)
 		h.must(h.Confirm(t.Context(), p))
 		return p
 	}
 	p := fresh("pw of alice")
-	scram, err := h.Scram(t.Context(), "alice@example.org", home)
+	scram, err := h.Scram(t.Context(), "alice@example.org", imapFrom(home))
 	h.must(err)
 	h.must(h.SetPassword(t.Context(), addr("alice"), "new", false))
 	wantKind(t, h.Confirm(t.Context(), p), mail.Forbidden)
-	old, err := scram.Finish(t.Context(), func() bool { return true })
+	old, err := scram.Finish(t.Context(), func() int { return 0 })
 	h.must(err) // The proof was made with the password of then.
 	wantKind(t, h.Confirm(t.Context(), old), mail.Forbidden)
 

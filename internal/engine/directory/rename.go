@@ -41,7 +41,9 @@ func (d *Directory) Rename(ctx context.Context, from, to mail.Address, alias boo
 				return err
 			}
 		}
-		tx.OnCommit(func() { d.o.Revoked(a.ID, "the account is now "+to.String()+"; log in as that") })
+		tx.OnCommit(func() {
+			d.o.Revoked(Ended{Account: a.ID, Why: "the account is now " + to.String() + "; log in as that"})
+		})
 		renamed, err = findAccount(tx, to)
 		return err
 	})

@@ -11,13 +11,13 @@ import (
 // leads to it; its sessions end.
 func TestRename(t *testing.T) {
 	var revoked []mail.AccountID
-	h := open(t, func(o *Options) { o.Revoked = func(id mail.AccountID, _ string) { revoked = append(revoked, id) } })
+	h := open(t, func(o *Options) { o.Revoked = func(e Ended) { revoked = append(revoked, e.Account) } })
 	alice, bob := h.account("alice"), h.account("bob")
 	h.alias("team", "bob", "alice")
 	h.must(h.catchAll("example.org", "alice"))
 	h.forward("bob", true, "alice")
 	h.forward("alice", true, "x@elsewhere.example")
-	before, err := h.Login(t.Context(), "alice@example.org", "pw of alice", home)
+	before, err := h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(home))
 	h.must(err)
 
 	a, err := h.Rename(t.Context(), addr("ALICE"), addr("Al@bücher.example"), false)
@@ -26,12 +26,12 @@ func TestRename(t *testing.T) {
 		t.Errorf("renamed %+v, revoked %v", a, revoked)
 	}
 	wantKind(t, h.Confirm(t.Context(), before), mail.Forbidden)
-	p, err := h.Login(t.Context(), "al@bücher.example", "pw of alice", home)
+	p, err := h.Login(t.Context(), "al@bücher.example", "pw of alice", imapFrom(home))
 	h.must(err)
 	if p.Account != alice || p.Version == before.Version {
 		t.Errorf("logged in as %+v, before %+v", p, before)
 	}
-	_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", home)
+	_, err = h.Login(t.Context(), "alice@example.org", "pw of alice", imapFrom(home))
 	wantKind(t, err, mail.Forbidden)
 	h.wantSent("team", " bob/0 al/0 x@elsewhere.example/1")
 	h.wantSent("whoever", " al/0 x@elsewhere.example/1")

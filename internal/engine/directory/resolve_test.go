@@ -151,8 +151,8 @@ func TestAliasMembers(t *testing.T) {
 	h.damaged = true // these accounts have no password
 	h.must(h.change(t.Context(), func(tx *sqldb.Tx) error {
 		for i := range MaxAliasMembers {
-			if _, err := tx.Exec(`INSERT INTO directory_account (domain, local_key, local, password, scram, language, created)
-				VALUES ('example.org', $1, $1, '', '', '', 0)`, fmt.Sprint("u", i)); err != nil {
+			if _, err := tx.Exec(`INSERT INTO directory_account (domain, local_key, local, password, factors, scram, language, created)
+				VALUES ('example.org', $1, $1, '', '', '', '', 0)`, fmt.Sprint("u", i)); err != nil {
 				return err
 			}
 		}

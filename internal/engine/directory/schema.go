@@ -26,7 +26,12 @@ func schema() []string {
 		local_key {text} NOT NULL,
 		local     {text} NOT NULL,
 		password  {text} NOT NULL,
+		factors   {text} NOT NULL,
 		scram     {text} NOT NULL,
+		protocols {text} NOT NULL DEFAULT '',
+		networks  {text} NOT NULL DEFAULT '',
+		credential  {int} NOT NULL DEFAULT 1,
+		credentials {int} NOT NULL DEFAULT 1,
 		version   {int} NOT NULL DEFAULT 1,
 		disabled  {int} NOT NULL DEFAULT 0,
 		language  {text} NOT NULL,
@@ -67,6 +72,28 @@ func schema() []string {
 		network {text} NOT NULL,
 		seen    {int} NOT NULL,
 		PRIMARY KEY (account, network)
+	) {clustered};
+	CREATE INDEX directory_account_foreign ON directory_account (id) WHERE scram = '' AND password <> '';
+	CREATE TABLE directory_app_password (
+		account   {int} NOT NULL,
+		number    {int} NOT NULL,
+		name      {text} NOT NULL,
+		digest    {blob} NOT NULL,
+		scram     {text} NOT NULL,
+		protocols {text} NOT NULL,
+		networks  {text} NOT NULL,
+		until     {int} NOT NULL,
+		created   {int} NOT NULL,
+		PRIMARY KEY (account, number),
+		UNIQUE (account, name)
+	) {clustered};
+	CREATE TABLE directory_use (
+		account  {int} NOT NULL,
+		number   {int} NOT NULL,
+		at       {int} NOT NULL,
+		protocol {text} NOT NULL,
+		network  {text} NOT NULL,
+		PRIMARY KEY (account, number)
 	) {clustered};
 	CREATE TABLE directory_site (
 		id             {int} NOT NULL PRIMARY KEY,

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -25,26 +24,37 @@ const (
 	keySize  = 32
 )
 
-// ScramKeys is what is kept of a password for SCRAM-SHA-256 (RFC 5802 §3).
-type ScramKeys struct {
-	Salt       []byte
-	Iterations int
-	StoredKey  []byte
-	ServerKey  []byte
+// factors are what keys for SCRAM-SHA-256 are made with (RFC 5802 §2.2). An account has
+// the same for all its credentials: they are told before it is known which one is meant.
+type factors struct {
+	salt       []byte
+	iterations int
 }
 
-// secrets are the columns that hold what is kept of a password.
+// ScramKey is what is kept of one password for SCRAM-SHA-256 (RFC 5802 §3).
+type ScramKey struct {
+	StoredKey []byte
+	ServerKey []byte
+}
+
+// secrets are the columns that hold what is kept of an account's own password.
 type secrets struct {
-	password string // password.Hash.String
-	scram    string // ScramKeys.String, or empty
+	password string // password.Hash.String; empty for none, which nothing fits
+	factors  string // factors.String
+	scram    string // ScramKey.String, or empty
 }
 
-// newSecrets makes both from a password, when there is room for the work. The
-// error is Invalid for a password that cannot be one.
-func (d *Directory) newSecrets(ctx context.Context, text string) (secrets, error) {
+// newSecrets makes them from a password, when there is room for the work, with the factors
+// f or, if they are zero, new ones. The error is Invalid for a password that cannot be one.
+func (d *Directory) newSecrets(ctx context.Context, text string, f factors) (s secrets, err error) {
 	prepared, err := preparePassword(text)
 	if err != nil {
 		return secrets{}, err
+	}
+	if f.iterations == 0 {
+		if f, err = d.newFactors(); err != nil {
+			return secrets{}, err
+		}
 	}
 	salt, err := d.random(saltSize)
 	if err != nil {
@@ -56,8 +66,13 @@ func (d *Directory) newSecrets(ctx context.Context, text string) (secrets, error
 	}
 	h := password.New(prepared, salt, d.o.Cost)
 	d.gate.leave(need)
-	keys, err := d.newScram(prepared)
-	return secrets{password: h.String(), scram: keys}, err
+	key, err := deriveScram(prepared, f)
+	return secrets{password: h.String(), factors: f.String(), scram: key.String()}, err
+}
+
+func (d *Directory) newFactors() (factors, error) {
+	salt, err := d.random(saltSize)
+	return factors{salt, d.o.ScramIterations}, err
 }
 
 // weight is how much of the gate a computation takes, in KiB. One that takes little
@@ -80,34 +95,25 @@ func (d *Directory) checkFloor(text string, a mail.Address, weak bool) error {
 	return password.CheckFloor(prepared, a)
 }
 
-// newScram makes the keys of a prepared password.
-func (d *Directory) newScram(password string) (string, error) {
-	salt, err := d.random(saltSize)
-	if err != nil {
-		return "", err
-	}
-	k, err := deriveScram(password, salt, d.o.ScramIterations)
-	return k.String(), err
-}
-
-func deriveScram(password string, salt []byte, iterations int) (ScramKeys, error) {
+// deriveScram makes the key of a prepared password.
+func deriveScram(password string, f factors) (ScramKey, error) {
 	client, err := scram.SHA256.NewClientUnprepped("", password, "")
 	if err != nil {
-		return ScramKeys{}, err
+		return ScramKey{}, err
 	}
-	c, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: iterations})
-	return ScramKeys{Salt: salt, Iterations: iterations, StoredKey: c.StoredKey, ServerKey: c.ServerKey}, err
+	c, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(f.salt), Iters: f.iterations})
+	return ScramKey{StoredKey: c.StoredKey, ServerKey: c.ServerKey}, err
 }
 
-// inventScram makes keys for a user without any: always the same, and not to be
-// told from real ones by who does not know the secret.
-func (d *Directory) inventScram(user string) ScramKeys {
-	return ScramKeys{
-		Salt:       d.invented("salt", user)[:saltSize],
-		Iterations: d.o.ScramIterations,
-		StoredKey:  d.invented("stored", user),
-		ServerKey:  d.invented("server", user),
-	}
+// inventFactors makes factors for a user that does not exist: always the same, and not to
+// be told from real ones by who does not know the secret.
+func (d *Directory) inventFactors(user string) factors {
+	return factors{d.invented("salt", user)[:saltSize], d.o.ScramIterations}
+}
+
+// inventKey makes a key that no password fits.
+func (d *Directory) inventKey(user string) ScramKey {
+	return ScramKey{StoredKey: d.invented("stored", user), ServerKey: d.invented("server", user)}
 }
 
 func (d *Directory) invented(what, user string) []byte {
@@ -116,37 +122,40 @@ func (d *Directory) invented(what, user string) []byte {
 	return m.Sum(nil)
 }
 
-const scramPrefix = "SCRAM-SHA-256$"
-
-// String is the text of RFC 5803 §2, which PostgreSQL uses too:
-// SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey.
-func (k ScramKeys) String() string {
-	enc := base64.StdEncoding
-	return fmt.Sprintf("%s%d:%s$%s:%s", scramPrefix, k.Iterations, enc.EncodeToString(k.Salt),
-		enc.EncodeToString(k.StoredKey), enc.EncodeToString(k.ServerKey))
+// String is how factors are kept: iterations:salt, as in RFC 5803 §2.
+func (f factors) String() string {
+	return strconv.Itoa(f.iterations) + ":" + base64.StdEncoding.EncodeToString(f.salt)
 }
 
-// parseScram reads what String wrote.
-func parseScram(s string) (ScramKeys, error) {
-	rest, ok := strings.CutPrefix(s, scramPrefix)
-	factors, keys, ok2 := strings.Cut(rest, "$")
-	iterations, salt, ok3 := strings.Cut(factors, ":")
-	stored, server, ok4 := strings.Cut(keys, ":")
-	n, err := strconv.Atoi(iterations)
-	if !ok || !ok2 || !ok3 || !ok4 || err != nil || n < 1 {
-		return ScramKeys{}, mail.Errorf(mail.Invalid, "these are not SCRAM-SHA-256 keys")
+// parseFactors reads what String wrote.
+func parseFactors(s string) (factors, error) {
+	count, coded, ok := strings.Cut(s, ":")
+	n, err := strconv.Atoi(count)
+	salt, err2 := base64.StdEncoding.Strict().DecodeString(coded)
+	f := factors{salt, n}
+	if !ok || err != nil || err2 != nil || n < 1 || len(salt) == 0 || f.String() != s {
+		return factors{}, mail.Errorf(mail.Invalid, "these are not a count of iterations and a salt")
 	}
-	k := ScramKeys{Iterations: n}
-	for _, f := range []struct {
-		dst  *[]byte
-		text string
-	}{{&k.Salt, salt}, {&k.StoredKey, stored}, {&k.ServerKey, server}} {
-		if *f.dst, err = base64.StdEncoding.Strict().DecodeString(f.text); err != nil {
-			return ScramKeys{}, mail.Errorf(mail.Invalid, "SCRAM-SHA-256 keys are written in base64")
-		}
+	return f, nil
+}
+
+// String is how a key is kept: StoredKey:ServerKey, as in RFC 5803 §2.
+func (k ScramKey) String() string {
+	return base64.StdEncoding.EncodeToString(k.StoredKey) + ":" + base64.StdEncoding.EncodeToString(k.ServerKey)
+}
+
+// parseScram reads what String wrote; of the empty text, no key.
+func parseScram(s string) (k ScramKey, err error) {
+	if s == "" {
+		return ScramKey{}, nil
 	}
-	if len(k.Salt) == 0 || len(k.StoredKey) != sha256.Size || len(k.ServerKey) != sha256.Size || k.String() != s {
-		return ScramKeys{}, mail.Errorf(mail.Invalid, "these SCRAM-SHA-256 keys have the wrong sizes")
+	stored, server, _ := strings.Cut(s, ":")
+	k.StoredKey, err = base64.StdEncoding.Strict().DecodeString(stored)
+	if err == nil {
+		k.ServerKey, err = base64.StdEncoding.Strict().DecodeString(server)
+	}
+	if err != nil || len(k.StoredKey) != sha256.Size || len(k.ServerKey) != sha256.Size || k.String() != s {
+		return ScramKey{}, mail.Errorf(mail.Invalid, "this is no key for SCRAM-SHA-256")
 	}
 	return k, nil
 }

@@ -68,7 +68,7 @@ func TestUnreadableAccount(t *testing.T) {
 			}
 			h.wantProblem(shown.String())
 			for _, name := range []string{"alice", "carl"} {
-				_, err := h.Login(t.Context(), name+"@example.org", "pw of "+name, home)
+				_, err := h.Login(t.Context(), name+"@example.org", "pw of "+name, imapFrom(home))
 				h.must(err)
 				_, err = h.Resolve(t.Context(), addr(name))
 				h.must(err)
@@ -94,13 +94,13 @@ func TestUnreadableHash(t *testing.T) {
 		h.must(err)
 	}
 	h.damage(`UPDATE directory_account SET password = 'none' WHERE local_key = 'bob'`)
-	_, err := h.Login(t.Context(), "bob@example.org", "secret", home)
+	_, err := h.Login(t.Context(), "bob@example.org", "secret", imapFrom(home))
 	wantKind(t, err, mail.Internal)
-	_, err = h.Login(t.Context(), "alice@example.org", "secret", home)
+	_, err = h.Login(t.Context(), "alice@example.org", "secret", imapFrom(home))
 	h.must(err)
 	h.wantProblem("bob@example.org")
 	h.must(h.SetPassword(t.Context(), addr("bob"), "other", false))
-	_, err = h.Login(t.Context(), "bob@example.org", "other", home)
+	_, err = h.Login(t.Context(), "bob@example.org", "other", imapFrom(home))
 	h.must(err)
 }
 

@@ -32,13 +32,17 @@ const (
 	MaxPassword = 1024
 )
 
-// StoredKeys is what a server keeps of a password for SCRAM (RFC 5802 §3).
+// StoredKeys is what a server keeps of the passwords of a user for SCRAM (RFC 5802 §3):
+// one salt and count for all, as they are told before it is known which one is meant, and a
+// key for each.
 type StoredKeys struct {
 	Salt       []byte
 	Iterations int
-	StoredKey  []byte
-	ServerKey  []byte
+	Keys       []Key
 }
+
+// Key is what is kept of one password.
+type Key struct{ StoredKey, ServerKey []byte }
 
 // Authenticator knows the passwords. Users and passwords come to it as valid
 // UTF-8 without NUL, not empty, and otherwise as received. Its errors are
@@ -48,26 +52,29 @@ type Authenticator interface {
 	Login(ctx context.Context, user, password string) (mail.Principal, error)
 	// Scram returns the keys of user, and how the login that begins with them
 	// is finished. For a user that does not exist it returns keys too, always
-	// the same, which no password fits: the client must not see the difference
-	// before its proof is refused.
+	// the same and as many, which no password fits: the client must not see the
+	// difference before its proof is refused, nor by the time that takes.
 	Scram(ctx context.Context, user string) (StoredKeys, Finish, error)
 }
 
 // Finish ends a login by SCRAM, at most once: not if the client went away before.
-// It decides whether the client's proof may be looked at, and proved looks at
-// it. Its errors are those of an Authenticator.
-type Finish func(ctx context.Context, proved func() bool) (mail.Principal, error)
+// It decides whether the client's proof may be looked at; proved looks at it, and says
+// which of the keys it fits, or -1. Its errors are those of an Authenticator.
+type Finish func(ctx context.Context, proved func() (which int)) (mail.Principal, error)
 
-// Mechanisms lists what to advertise, the strongest first. plus says that
+// Mechanisms lists what to advertise, the strongest first. withScram says that there are
+// keys for everybody who may log in; plus that
 // NewServer will be given a Binding; plainAllowed that passwords may cross this
 // connection in clear: it has TLS, or is loopback. LOGIN is left out: SMTP adds
 // it after PLAIN for old clients, and NewServer knows it.
-func Mechanisms(plus, plainAllowed bool) []string {
+func Mechanisms(withScram, plus, plainAllowed bool) []string {
 	var names []string
-	if plus {
+	if withScram && plus {
 		names = append(names, ScramSHA256Plus)
 	}
-	names = append(names, ScramSHA256)
+	if withScram {
+		names = append(names, ScramSHA256)
+	}
 	if plainAllowed {
 		names = append(names, Plain)
 	}

@@ -35,7 +35,7 @@ func newBook(t testing.TB, user, password, salt string) *book {
 	return &book{
 		user: user, password: password,
 		principal: mail.Principal{Account: 7, Address: mail.Address{Local: user, Domain: "example.org"}},
-		keys:      StoredKeys{Salt: []byte(c.Salt), Iterations: c.Iters, StoredKey: c.StoredKey, ServerKey: c.ServerKey},
+		keys:      StoredKeys{Salt: []byte(c.Salt), Iterations: c.Iters, Keys: []Key{{StoredKey: c.StoredKey, ServerKey: c.ServerKey}}},
 	}
 }
 
@@ -48,14 +48,14 @@ func (b *book) Login(_ context.Context, user, password string) (mail.Principal, 
 
 func (b *book) Scram(_ context.Context, user string) (StoredKeys, Finish, error) {
 	if user != b.user {
-		return StoredKeys{Salt: make([]byte, 16), Iterations: 4096, StoredKey: make([]byte, 32), ServerKey: make([]byte, 32)}, b.finish(mail.Principal{}), b.scramErr
+		return StoredKeys{Salt: make([]byte, 16), Iterations: 4096, Keys: []Key{{StoredKey: make([]byte, 32), ServerKey: make([]byte, 32)}}}, b.finish(mail.Principal{}), b.scramErr
 	}
 	return b.keys, b.finish(b.principal), b.scramErr
 }
 
 func (b *book) finish(p mail.Principal) Finish {
-	return func(_ context.Context, proved func() bool) (mail.Principal, error) {
-		b.outcomes = append(b.outcomes, proved())
+	return func(_ context.Context, proved func() int) (mail.Principal, error) {
+		b.outcomes = append(b.outcomes, proved() >= 0)
 		return p, b.doneErr
 	}
 }
@@ -89,16 +89,18 @@ func wantKind(t testing.TB, err error, want mail.Kind) {
 
 func TestMechanisms(t *testing.T) {
 	for _, c := range []struct {
-		tls, plain bool
-		want       string
+		scram, tls, plain bool
+		want              string
 	}{
-		{false, false, "SCRAM-SHA-256"},
-		{false, true, "SCRAM-SHA-256 PLAIN"},
-		{true, true, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN"},
+		{true, false, false, "SCRAM-SHA-256"},
+		{true, false, true, "SCRAM-SHA-256 PLAIN"},
+		{true, true, true, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN"},
+		{false, true, true, "PLAIN"},
+		{false, true, false, ""},
 	} {
-		got := Mechanisms(c.tls, c.plain)
+		got := Mechanisms(c.scram, c.tls, c.plain)
 		if !slices.Equal(got, strings.Fields(c.want)) {
-			t.Errorf("Mechanisms(%v, %v) = %q", c.tls, c.plain, got)
+			t.Errorf("Mechanisms(%v, %v, %v) = %q", c.scram, c.tls, c.plain, got)
 		}
 		for _, m := range append(got, Login) {
 			newServer(t, strings.ToLower(m), &book{}, Binding{EndPoint: []byte("x")})

@@ -3,6 +3,7 @@ package sasl
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 
 	"github.com/xdg-go/scram"
 
@@ -13,6 +14,8 @@ import (
 type scramExchange struct {
 	*Server
 	conv   *scram.ServerConversation
+	keys   []Key
+	inUse  Key // the octets that conv has: each of keys in turn
 	finish Finish
 }
 
@@ -23,7 +26,7 @@ func (s *Server) scramFirst(ctx context.Context, response []byte) ([]byte, step,
 	var lookup error // the Authenticator's, and nobody else's
 	server, err := scram.SHA256.NewServer(func(user string) (scram.StoredCredentials, error) {
 		var keys scram.StoredCredentials
-		keys, lookup = x.keys(ctx, user)
+		keys, lookup = x.lookup(ctx, user)
 		return keys, lookup
 	})
 	if err != nil {
@@ -54,18 +57,34 @@ func (s *Server) converse(server *scram.Server, first []byte) *scram.ServerConve
 	return server.NewConversationWithChannelBinding(cb)
 }
 
-// keys asks the Authenticator for the keys of user.
-func (x *scramExchange) keys(ctx context.Context, user string) (scram.StoredCredentials, error) {
+// lookup asks the Authenticator for the keys of user. The library takes one.
+func (x *scramExchange) lookup(ctx context.Context, user string) (scram.StoredCredentials, error) {
 	if err := x.setUser(user); err != nil {
 		return scram.StoredCredentials{}, err
 	}
 	k, finish, err := x.auth.Scram(ctx, user)
-	x.finish = finish
+	x.keys, x.finish = k.Keys, finish
+	x.inUse = Key{make([]byte, sha256.Size), make([]byte, sha256.Size)}
 	return scram.StoredCredentials{
 		KeyFactors: scram.KeyFactors{Salt: string(k.Salt), Iters: k.Iterations},
-		StoredKey:  k.StoredKey,
-		ServerKey:  k.ServerKey,
+		StoredKey:  x.inUse.StoredKey,
+		ServerKey:  x.inUse.ServerKey,
 	}, err
+}
+
+// prove says which of the keys the client's proof fits, or -1, and what the library
+// answers: the conversation is ended once for each, a copy of it with other keys.
+func (x *scramExchange) prove(response []byte) (which int, challenge string) {
+	for i, k := range x.keys {
+		copy(x.inUse.StoredKey, k.StoredKey)
+		copy(x.inUse.ServerKey, k.ServerKey)
+		conv := *x.conv
+		var err error
+		if challenge, err = conv.Step(string(response)); err == nil && conv.Valid() {
+			return i, challenge
+		}
+	}
+	return -1, challenge
 }
 
 // final takes client-final-message and, if the proof is right, answers
@@ -74,18 +93,15 @@ func (x *scramExchange) keys(ctx context.Context, user string) (scram.StoredCred
 // (RFC 4422 §3.6). A failure is told at once, without server-final-message, as
 // RFC 5802 §5.1 allows.
 func (x *scramExchange) final(ctx context.Context, response []byte) ([]byte, step, error) {
-	var challenge string
-	proved := false
-	p, err := x.finish(ctx, func() bool {
-		var err error
-		challenge, err = x.conv.Step(string(response))
-		proved = err == nil && x.conv.Valid()
-		return proved
+	which, challenge := -1, ""
+	p, err := x.finish(ctx, func() int {
+		which, challenge = x.prove(response)
+		return which
 	})
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case !proved:
+	case which < 0:
 		return nil, nil, scramError(challenge)
 	}
 	return []byte(challenge), x.confirm, x.accept(p, x.conv.AuthzID())

@@ -87,8 +87,8 @@ func (o *office) Scram(context.Context, string) (sasl.StoredKeys, sasl.Finish, e
 		return sasl.StoredKeys{}, nil, err
 	}
 	k, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt", Iters: 4096})
-	keys := sasl.StoredKeys{Salt: []byte("salt"), Iterations: 4096, StoredKey: k.StoredKey, ServerKey: k.ServerKey}
-	return keys, func(_ context.Context, proved func() bool) (mail.Principal, error) {
+	keys := sasl.StoredKeys{Salt: []byte("salt"), Iterations: 4096, Keys: []sasl.Key{{StoredKey: k.StoredKey, ServerKey: k.ServerKey}}}
+	return keys, func(_ context.Context, proved func() int) (mail.Principal, error) {
 		proved()
 		return mail.Principal{Account: 1, Address: mail.Address{Local: "user", Domain: "example.net"}}, nil
 	}, err

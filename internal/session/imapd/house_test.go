@@ -98,7 +98,7 @@ func (f *faults) RowsSince(ctx context.Context, id mail.MailboxID, since mail.Mo
 // login is the directory for a client at an address.
 type login struct {
 	*directory.Directory
-	from netip.Addr
+	from directory.Client
 }
 
 func (l login) Login(ctx context.Context, user, password string) (mail.Principal, error) {
@@ -110,7 +110,11 @@ func (l login) Scram(ctx context.Context, user string) (sasl.StoredKeys, sasl.Fi
 	if err != nil {
 		return sasl.StoredKeys{}, nil, err
 	}
-	return sasl.StoredKeys(s.Keys), s.Finish, nil
+	keys := sasl.StoredKeys{Salt: s.Salt, Iterations: s.Iterations}
+	for _, k := range s.Keys {
+		keys.Keys = append(keys.Keys, sasl.Key(k))
+	}
+	return keys, s.Finish, nil
 }
 
 // lockedLog collects log lines of several goroutines.
@@ -133,7 +137,9 @@ func newHouse(t testing.TB, change ...func(*Config)) *house {
 	h.cert = selfSigned(t)
 	cfg := Config{
 		Hostname: "mail.example.org", Mailboxes: h.fail, Messages: h.fail, Intake: h.fail, Notifier: &h.hub,
-		Login:              func(from netip.Addr) sasl.Authenticator { return login{h.dir, from} },
+		Login: func(from netip.Addr) sasl.Authenticator {
+			return login{h.dir, directory.Client{Protocol: directory.IMAP, Addr: from}}
+		},
 		AllowPlainLoopback: true, ChannelBinding: true, MaxMessage: 1 << 20, Now: h.now,
 		Log: slog.New(slog.NewTextHandler(&lockedLog{b: h.log}, nil)),
 	}

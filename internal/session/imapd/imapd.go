@@ -131,6 +131,9 @@ type Config struct {
 	Notifier  Notifier
 	// Login returns who checks the passwords of a client at from.
 	Login func(from netip.Addr) sasl.Authenticator
+	// Scram says whether there are keys for everybody who may log in, and so SCRAM is
+	// offered; nil says yes.
+	Scram func() bool
 	// AllowPlainLoopback lets clients log in without TLS over loopback.
 	AllowPlainLoopback bool
 	// ChannelBinding offers SCRAM-SHA-256-PLUS to clients on TLS.

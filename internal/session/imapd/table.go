@@ -150,7 +150,7 @@ func (s *session) offerMechanisms() []string {
 // mechanisms lists the SASL mechanisms that may be used on the connection now.
 func (s *session) mechanisms() []string {
 	_, secure := s.conn.TLS()
-	return sasl.Mechanisms(secure && s.srv.cfg.ChannelBinding, s.plainAllowed())
+	return sasl.Mechanisms(s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), secure && s.srv.cfg.ChannelBinding, s.plainAllowed())
 }
 
 func (s *session) offersMechanism(name string) bool {

@@ -22,7 +22,7 @@ func (s *session) mechanisms() []string {
 		return nil
 	}
 	_, secure := s.conn.TLS()
-	return sasl.Mechanisms(secure && s.srv.cfg.ChannelBinding, true)
+	return sasl.Mechanisms(s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), secure && s.srv.cfg.ChannelBinding, true)
 }
 
 // mayStartTLS reports whether STLS would be taken.

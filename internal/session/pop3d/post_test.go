@@ -328,9 +328,9 @@ func (w passwords) Scram(_ context.Context, user string) (sasl.StoredKeys, sasl.
 		return sasl.StoredKeys{}, nil, err
 	}
 	k, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salt of eight and more", Iters: 4096})
-	return sasl.StoredKeys{Salt: []byte(k.Salt), Iterations: k.Iters, StoredKey: k.StoredKey, ServerKey: k.ServerKey},
-		func(_ context.Context, proved func() bool) (mail.Principal, error) {
-			if !proved() {
+	return sasl.StoredKeys{Salt: []byte(k.Salt), Iterations: k.Iters, Keys: []sasl.Key{{StoredKey: k.StoredKey, ServerKey: k.ServerKey}}},
+		func(_ context.Context, proved func() int) (mail.Principal, error) {
+			if proved() < 0 {
 				return mail.Principal{}, mail.Errorf(mail.Forbidden, "user name or password is wrong")
 			}
 			return p, nil

@@ -21,7 +21,7 @@ func (s *session) mechanisms() []string {
 	if s.client.Profile != Submission || s.srv.cfg.Auth == nil || !s.tls.on && !s.plain {
 		return nil
 	}
-	names := sasl.Mechanisms(s.tls.on && s.srv.cfg.ChannelBinding, true)
+	names := sasl.Mechanisms(s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), s.tls.on && s.srv.cfg.ChannelBinding, true)
 	if slices.Contains(names, sasl.Plain) {
 		names = append(names, sasl.Login)
 	}

@@ -28,8 +28,8 @@ func (scramPeople) Scram(_ context.Context, user string) (sasl.StoredKeys, sasl.
 		return sasl.StoredKeys{}, nil, err
 	}
 	keys, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "salty salty salt", Iters: 4096})
-	return sasl.StoredKeys{Salt: []byte(keys.Salt), Iterations: keys.Iters, StoredKey: keys.StoredKey, ServerKey: keys.ServerKey},
-		func(_ context.Context, proved func() bool) (mail.Principal, error) {
+	return sasl.StoredKeys{Salt: []byte(keys.Salt), Iterations: keys.Iters, Keys: []sasl.Key{{StoredKey: keys.StoredKey, ServerKey: keys.ServerKey}}},
+		func(_ context.Context, proved func() int) (mail.Principal, error) {
 			proved()
 			return principal("alice", alice), nil
 		}, err

@@ -125,6 +125,9 @@ type Config struct {
 	TLS func() *tls.Config
 	// Auth returns who checks logins from an address. Submission only.
 	Auth func(from netip.Addr) sasl.Authenticator
+	// Scram says whether there are keys for everybody who may log in, and so SCRAM is
+	// offered; nil says yes.
+	Scram func() bool
 	// AllowPlainLoopback lets clients on the loopback interface log in without TLS.
 	AllowPlainLoopback bool
 

@@ -37,7 +37,7 @@ func tlsChanged(a, b TLS) (keys []string) {
 	if !slices.Equal(a.Certificates, b.Certificates) {
 		keys = append(keys, "certificate")
 	}
-	if a.SelfSigned != b.SelfSigned || a.ChannelBinding != b.ChannelBinding {
+	if a.SelfSigned != b.SelfSigned || a.ChannelBinding != b.ChannelBinding || a.Scram != b.Scram {
 		keys = append(keys, "tls")
 	}
 	return keys

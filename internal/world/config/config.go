@@ -66,8 +66,19 @@ type Log struct {
 type TLS struct {
 	SelfSigned     bool // make a certificate and keep it in the data folder
 	ChannelBinding bool // offer SCRAM-SHA-256-PLUS
+	Scram          Scram
 	Certificates   []Certificate
 }
+
+// Scram says whether to offer SCRAM-SHA-256.
+type Scram string
+
+// When to offer it.
+const (
+	ScramAuto Scram = "auto" // while it works for every account
+	ScramOn   Scram = "on"
+	ScramOff  Scram = "off"
+)
 
 // Certificate names the files of one certificate. The first one serves
 // clients that name no host or a host that none is for.

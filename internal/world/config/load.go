@@ -93,6 +93,7 @@ func (t *table) config(c *Config) {
 	t.table("tls", func(t *table) {
 		t.boolean("self_signed", &c.TLS.SelfSigned)
 		t.boolean("channel_binding", &c.TLS.ChannelBinding)
+		choice(t, "scram", &c.TLS.Scram, ScramAuto, ScramOn, ScramOff)
 	})
 	t.table("limits", func(t *table) { t.limits(&c.Limits) })
 	t.table("dns", func(t *table) { t.dns(&c.DNS) })
