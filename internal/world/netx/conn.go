@@ -60,6 +60,7 @@ type Conn struct {
 	stream net.Conn   // wire, or the TLS connection over it
 	tls    *tls.Conn
 	leaf   *x509.Certificate // that we showed in the handshake, if known
+	handed *handed           // nil as long as it was not handed over
 
 	share  heap.Share
 	slots  *Slots // nil for none

@@ -51,6 +51,12 @@ func (w *wire) init(c *Conn, raw net.Conn) {
 
 // Read reads into p, as net.Conn has it.
 func (w *wire) Read(p []byte) (n int, err error) {
+	if w.c.handed != nil {
+		if !w.c.Enter() {
+			return 0, net.ErrClosed
+		}
+		defer w.c.Leave()
+	}
 	if w.left == 0 {
 		return 0, errLongHandshake
 	}
@@ -108,6 +114,12 @@ func (w *wire) readOnce(fd uintptr) bool {
 
 // Write writes all of p, as net.Conn has it.
 func (w *wire) Write(p []byte) (int, error) {
+	if w.c.handed != nil {
+		if !w.c.Enter() {
+			return 0, net.ErrClosed
+		}
+		defer w.c.Leave()
+	}
 	if w.sys == nil {
 		return w.Conn.Write(p)
 	}
