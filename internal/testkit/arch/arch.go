@@ -114,7 +114,7 @@ func refusal(folder, imported string) string {
 	}
 	target, ours := strings.CutPrefix(imported, module)
 	if !ours {
-		return from.refuseForeign(imported)
+		return from.refuseForeign(folder, imported)
 	}
 	to := tierOf(target)
 	switch {
@@ -132,9 +132,9 @@ func refusal(folder, imported string) string {
 	return fmt.Sprintf("%s may not import %s", from.name, to.name)
 }
 
-func (t *tier) refuseForeign(imported string) string {
+func (t *tier) refuseForeign(folder, imported string) string {
 	for _, p := range t.refuses {
-		if imported == p {
+		if imported == p && !slices.Contains(t.touches[path.Base(unit(folder))], p) {
 			return fmt.Sprintf("%s may not touch it; the world tier does", t.name)
 		}
 	}

@@ -38,6 +38,9 @@ const (
 	KeyIn      = "in"     // octets received
 	KeyOut     = "out"    // octets sent
 	KeyFile    = "file"
+	KeyMount   = "mount" // what of the web listener a request was for
+	KeyHost    = "host"  // that it named
+	KeyPath    = "path"  // that it asked for
 	KeyErr     = "err"
 )
 
