@@ -54,6 +54,8 @@ const (
 	portPOP3        = 2110
 	portPOP3S       = 2995
 	portMetrics     = 2590
+	portHTTPS       = 2443
+	portHTTP        = 2080
 )
 
 const password = "yubin-local"
@@ -116,7 +118,7 @@ func freeOffset(t testing.TB) int {
 }
 
 func allFree(offset int) bool {
-	for _, p := range []int{portMX, portSubmission, portSubmissions, portLMTP, portIMAP, portIMAPS, portPOP3, portPOP3S, portMetrics} {
+	for _, p := range []int{portMX, portSubmission, portSubmissions, portLMTP, portIMAP, portIMAPS, portPOP3, portPOP3S, portMetrics, portHTTPS, portHTTP} {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p+offset))
 		if err != nil {
 			return false

@@ -50,6 +50,7 @@ type commandLine struct {
 	Quota       siteQuotaCmd   `cmd:"" help:"Show or set how much each account may hold, if neither it nor its domain has a quota."`
 	Retention   retentionCmd   `cmd:"" help:"How long mail stays in Trash, Junk and other mailboxes; forever, unless it was said otherwise."`
 	Alias       aliasCmd       `cmd:"" help:"Addresses that stand for others."`
+	Clients     clientsCmd     `cmd:"" name:"client-settings" help:"Say what to enter in a mail client: hosts, ports, security, user name."`
 	Group       groupCmd       `cmd:"" help:"Accounts that are named together, for mail and for what they may do."`
 	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
 	Copy        copyCmd        `cmd:"" help:"Who gets copies of mail: archives, journals."`

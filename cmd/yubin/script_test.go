@@ -3,14 +3,18 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +66,7 @@ func runScripts(t *testing.T, dir string, more func(e *testscript.Env)) {
 			"occupy":   occupy,
 			"office":   startOffice,
 			"names":    serveNames,
+			"fetch":    fetch,
 		},
 	})
 }
@@ -103,6 +108,35 @@ func serveNames(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { _ = server.Close() })
 	ts.Setenv(args[0], server.Addr().String())
+}
+
+// fetch STATUS URL: what the web listener answers goes to the standard output; the name in
+// the URL leads to this machine, whatever it is.
+func fetch(ts *testscript.TestScript, _ bool, args []string) {
+	client := http.Client{
+		Timeout:       patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // The server's own, made a moment ago.
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				_, port, _ := net.SplitHostPort(address)
+				return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+			},
+		},
+	}
+	r, err := client.Get(args[1])
+	ts.Check(err)
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	ts.Check(err)
+	if to := r.Header.Get("Location"); to != "" {
+		body = []byte(to + "\n")
+	}
+	_, _ = ts.Stdout().Write(body)
+	if strconv.Itoa(r.StatusCode) != args[0] {
+		ts.Fatalf("%s: %s, want %s", args[1], r.Status, args[0])
+	}
 }
 
 // occupy PORT: another program listens there until the script ends.

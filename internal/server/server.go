@@ -151,7 +151,7 @@ func (s *Server) loadCertificates(cfg config.Config) error {
 // they show the certificates of the moment.
 func (s *Server) tlsConfigs(c *certs.Certs) map[config.Protocol]*tls.Config {
 	all := map[config.Protocol]*tls.Config{}
-	for _, p := range []config.Protocol{config.SMTP, config.IMAP, config.POP3} {
+	for _, p := range []config.Protocol{config.SMTP, config.IMAP, config.POP3, config.HTTP} {
 		t := c.Server(protocolName(p)...)
 		t.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return s.certs.Load().GetCertificate(hello)
@@ -161,13 +161,15 @@ func (s *Server) tlsConfigs(c *certs.Certs) map[config.Protocol]*tls.Config {
 	return all
 }
 
-// protocolName is the ALPN name of p (IANA's registry): SMTP has none.
+// protocolName are the ALPN names of p (IANA's registry): SMTP has none.
 func protocolName(p config.Protocol) []string {
 	switch p {
 	case config.IMAP:
 		return []string{"imap"}
 	case config.POP3:
 		return []string{"pop3"}
+	case config.HTTP:
+		return []string{"h2", "http/1.1"}
 	}
 	return nil
 }

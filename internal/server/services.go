@@ -17,6 +17,7 @@ import (
 	"yubin/internal/session/imapd"
 	"yubin/internal/session/pop3d"
 	"yubin/internal/session/smtpd"
+	"yubin/internal/session/webd"
 	"yubin/internal/world/config"
 	"yubin/internal/world/netx"
 )
@@ -30,6 +31,7 @@ type services struct {
 	smtp  map[smtpKind]*smtpd.Server
 	imap  *imapd.Server
 	pop3  *pop3d.Server
+	web   *webd.Server
 	users users // of this machine, as this configuration has them
 }
 
@@ -56,6 +58,7 @@ func (s *Server) newServices(c config.Config, old *services) *services {
 	} else {
 		n.pop3 = pop3d.New(s.pop3Config(c))
 	}
+	n.web = webd.New(s.webConfig(c))
 	return n
 }
 
@@ -73,6 +76,8 @@ func (s *Server) handler(l config.Listener, t *tls.Config) func(context.Context,
 	case config.POP3:
 		in := pop3d.Listener{Name: name, TLS: t}
 		return func(ctx context.Context, c *netx.Conn) { s.services.Load().pop3.Serve(ctx, c, in) }
+	case config.HTTP:
+		return func(ctx context.Context, c *netx.Conn) { s.services.Load().web.Serve(ctx, c, name) }
 	}
 	if l.Profile == config.ProfileLocal {
 		return s.serveLocal
@@ -232,6 +237,8 @@ func refusal(p config.Protocol) func(netx.Refusal) string {
 		return func(r netx.Refusal) string { return "* BYE [UNAVAILABLE] " + r.String() + "\r\n" }
 	case config.POP3:
 		return pop3d.Refusal
+	case config.HTTP:
+		return webd.Refusal
 	}
 	return func(r netx.Refusal) string { return "421 4.7.0 " + r.String() + "\r\n" }
 }

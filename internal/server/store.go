@@ -9,10 +9,12 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yubin/internal/engine/alarm"
 	"yubin/internal/engine/audit"
+	"yubin/internal/engine/clients"
 	"yubin/internal/engine/copies"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/dnslist"
@@ -84,6 +86,8 @@ type Store struct {
 	watcher   *watcher
 	learning  learning
 	audit     *audit.Audit
+	clients   *clients.Clients
+	offered   atomic.Pointer[[]clients.Service] // what clients may use now
 	admin     *admin.Handler
 }
 
@@ -99,8 +103,8 @@ func OpenStore(ctx context.Context, path string, d Deps) (*Store, error) {
 }
 
 // OpenConfigured is OpenStore for a command that knows the configuration. Of it counts
-// what the server's own work would differ by: where secrets are, and how mail is
-// signed.
+// what the server's own work would differ by: its name and listeners, where secrets are,
+// and how mail is signed.
 func OpenConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, error) {
 	folder, err := datadir.Open(ctx, cfg.Data, 0)
 	if err != nil {
@@ -111,7 +115,7 @@ func OpenConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, err
 
 // forCommand is what counts of a configuration for a command.
 func forCommand(cfg config.Config) config.Config {
-	return config.Config{Data: cfg.Data, Secrets: cfg.Secrets, Folder: cfg.Folder, DKIM: cfg.DKIM, DNS: cfg.DNS,
+	return config.Config{Hostname: cfg.Hostname, Listeners: cfg.Listeners, Data: cfg.Data, Secrets: cfg.Secrets, Folder: cfg.Folder, DKIM: cfg.DKIM, DNS: cfg.DNS,
 		Queue: config.Queue{Lifetime: cfg.Queue.Lifetime}}
 }
 
@@ -158,6 +162,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err != nil {
 		return err
 	}
+	s.clients = clients.New(s.directory, func() []clients.Service { return *s.offered.Load() })
 	if err := s.openSecrets(cfg, d); err != nil {
 		return err
 	}
@@ -195,8 +200,10 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	return nil
 }
 
-// keep has the store know how long things are kept.
+// keep has the store know what of the configuration changes with a reload.
 func (s *Store) keep(cfg config.Config) {
+	offered := servicesOf(cfg)
+	s.offered.Store(&offered)
 	s.mail.SetQuotaGrace(cfg.Limits.QuotaGrace)
 	s.judge.SetPolicies(policies(cfg.Judge))
 	s.mail.SetRetention(store.Retention{Expunged: cfg.Retention.Expunged, Changes: cfg.Retention.Changes, ChangeOctets: cfg.Retention.ChangesSize})
@@ -273,6 +280,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Audit:     s.audit,
 		Metrics:   s.metrics.Handler(),
 		Overviews: s.watcher,
+		Clients:   s.clients,
 		Status:    admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 	})
 }

@@ -102,7 +102,7 @@ func freeOffset() (int, error) {
 }
 
 func allFree(offset int) bool {
-	for _, port := range []int{portMX, portSubmission, 2465, portLMTP, portIMAP, 2993, portPOP3, portLast, 2590} {
+	for _, port := range []int{portMX, portSubmission, 2465, portLMTP, portIMAP, 2993, portPOP3, portLast, 2590, 2443, 2080} {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+offset))
 		if err != nil {
 			return false

@@ -25,6 +25,7 @@
 //	GET    /v1/dkim, /v1/dkim/{domain}, /v1/dkim/{domain}/records   POST /v1/dkim/{domain}/rotate
 //	GET    /v1/explain?address&from&as&client&via
 //	GET    /v1/found/{address}      who has an address
+//	GET    /v1/client-settings?address  what a client is to use for it
 //	GET    /v1/reports/dmarc?domain&since&names   GET /v1/reports/sent?domain&since&limit
 //	GET    /v1/retention, /v1/retention/{address}   PUT {account | domain, role, keep}   DELETE ?account&domain&role
 //	POST   /v1/retention/preview    {account | domain, role, keep}

@@ -95,6 +95,7 @@ type Config struct {
 	Reports     Reports     // nil for none
 	Audit       Audit       // nil for none
 	Overviews   Overviews   // nil for none
+	Clients     Clients
 	Status      Status
 	Metrics     http.Handler // GET /metrics; nil for none
 	Log         *slog.Logger
@@ -151,6 +152,7 @@ func New(c Config) *Handler {
 		"GET /v1/explain":               h.explain,
 		"GET /v1/audit":                 h.listAudit,
 		"GET /v1/found/{address}":       h.found,
+		"GET /v1/client-settings":       h.clientSettings,
 	} {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}

@@ -52,6 +52,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	sources  atomic.Pointer[Sources]
 	services names
+	mounts   names // of the web listener
 
 	filters       *prometheus.CounterVec
 	filterSeconds *prometheus.HistogramVec
@@ -79,6 +80,8 @@ type Metrics struct {
 	takeovers      prometheus.Counter
 	lookups        *counters // by source and failure
 	lookupSeconds  prometheus.Histogram
+	webRequests    *counters // by mount and class of status
+	webSeconds     prometheus.Histogram
 
 	sampler *sampler
 }
@@ -124,6 +127,12 @@ func (m *Metrics) makeDoor() {
 	m.filed = m.counter("yubin_recipients_filed_total", "Copies of accepted messages that were filed in mailboxes.")
 	m.logins = m.counters("yubin_logins_total", "Logins, by how they ended.",
 		int(logins), func(i int) []string { return []string{loginNames[i]} }, "result")
+	m.webRequests = m.counters("yubin_web_requests_total", "Requests on the web listener, by what they were for and how they ended.",
+		(maxServices+1)*len(statuses), func(i int) []string {
+			return []string{m.mounts.name(i / len(statuses)), statuses[i%len(statuses)]}
+		}, "mount", "status")
+	m.webSeconds = m.histogram("yubin_web_request_seconds", "Time of one request, without reading its head.",
+		prometheus.ExponentialBuckets(0.0005, 3, 11))
 }
 
 // makeStore makes what is counted at the store.

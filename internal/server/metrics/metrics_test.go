@@ -17,6 +17,7 @@ import (
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/queue"
 	"yubin/internal/mail"
+	"yubin/internal/session/webd"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/resolver"
 	"yubin/internal/world/sqldb"
@@ -134,6 +135,9 @@ func TestQueue(t *testing.T) {
 		`yubin_queue_parked_total`:                                     1,
 		`yubin_queue_takeovers_total`:                                  1,
 		`yubin_queue_attempt_seconds{outcome="failed"}`:                1,
+		`yubin_web_requests_total{mount="setup",status="2xx"}`:         1,
+		`yubin_web_requests_total{mount="none",status="4xx"}`:          1,
+		`yubin_web_request_seconds`:                                    2,
 	})
 }
 
@@ -153,6 +157,8 @@ func observe(m *Metrics) {
 	} {
 		m.Queue(o)
 	}
+	m.Web(webd.Request{Mount: "setup", Status: 200, Took: time.Millisecond})
+	m.Web(webd.Request{Status: 421})
 }
 
 // TestOthers: commits, logins and lookups.
@@ -326,6 +332,8 @@ func BenchmarkQueueAttempt(b *testing.B) {
 	for b.Loop() {
 		m.Queue(o)
 	}
+	m.Web(webd.Request{Mount: "setup", Status: 200, Took: time.Millisecond})
+	m.Web(webd.Request{Status: 421})
 }
 
 func BenchmarkRecord(b *testing.B) {

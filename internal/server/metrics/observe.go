@@ -1,9 +1,12 @@
 package metrics
 
 import (
+	"cmp"
+
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/queue"
 	"yubin/internal/mail"
+	"yubin/internal/session/webd"
 	"yubin/internal/world/resolver"
 	"yubin/internal/world/sqldb"
 )
@@ -56,6 +59,16 @@ func (m *Metrics) Record(e journal.Entry) {
 	case journal.Refused:
 		m.refusals.add(service*int(reasons)+int(reasonOf(e.Enhanced, e.Code)), 1+e.More)
 	}
+}
+
+// statuses are the classes of HTTP's status codes.
+var statuses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// Web counts a request; it is webd.Config.Observe.
+func (m *Metrics) Web(r webd.Request) {
+	mount, class := m.mounts.number(cmp.Or(r.Mount, "none")), min(max(r.Status/100, 1), len(statuses))-1
+	m.webRequests.add(mount*len(statuses)+class, 1)
+	m.webSeconds.Observe(r.Took.Seconds())
 }
 
 // Commit counts a batch of writes; it is sqldb.Options.Observe.

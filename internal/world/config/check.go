@@ -43,8 +43,8 @@ func (l Listener) check(f *Faults) {
 	if l.Profile == ProfileLMTP && port == 25 {
 		f.add(l.Line, "LMTP must not use port 25 (RFC 2033)")
 	}
-	logins := l.Protocol != SMTP || l.Profile == ProfileSubmission
-	if logins && l.TLS == TLSNone && !l.loopback() {
+	logins := l.Protocol == IMAP || l.Protocol == POP3 || l.Profile == ProfileSubmission
+	if logins && l.TLS == TLSNone && !l.Loopback() {
 		f.add(l.Line, `people log in here, so tls = "none" is for loopback addresses only`)
 	}
 }

@@ -230,6 +230,7 @@ const (
 	SMTP Protocol = "smtp"
 	IMAP Protocol = "imap"
 	POP3 Protocol = "pop3"
+	HTTP Protocol = "http" // with TLSImplicit it is what the file calls https
 )
 
 // TLSMode says when a listener speaks TLS.
@@ -265,7 +266,7 @@ type Listener struct {
 }
 
 // Service is the name people know the listener's protocol by, for tables and
-// logs: "smtp", "submission", "lmtp", "imap", "pop3", with an s for implicit TLS.
+// logs: "smtp", "submission", "lmtp", "imap", "pop3", "http", with an s for implicit TLS.
 func (l Listener) Service() string {
 	name := string(l.Protocol)
 	if l.Profile == ProfileLocal {
@@ -285,8 +286,8 @@ func (l Listener) Same(o Listener) bool {
 	return l.Protocol == o.Protocol && l.Address == o.Address && l.TLS == o.TLS && l.Profile == o.Profile && slices.Equal(l.Proxies, o.Proxies)
 }
 
-// loopback reports whether only this machine can reach l.
-func (l Listener) loopback() bool {
+// Loopback reports whether only this machine can reach l.
+func (l Listener) Loopback() bool {
 	host, _, err := splitAddress(l.Address)
 	if err != nil {
 		return false
@@ -327,5 +328,7 @@ func standardListeners() []Listener {
 		{Protocol: IMAP, Address: ":993", TLS: TLSImplicit},
 		{Protocol: POP3, Address: ":110", TLS: TLSStart},
 		{Protocol: POP3, Address: ":995", TLS: TLSImplicit},
+		{Protocol: HTTP, Address: ":443", TLS: TLSImplicit},
+		{Protocol: HTTP, Address: ":80", TLS: TLSNone},
 	}
 }

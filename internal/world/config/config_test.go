@@ -169,7 +169,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Listeners) != 7 || c.Data != "/var/lib/yubin" || c.ShutdownTimeout != 30*time.Second {
+	if len(c.Listeners) != 9 || c.Data != "/var/lib/yubin" || c.ShutdownTimeout != 30*time.Second {
 		t.Errorf("got %+v", c)
 	}
 }

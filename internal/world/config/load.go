@@ -273,12 +273,15 @@ func (t *table) networks(key string, limit int) (list []netip.Prefix) {
 	return list
 }
 
+// https is what the file calls HTTP with TLSImplicit.
+const https Protocol = "https"
+
 func (t *table) listener() Listener {
 	l := Listener{Protocol: SMTP, Line: t.line("")}
 	if _, there := t.values["protocol"]; !there {
 		t.faults.add(l.Line, "protocol is missing")
 	}
-	choice(t, "protocol", &l.Protocol, SMTP, IMAP, POP3)
+	choice(t, "protocol", &l.Protocol, SMTP, IMAP, POP3, HTTP, https)
 	t.required("address", &l.Address)
 	if _, _, err := splitAddress(l.Address); l.Address != "" && err != nil {
 		t.fault("address", `must be an IP address and a port, like "192.0.2.1:25", "[::1]:143" or ":25", not %q`, l.Address)
@@ -291,9 +294,18 @@ func (t *table) listener() Listener {
 	if named && l.Protocol != SMTP {
 		t.fault("profile", "is for smtp only")
 	}
-	l.TLS = TLSStart
-	if l.Profile == ProfileLMTP {
-		l.TLS = TLSNone
+	kinds := []TLSMode{TLSStart, TLSNone, TLSImplicit} // the default first
+	switch {
+	case l.Protocol == HTTP:
+		kinds = []TLSMode{TLSNone}
+	case l.Protocol == https:
+		l.Protocol, kinds = HTTP, []TLSMode{TLSImplicit}
+	case l.Profile == ProfileLMTP:
+		kinds = []TLSMode{TLSNone, TLSStart, TLSImplicit}
+	}
+	l.TLS = kinds[0]
+	if _, named := t.values["tls"]; named && len(kinds) == 1 {
+		t.fault("tls", "is not for http and https")
 	}
 	choice(t, "tls", &l.TLS, TLSNone, TLSStart, TLSImplicit)
 	l.Proxies = t.networks("proxies", maxProxies)

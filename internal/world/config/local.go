@@ -48,6 +48,8 @@ func Local(data string, offset int) Config {
 		{Protocol: SMTP, Profile: ProfileLMTP, Address: localPort(2424, offset), TLS: TLSNone},
 		{Protocol: IMAP, Address: localPort(2143, offset), TLS: TLSStart},
 		{Protocol: IMAP, Address: localPort(2993, offset), TLS: TLSImplicit},
+		{Protocol: HTTP, Address: localPort(2443, offset), TLS: TLSImplicit},
+		{Protocol: HTTP, Address: localPort(2080, offset), TLS: TLSNone},
 		{Protocol: POP3, Address: localPort(2110, offset), TLS: TLSStart},
 		{Protocol: POP3, Address: localPort(2995, offset), TLS: TLSImplicit},
 	}
