@@ -227,6 +227,9 @@ func wishes(m admin.QueueMessage) string {
 	if m.RequireTLS {
 		list = append(list, "only with verified TLS")
 	}
+	if m.TLSOptional {
+		list = append(list, "with TLS or without, whatever a domain asks for")
+	}
 	if m.EnvID != "" {
 		list = append(list, "envelope "+oneLine(m.EnvID))
 	}
@@ -417,11 +420,15 @@ func wordsOf(a admin.QueueAttempt) string {
 }
 
 func attemptTLS(a admin.QueueAttempt) string {
+	s := "in clear"
 	switch {
-	case a.TLS == "":
-		return "in clear"
 	case a.Verified:
-		return a.TLS + " verified"
+		s = a.TLS + " verified"
+	case a.TLS != "":
+		s = a.TLS + " not verified"
 	}
-	return a.TLS + " not verified"
+	if a.TLSTerms != "" {
+		s += ", " + oneLine(a.TLSTerms)
+	}
+	return s
 }

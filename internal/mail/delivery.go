@@ -34,8 +34,12 @@ type Attempt struct {
 	Host   string         // name of the host; "" if none was found
 	Remote netip.AddrPort // invalid if no address was tried
 	TLS    string         // version and cipher suite; "" in clear
-	// Verified says that the certificate was valid and had the name of the host.
+	// Verified says that the certificate was valid and had the name of the host, or was
+	// the one that the host's TLSA records name.
 	Verified bool
+	// TLSTerms says who asked for what of TLS, in words: "MTA-STS", "DANE"; "" if nobody
+	// asked for more than that it be used if it can be.
+	TLSTerms string
 	// Phase is the step that the words below answer.
 	Phase Phase
 	// Code, Enhanced and Text are the remote's words, or ours if Ours is set.
@@ -232,11 +236,34 @@ type Outgoing struct {
 	Body        Body
 	UTF8        bool  // RFC 6531
 	RequireTLS  bool  // RFC 8689
+	TLSOptional bool  // "TLS-Required: No" in its header (RFC 8689 §3)
 	Size        int64 // octets of the content, exactly
 	Ret         Ret
 	EnvID       string // RFC 3461 §4.4, decoded; "" if none
 	Priority    int8   // RFC 6710, -9 to 9
 	DeliverBy   DeliverBy
+}
+
+// TLSDemand is what a message says of TLS on its way (RFC 8689).
+type TLSDemand uint8
+
+// The demands.
+const (
+	TLSUnsaid   TLSDemand = iota
+	TLSDemanded           // REQUIRETLS: never without
+	TLSWaived             // "TLS-Required: No": delivered whatever the recipient's domain asks for
+)
+
+// Demand is what the message says of TLS. REQUIRETLS goes before the header field (RFC
+// 8689 §4.1), and a report is not lost for the sake of TLS (§5).
+func (o Outgoing) Demand() TLSDemand {
+	switch {
+	case o.RequireTLS && !o.ReversePath.IsNull():
+		return TLSDemanded
+	case o.TLSOptional && !o.RequireTLS:
+		return TLSWaived
+	}
+	return TLSUnsaid
 }
 
 // Opener opens the content of a message at its start. Its errors are ours, not

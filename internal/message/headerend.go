@@ -192,6 +192,7 @@ type Header struct {
 	Lead        string   // what must stand between fields that are put before the message and the message
 	Received    int      // how many fields
 	DeliveredTo []string // the values, at most MaxDeliveredTo
+	TLSRequired []string // the values of TLS-Required (RFC 8689 §3), at most two: there may be one
 	MessageID   []byte   // the value of the first one, as in Envelope
 }
 
@@ -216,6 +217,10 @@ func (h *Header) count(name, value []byte) {
 	case "delivered-to":
 		if len(h.DeliveredTo) < MaxDeliveredTo {
 			h.DeliveredTo = append(h.DeliveredTo, limited(value))
+		}
+	case "tls-required":
+		if len(h.TLSRequired) < 2 {
+			h.TLSRequired = append(h.TLSRequired, limited(value))
 		}
 	}
 }

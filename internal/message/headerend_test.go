@@ -57,8 +57,12 @@ func TestHeaderEnd(t *testing.T) {
 
 func TestHeaderTellsTheWay(t *testing.T) {
 	m := Parse([]byte(crlf("Received: a\nRECEIVED : b\n Received: folded\nDelivered-To:  a@b \nX: y\ndelivered-to: c\n\nReceived: text\n")))
-	if h := m.Header; h.Received != 2 || strings.Join(h.DeliveredTo, ",") != "a@b,c" {
+	if h := m.Header; h.Received != 2 || strings.Join(h.DeliveredTo, ",") != "a@b,c" || h.TLSRequired != nil {
 		t.Errorf("%+v", h)
+	}
+	m = Parse([]byte(crlf("TLS-Required: No\nX: TLS-Required: No\ntls-required :\n yes \nTLS-Required: 3\n\nTLS-Required: No\n")))
+	if got := strings.Join(m.Header.TLSRequired, ","); got != "No,yes" {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
@@ -110,6 +111,7 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, in.o.Deadline, errLate)
 	defer cancel()
+	e.TLSOptional = e.TLSOptional || waivesTLS(msg.Header.TLSRequired)
 	p := &Plan{Message: m, envelope: e, recipients: to, copies: make([][]copyFor, len(to)), loops: make([]bool, len(to))}
 	had := deliveredTo(msg.Header.DeliveredTo)
 	for i, r := range to {
@@ -158,6 +160,12 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 }
 
 var errLate = errors.New("intake: the deadline of a plan")
+
+// waivesTLS reports whether a message is to be delivered whatever its recipients' domains
+// ask for (RFC 8689 §3). More fields than the one that is allowed say nothing.
+func waivesTLS(fields []string) bool {
+	return len(fields) == 1 && strings.EqualFold(strings.TrimSpace(fields[0]), "No")
+}
 
 // deliveredTo are the addresses to which a message was delivered before.
 func deliveredTo(fields []string) map[mail.Address]bool {

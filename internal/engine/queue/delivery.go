@@ -212,6 +212,7 @@ type record struct {
 	Remote     *netip.AddrPort `json:"addr,omitempty"`
 	TLS        string          `json:"tls,omitempty"`
 	Verified   bool            `json:"verified,omitempty"`
+	TLSTerms   string          `json:"terms,omitempty"`
 	Phase      mail.Phase      `json:"phase,omitempty"`
 	Code       int             `json:"code,omitempty"`
 	Enhanced   string          `json:"enh,omitempty"`
@@ -225,7 +226,7 @@ type record struct {
 }
 
 func formatRecord(a mail.Attempt, final bool) string {
-	r := record{millis(a.At), a.Took.Milliseconds(), a.Host, nil, a.TLS, a.Verified, a.Phase, a.Code, a.Enhanced,
+	r := record{millis(a.At), a.Took.Milliseconds(), a.Host, nil, a.TLS, a.Verified, clip(a.TLSTerms, mail.MaxAttemptText), a.Phase, a.Code, a.Enhanced,
 		clip(a.Text, mail.MaxAttemptText), a.Ours, a.Outcome, a.AnswerLost, a.DSN, a.DeliverBy, final}
 	if a.Remote.IsValid() {
 		r.Remote = &a.Remote
@@ -246,7 +247,7 @@ func parseRecord(s string) (a mail.Attempt, final bool, err error) {
 		return a, false, mail.Errorf(mail.Internal, "the record of an attempt is unreadable: %w", err)
 	}
 	a = mail.Attempt{At: fromMillis(r.At), Took: time.Duration(r.Took) * time.Millisecond, Host: r.Host, TLS: r.TLS,
-		Verified: r.Verified, Phase: r.Phase, Code: r.Code, Enhanced: r.Enhanced, Text: r.Text, Ours: r.Ours,
+		Verified: r.Verified, TLSTerms: r.TLSTerms, Phase: r.Phase, Code: r.Code, Enhanced: r.Enhanced, Text: r.Text, Ours: r.Ours,
 		Outcome: r.Outcome, AnswerLost: r.AnswerLost, DSN: r.DSN, DeliverBy: r.DeliverBy}
 	if r.Remote != nil {
 		a.Remote = *r.Remote

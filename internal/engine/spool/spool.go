@@ -140,11 +140,12 @@ const (
 	flagRequireTLS
 	flagByReturn
 	flagByTrace
+	flagTLSOptional
 )
 
 func packFlags(o mail.Outgoing) int {
 	n := 0
-	for i, on := range []bool{o.UTF8, o.RequireTLS, o.DeliverBy.Return, o.DeliverBy.Trace} {
+	for i, on := range []bool{o.UTF8, o.RequireTLS, o.DeliverBy.Return, o.DeliverBy.Trace, o.TLSOptional} {
 		if on {
 			n |= 1 << i
 		}
@@ -155,6 +156,7 @@ func packFlags(o mail.Outgoing) int {
 func unpackFlags(n int, o *mail.Outgoing) {
 	o.UTF8, o.RequireTLS = n&flagUTF8 != 0, n&flagRequireTLS != 0
 	o.DeliverBy.Return, o.DeliverBy.Trace = n&flagByReturn != 0, n&flagByTrace != 0
+	o.TLSOptional = n&flagTLSOptional != 0
 }
 
 func millis(t time.Time) int64 {

@@ -104,7 +104,7 @@ func TestItemKeepsAll(t *testing.T) {
 	sender, err := mail.ParseAddress(`"odd one"@xn--r8jz45g.xn--zckzah`)
 	h.must(err)
 	it := plain()
-	it.Outgoing = mail.Outgoing{ReversePath: mail.ReversePath(sender), Body: mail.Body8BitMIME, UTF8: true, RequireTLS: true,
+	it.Outgoing = mail.Outgoing{ReversePath: mail.ReversePath(sender), Body: mail.Body8BitMIME, UTF8: true, RequireTLS: true, TLSOptional: true,
 		Ret: mail.RetHeaders, EnvID: "QQ314159", Priority: -4,
 		DeliverBy: mail.DeliverBy{At: it.Arrived.Add(time.Hour), Return: true, Trace: true}}
 	it.Prefix = []byte("Received: from here\r\n")

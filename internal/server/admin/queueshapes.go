@@ -46,8 +46,9 @@ type QueueAttempt struct {
 	Address    string    `json:"address,omitempty"` // with the port
 	TLS        string    `json:"tls,omitempty"`     // version and cipher suite; in clear without
 	Verified   bool      `json:"verified,omitempty"`
-	Outcome    string    `json:"outcome"`         // delivered, deferred or failed
-	Phase      string    `json:"phase,omitempty"` // what the words answer
+	TLSTerms   string    `json:"tls_terms,omitempty"` // who asked for what of TLS, and in a test whether it was so
+	Outcome    string    `json:"outcome"`             // delivered, deferred or failed
+	Phase      string    `json:"phase,omitempty"`     // what the words answer
 	Code       int       `json:"code,omitempty"`
 	Enhanced   string    `json:"enhanced,omitempty"`
 	Text       string    `json:"text,omitempty"`
@@ -80,6 +81,7 @@ type QueueMessage struct {
 	EnvID       string          `json:"envid,omitempty"`
 	Priority    int             `json:"priority,omitempty"`
 	RequireTLS  bool            `json:"require_tls,omitempty"`
+	TLSOptional bool            `json:"tls_optional,omitempty"`
 	Came        *Arrival        `json:"came,omitempty"` // how it came, if that is remembered
 	Deliveries  []QueueDelivery `json:"deliveries"`     // those that are not settled
 	Events      []QueueEvent    `json:"events"`
@@ -155,7 +157,7 @@ func deliveryOf(d queue.Delivery, names sitesNamer) QueueDelivery {
 }
 
 func attemptOf(a mail.Attempt) *QueueAttempt {
-	out := &QueueAttempt{At: a.At, Seconds: a.Took.Seconds(), Host: a.Host, TLS: a.TLS, Verified: a.Verified, Outcome: a.Outcome.String(),
+	out := &QueueAttempt{At: a.At, Seconds: a.Took.Seconds(), Host: a.Host, TLS: a.TLS, Verified: a.Verified, TLSTerms: a.TLSTerms, Outcome: a.Outcome.String(),
 		Phase: a.Phase.String(), Code: a.Code, Enhanced: a.Enhanced, Text: a.Text, Ours: a.Ours, AnswerLost: a.AnswerLost}
 	if a.Remote.IsValid() {
 		out.Address = a.Remote.String()
@@ -167,7 +169,8 @@ func queueMessageOf(s queue.Story, names sitesNamer) *QueueMessage {
 	it := s.Item
 	m := &QueueMessage{Item: int64(it.ID), Sender: it.ReversePath.String(), Size: it.Size, Arrived: it.Arrived, HoldUntil: it.HoldUntil,
 		DeliverBy: it.DeliverBy.At, Expire: it.Expire, Settled: it.Settled, MessageID: it.MessageID, Transaction: it.Transaction,
-		Unreadable: s.Unreadable, EnvID: it.EnvID, Priority: int(it.Priority), RequireTLS: it.RequireTLS, Deliveries: []QueueDelivery{}, Events: []QueueEvent{}}
+		Unreadable: s.Unreadable, EnvID: it.EnvID, Priority: int(it.Priority), RequireTLS: it.RequireTLS,
+		TLSOptional: it.Demand() == mail.TLSWaived, Deliveries: []QueueDelivery{}, Events: []QueueEvent{}}
 	for _, d := range s.Deliveries {
 		m.Deliveries = append(m.Deliveries, deliveryOf(d, names))
 	}

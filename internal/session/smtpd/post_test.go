@@ -258,6 +258,7 @@ func (c *cupboard) queue(id spool.ItemID, it intake.Item, octets string) {
 	add(it.Body != mail.Body7Bit, "body=%d", it.Body)
 	add(it.UTF8, "utf8")
 	add(it.RequireTLS, "requiretls")
+	add(it.Demand() == mail.TLSWaived, "tlsoptional")
 	add(it.Ret != 0, "ret=%v", it.Ret)
 	add(it.EnvID != "", "envid=%q", it.EnvID)
 	add(it.Priority != 0, "priority=%d", it.Priority)
