@@ -28,6 +28,7 @@ import (
 	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
+	"yubin/internal/engine/tlspolicy"
 	"yubin/internal/engine/transfer"
 	"yubin/internal/mail"
 	"yubin/internal/world/datadir"
@@ -38,7 +39,7 @@ import (
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
 		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(),
-		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema()}
+		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema(), tlspolicy.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).
