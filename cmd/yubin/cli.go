@@ -53,6 +53,7 @@ type commandLine struct {
 	Clients     clientsCmd     `cmd:"" name:"client-settings" help:"Say what to enter in a mail client: hosts, ports, security, user name."`
 	Group       groupCmd       `cmd:"" help:"Accounts that are named together, for mail and for what they may do."`
 	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
+	MTASTS      mtastsCmd      `cmd:"" name:"mta-sts" help:"What other domains ask of the connections that bring them mail (MTA-STS)."`
 	Copy        copyCmd        `cmd:"" help:"Who gets copies of mail: archives, journals."`
 	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`
 	Apply       applyCmd       `cmd:"" help:"Make domains, accounts, aliases, groups, routes and networks be as a file says, after showing what that changes."`

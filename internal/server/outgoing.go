@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	randv2 "math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
+	"yubin/internal/engine/tlspolicy"
 	"yubin/internal/mail"
 	"yubin/internal/session/courier"
 	"yubin/internal/session/smtpc"
@@ -27,6 +29,7 @@ import (
 	"yubin/internal/world/heap"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/resolver"
+	"yubin/internal/world/web"
 )
 
 // tlsSessions is how many TLS sessions with other hosts are kept for
@@ -47,6 +50,7 @@ type outgoing struct {
 	courier  *courier.Courier // nil if mail is captured
 	self     *ourselves
 	signing  *signing.Signing
+	policies *tlspolicy.Policies        // of other domains (MTA-STS)
 	dns      atomic.Pointer[config.DNS] // as it is configured now
 }
 
@@ -64,6 +68,9 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 		return err
 	}
 	out.self = newOurselves(cfg, d.Now)
+	if out.policies, err = tlspolicy.Open(ctx, s.policyOptions(d)); err != nil {
+		return err
+	}
 	if out.router, err = route.Open(ctx, s.routeOptions(cfg, d)); err != nil {
 		return err
 	}
@@ -89,8 +96,19 @@ func (s *Store) openOutgoing(ctx context.Context, cfg config.Config, d Deps) err
 
 func (s *Store) routeOptions(cfg config.Config, d Deps) route.Options {
 	return route.Options{DB: s.db, Directory: s.directory, Hostname: cfg.Hostname, Now: d.Now, Log: d.Log,
-		Ourselves: s.outgoing.self, Port: cfg.DeliverPort, Captured: cfg.Capture, Returns: s.outgoing.forward,
+		Ourselves: s.outgoing.self, Policies: s.outgoing.policies, Port: cfg.DeliverPort, Captured: cfg.Capture, Returns: s.outgoing.forward,
 		Reports: func(a mail.Address) bool { return s.reports != nil && s.reports.IsAddress(a) }}
+}
+
+// policyOptions have policies fetched from everywhere but this machine and what is
+// connected to it by a cable: strangers name the hosts.
+func (s *Store) policyOptions(d Deps) tlspolicy.Options {
+	return tlspolicy.Options{DB: s.db, Resolver: s.outgoing.resolver, Now: d.Now, Log: d.Log,
+		Fetcher: web.NewPages(web.PagesOptions{Resolver: s.outgoing.resolver, Agent: "yubin/" + d.Version,
+			Allowed: func(a netip.Addr) bool {
+				return !a.IsLoopback() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+			}}),
+	}
 }
 
 func (s *Store) reportsOptions(cfg config.Config, d Deps) reports.Options {
@@ -139,8 +157,9 @@ func (s *Store) courier(cfg config.Config, d Deps) queue.Courier {
 	}
 	talk := smtpc.Config{TLS: &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions)}, Now: d.Now}
 	s.outgoing.courier = courier.New(courier.Config{
-		Name:     cfg.Hostname,
-		Finder:   &hosts.Finder{Resolver: s.outgoing.resolver, Ourselves: s.outgoing.self, Shuffle: randv2.Shuffle, Port: cfg.DeliverPort},
+		Name: cfg.Hostname,
+		Finder: &hosts.Finder{Resolver: s.outgoing.resolver, Ourselves: s.outgoing.self, Policies: s.outgoing.policies,
+			Shuffle: randv2.Shuffle, Port: cfg.DeliverPort},
 		Dialer:   netx.Dialer{},
 		Converse: func(c *netx.Conn) courier.Conversation { return smtpc.New(c, talk) },
 		Now:      d.Now,

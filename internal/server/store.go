@@ -267,7 +267,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 	return admin.New(admin.Config{
 		Domains: s.directory, Accounts: s.directory, Aliases: s.directory, Names: s.directory, Groups: s.directory, Declarer: s.directory,
 		Copies: s.copies, Routes: s.outgoing.router, Networks: s.outgoing.router, Resolver: s.outgoing.resolver,
-		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Secrets: s.secrets,
+		Queue: s.outgoing.queue, Journal: s.journal, Signing: s.outgoing.signing, Policies: s.outgoing.policies, Secrets: s.secrets,
 		Store:   checked{s.mail, s},
 		Reports: s.reports,
 		Judging: judging{s, d.Now}, Preferences: s.prefs,
@@ -324,6 +324,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { s.retention.Run(ctx) })
 	g.Go(func() { s.watcher.run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
+	g.Go(func() { s.outgoing.policies.Run(ctx) })
 	g.Go(func() { s.lists.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })
 	g.Go(func() { s.audit.Run(ctx) })

@@ -69,6 +69,34 @@ func noProof(d mail.Domain) *Fault { // RFC 8689 §4.2.1
 	return &Fault{mail.Failed, 0, "5.7.10", "the message demands TLS, and nothing proves the mail servers of " + d.String(), ""}
 }
 
+// noProofYet is noProof while nobody can say whether there is a proof.
+func noProofYet(d mail.Domain) *Fault {
+	return &Fault{mail.Deferred, 0, "4.7.10", "the message demands TLS, and what would prove the mail servers of " + d.String() + " could not be fetched", ""}
+}
+
+// noPolicy is our own trouble: what is kept of policies cannot be read.
+func noPolicy(d mail.Domain) *Fault {
+	return &Fault{mail.Deferred, 0, "4.3.0", "what the policy of " + d.String() + " (MTA-STS) asks for could not be found out", ""}
+}
+
+// notListed is why a host is not tried that the policy of a domain does not list (RFC
+// 8461 §5): it may do so later, which is no use to a message that demands TLS (RFC 8689
+// §4.2.1).
+func notListed(host string, d mail.Domain, o mail.Outcome) *Fault {
+	f := &Fault{o, 0, "4.7.5", "the policy of " + d.String() + " (MTA-STS) does not list " + host, host}
+	if o == mail.Failed {
+		f.Enhanced = "5.7.10"
+		f.Text = "the message demands TLS, and nothing proves that " + host + " takes mail for " + d.String()
+	}
+	return f
+}
+
+// noTLSA is why a host is not tried whose TLSA records could not be looked up (RFC 7672
+// §2.1.2): there may be some.
+func noTLSA(host string, f dns.Failure) *Fault {
+	return &Fault{mail.Deferred, 0, "4.7.5", "whether " + host + " has TLSA records could not be looked up: " + f.String(), host}
+}
+
 func noHosts() *Fault {
 	return &Fault{mail.Deferred, 0, "4.3.5", "the route names no host", ""}
 }

@@ -36,6 +36,18 @@
 // to (DANE, MTA-STS) or why it must not be tried (MTA-STS, a breaker). Both give a
 // Fault where they refuse, and so courier, report, log and explanation say the same.
 //
+//	who says so                        a host is spoken to
+//	REQUIRETLS                         in TLS, and proves its name; see below for how
+//	the route: its TLS, a password     as that says; nobody else is asked
+//	"TLS-Required: No"                 in TLS if it offers it
+//	TLSA records of the host (DANE)    in TLS, with a certificate that they name
+//	a policy of the domain, enforced   if it is listed, in TLS, with a valid certificate
+//	a policy that is tested; nobody    in TLS if it offers it
+//
+// The first row that fits counts; DANE and a policy change places where the exchangers
+// are not proved (terms). Whoever cannot say what there is makes mail wait: a look-up of
+// TLSA records that fails is a fault of the host.
+//
 // It connects to nothing, reads no clock and starts nothing.
 package hosts
 
@@ -48,6 +60,7 @@ import (
 
 	"yubin/internal/dns"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/tlsrpt"
 )
 
 // Limits of one attempt to send.
@@ -68,6 +81,8 @@ const (
 type Resolver interface {
 	MX(ctx context.Context, d mail.Domain) (dns.Answer[dns.MX], error)
 	Addresses(ctx context.Context, host dns.Name) (dns.Answer[netip.Addr], error)
+	TLSA(ctx context.Context, n dns.Name) (dns.Answer[dns.TLSA], error)
+	CNAME(ctx context.Context, n dns.Name) (dns.Answer[dns.Name], error)
 }
 
 // Ourselves knows by which names and addresses mail would come back to us (RFC
@@ -78,10 +93,12 @@ type Ourselves interface {
 	IsOurAddress(addr netip.AddrPort) bool
 }
 
-// Finder finds. All fields must be set but Port. Safe for concurrent use if they are.
+// Finder finds. All fields must be set but Policies and Port. Safe for concurrent use if
+// they are.
 type Finder struct {
 	Resolver  Resolver
 	Ourselves Ourselves
+	Policies  Policies // of MTA-STS; nil if nobody is asked for them
 	// Shuffle puts exchangers of equal preference, which come sorted by name, into
 	// the order in which they are tried: rand.Shuffle, or InOrder.
 	Shuffle func(n int, swap func(i, j int))
@@ -112,9 +129,10 @@ type Host struct {
 	Name      string   // as a certificate calls it: a name, or an address
 	Canonical dns.Name // what Name is an alias of; "" if it is none
 	Addresses []netip.AddrPort
-	Proof     Proof          // of the addresses, or of their absence; zero of a literal
-	TLS       mail.TLSPolicy // how it is to be spoken to
-	Fault     *Fault         // why it cannot be tried
+	Proof     Proof               // of the addresses, or of their absence; zero of a literal
+	Terms     Terms               // how it is to be spoken to
+	Fault     *Fault              // why it cannot be tried
+	Told      *tlsrpt.Observation // what reports of TLS say of the Fault; nil for nothing
 }
 
 // LeftOut is a host that is not tried, and why.
@@ -143,9 +161,9 @@ type Tier struct {
 
 // Candidate is one address of a host.
 type Candidate struct {
-	Host string
-	Addr netip.AddrPort
-	TLS  mail.TLSPolicy
+	Host  string
+	Addr  netip.AddrPort
+	Terms Terms
 }
 
 // Candidates are the addresses of the hosts of the tier that can be tried, in order.
@@ -155,7 +173,7 @@ func (t Tier) Candidates() (list []Candidate) {
 			continue
 		}
 		for _, a := range h.Addresses {
-			list = append(list, Candidate{h.Name, a, h.TLS})
+			list = append(list, Candidate{h.Name, a, h.Terms})
 		}
 	}
 	return list

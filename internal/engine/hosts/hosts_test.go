@@ -163,7 +163,7 @@ func TestFind(t *testing.T) {
 		if c.prep != nil {
 			c.prep(fake)
 		}
-		if got := tell(t.Context(), finder(fake).Find(t.Context(), c.hop, false)); got != c.want {
+		if got := tell(t.Context(), finder(fake).Find(t.Context(), c.hop, mail.TLSUnsaid)); got != c.want {
 			t.Errorf("%s:\n got: %s\nwant: %s", c.name, got, c.want)
 		}
 	}
@@ -185,7 +185,7 @@ func TestPort(t *testing.T) {
 		{mail.NextHop{Kind: mail.HopHosts, Port: 26, Hosts: []mail.HostPort{{Host: "implicit.example", Port: 27}}}, "198.51.100.4:27"},
 		{mail.NextHop{Kind: mail.HopLMTP, Hosts: []mail.HostPort{{Host: "implicit.example"}}}, "198.51.100.4:24"},
 	} {
-		if got := f.Find(t.Context(), c.hop, false).Next(t.Context()).Candidates()[0].Addr.String(); got != c.want {
+		if got := f.Find(t.Context(), c.hop, mail.TLSUnsaid).Next(t.Context()).Candidates()[0].Addr.String(); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.hop, got, c.want)
 		}
 	}
@@ -194,7 +194,7 @@ func TestPort(t *testing.T) {
 // TestOnlyWhatIsAskedFor is looked up: the second tier when it is its turn.
 func TestOnlyWhatIsAskedFor(t *testing.T) {
 	fake := world()
-	s := finder(fake).Find(t.Context(), mail.NextHop{Domain: "plain.example"}, false)
+	s := finder(fake).Find(t.Context(), mail.NextHop{Domain: "plain.example"}, mail.TLSUnsaid)
 	for i, want := range []int{1, 5, 7} { // The exchangers; two hosts of two families; one.
 		if n := len(fake.Lookups()); n != want {
 			t.Errorf("%d lookups before tier %d, want %d", n, i, want)
@@ -217,7 +217,7 @@ func TestMany(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := finder(fake).Find(t.Context(), mail.NextHop{Domain: "many.example"}, false)
+	s := finder(fake).Find(t.Context(), mail.NextHop{Domain: "many.example"}, mail.TLSUnsaid)
 	lines := strings.Split(tell(t.Context(), s), "\n")
 	if len(s.LeftOut) != 2 || s.LeftOut[0] != (LeftOut{"h20.example", "one attempt looks up at most 20 hosts"}) {
 		t.Errorf("left out: %v", s.LeftOut)
@@ -237,7 +237,7 @@ func TestEqualsAreShuffled(t *testing.T) {
 	const rounds = 600
 	first := map[string]int{}
 	for range rounds {
-		s := f.Find(t.Context(), mail.NextHop{Domain: "equal.example"}, false)
+		s := f.Find(t.Context(), mail.NextHop{Domain: "equal.example"}, mail.TLSUnsaid)
 		first[s.Next(t.Context()).Hosts[0].Name]++
 		if last := s.Next(t.Context()); !s.Done() || last.Hosts[0].Name != "d.example" {
 			t.Fatalf("the last is %v", last)
@@ -260,7 +260,7 @@ func TestSays(t *testing.T) {
 		"signed.example":   "[{10 signed.example}] implicit=false proved=true expires=true none",
 		"no.example":       "[] implicit=false proved=false expires=true MX of no.example: no such domain",
 	} {
-		s := f.Find(t.Context(), mail.NextHop{Domain: d}, false)
+		s := f.Find(t.Context(), mail.NextHop{Domain: d}, mail.TLSUnsaid)
 		err := "none"
 		if s.Err != nil {
 			err = s.Err.Error()
@@ -269,11 +269,11 @@ func TestSays(t *testing.T) {
 			t.Errorf("%s: %s, want %s", d, got, want)
 		}
 	}
-	h := f.Find(t.Context(), mail.NextHop{Domain: "toalias.example"}, false).Next(t.Context()).Hosts[0]
+	h := f.Find(t.Context(), mail.NextHop{Domain: "toalias.example"}, mail.TLSUnsaid).Next(t.Context()).Hosts[0]
 	if h.Canonical != "b.example" || h.Proof.Expires.IsZero() {
 		t.Errorf("%+v", h)
 	}
-	h = f.Find(t.Context(), mail.NextHop{Domain: "txt.example"}, false).Next(t.Context()).Hosts[0]
+	h = f.Find(t.Context(), mail.NextHop{Domain: "txt.example"}, mail.TLSUnsaid).Next(t.Context()).Hosts[0]
 	if h.Fault == nil || h.Fault.Text != "the address of txt.example could not be looked up: no such record" || h.Canonical != "" || h.Proof.Expires.IsZero() {
 		t.Errorf("%+v", h)
 	}
@@ -289,38 +289,39 @@ func TestFaultyHostIsNoCandidate(t *testing.T) {
 	}
 }
 
-// TestTLS: what is demanded of a connection, and of the names of exchangers.
-func TestTLS(t *testing.T) {
+// TestOwn: what is demanded of a connection by route and message, and of the names of
+// exchangers.
+func TestOwn(t *testing.T) {
 	login := &mail.Credentials{User: "u", Password: "p"}
 	for _, c := range []struct {
-		hop     mail.NextHop
-		demands bool
-		want    mail.TLSPolicy
+		hop    mail.NextHop
+		demand mail.TLSDemand
+		want   mail.TLSPolicy
+		says   string
 	}{
-		{mail.NextHop{}, false, mail.TLSOpportunistic},
-		{mail.NextHop{}, true, mail.TLSVerified},
-		{mail.NextHop{TLS: mail.TLSNone}, true, mail.TLSVerified},
-		{mail.NextHop{Auth: login}, false, mail.TLSVerified},
-		{mail.NextHop{Auth: login, TLS: mail.TLSRequired}, false, mail.TLSRequired},
-		{mail.NextHop{Auth: login, TLS: mail.TLSNone}, false, mail.TLSNone},
-		{mail.NextHop{ImplicitTLS: true}, false, mail.TLSRequired},
-		{mail.NextHop{ImplicitTLS: true, Auth: login}, false, mail.TLSVerified},
+		{mail.NextHop{}, mail.TLSUnsaid, mail.TLSOpportunistic, ""},
+		{mail.NextHop{}, mail.TLSDemanded, mail.TLSVerified, "REQUIRETLS"},
+		{mail.NextHop{}, mail.TLSWaived, mail.TLSOpportunistic, "TLS-Required: No"},
+		{mail.NextHop{TLS: mail.TLSNone}, mail.TLSDemanded, mail.TLSVerified, "REQUIRETLS"},
+		{mail.NextHop{TLS: mail.TLSVerified}, mail.TLSWaived, mail.TLSVerified, "route: verified"},
+		{mail.NextHop{Auth: login}, mail.TLSUnsaid, mail.TLSVerified, "route: verified"},
+		{mail.NextHop{Auth: login}, mail.TLSWaived, mail.TLSVerified, "route: verified"},
+		{mail.NextHop{Auth: login, TLS: mail.TLSRequired}, mail.TLSUnsaid, mail.TLSRequired, "route: required"},
+		{mail.NextHop{Auth: login, TLS: mail.TLSNone}, mail.TLSUnsaid, mail.TLSNone, "route: none"},
+		{mail.NextHop{ImplicitTLS: true}, mail.TLSUnsaid, mail.TLSRequired, "route: required"},
+		{mail.NextHop{ImplicitTLS: true, Auth: login}, mail.TLSUnsaid, mail.TLSVerified, "route: verified"},
 	} {
 		c.hop.Domain = "signed.example"
-		if got := TLS(c.hop, c.demands); got != c.want {
-			t.Errorf("%+v, %v: %v, want %v", c.hop, c.demands, got, c.want)
-		}
-		for _, candidate := range finder(world()).Find(t.Context(), c.hop, c.demands).Next(t.Context()).Candidates() {
-			if candidate.TLS != c.want {
-				t.Errorf("%+v, %v: the candidate has %v, want %v", c.hop, c.demands, candidate.TLS, c.want)
-			}
+		candidates := finder(world()).Find(t.Context(), c.hop, c.demand).Next(t.Context()).Candidates()
+		if len(candidates) != 1 || candidates[0].Terms.TLS != c.want || candidates[0].Terms.String() != c.says {
+			t.Errorf("%+v, %v: %+v, want %v, %q", c.hop, c.demand, candidates, c.want, c.says)
 		}
 	}
 	for d, want := range map[mail.Domain]string{
 		"plain.example": "failed 5.7.10", "implicit.example": "failed 5.7.10",
 		"signed.example": "signed.example=198.51.100.5:25", "null.example": "failed 5.1.10",
 	} {
-		if got := tell(t.Context(), finder(world()).Find(t.Context(), mail.NextHop{Domain: d}, true)); got != want {
+		if got := tell(t.Context(), finder(world()).Find(t.Context(), mail.NextHop{Domain: d}, mail.TLSDemanded)); got != want {
 			t.Errorf("%s: %s, want %s", d, got, want)
 		}
 	}
@@ -329,7 +330,8 @@ func TestTLS(t *testing.T) {
 // TestFaults: only what the DNS says for certain is final, and a status says the
 // same as its outcome.
 func TestFaults(t *testing.T) {
-	all := []*Fault{nullMX("x"), noExchanger("x"), backToUs("x"), noProof("x"), noHosts(), NotTried(), GivenUp("x")}
+	all := []*Fault{nullMX("x"), noExchanger("x"), backToUs("x"), noProof("x"), noProofYet("x"), noPolicy("x"), noTLSA("x", dns.Timeout),
+		notListed("x", "y", mail.Failed), notListed("x", "y", mail.Deferred), noHosts(), NotTried(), GivenUp("x")}
 	for f := dns.NXDomain; f <= dns.Canceled; f++ {
 		mx, host, named := mxFault("example.org", f), hostFault("mx.example.org", f, false), hostFault("mx.example.org", f, true)
 		want := mail.Failed

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"yubin/internal/dns"
+	"yubin/internal/engine/tlspolicy"
 	"yubin/internal/mail"
 )
 
@@ -18,14 +19,18 @@ type Search struct {
 	Proof    Proof
 	Err      error     // of the lookup of the exchangers; a *dns.Error
 	LeftOut  []LeftOut // exchangers that are not looked up
+	// Policy is what is known of the domain's policy (MTA-STS); zero if nobody asked.
+	Policy tlspolicy.Found
 
 	finder *Finder
 	hop    mail.NextHop
 	port   uint16
-	tls    mail.TLSPolicy
-	named  bool   // the operator named the hosts
-	tiers  []tier // that Next has not given yet
-	begun  bool   // it has given one
+	own    Terms    // of all hosts, before they are asked
+	asks   bool     // hosts and domain are asked for theirs
+	owner  dns.Name // of the MX records: the domain, or what it is an alias of
+	named  bool     // the operator named the hosts
+	tiers  []tier   // that Next has not given yet
+	begun  bool     // it has given one
 }
 
 // tier is hosts to look up together, or the fault that stands in their place.
@@ -35,14 +40,15 @@ type tier struct {
 }
 
 // Find begins a search: it looks up the exchangers if the hop has them, and ranks
-// them. With demandsTLS it is for a message that demands TLS (RFC 8689).
-func (f *Finder) Find(ctx context.Context, hop mail.NextHop, demandsTLS bool) *Search {
-	s := &Search{finder: f, hop: hop, port: f.port(hop), tls: TLS(hop, demandsTLS)}
+// them. It is for a message that says so of TLS (RFC 8689).
+func (f *Finder) Find(ctx context.Context, hop mail.NextHop, demand mail.TLSDemand) *Search {
+	s := &Search{finder: f, hop: hop, port: f.port(hop)}
+	s.own, s.asks = own(hop, demand)
 	switch {
 	case hop.Kind == mail.HopMX && hop.Domain.IsLiteral(): // RFC 5321 §4.1.3
 		s.tiers = []tier{{hosts: []mail.HostPort{{Host: hop.Domain, Port: s.port}}}}
 	case hop.Kind == mail.HopMX:
-		s.exchangers(ctx, demandsTLS)
+		s.exchangers(ctx)
 	case len(hop.Hosts) == 0:
 		s.tiers = []tier{{fault: noHosts()}}
 	default:
@@ -64,10 +70,10 @@ func (f *Finder) port(hop mail.NextHop) uint16 {
 }
 
 // exchangers asks the DNS who takes mail for the domain.
-func (s *Search) exchangers(ctx context.Context, demandsTLS bool) {
+func (s *Search) exchangers(ctx context.Context) {
 	d := s.hop.Domain
 	a, err := s.finder.Resolver.MX(ctx, d)
-	s.Implicit = dns.FailureOf(err) == dns.NoData
+	s.Implicit, s.owner = dns.FailureOf(err) == dns.NoData, a.Name
 	a, err = dns.WithImplicitMX(d, a, err)
 	s.Proof, s.Err = proofOf(a, err), err
 	s.MX = slices.Clone(a.Records)
@@ -81,7 +87,7 @@ func (s *Search) exchangers(ctx context.Context, demandsTLS bool) {
 	case dns.IsNullMX(a.Records):
 		fault = nullMX(d)
 	default:
-		fault = s.trust(demandsTLS)
+		fault = s.askDomain(ctx)
 	}
 	if fault == nil {
 		fault = s.rank()
@@ -164,7 +170,7 @@ func (s *Search) lookup(ctx context.Context, at mail.HostPort) Host {
 	h := Host{Name: nameOf(at.Host)}
 	if at.Host.IsLiteral() {
 		h.Addresses = []netip.AddrPort{netip.AddrPortFrom(at.Host.IP().Unmap(), at.Port)}
-		s.terms(&h)
+		s.terms(ctx, at, "", &h)
 		return h
 	}
 	name, err := dns.NameOf(at.Host)
@@ -184,7 +190,7 @@ func (s *Search) lookup(ctx context.Context, at mail.HostPort) Host {
 	for _, ip := range a.Records {
 		h.Addresses = append(h.Addresses, netip.AddrPortFrom(ip.Unmap(), at.Port))
 	}
-	s.terms(&h)
+	s.terms(ctx, at, name, &h)
 	return h
 }
 

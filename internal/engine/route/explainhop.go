@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/hosts"
+	"yubin/internal/engine/tlspolicy"
 	"yubin/internal/mail"
 )
 
@@ -51,22 +53,27 @@ func hostList(hosts []mail.HostPort) string {
 
 // find asks the courier's finder for the hosts, and tells what it decides.
 func (x *explainer) find(ctx context.Context, h mail.NextHop) {
-	finder := hosts.Finder{Resolver: x.dns, Ourselves: x.r.o.Ourselves, Shuffle: hosts.InOrder, Port: x.r.o.Port}
-	search := finder.Find(ctx, h, false)
+	finder := hosts.Finder{Resolver: x.dns, Ourselves: x.r.o.Ourselves, Policies: x.r.o.Policies, Shuffle: hosts.InOrder, Port: x.r.o.Port}
+	search := finder.Find(ctx, h, mail.TLSUnsaid)
 	x.exchangers(h, search)
+	x.policy(search.Policy)
 	var faults []*hosts.Fault
+	var tried []hosts.Host
 	candidates := 0
 	for !search.Done() {
 		t := search.Next(ctx)
 		x.leftOut(t.LeftOut)
 		for _, host := range t.Hosts {
 			x.host(host)
+			if host.Fault == nil {
+				tried = append(tried, host)
+			}
 		}
 		faults = append(faults, t.Faults()...)
 		candidates += len(t.Candidates())
 	}
 	if candidates > 0 {
-		x.offered(h, candidates)
+		x.offered(h, tried, candidates)
 		return
 	}
 	switch f := hosts.Decisive(faults); f.Outcome {
@@ -74,6 +81,25 @@ func (x *explainer) find(ctx context.Context, h mail.NextHop) {
 		x.say("result", "returned to the sender: %s %s", f.Enhanced, f.Text)
 	default:
 		x.say("result", "deferred: %s %s; it is tried again until the message expires", f.Enhanced, f.Text)
+	}
+}
+
+// policy tells what the domain asks for by MTA-STS.
+func (x *explainer) policy(f tlspolicy.Found) {
+	switch {
+	case f.Domain == "" || x.r.o.Policies == nil:
+		return
+	case !f.Holds && f.Trouble != tlspolicy.NoTrouble:
+		x.say("MTA-STS", "%s says that it has a policy, which cannot be fetched, so none is applied: %s", f.Domain, f.Why)
+		return
+	case !f.Holds:
+		x.say("MTA-STS", "%s has no policy", f.Domain)
+		return
+	}
+	x.say("MTA-STS", "%s has a policy: %s, for %s; fetched %s, holds until %s", f.Domain, f.Policy.Mode, cmp.Or(shortList(f.Policy.MX, hosts.MaxHosts), "no host"),
+		f.Fetched.Format(time.DateTime), f.Expires.Format(time.DateTime))
+	if f.Trouble != tlspolicy.NoTrouble {
+		x.say("", "it could not be fetched anew since %s: %s", f.Failed.Format(time.DateTime), f.Why)
 	}
 }
 
@@ -161,13 +187,13 @@ func (x *explainer) proof(p hosts.Proof) string {
 }
 
 // offered tells how the hosts, which have so many addresses, are spoken to.
-func (x *explainer) offered(h mail.NextHop, candidates int) {
+func (x *explainer) offered(h mail.NextHop, tried []hosts.Host, candidates int) {
 	for _, a := range []netip.Addr{h.SourceIPv6, h.SourceIPv4} {
 		if a.IsValid() {
 			x.say("from", "%s", a)
 		}
 	}
-	x.say("TLS", "%s", tlsText(h))
+	x.tls(h, tried)
 	if h.Auth != nil {
 		x.say("login", "as %s", h.Auth.User)
 	}
@@ -181,18 +207,18 @@ func (x *explainer) offered(h mail.NextHop, candidates int) {
 	x.say("result", "queued, and offered to these hosts in this order until one takes it or refuses it for good")
 }
 
-// tlsTexts is in the order of the policies.
-var tlsTexts = [...]string{
-	"if the host offers it, with any certificate; else in clear",
-	"always, with any certificate",
-	"always, with a valid certificate for the name of the host",
-	"never",
-}
-
-func tlsText(h mail.NextHop) string {
-	text := tlsTexts[hosts.TLS(h, false)]
+// tls tells how hosts are spoken to: once if it is the same of all.
+func (x *explainer) tls(h mail.NextHop, tried []hosts.Host) {
+	first := ""
 	if h.ImplicitTLS {
-		return text + ", from the first octet"
+		first = ", from the first octet"
 	}
-	return text
+	text := tried[0].Terms.Explain()
+	if !slices.ContainsFunc(tried, func(t hosts.Host) bool { return t.Terms.Explain() != text }) {
+		x.say("TLS", "%s%s", text, first)
+		return
+	}
+	for _, t := range tried {
+		x.say("TLS", "%s: %s%s", t.Name, t.Terms.Explain(), first)
+	}
 }

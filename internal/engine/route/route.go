@@ -47,8 +47,9 @@ type Options struct {
 
 	// What Explain says of what couriers do.
 	Ourselves hosts.Ourselves
-	Port      uint16       // of SMTP hosts for which no route names one; 0 is 25
-	Captured  mail.Address // who gets all mail that would leave; zero if it leaves
+	Policies  hosts.Policies // of MTA-STS, for explanations; nil for none
+	Port      uint16         // of SMTP hosts for which no route names one; 0 is 25
+	Captured  mail.Address   // who gets all mail that would leave; zero if it leaves
 }
 
 // Router routes. Safe for concurrent use.

@@ -91,6 +91,7 @@ type Config struct {
 	Queue       Queue       // nil for none
 	Journal     Journal     // nil for none
 	Signing     Signing     // nil for none
+	Policies    Policies    // nil for none
 	Secrets     Secrets     // nil for none
 	Reports     Reports     // nil for none
 	Audit       Audit       // nil for none
@@ -157,6 +158,9 @@ func New(c Config) *Handler {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.preferenceRoutes() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.policyRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.retention() {

@@ -10,6 +10,8 @@
 //     said so for good; while one may take it later, it is Deferred.
 //   - A message that demands TLS (RFC 8689) never goes out in clear, nor to a
 //     host whose name is not proved.
+//   - What TLSA records or a policy ask for (hosts.Terms) is met before the first
+//     word about a message; a host that does not meet it is passed by.
 //   - Every try is in the Attempts of the recipients that it was for.
 //
 // Which failure leads where is in classify.go and nowhere else.
@@ -26,6 +28,7 @@ import (
 
 	"yubin/internal/engine/hosts"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/tlsrpt"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
 )
@@ -37,6 +40,12 @@ const MaxSessions = 5
 // Dialer makes connections: netx.Dialer does. From may be invalid.
 type Dialer interface {
 	Dial(ctx context.Context, to netip.AddrPort, from netip.Addr) (*netx.Conn, error)
+}
+
+// TLSObserver hears what TLS came to with each session, and with each host that a policy
+// kept from being tried: for reports (RFC 8460). It must be quick.
+type TLSObserver interface {
+	ObserveTLS(tlsrpt.Observation)
 }
 
 // Conversation is what is said over one connection: smtpc.Client says it, and
@@ -56,13 +65,14 @@ func source(hop mail.NextHop, addr netip.Addr) netip.Addr {
 	return hop.SourceIPv6
 }
 
-// Config is what a Courier is made of. All fields must be set but Log and Idle.
+// Config is what a Courier is made of. All fields must be set but Observer, Log and Idle.
 type Config struct {
 	Name     mail.Domain // what we call ourselves
 	Finder   *hosts.Finder
 	Dialer   Dialer
 	Converse func(*netx.Conn) Conversation
 	Now      func() time.Time
+	Observer TLSObserver // nil for none
 	Log      *slog.Logger
 	Idle     IdleLimits // zero fields are the defaults
 }
@@ -100,7 +110,7 @@ func (c *Courier) log(hop mail.NextHop, t mail.Transaction, results []mail.Resul
 	for i, res := range results {
 		a := res.Decisive()
 		c.cfg.Log.Info("attempt", "site", hop.Site(), obs.KeyFrom, t.ReversePath.String(), obs.KeyTo, t.Recipients[i].Address.String(),
-			obs.KeyStatus, res.Outcome.String(), "host", a.Host, obs.KeyRemote, a.Remote, obs.KeyTLS, a.TLS,
+			obs.KeyStatus, res.Outcome.String(), "host", a.Host, obs.KeyRemote, a.Remote, obs.KeyTLS, a.TLS, "verified", a.Verified, "terms", a.TLSTerms,
 			"code", a.Code, "enhanced", a.Status(), "text", a.Text, obs.KeyTook, a.Took)
 	}
 }

@@ -16,7 +16,10 @@ import (
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/hosts"
+	"yubin/internal/engine/tlspolicy"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/mtasts"
+	"yubin/internal/mailauth/tlsrpt"
 	"yubin/internal/session/smtpc"
 	"yubin/internal/testkit/dnstest"
 	"yubin/internal/testkit/memnet"
@@ -74,6 +77,23 @@ type world struct {
 	dialed  []string
 	playing sync.WaitGroup
 	failed  []error
+
+	policies policies             // of MTA-STS
+	observed []tlsrpt.Observation // by this TLSObserver
+}
+
+// policies are what domains ask for.
+type policies map[mail.Domain]mtasts.Policy
+
+func (p policies) Policy(_ context.Context, d mail.Domain) (tlspolicy.Found, error) {
+	policy, ok := p[d]
+	return tlspolicy.Found{Domain: d, Holds: ok, Policy: policy}, nil
+}
+
+func (w *world) ObserveTLS(o tlsrpt.Observation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.observed = append(w.observed, o)
 }
 
 func newWorld(t *testing.T) *world {
@@ -152,7 +172,8 @@ func (w *world) IsOurAddress(a netip.AddrPort) bool {
 func (w *world) courier(limits IdleLimits) *Courier {
 	random := rand.New(rand.NewPCG(1, 2))
 	return New(Config{
-		Name: "client.example", Finder: &hosts.Finder{Resolver: w.dns, Ourselves: w, Shuffle: random.Shuffle}, Dialer: w, Now: time.Now, Idle: limits,
+		Name: "client.example", Dialer: w, Now: time.Now, Idle: limits, Observer: w,
+		Finder: &hosts.Finder{Resolver: w.dns, Ourselves: w, Policies: w.policies, Shuffle: random.Shuffle},
 		Converse: func(c *netx.Conn) Conversation {
 			return smtpc.New(c, smtpc.Config{TLS: &tls.Config{RootCAs: cert.Client("", 0).RootCAs}, Now: time.Now})
 		},

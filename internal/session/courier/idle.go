@@ -43,6 +43,8 @@ type key struct {
 	host     string
 	auth     mail.Credentials // with the password: who has another is not let in by this one
 	policy   mail.TLSPolicy
+	trust    string // which certificates are good, "" those for host
+	server   string // the name that the host was told, "" host
 	implicit bool
 	lmtp     bool
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -17,10 +16,10 @@ import (
 
 // run is one attempt.
 type run struct {
-	c          *Courier
-	hop        mail.NextHop
-	t          mail.Transaction // its body type and UTF8 as they must be, see lighten
-	demandsTLS bool
+	c      *Courier
+	hop    mail.NextHop
+	t      mail.Transaction // its body type and UTF8 as they must be, see lighten
+	demand mail.TLSDemand
 
 	results              []mail.Result
 	hope                 []bool // by recipient: a host that could not take it now may later
@@ -39,11 +38,9 @@ type run struct {
 
 func newRun(c *Courier, hop mail.NextHop, t mail.Transaction) *run {
 	r := &run{
-		c: c, hop: hop, t: t,
-		// A report is not lost for the sake of TLS (RFC 8689 §5).
-		demandsTLS: t.RequireTLS && !t.ReversePath.IsNull(),
-		results:    make([]mail.Result, len(t.Recipients)),
-		hope:       make([]bool, len(t.Recipients)),
+		c: c, hop: hop, t: t, demand: t.Demand(),
+		results: make([]mail.Result, len(t.Recipients)),
+		hope:    make([]bool, len(t.Recipients)),
 	}
 	for i := range t.Recipients {
 		r.pending = append(r.pending, i)
@@ -53,7 +50,7 @@ func newRun(c *Courier, hop mail.NextHop, t mail.Transaction) *run {
 
 // carry tries the hosts until nobody is left to carry for.
 func (r *run) carry(ctx context.Context) {
-	search := r.c.cfg.Finder.Find(ctx, r.hop, r.demandsTLS)
+	search := r.c.cfg.Finder.Find(ctx, r.hop, r.demand)
 	for !r.cut && !search.Done() {
 		if r.cut = !r.goesOn(ctx); !r.cut {
 			r.tier(ctx, search.Next(ctx))
@@ -71,6 +68,11 @@ func (r *run) goesOn(ctx context.Context) bool {
 func (r *run) tier(ctx context.Context, t hosts.Tier) {
 	for _, f := range t.Faults() {
 		r.route(ctx, f)
+	}
+	for _, h := range t.Hosts {
+		if h.Told != nil && ctx.Err() == nil {
+			r.tell(*h.Told)
+		}
 	}
 	candidates := t.Candidates()
 	// A session that is there already is the quickest way, and was the best
@@ -92,10 +94,13 @@ func (r *run) cost(to hosts.Candidate) int {
 }
 
 func (r *run) key(to hosts.Candidate) key {
-	k := key{addr: to.Addr, from: source(r.hop, to.Addr.Addr()), host: to.Host, policy: to.TLS,
-		implicit: r.hop.ImplicitTLS, lmtp: r.hop.Kind == mail.HopLMTP}
+	k := key{addr: to.Addr, from: source(r.hop, to.Addr.Addr()), host: to.Host, policy: to.Terms.TLS,
+		server: to.Terms.ServerName, implicit: r.hop.ImplicitTLS, lmtp: r.hop.Kind == mail.HopLMTP}
 	if r.hop.Auth != nil {
 		k.auth = *r.hop.Auth
+	}
+	if to.Terms.Trust != nil {
+		k.trust = to.Terms.Trust.String()
 	}
 	return k
 }
@@ -108,7 +113,7 @@ func (r *run) host(ctx context.Context, to hosts.Candidate) {
 		if s == nil {
 			break
 		}
-		r.converse(ctx, s)
+		r.converse(ctx, s, to)
 		if out := r.c.idle.put(s); out != nil {
 			out.Quit(ctx)
 		}
@@ -124,8 +129,8 @@ func (r *run) session(ctx context.Context, to hosts.Candidate) *session {
 	if s := r.c.idle.take(r.key(to)); s != nil {
 		return s
 	}
-	s, fault := r.open(ctx, to, to.TLS)
-	if s == nil && mayBeInClear(fault, to.TLS) {
+	s, fault := r.open(ctx, to, to.Terms.TLS)
+	if s == nil && mayBeInClear(fault, to.Terms.TLS) {
 		s, fault = r.open(ctx, to, mail.TLSNone)
 	}
 	if s == nil && fault.Phase != mail.PhaseConnect {
@@ -141,18 +146,22 @@ func (r *run) open(ctx context.Context, to hosts.Candidate, policy mail.TLSPolic
 	conn, err := r.c.cfg.Dialer.Dial(ctx, to.Addr, source(r.hop, to.Addr.Addr()))
 	if err != nil {
 		fault := connectFault(ctx, err)
-		r.recordAll(fault, r.attempt(to.Host, to.Addr, at, mail.Connection{}))
+		r.recordAll(fault, r.attempt(to, at, mail.Connection{}))
 		return nil, fault
 	}
 	s := &session{Conversation: r.c.cfg.Converse(conn), key: r.key(to), began: at}
+	local := conn.Local().Addr()
 	fault, ok := s.Open(ctx, mail.Opening{
 		Name: r.c.cfg.Name, Host: to.Host, LMTP: r.hop.Kind == mail.HopLMTP,
-		TLS: policy, ImplicitTLS: r.hop.ImplicitTLS, Auth: r.hop.Auth,
+		TLS: policy, Trust: to.Terms.Trust, ServerName: to.Terms.ServerName, ImplicitTLS: r.hop.ImplicitTLS, Auth: r.hop.Auth,
 	})
+	if policy == to.Terms.TLS { // Else it is the same session again, in clear.
+		r.observe(to, local, s.Connection(), fault, ok)
+	}
 	if ok {
 		return s, mail.Answer{}
 	}
-	a := r.attempt(to.Host, to.Addr, at, s.Connection())
+	a := r.attempt(to, at, s.Connection())
 	s.Quit(ctx)
 	if mayBeInClear(fault, policy) {
 		r.note(fault, a)
@@ -180,16 +189,21 @@ func connectFault(ctx context.Context, err error) mail.Answer {
 
 // converse hands the message over in as many transactions as the host wants,
 // while the session lasts.
-func (r *run) converse(ctx context.Context, s *session) {
+func (r *run) converse(ctx context.Context, s *session, to hosts.Candidate) {
 	at := s.began
 	if s.reused {
 		at = r.c.cfg.Now()
+	}
+	attempt := func() mail.Attempt {
+		a := r.attempt(to, at, s.Connection())
+		a.TLSTerms = termsText(to.Terms, s.Connection())
+		return a
 	}
 	for first := true; ; {
 		r.shorten()
 		t, err := r.transaction(ctx)
 		if err != nil {
-			r.recordAll(unsigned, r.attempt(s.key.host, s.key.addr, at, s.Connection()))
+			r.recordAll(unsigned, attempt())
 			return
 		}
 		answers := s.Send(ctx, t)
@@ -200,9 +214,9 @@ func (r *run) converse(ctx context.Context, s *session) {
 			continue
 		}
 		s.messages++
-		progress := r.apply(answers, r.attempt(s.key.host, s.key.addr, at, s.Connection()))
+		progress := r.apply(answers, attempt())
 		if !progress && first && !s.reused {
-			r.recordAll(noProgress, r.attempt(s.key.host, s.key.addr, at, s.Connection()))
+			r.recordAll(noProgress, attempt())
 			r.next, r.pending = append(r.next, r.pending...), nil
 		}
 		if len(r.pending) == 0 || r.stopped || !progress || s.Connection().Spent || ctx.Err() != nil {
@@ -275,17 +289,17 @@ func (r *run) apply(answers []mail.Answer, a mail.Attempt) (progress bool) {
 }
 
 // attempt begins the record of an attempt.
-func (r *run) attempt(host string, addr netip.AddrPort, at time.Time, k mail.Connection) mail.Attempt {
+func (r *run) attempt(to hosts.Candidate, at time.Time, k mail.Connection) mail.Attempt {
 	return mail.Attempt{
-		At: at, Took: r.c.cfg.Now().Sub(at), Host: host, Remote: addr,
-		TLS: k.TLS, Verified: k.Verified, DSN: k.DSN, DeliverBy: k.DeliverBy,
+		At: at, Took: r.c.cfg.Now().Sub(at), Host: to.Host, Remote: to.Addr,
+		TLS: k.TLS, Verified: k.Verified, TLSTerms: to.Terms.String(), DSN: k.DSN, DeliverBy: k.DeliverBy,
 	}
 }
 
 // record completes the attempt of one recipient by an answer, settles it if
 // that is what follows, and says what does.
 func (r *run) record(i int, ans mail.Answer, a mail.Attempt) next {
-	v := classify(ans, r.demandsTLS)
+	v := classify(ans, r.demand == mail.TLSDemanded)
 	r.add(i, completed(a, ans, v))
 	switch v.next {
 	case nextHost:

@@ -41,7 +41,8 @@ type Config struct {
 	// TLS is the base of all TLS sessions: roots, session cache, versions. Which
 	// names are checked is set by the Opening. Nil takes the system's roots.
 	TLS *tls.Config
-	// Now is the clock by which DELIVERBY counts.
+	// Now is the clock by which DELIVERBY counts, and certificates are judged that the
+	// Opening says how to judge.
 	Now func() time.Time
 }
 
@@ -56,10 +57,11 @@ type Client struct {
 
 	opening  mail.Opening
 	offers   offers
-	verified bool // the certificate is good for opening.Host
-	broken   bool // nothing can be said any more
-	dirty    bool // a transaction is open at the host
-	mails    int  // MAIL commands so far
+	verified bool           // the certificate is good for opening.Host
+	fault    mail.CertFault // why it is not
+	broken   bool           // nothing can be said any more
+	dirty    bool           // a transaction is open at the host
+	mails    int            // MAIL commands so far
 	domains  map[mail.Domain]bool
 }
 
@@ -84,7 +86,7 @@ func (c *Client) begin(ctx context.Context) (end func()) {
 // Connection says what is known of the connection and of what the host offers.
 func (c *Client) Connection() mail.Connection {
 	k := mail.Connection{
-		Verified:  c.verified,
+		Verified: c.verified, Certificate: c.fault,
 		DSN:       c.offers.has(extDSN),
 		DeliverBy: c.offers.has(extDeliverBy),
 		Spent:     c.spent(),

@@ -1,6 +1,7 @@
 package smtpc
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -51,51 +52,53 @@ func (c *Client) tlsConfig() *tls.Config {
 	if c.cfg.TLS != nil {
 		cfg = c.cfg.TLS.Clone()
 	}
-	cfg.ServerName = c.opening.Host
+	cfg.ServerName = cmp.Or(c.opening.ServerName, c.opening.Host)
 	cfg.InsecureSkipVerify = true
 	if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS12
 	}
 	cfg.VerifyConnection = func(st tls.ConnectionState) error {
-		err := c.verify(st, cfg.RootCAs)
-		c.verified = err == nil
-		if c.opening.TLS == mail.TLSVerified {
-			return err
+		c.fault = c.verify(st, cfg.RootCAs)
+		c.verified = c.fault == mail.CertGood
+		switch {
+		case c.verified || c.opening.TLS != mail.TLSVerified:
+			return nil
+		case c.fault == mail.CertMissing:
+			return &trouble{kind: mail.Unverified, text: "the host shows no certificate"}
 		}
-		return nil
+		return &trouble{kind: mail.Unverified, text: "the certificate of the host is not to be trusted: " + c.fault.String()}
 	}
 	return cfg
 }
 
-func (c *Client) verify(st tls.ConnectionState, roots *x509.CertPool) error {
-	if len(st.PeerCertificates) == 0 {
-		return &trouble{kind: mail.Unverified, text: "the host shows no certificate"}
+func (c *Client) verify(st tls.ConnectionState, roots *x509.CertPool) mail.CertFault {
+	switch {
+	case len(st.PeerCertificates) == 0:
+		return mail.CertMissing
+	case c.opening.Trust != nil:
+		return c.opening.Trust.Verify(st.PeerCertificates, c.cfg.Now())
 	}
 	o := x509.VerifyOptions{Roots: roots, DNSName: c.opening.Host, Intermediates: x509.NewCertPool()}
 	for _, cert := range st.PeerCertificates[1:] {
 		o.Intermediates.AddCert(cert)
 	}
-	if _, err := st.PeerCertificates[0].Verify(o); err != nil {
-		return &trouble{kind: mail.Unverified, text: "the certificate of the host is not to be trusted: " + whyUntrusted(err)}
-	}
-	return nil
-}
-
-func whyUntrusted(err error) string {
+	_, err := st.PeerCertificates[0].Verify(o)
 	var (
 		name    x509.HostnameError
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
 	)
 	switch {
+	case err == nil:
+		return mail.CertGood
 	case errors.As(err, &name):
-		return "it is for another name"
+		return mail.CertName
 	case errors.As(err, &unknown):
-		return "nobody whom we trust has signed it"
+		return mail.CertUnknown
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "it is not valid at this time"
+		return mail.CertExpired
 	}
-	return "it is not valid"
+	return mail.CertInvalid
 }
 
 // explainTLS makes a trouble of what went wrong in a handshake.

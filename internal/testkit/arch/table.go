@@ -75,6 +75,7 @@ var tiers = []tier{
 		also:     []string{"internal/proto/sasl"}, // logging in is the same in all
 		own: map[string][]string{
 			"smtpd":        {"internal/proto/smtp"},
+			"courier":      {"internal/mailauth/tlsrpt"}, // what TLS came to with its sessions
 			"smtpc":        {"internal/proto/smtp"},
 			"imapc":        {"internal/proto/imap"},
 			"imapd":        {"internal/proto/imap"},
