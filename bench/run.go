@@ -165,9 +165,11 @@ func (b *bench) onPostgres(dir, run string) (all []server.Server) {
 	schema := strings.ToLower(strings.ReplaceAll(run, "-", "_"))
 	for i, label := range []string{"yubin on PostgreSQL", "yubin, PostgreSQL 2 ms away"} {
 		url := b.Postgres
+		var way *server.Distance
 		if i == 1 {
-			way, far, err := server.Away(url, away)
-			if err != nil {
+			var far string
+			var err error
+			if way, far, err = server.Away(url, away); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				continue
 			}
@@ -179,7 +181,7 @@ func (b *bench) onPostgres(dir, run string) (all []server.Server) {
 			continue
 		}
 		all = append(all, &server.Yubin{Binary: b.binary, Label: label, Data: filepath.Join(dir, fmt.Sprintf("postgres%d", i)), Database: url,
-			Server: server.Postmaster(b.Postgres), Offset: b.Offset + 3000 + 1000*i, Accounts: accounts})
+			Way: way, Server: server.Postmaster(b.Postgres), Offset: b.Offset + 3000 + 1000*i, Accounts: accounts})
 	}
 	return all
 }

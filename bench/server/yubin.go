@@ -20,11 +20,12 @@ import (
 // Yubin is the binary at Binary, run as `yubin localserve`.
 type Yubin struct {
 	Binary   string
-	Label    string // of another one beside it; "" is yubin
-	Data     string // its folder; it may be there already
-	Database string // postgres://…; "" is a file in the folder
-	Server   int    // the first process of the database's server, if it counts
-	Offset   int    // of its ports
+	Label    string    // of another one beside it; "" is yubin
+	Data     string    // its folder; it may be there already
+	Database string    // postgres://…; "" is a file in the folder
+	Way      *Distance // to its server, if that is away
+	Server   int       // the first process of the database's server, if it counts
+	Offset   int       // of its ports
 	Accounts int
 	Resolver string            // host:port of a name server: mail goes onward, to DeliverPort
 	Port     int               // of the next hops; 0 is 25
@@ -227,4 +228,13 @@ func (y *Yubin) end(sig syscall.Signal) error {
 	_ = y.log.Close()
 	y.cmd = nil
 	return err
+}
+
+// Filling takes the distance to the database away while on: what is in a mailbox before
+// it is measured would else take half an hour.
+func (y *Yubin) Filling(_ context.Context, on bool) error {
+	if y.Way != nil {
+		y.Way.near.Store(on)
+	}
+	return nil
 }

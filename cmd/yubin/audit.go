@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,7 +64,7 @@ func orAsked(l admin.AuditLine) json.RawMessage {
 // entriesWidth is how much of them stands in a list.
 const entriesWidth = 100
 
-// entries writes a JSON object for people, in a line: enabled=false quota.octets=5.
+// entries writes a JSON object for people, in a line: enabled=false quota.octets=5.0GiB.
 func entries(text json.RawMessage) string {
 	var v any
 	if len(text) == 0 || json.Unmarshal(text, &v) != nil {
@@ -78,6 +79,10 @@ func entries(text json.RawMessage) string {
 			parts = append(parts, name+"="+strings.Trim(string(value), `"`))
 			return
 		}
+		if key := name[strings.LastIndexByte(name, '.')+1:]; key == "quota" {
+			parts = append(parts, quotaEntries(name, o)...)
+			return
+		}
 		for key, v := range o {
 			walk(strings.TrimPrefix(name+"."+key, "."), v)
 		}
@@ -85,4 +90,22 @@ func entries(text json.RawMessage) string {
 	walk("", v)
 	sort.Strings(parts)
 	return cut(strings.Join(parts, " "), entriesWidth)
+}
+
+// quotaEntries writes a quota by the words that yubin account quota takes.
+func quotaEntries(name string, o map[string]any) (parts []string) {
+	for key, v := range o {
+		n, _ := v.(float64)
+		word := strconv.FormatInt(int64(n), 10)
+		switch {
+		case n < 0:
+			word = "default"
+		case n == 0:
+			word = "none"
+		case key == "octets":
+			word = strings.ReplaceAll(octets(int64(n)), " ", "")
+		}
+		parts = append(parts, name+"."+key+"="+word)
+	}
+	return parts
 }

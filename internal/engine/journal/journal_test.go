@@ -112,7 +112,7 @@ func taken(id, from string, to ...string) Entry {
 // full is an entry without a zero field.
 func full() Entry {
 	return Entry{At: time.UnixMilli(1790000000123), Kind: Refused, Service: "submission", Session: "s1", Transaction: "s1.2",
-		Remote: netip.MustParseAddrPort("[2001:db8::1]:4711"), Hello: `we"ird\hello` + "\x01", TLS: "TLS 1.3 AES", User: "alice@example.org",
+		Remote: netip.MustParseAddrPort("[2001:db8::1]:4711"), Hello: `we"ird\hello` + "\x01", TLS: "TLS1.3 AES", User: "alice@example.org",
 		ReversePath: mail.ReversePath(address("Alice@example.org")),
 		Recipients:  []mail.Address{address(`"a \"b\" c"@example.org`), address("Ünal@bücher.example")},
 		MessageID:   "<Mixed.Case@Host>", Size: 4096, Took: 1500 * time.Microsecond, Item: 7,
@@ -582,7 +582,7 @@ func FuzzLine(f *testing.F) {
 
 func typical() Entry {
 	return Entry{At: time.UnixMilli(1790000000123), Kind: Accepted, Service: "mx", Session: "d1k3j5h7", Transaction: "d1k3j5h7.1",
-		Remote: netip.MustParseAddrPort("192.0.2.1:4711"), Hello: "mail.example.net", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256",
+		Remote: netip.MustParseAddrPort("192.0.2.1:4711"), Hello: "mail.example.net", TLS: "TLS1.3 TLS_AES_128_GCM_SHA256",
 		ReversePath: mail.ReversePath(address("alice@example.net")), Recipients: []mail.Address{address("bob@example.org")},
 		MessageID: "<20260725120000.12345@mail.example.net>", Size: 4096, Took: 1500 * time.Microsecond,
 		Filed: []Filed{{1, 2, 3}}, Code: 250, Enhanced: "2.0.0", Text: "taken as d1k3j5h7.1"}

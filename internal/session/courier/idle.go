@@ -67,6 +67,7 @@ type idleSessions struct {
 	mu    sync.Mutex
 	byKey map[key][]*session // each in the order in which they became idle
 	total int
+	ended bool // run is over: who is put now would wait for ever
 }
 
 func newIdleSessions(l IdleLimits, now func() time.Time) *idleSessions {
@@ -108,7 +109,7 @@ func (p *idleSessions) set(k key, list []*session) {
 func (p *idleSessions) expired(s *session) bool { return p.now().Sub(s.idleAt) >= p.limits.Time }
 
 // put keeps s, and returns the session that must be ended instead: s itself or
-// the oldest of its key; nil if there is room.
+// the oldest of its key; nil if there is room. Nothing is kept after run.
 func (p *idleSessions) put(s *session) (out *session) {
 	now := p.now()
 	if s.Connection().Spent || s.messages >= p.limits.Messages || now.Sub(s.began) >= p.limits.Age {
@@ -119,6 +120,8 @@ func (p *idleSessions) put(s *session) (out *session) {
 	defer p.mu.Unlock()
 	list := p.byKey[s.key]
 	switch {
+	case p.ended:
+		return s
 	case len(list) >= p.limits.PerHost:
 		out, list = list[0], list[1:]
 	case p.total >= p.limits.Total:
@@ -137,6 +140,9 @@ func (p *idleSessions) run(ctx context.Context) error {
 		case <-ticker.C:
 			endAll(ctx, p.sweep(p.expired))
 		case <-ctx.Done():
+			p.mu.Lock()
+			p.ended = true
+			p.mu.Unlock()
 			endAll(context.WithoutCancel(ctx), p.sweep(func(*session) bool { return true }))
 			return nil
 		}

@@ -141,6 +141,25 @@ func TestIdleSessionIsPreferred(t *testing.T) {
 	})
 }
 
+// TestNothingIsKeptAfterTheEnd of a session whose message was still on its way when
+// all others were ended.
+func TestNothingIsKeptAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.host("192.0.2.9", hello+again+bye)
+		c := w.courier(IdleLimits{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		carry(t, c, mail.NextHop{Kind: mail.HopHosts, Hosts: []mail.HostPort{{Host: "relay.example"}}})
+		if c.idle.total != 0 {
+			t.Errorf("%d sessions are left", c.idle.total)
+		}
+	})
+}
+
 // TestGoodbyeAtTheEnd does not wait for one host after the other.
 func TestGoodbyeAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

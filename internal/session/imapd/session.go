@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"strings"
 	"sync"
@@ -134,7 +133,7 @@ func (s *session) logFailure(command string, err error) {
 func (s *session) logLogin(mech, user string, cause error) {
 	l := obs.Login{Proto: "imap", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
 	if st, secure := s.conn.TLS(); secure {
-		l.TLS = tls.VersionName(st.Version)
+		l.TLS = obs.TLS(st.Version)
 	}
 	obs.LogLogin(s.srv.cfg.Log, l)
 }

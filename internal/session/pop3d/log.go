@@ -2,7 +2,6 @@ package pop3d
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 
 	"yubin/internal/engine/directory"
@@ -19,7 +18,7 @@ func (s *session) logger() *slog.Logger {
 func (s *session) logLogin(mech, user string, cause error) {
 	l := obs.Login{Proto: "pop3", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
 	if st, secure := s.conn.TLS(); secure {
-		l.TLS = tls.VersionName(st.Version)
+		l.TLS = obs.TLS(st.Version)
 	}
 	obs.LogLogin(s.srv.cfg.Log, l)
 }

@@ -34,6 +34,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
 	"yubin/internal/world/netx"
+	"yubin/internal/world/obs"
 )
 
 // Config is what all conversations share.
@@ -92,7 +93,7 @@ func (c *Client) Connection() mail.Connection {
 		Spent:     c.spent(),
 	}
 	if st, ok := c.conn.TLS(); ok {
-		k.TLS = tls.VersionName(st.Version) + " " + tls.CipherSuiteName(st.CipherSuite)
+		k.TLS = obs.TLS(st.Version) + " " + tls.CipherSuiteName(st.CipherSuite)
 	}
 	return k
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"strconv"
+	"strings"
 
 	"yubin/internal/engine/filter"
 	"yubin/internal/engine/route"
@@ -30,7 +31,7 @@ func (s *session) openFilters(ctx context.Context, c smtp.Mail) smtp.Reply {
 	}
 	conn := filter.Connection{Hostname: s.srv.cfg.Hostname, Client: s.client.Remote, Hello: s.client.Hello, ID: s.tx.id}
 	if s.tls.on {
-		conn.TLS, conn.Cipher = s.tls.version(), tls.CipherSuiteName(s.tls.cipher)
+		conn.TLS, conn.Cipher = "TLSv"+strings.TrimPrefix(s.tls.version(), "TLS"), tls.CipherSuiteName(s.tls.cipher)
 	}
 	if s.client.Authenticated {
 		conn.User = s.client.Principal.Address.String()

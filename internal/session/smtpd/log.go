@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -105,9 +104,6 @@ func (s *session) logRejection(r smtp.Reply, to string, cause error) {
 
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mechanism, user string, cause error) {
-	l := obs.Login{Session: s.id, Remote: s.client.Remote, User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause}
-	if s.tls.on {
-		l.TLS = tls.VersionName(s.tls.number)
-	}
+	l := obs.Login{Session: s.id, Remote: s.client.Remote, User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause, TLS: s.tls.version()}
 	obs.LogLogin(s.srv.log, l)
 }

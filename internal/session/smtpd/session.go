@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"context"
-	"crypto/tls"
 	"strings"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"yubin/internal/proto/sasl"
 	"yubin/internal/proto/smtp"
 	"yubin/internal/world/heap"
+	"yubin/internal/world/obs"
 )
 
 // session is the state of one conversation. Its methods take what the client
@@ -67,7 +67,7 @@ func (t tlsInfo) version() string {
 	if !t.on {
 		return ""
 	}
-	return strings.ReplaceAll(tls.VersionName(t.number), " ", "")
+	return obs.TLS(t.number)
 }
 
 func (s *Server) newSession(c Client, loopback bool) *session {

@@ -2,8 +2,10 @@ package obs
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
+	"strings"
 
 	"yubin/internal/mail"
 )
@@ -69,3 +71,7 @@ func LogLogin(log *slog.Logger, l Login) {
 	}
 	log.LogAttrs(context.Background(), level, event, attrs...)
 }
+
+// TLS is what a version of TLS is called wherever it is shown, "TLS1.3": a word, so that
+// lines of the log and Received fields can be searched for it.
+func TLS(version uint16) string { return strings.ReplaceAll(tls.VersionName(version), " ", "") }
