@@ -1,0 +1,145 @@
+package certificates
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"yubin/internal/mail"
+	"yubin/internal/world/obs"
+	"yubin/internal/world/sqldb"
+)
+
+// shelf is what is shown to clients; never changed.
+type shelf struct {
+	items  map[string]item // by what a certificate is called
+	byName map[string]*tls.Certificate
+	host   *tls.Certificate
+	next   [][]byte // public keys that are announced
+}
+
+// item is a certificate on it.
+type item struct {
+	issued time.Time
+	key    int64
+	cert   *tls.Certificate
+}
+
+// find is the certificate for a server name.
+func (s *shelf) find(name string) *tls.Certificate {
+	if name == "" {
+		return s.host
+	}
+	name = strings.ToLower(name)
+	if cert := s.byName[name]; cert != nil {
+		return cert
+	}
+	_, above, _ := strings.Cut(name, ".")
+	return s.byName["*."+above]
+}
+
+// Refresh reads what is new.
+func (c *Certificates) Refresh(ctx context.Context) error {
+	rows, keys, err := c.state(ctx)
+	if err != nil {
+		return err
+	}
+	old := c.shown.Load()
+	fresh := &shelf{items: map[string]item{}, byName: map[string]*tls.Certificate{}}
+	host, _ := ascii(c.settingsNow().Hostname)
+	for _, r := range rows {
+		for _, k := range keys[r.name] {
+			if k.Next {
+				fresh.next = append(fresh.next, k.Public)
+			}
+		}
+		if r.leaf == nil {
+			continue
+		}
+		it := old.items[r.name]
+		if it.cert == nil || !it.issued.Equal(r.issued) || it.key != r.key {
+			if it, err = c.load(r, keys[r.name]); err != nil {
+				if c.once(r.name + err.Error()) {
+					c.o.Log.Error("a certificate cannot be shown", "certificate", r.name, obs.Err(err))
+				}
+				continue
+			}
+		}
+		fresh.items[r.name] = it
+		for _, name := range r.leaf.DNSNames {
+			name = strings.ToLower(name)
+			if was := fresh.byName[name]; was == nil || was.Leaf.NotAfter.Before(r.leaf.NotAfter) {
+				fresh.byName[name] = it.cert
+			}
+		}
+		if r.name == host {
+			fresh.host = it.cert
+		}
+	}
+	c.shown.Store(fresh)
+	return nil
+}
+
+// load makes a certificate of its row that can be shown.
+func (c *Certificates) load(r row, keys []Key) (it item, err error) {
+	i := slices.IndexFunc(keys, func(k Key) bool { return k.id == r.key })
+	if i < 0 {
+		return it, mail.Errorf(mail.NotFound, "its key is gone")
+	}
+	private, err := c.open(keys[i])
+	if err != nil {
+		return it, err
+	}
+	list, err := x509.ParseCertificates(r.chain)
+	if err != nil {
+		return it, err
+	}
+	cert := &tls.Certificate{PrivateKey: private, Leaf: list[0]}
+	for _, one := range list {
+		cert.Certificate = append(cert.Certificate, one.Raw)
+	}
+	return item{issued: r.issued, key: r.key, cert: cert}, nil
+}
+
+// All are the certificates that can be shown, by what they are called: the host's first.
+func (c *Certificates) All() []*tls.Certificate {
+	s := c.shown.Load()
+	var list []*tls.Certificate
+	if s.host != nil {
+		list = append(list, s.host)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.items)) {
+		if it := s.items[name]; it.cert != s.host {
+			list = append(list, it.cert)
+		}
+	}
+	return list
+}
+
+// Next are the public keys that are announced, as SubjectPublicKeyInfo: those of certificates
+// to come.
+func (c *Certificates) Next() [][]byte { return c.shown.Load().next }
+
+// parseLeaf is the first of a chain.
+func parseLeaf(chain [][]byte) (*x509.Certificate, error) {
+	if len(chain) == 0 {
+		return nil, mail.Errorf(mail.Internal, "a chain is empty")
+	}
+	return x509.ParseCertificate(chain[0])
+}
+
+// Account is what the authority calls our account; "" if there is none.
+func (c *Certificates) Account(ctx context.Context) (url string, err error) {
+	err = c.db.Read(ctx, func(tx *sqldb.Tx) error {
+		err := tx.QueryRow(`SELECT url FROM certificate_account WHERE directory = $1`, c.settingsNow().Directory).Scan(&url)
+		if err == sqldb.ErrNoRows {
+			url, err = "", nil
+		}
+		return err
+	})
+	return url, err
+}
