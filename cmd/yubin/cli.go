@@ -64,6 +64,7 @@ type commandLine struct {
 	Trace       traceCmd       `cmd:"" help:"Tell everything known of a message: how it came, where it went, why it was refused."`
 	SPF         spfCmd         `cmd:"" name:"spf" help:"Check what SPF says of mail."`
 	DKIM        dkimCmd        `cmd:"" name:"dkim" help:"Signatures on mail: verify and make them, the keys of our domains, and what must be in the DNS."`
+	Cert        certCmd        `cmd:"" help:"The certificates that an authority makes for this server, and their keys."`
 	ARC         arcCmd         `cmd:"" name:"arc" help:"Verify and extend the chain of those who passed a message on."`
 	DMARC       dmarcCmd       `cmd:"" name:"dmarc" help:"Check what DMARC says of mail."`
 	Judge       judgeCmd       `cmd:"" help:"Say what would become of a message that a stranger brings, and why. Nothing is kept."`

@@ -73,8 +73,8 @@ func (c *restoreCmd) told(e *env, r backup.Restored) error {
 				"look at them with yubin queue list, then release or drop them\n", r.Held)
 		}
 		if r.Sealed > 0 {
-			fmt.Fprintf(w, "%d private keys of DKIM are sealed with secrets.key, which no backup has: put the server's own in its place\n"+
-				"before it starts; without it mail leaves unsigned until yubin dkim rotate has made new keys\n", r.Sealed)
+			fmt.Fprintf(w, "%d private keys, of DKIM and certificates, are sealed with secrets.key, which no backup has: put the server's own in its place\n"+
+				"before it starts; without it mail leaves unsigned until yubin dkim rotate has made new keys, and certificates are shown again after yubin cert rotate-key --now\n", r.Sealed)
 		}
 	})
 	for _, problem := range r.Problems {

@@ -31,10 +31,12 @@ func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
 	s.store.keep(cfg)
 	s.store.watcher.set(cfg.Watch)
 	s.store.secrets.Reload()
+	s.store.ordering.Store(&cfg)
+	s.store.certificates.Set(certificateSettings(cfg, s.deps))
 	s.store.warnOfSecrets(s.deps)
 	err = errors.Join(certErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
 	if certErr != nil {
-		s.cfg.TLS = old.TLS
+		s.cfg.TLS, s.cfg.ACME = old.TLS, old.ACME
 	}
 	r.Changed = config.Changed(old, s.cfg)
 	s.warn()

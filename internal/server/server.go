@@ -122,22 +122,8 @@ func (s *Server) open(ctx context.Context) error {
 
 // loadCertificates opens the certificates of cfg for new handshakes.
 func (s *Server) loadCertificates(cfg config.Config) error {
-	var files []certs.Files
-	for _, c := range cfg.TLS.Certificates {
-		files = append(files, certs.Files{Cert: c.Cert, Key: c.Key})
-	}
-	if len(files) == 0 && cfg.TLS.SelfSigned {
-		f, err := certs.SelfSigned(s.store.folder.Path(tlsFolder), string(cfg.Hostname), s.deps.Now())
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
-	}
-	if len(files) == 0 {
-		return nil // No listener speaks TLS; config has checked that.
-	}
-	c, err := certs.Open(certs.Options{Files: files, Now: s.deps.Now, Log: s.deps.Log})
-	if err != nil {
+	c, err := s.openCerts(cfg)
+	if err != nil || c == nil {
 		return err
 	}
 	s.certs.Store(c)
@@ -156,6 +142,7 @@ func (s *Server) tlsConfigs(c *certs.Certs) map[config.Protocol]*tls.Config {
 		t.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return s.certs.Load().GetCertificate(hello)
 		}
+		t.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return s.certs.Load().Proof(hello) }
 		all[p] = t
 	}
 	return all

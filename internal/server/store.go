@@ -14,6 +14,7 @@ import (
 
 	"yubin/internal/engine/alarm"
 	"yubin/internal/engine/audit"
+	"yubin/internal/engine/certificates"
 	"yubin/internal/engine/clients"
 	"yubin/internal/engine/copies"
 	"yubin/internal/engine/directory"
@@ -89,6 +90,9 @@ type Store struct {
 	clients   *clients.Clients
 	offered   atomic.Pointer[[]clients.Service] // what clients may use now
 	admin     *admin.Handler
+
+	certificates *certificates.Certificates
+	ordering     atomic.Pointer[config.Config] // how they are ordered
 }
 
 // OpenStore opens the data folder at path. The error is *datadir.MissingError if
@@ -115,7 +119,7 @@ func OpenConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, err
 
 // forCommand is what counts of a configuration for a command.
 func forCommand(cfg config.Config) config.Config {
-	return config.Config{Hostname: cfg.Hostname, Listeners: cfg.Listeners, Data: cfg.Data, Secrets: cfg.Secrets, Folder: cfg.Folder, DKIM: cfg.DKIM, DNS: cfg.DNS,
+	return config.Config{Hostname: cfg.Hostname, Listeners: cfg.Listeners, ACME: cfg.ACME, Data: cfg.Data, Secrets: cfg.Secrets, Folder: cfg.Folder, DKIM: cfg.DKIM, DNS: cfg.DNS,
 		Queue: config.Queue{Lifetime: cfg.Queue.Lifetime}}
 }
 
@@ -167,6 +171,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		return err
 	}
 	if err := s.openOutgoing(ctx, cfg, d); err != nil {
+		return err
+	}
+	if err := s.openCertificates(ctx, cfg, d); err != nil {
 		return err
 	}
 	if s.prefs, err = preferences.Open(ctx, preferences.Options{DB: s.db, Now: d.Now}); err != nil {
@@ -282,6 +289,8 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Overviews: s.watcher,
 		Clients:   s.clients,
 		Status:    admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
+
+		Certificates: s.certificates,
 	})
 }
 
@@ -325,6 +334,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { s.watcher.run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
 	g.Go(func() { s.outgoing.policies.Run(ctx) })
+	g.Go(func() { s.certificates.Run(ctx) })
 	g.Go(func() { s.lists.Run(ctx) })
 	g.Go(func() { s.reports.Run(ctx) })
 	g.Go(func() { s.audit.Run(ctx) })
@@ -376,7 +386,7 @@ func (c checked) CheckDeep(ctx context.Context, report func(problem string)) err
 
 func (c checked) others(ctx context.Context, report func(problem string)) error {
 	for _, check := range []func(context.Context, func(string)) error{
-		c.all.db.Integrity, c.all.directory.Check, c.all.outgoing.router.Check, c.all.outgoing.signing.Check, c.all.outgoing.spool.Check,
+		c.all.db.Integrity, c.all.directory.Check, c.all.outgoing.router.Check, c.all.outgoing.signing.Check, c.all.certificates.Check, c.all.outgoing.spool.Check,
 		c.all.reports.Check, c.all.copies.Check, c.all.retention.Check, c.all.learning.history.Check, c.all.learning.lessons.Check, c.all.outgoing.queue.Check,
 	} {
 		if err := check(ctx, report); err != nil {

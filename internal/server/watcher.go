@@ -23,11 +23,10 @@ import (
 // Times and thresholds of the watcher; those of config.Watch are not here.
 const (
 	watchEvery  = time.Minute
-	watchCalm   = time.Hour           // what was in need of a hand is well when it was so for as long
-	diskFull    = 100 << 20           // octets: with less, mail is about to be refused
-	diskLow     = 2 << 30             // at most; a smaller disk is low with a tenth
-	certEnding  = 14 * 24 * time.Hour // or a third of its lifetime, if that is less
-	aliveWait   = 5 * time.Second     // for an answer of the database
+	watchCalm   = time.Hour       // what was in need of a hand is well when it was so for as long
+	diskFull    = 100 << 20       // octets: with less, mail is about to be refused
+	diskLow     = 2 << 30         // at most; a smaller disk is low with a tenth
+	aliveWait   = 5 * time.Second // for an answer of the database
 	maxConcerns = 100
 )
 
@@ -161,7 +160,7 @@ func (w *watcher) look(ctx context.Context) error {
 func (w *watcher) concerns(ctx context.Context) (all []admin.Concern) {
 	c := *w.watch.Load()
 	all = append(all, w.ofDisk(c)...)
-	all = append(all, w.ofCertificates()...)
+	all = append(all, w.ofCertificates(ctx)...)
 	all = append(all, w.ofQueue(c)...)
 	if err := w.alive(ctx); err != nil {
 		all = append(all, admin.Concern{Cause: "database", State: admin.Trouble,
@@ -203,24 +202,6 @@ func mebibytes(n uint64) string {
 		return fmt.Sprintf("%d GiB", n>>30)
 	}
 	return fmt.Sprintf("%d MiB", n>>20)
-}
-
-func (w *watcher) ofCertificates() (all []admin.Concern) {
-	for _, i := range w.certificates() {
-		c := admin.Concern{Cause: "certificate:" + i.Files.Cert, State: admin.Warning}
-		switch left := i.NotAfter.Sub(w.now()); {
-		case left <= 0:
-			c.State = admin.Trouble
-			c.Text = fmt.Sprintf("the certificate %s has expired on %s, and clients refuse it: renew it; the new files are read by themselves",
-				i.Files.Cert, i.NotAfter.UTC().Format(time.DateOnly))
-		case left < min(certEnding, i.NotAfter.Sub(i.NotBefore)/3):
-			c.Text = fmt.Sprintf("the certificate %s ends on %s: renew it; the new files are read by themselves", i.Files.Cert, i.NotAfter.UTC().Format(time.DateOnly))
-		default:
-			continue
-		}
-		all = append(all, c)
-	}
-	return all
 }
 
 func (w *watcher) certificates() []certs.Info {
@@ -278,7 +259,7 @@ func (w *watcher) Overview(ctx context.Context) (admin.Overview, error) {
 		o.Database = sizes.Database + sizes.WAL
 	}
 	for _, i := range w.certificates() {
-		o.Certificates = append(o.Certificates, admin.Certificate{File: i.Files.Cert, Names: i.Names, Ends: i.NotAfter})
+		o.Certificates = append(o.Certificates, admin.Certificate{File: i.Label(), Names: i.Names, Ends: i.NotAfter})
 	}
 	for _, l := range w.recent.List() {
 		o.Warnings = append(o.Warnings, admin.LoggedWarning{Level: l.Level.String(), Message: l.Message, Reason: l.Reason, Count: l.Count, Last: l.Last})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 
+	"yubin/internal/engine/certificates"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/schemas"
 	"yubin/internal/engine/signing"
@@ -209,6 +210,13 @@ func settle(ctx context.Context, db *sqldb.DB, to *datadir.Filling, s Snapshot, 
 	if err == nil && s.has("signing") {
 		err = db.Read(ctx, func(tx *sqldb.Tx) (err error) {
 			r.Sealed, err = signing.Sealed(tx)
+			return err
+		})
+	}
+	if err == nil && s.has("certificates") {
+		err = db.Read(ctx, func(tx *sqldb.Tx) error {
+			n, err := certificates.Sealed(tx)
+			r.Sealed += n
 			return err
 		})
 	}

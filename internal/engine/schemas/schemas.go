@@ -13,6 +13,7 @@ import (
 
 	"yubin/internal/engine/alarm"
 	"yubin/internal/engine/audit"
+	"yubin/internal/engine/certificates"
 	"yubin/internal/engine/copies"
 	"yubin/internal/engine/directory"
 	"yubin/internal/engine/feedback"
@@ -39,7 +40,7 @@ import (
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
 		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(),
-		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema(), tlspolicy.Schema()}
+		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema(), tlspolicy.Schema(), certificates.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

@@ -327,9 +327,7 @@ func (h *Handler) apply(r *http.Request) (any, error) {
 			h.prepareKeys(r.Context(), d.Name)
 		}
 	}
-	if h.Signing != nil {
-		h.Signing.Poke()
-	}
+	h.poke()
 	for _, s := range ways {
 		if err := s.do(r.Context()); err != nil {
 			if k := mail.KindOf(err); k != mail.Internal {

@@ -100,6 +100,8 @@ type Config struct {
 	Status      Status
 	Metrics     http.Handler // GET /metrics; nil for none
 	Log         *slog.Logger
+
+	Certificates Certificates // nil for none
 }
 
 // Handler serves the API.
@@ -167,6 +169,9 @@ func New(c Config) *Handler {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.groupRoutes() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.certificateRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.dkimRoutes() {
@@ -283,8 +288,11 @@ func (h *Handler) addDomain(r *http.Request) (any, error) {
 	return domainOf(d), err
 }
 
-// prepareKeys makes the keys that a domain signs with.
+// prepareKeys makes the keys that a new domain signs with, and has its names looked for.
 func (h *Handler) prepareKeys(ctx context.Context, name mail.Domain) {
+	if h.Certificates != nil {
+		h.Certificates.Poke()
+	}
 	if h.Signing == nil {
 		return
 	}
@@ -319,8 +327,8 @@ func (h *Handler) unaliasDomain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	kept, err := h.Domains.UnaliasDomain(r.Context(), name)
-	if err == nil && !kept && h.Signing != nil {
-		h.Signing.Poke()
+	if err == nil && !kept {
+		h.poke()
 	}
 	return Unaliased{string(name), kept}, err
 }
@@ -336,8 +344,8 @@ func (h *Handler) removeDomain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	err := h.Domains.RemoveDomain(r.Context(), name)
-	if err == nil && h.Signing != nil {
-		h.Signing.Poke()
+	if err == nil {
+		h.poke()
 	}
 	return done{}, err
 }

@@ -57,6 +57,7 @@ func everything(t *testing.T) (families []*dto.MetricFamily) {
 			m.List("bl", o.String())
 		}
 		m.ListAsked("bl", true)
+		m.Certificate("mx.example.org", nil)
 		for f := dns.None; f <= dns.Canceled; f++ {
 			for s := resolver.Asked; s <= resolver.Cached; s++ {
 				m.Lookup(resolver.Lookup{Failure: f, Source: s})

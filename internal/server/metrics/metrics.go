@@ -57,6 +57,7 @@ type Metrics struct {
 	filters       *prometheus.CounterVec
 	filterSeconds *prometheus.HistogramVec
 	lists         *prometheus.CounterVec
+	orders        *prometheus.CounterVec // of certificates
 	listsAsked    *prometheus.GaugeVec
 
 	accepted       *counters // by service
@@ -181,9 +182,10 @@ func (m *Metrics) makeNames() {
 func (m *Metrics) makeJudging() {
 	m.filters = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "yubin_filter_answers_total", Help: "What filters of others said, step by step."}, []string{"filter", "result"})
 	m.filterSeconds = m.histogramVec("yubin_filter_seconds", "Time of one step with a filter.", prometheus.ExponentialBuckets(0.001, 3, 11), "filter")
+	m.orders = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "yubin_certificate_orders_total", Help: "Certificates that were ordered, by whether the authority made them."}, []string{"result"})
 	m.lists = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "yubin_list_lookups_total", Help: "What lists in the DNS said about mail."}, []string{"list", "result"})
 	m.listsAsked = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "yubin_list_asked", Help: "1 while a list in the DNS is asked, 0 while it is out of order."}, []string{"list"})
-	m.registry.MustRegister(m.filters, m.lists, m.listsAsked)
+	m.registry.MustRegister(m.filters, m.orders, m.lists, m.listsAsked)
 }
 
 // Handler answers a scrape. It is for whoever may know how the server is doing:

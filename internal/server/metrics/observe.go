@@ -71,6 +71,15 @@ func (m *Metrics) Web(r webd.Request) {
 	m.webSeconds.Observe(r.Took.Seconds())
 }
 
+// Certificate counts an order of a certificate; it is certificates.Options.Observe.
+func (m *Metrics) Certificate(_ string, err error) {
+	result := "made"
+	if err != nil {
+		result = "failed"
+	}
+	m.orders.WithLabelValues(result).Inc()
+}
+
 // Commit counts a batch of writes; it is sqldb.Options.Observe.
 func (m *Metrics) Commit(c sqldb.Commit) {
 	if c.Failed {

@@ -112,7 +112,7 @@ func (w watched) Collect(out chan<- prometheus.Metric) {
 	if from.Certificates != nil {
 		for i, c := range from.Certificates() {
 			if i < maxCertificates {
-				gauge(out, certDesc, c.NotAfter.Sub(w.m.o.Now()).Seconds(), c.Files.Cert)
+				gauge(out, certDesc, c.NotAfter.Sub(w.m.o.Now()).Seconds(), c.Label())
 			}
 		}
 	}

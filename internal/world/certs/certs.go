@@ -1,6 +1,6 @@
 // Package certs keeps the certificates that yubin shows: read from files and
-// read again when they change, chosen by server name, or self-signed when there
-// are none yet.
+// read again when they change, those of a Source (ordered from a certificate
+// authority), chosen by server name, or self-signed when there are none yet.
 //
 // A renewed certificate needs no reload: at most every checkEvery a handshake
 // looks at the size and time of the files. A pair that does not load (half
@@ -8,7 +8,7 @@
 // old one stays in use.
 //
 // It does not check that the certificates are trusted or fit the host's names,
-// and does not order them from a certificate authority.
+// and does not order them: engine/certificates does.
 package certs
 
 import (
@@ -33,14 +33,16 @@ type Files struct{ Cert, Key string }
 
 // Options of Open.
 type Options struct {
-	Files []Files // the first is for clients that name no server, or one that none fits
-	Now   func() time.Time
-	Log   *slog.Logger
+	Files   []Files // the first is for clients that name no server, or one that none fits
+	Source  Source  // looked into where none of Files fits; nil for none
+	Reserve Files   // shown where neither has one; zero for none
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Info describes one certificate in use.
 type Info struct {
-	Files     Files
+	Files     Files    // zero of one of a Source
 	Names     []string // DNS names and IP addresses it is for
 	NotBefore time.Time
 	NotAfter  time.Time
@@ -49,9 +51,11 @@ type Info struct {
 
 // Certs is a set of certificates. Safe for concurrent use.
 type Certs struct {
-	now   func() time.Time
-	log   *slog.Logger
-	pairs []*pair
+	now     func() time.Time
+	log     *slog.Logger
+	pairs   []*pair
+	reserve *pair  // nil for none
+	source  Source // nil for none
 
 	mu      sync.Mutex // held while files are looked at and read
 	checked time.Time
@@ -60,15 +64,19 @@ type Certs struct {
 // Open loads the certificates. The error tells all the faults, each with the
 // file and what to do.
 func Open(o Options) (*Certs, error) {
-	if len(o.Files) == 0 {
+	if len(o.Files) == 0 && o.Reserve == (Files{}) {
 		return nil, errors.New("no certificate is configured")
 	}
-	c := &Certs{now: o.Now, log: o.Log, checked: o.Now()}
+	c := &Certs{now: o.Now, log: o.Log, source: o.Source, checked: o.Now()}
 	var errs []error
 	for _, f := range o.Files {
 		p := &pair{files: f}
 		errs = append(errs, p.load())
 		c.pairs = append(c.pairs, p)
+	}
+	if o.Reserve != (Files{}) {
+		c.reserve = &pair{files: o.Reserve}
+		errs = append(errs, c.reserve.load())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -102,7 +110,7 @@ func (c *Certs) refresh() {
 func (c *Certs) look(fresh func(error)) error {
 	c.checked = c.now()
 	var errs []error
-	for _, p := range c.pairs {
+	for _, p := range c.files() {
 		news, err := p.reload()
 		errs = append(errs, err)
 		switch {
@@ -116,9 +124,18 @@ func (c *Certs) look(fresh func(error)) error {
 	return errors.Join(errs...)
 }
 
-// GetCertificate is for tls.Config: the first certificate that fits the name
-// and the algorithms of the client, else the first that fits its name, else
-// the first of all.
+// files are all pairs.
+func (c *Certs) files() []*pair {
+	if c.reserve == nil {
+		return c.pairs
+	}
+	return append(slices.Clone(c.pairs), c.reserve)
+}
+
+// GetCertificate is for tls.Config: the first certificate of the files that fits
+// the name and the algorithms of the client, else the first that fits its name,
+// else that of the source for the name; where there is none, the first of the
+// files, the source's own, the reserve.
 func (c *Certs) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.refresh()
 	cert := c.choose(hello)
@@ -144,15 +161,41 @@ func (c *Certs) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
 	if fits != nil {
 		return fits
 	}
-	return c.pairs[0].current().cert
+	if c.source != nil {
+		if cert := c.source.Certificate(hello.ServerName); cert != nil {
+			return cert
+		}
+	}
+	return c.first()
 }
 
-// List describes the certificates in use, in the order configured.
+// first is for clients that name no server, or one that nothing fits.
+func (c *Certs) first() *tls.Certificate {
+	if len(c.pairs) > 0 {
+		return c.pairs[0].current().cert
+	}
+	if c.source != nil {
+		if cert := c.source.Certificate(""); cert != nil {
+			return cert
+		}
+	}
+	return c.reserve.current().cert
+}
+
+// List describes the certificates in use: those of files, in the order configured,
+// those of the source, and, where there are neither, the reserve.
 func (c *Certs) List() []Info {
 	infos := make([]Info, 0, len(c.pairs))
 	for _, p := range c.pairs {
-		l := p.current()
-		infos = append(infos, infoOf(p.files, l.cert.Leaf))
+		infos = append(infos, infoOf(p.files, p.current().cert.Leaf))
+	}
+	if c.source != nil {
+		for _, cert := range c.source.All() {
+			infos = append(infos, infoOf(Files{}, cert.Leaf))
+		}
+	}
+	if len(infos) == 0 {
+		infos = append(infos, infoOf(c.reserve.files, c.reserve.current().cert.Leaf))
 	}
 	return infos
 }
@@ -167,12 +210,13 @@ func (c *Certs) List() []Info {
 // copy per connection would break resumption. What a session costs while idle
 // is some 10 KiB of state and a read buffer as large as the largest record that
 // the client sent; nothing here changes that much, but client certificates and
-// a GetConfigForClient that copies would add to it.
+// a GetConfigForClient that copies would add to it: Proof has one for authorities alone.
 func (c *Certs) Server(protos ...string) *tls.Config {
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: c.GetCertificate,
-		NextProtos:     protos,
+		MinVersion:         tls.VersionTLS12,
+		GetCertificate:     c.GetCertificate,
+		GetConfigForClient: c.Proof,
+		NextProtos:         protos,
 	}
 }
 

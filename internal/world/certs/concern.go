@@ -16,14 +16,16 @@ const Ending = 14 * 24 * time.Hour
 type Concern struct {
 	Files Files
 	Text  string
+	Ended bool // it has expired: clients refuse it
 }
 
 // Concerns says what is to be seen to about certificates that load, for a server of
-// that name; "" is no name.
+// that name; "" is no name. The time of those of a Source is the business of who orders
+// them.
 func Concerns(list []Info, hostname string, now time.Time) (all []Concern) {
 	for _, i := range list {
-		if text := i.time(now); text != "" {
-			all = append(all, Concern{i.Files, text})
+		if text := i.time(now); text != "" && i.Files != (Files{}) {
+			all = append(all, Concern{i.Files, text, !now.Before(i.NotAfter)})
 		}
 	}
 	if hostname == "" || len(list) == 0 {
@@ -35,7 +37,7 @@ func Concerns(list []Info, hostname string, now time.Time) (all []Concern) {
 		}
 	}
 	first := list[0]
-	return append(all, Concern{first.Files, fmt.Sprintf("is for %s, and none is for the host name %s: clients that look at the name refuse it; "+
+	return append(all, Concern{Files: first.Files, Text: fmt.Sprintf("is for %s, and none is for the host name %s: clients that look at the name refuse it; "+
 		"have one made for %s, or correct hostname", listed(first.Names), hostname, hostname)})
 }
 

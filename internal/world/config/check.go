@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -20,8 +21,8 @@ func (c *Config) check(f *Faults) {
 		seen[l.Address] = l.Line
 		l.check(f)
 	}
-	if line, needs := c.needsCertificate(); needs && len(c.TLS.Certificates) == 0 && !c.TLS.SelfSigned {
-		f.add(line, "TLS needs a certificate: add a [[certificate]] with cert and key, or [tls] self_signed = true to try things out")
+	if line, needs := c.needsCertificate(); needs && len(c.TLS.Certificates) == 0 && !c.TLS.SelfSigned && !c.ACME.On {
+		f.add(line, "TLS needs a certificate: add [acme] to have one made, a [[certificate]] with cert and key, or [tls] self_signed = true to try things out")
 	}
 }
 
@@ -53,7 +54,15 @@ func (l Listener) check(f *Faults) {
 // data folder. The error is *Faults for file.
 func (c *Config) Verify(file string) error {
 	faults := &Faults{File: file}
-	certs.Inspect(c.certificates(), func(i int, err error) { faults.add(c.TLS.Certificates[i].Line, "%v", err) })
+	certs.Inspect(c.TLS.Files(), func(i int, err error) { faults.add(c.TLS.Certificates[i].Line, "%v", err) })
+	if _, err := c.ACME.EAB(); err != nil {
+		faults.add(0, "acme.eab_key_file: %s", explain(err))
+	}
+	if pem, err := c.ACME.Roots(); err != nil {
+		faults.add(0, "acme.root: %s", explain(err))
+	} else if c.ACME.Root != "" && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		faults.add(0, "acme.root: there is no certificate in %s: it must be PEM", c.ACME.Root)
+	}
 	if info, err := os.Stat(c.Data); err == nil && !info.IsDir() {
 		faults.add(0, "data: %s is not a folder", c.Data)
 	} else if errors.Is(err, fs.ErrNotExist) {

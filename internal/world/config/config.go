@@ -30,6 +30,7 @@ type Config struct {
 
 	SubmissionHidesClient bool // Received does not tell from where somebody who logged in sent
 	TLS                   TLS
+	ACME                  ACME
 	Limits                Limits
 	DNS                   DNS
 	Queue                 Queue
@@ -88,9 +89,9 @@ type Certificate struct {
 	Line int    // in the file; for faults
 }
 
-// certificates are the files of the certificates.
-func (c *Config) certificates() (list []certs.Files) {
-	for _, cert := range c.TLS.Certificates {
+// Files are those of the certificates.
+func (t TLS) Files() (list []certs.Files) {
+	for _, cert := range t.Certificates {
 		list = append(list, certs.Files{Cert: cert.Cert, Key: cert.Key})
 	}
 	return list

@@ -95,6 +95,7 @@ func (t *table) config(c *Config) {
 		t.boolean("channel_binding", &c.TLS.ChannelBinding)
 		choice(t, "scram", &c.TLS.Scram, ScramAuto, ScramOn, ScramOff)
 	})
+	t.table("acme", func(t *table) { t.acme(&c.ACME) })
 	t.table("limits", func(t *table) { t.limits(&c.Limits) })
 	t.table("dns", func(t *table) { t.dns(&c.DNS) })
 	t.table("queue", func(t *table) { t.queue(&c.Queue) })
@@ -345,7 +346,7 @@ func (c *Config) resolve(folder string) {
 }
 
 func (c *Config) paths() []*string {
-	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket}
+	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket, &c.ACME.EABKeyFile, &c.ACME.Root}
 	for i := range c.TLS.Certificates {
 		paths = append(paths, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
 	}

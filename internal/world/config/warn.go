@@ -24,7 +24,7 @@ func (c *Config) Warnings(now time.Time) []Fault {
 	if text := c.hostnameWarning(); text != "" {
 		w.add(c.hostnameLine, "%s", text)
 	}
-	list := certs.Inspect(c.certificates(), func(int, error) {})
+	list := certs.Inspect(c.TLS.Files(), func(int, error) {})
 	for _, concern := range certs.Concerns(list, c.certificateName(), now) {
 		w.add(c.lineOf(concern.Files), "certificate %s %s", concern.Files.Cert, concern.Text)
 	}
@@ -65,7 +65,7 @@ func (c *Config) certificateName() string {
 }
 
 func (c *Config) lineOf(f certs.Files) int {
-	i := slices.Index(c.certificates(), f)
+	i := slices.Index(c.TLS.Files(), f)
 	if i < 0 {
 		return 0
 	}

@@ -1,0 +1,182 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"yubin/internal/dns"
+	"yubin/internal/engine/certificates"
+	"yubin/internal/mail"
+	"yubin/internal/server/admin"
+	"yubin/internal/world/acme"
+	"yubin/internal/world/certs"
+	"yubin/internal/world/config"
+	"yubin/internal/world/obs"
+	"yubin/internal/world/resolver"
+)
+
+// openCertificates opens what has certificates made.
+func (s *Store) openCertificates(ctx context.Context, cfg config.Config, d Deps) (err error) {
+	s.ordering.Store(&cfg)
+	s.certificates, err = certificates.Open(ctx, certificates.Options{
+		DB: s.db, Secrets: s.secrets, Directory: s.directory,
+		Resolver: func() (certificates.Resolver, error) { // The usual one remembers that a name was not there.
+			up, err := upstream(*s.outgoing.dns.Load())
+			if err != nil {
+				return nil, err
+			}
+			return resolver.New(resolver.Options{Upstream: up, Now: d.Now})
+		},
+		Authority: func(st certificates.Settings) (certificates.Authority, error) { return s.authority(st, d) },
+		Own:       hostAddresses,
+		Now:       d.Now, Log: d.Log, Name: string(cfg.Hostname), Alone: true, Observe: s.metrics.Certificate,
+		Settings: certificateSettings(cfg, d),
+	})
+	return err
+}
+
+// certificateSettings is what of cfg is about ordering certificates. A binding that cannot be
+// read is told, and the authority says that it wants one.
+func certificateSettings(cfg config.Config, d Deps) certificates.Settings {
+	a := cfg.ACME
+	out := certificates.Settings{Off: !a.On, Directory: a.Directory, Contact: a.Email, Kind: acme.Kind(a.Challenge), Hostname: cfg.Hostname}
+	for _, name := range a.Names {
+		wild, plain := "", name
+		if rest, is := strings.CutPrefix(name, "*."); is {
+			wild, plain = "*.", rest
+		}
+		if n, err := dns.NameOf(mail.Domain(plain)); err == nil {
+			out.Names = append(out.Names, wild+string(n))
+		}
+	}
+	key, err := a.EAB()
+	if err != nil {
+		d.Log.Error("the key of the account with the certificate authority cannot be read", obs.Err(err))
+	}
+	if key != "" {
+		out.Binding = acme.Binding{KeyID: a.EABKeyID, MAC: key}
+	}
+	return out
+}
+
+// authority is the one that is configured.
+func (s *Store) authority(st certificates.Settings, d Deps) (certificates.Authority, error) {
+	o := acme.Options{Directory: st.Directory, Agent: "yubin/" + d.Version, Now: d.Now, Dial: s.dial}
+	pem, err := s.ordering.Load().ACME.Roots()
+	if err != nil {
+		return nil, mail.Errorf(mail.Invalid, "the file of [acme] root cannot be read: %v", err)
+	}
+	if pem != nil {
+		o.Roots = x509.NewCertPool()
+		o.Roots.AppendCertsFromPEM(pem)
+	}
+	return acme.New(o), nil
+}
+
+// dialTime is how long one address of a host has to answer.
+const dialTime = 10 * time.Second
+
+// dial connects to a host by the addresses that our resolver has, one after the other.
+func (s *Store) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	addrs := []netip.Addr{}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, ip)
+	} else {
+		name, err := dns.ParseName(host)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := s.outgoing.resolver.Addresses(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		addrs = answer.Records
+	}
+	var errs []error
+	for _, a := range addrs {
+		conn, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, net.JoinHostPort(a.String(), port))
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// challengePath is below which authorities look for what http-01 shows (RFC 8555 §8.3).
+const challengePath = "/.well-known/acme-challenge/"
+
+// challenges answers authorities that look there, by any name that leads here.
+func (s *Store) challenges() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, err := s.certificates.Answer(r.Context(), strings.TrimPrefix(r.URL.Path, challengePath))
+		switch {
+		case mail.KindOf(err) == mail.NotFound && err != nil:
+			http.NotFound(w, r)
+		case err != nil:
+			http.Error(w, "try later", http.StatusServiceUnavailable)
+		default:
+			w.Header().Set("Content-Type", "application/octet-stream")
+			_, _ = w.Write([]byte(text))
+		}
+	})
+}
+
+// openCerts opens what shows certificates: those of files, those that were ordered, and
+// without files the self-signed one until there is one.
+func (s *Server) openCerts(cfg config.Config) (*certs.Certs, error) {
+	o := certs.Options{Files: cfg.TLS.Files(), Now: s.deps.Now, Log: s.deps.Log}
+	if cfg.ACME.On {
+		o.Source = s.store.certificates
+	}
+	if len(o.Files) == 0 && (cfg.TLS.SelfSigned || cfg.ACME.On) {
+		f, err := certs.SelfSigned(s.store.folder.Path(tlsFolder), string(cfg.Hostname), s.deps.Now())
+		if err != nil {
+			return nil, err
+		}
+		o.Reserve = f
+	}
+	if len(o.Files) == 0 && o.Reserve == (certs.Files{}) {
+		return nil, nil // No listener speaks TLS; config has checked that.
+	}
+	return certs.Open(o)
+}
+
+// ofCertificates are the certificates that need a hand: files at their end, and those
+// that cannot be had or renewed.
+func (w *watcher) ofCertificates(ctx context.Context) (all []admin.Concern) {
+	add := func(name, text string, ended bool) {
+		c := admin.Concern{Cause: "certificate:" + name, State: admin.Warning, Text: text}
+		if ended {
+			c.State = admin.Trouble
+		}
+		all = append(all, c)
+	}
+	for _, c := range certs.Concerns(w.certificates(), "", w.now()) {
+		add(c.Files.Cert, fmt.Sprintf("the certificate %s %s", c.Files.Cert, c.Text), c.Ended)
+	}
+	if w.s.certificates == nil {
+		return all
+	}
+	ctx, cancel := context.WithTimeout(ctx, aliveWait)
+	defer cancel()
+	list, err := w.s.certificates.Concerns(ctx)
+	if err != nil {
+		return all // What is wrong with the database is told elsewhere.
+	}
+	for _, c := range list {
+		add("acme:"+c.Name, c.Text+" (yubin cert show "+c.Name+")", c.Ended)
+	}
+	return all
+}
