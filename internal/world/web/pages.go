@@ -24,7 +24,8 @@ var ErrCertificate = errors.New("web: the certificate is not to be trusted")
 // addressTime is how long one address of a host is tried, if it has others.
 const addressTime = 5 * time.Second
 
-// PagesOptions say what Pages are made of. All are needed but Roots and Port.
+// PagesOptions say what Pages are made of. All are needed but Roots, AnyCertificate and
+// Port.
 type PagesOptions struct {
 	Resolver interface {
 		Addresses(ctx context.Context, host dns.Name) (dns.Answer[netip.Addr], error)
@@ -32,12 +33,14 @@ type PagesOptions struct {
 	// Allowed says which addresses may be connected to: strangers name the hosts.
 	Allowed func(netip.Addr) bool
 	Roots   *x509.CertPool // nil: the system's
-	Port    uint16         // 0 is 443
-	Agent   string         // what we call ourselves
+	// AnyCertificate takes every certificate: for what is no secret, and is to arrive.
+	AnyCertificate bool
+	Port           uint16 // 0 is 443
+	Agent          string // what we call ourselves
 }
 
-// Pages gets pages of hosts that strangers name, by HTTPS. The certificate must be valid
-// for the host's name (RFC 9525); no redirect is followed, nothing cached, no proxy used.
+// Pages gets pages of hosts that strangers name, by HTTPS, and hands things to them. The
+// certificate must be valid for the host's name (RFC 9525) unless any will do; no redirect is followed, nothing cached, no proxy used.
 // Safe for concurrent use.
 type Pages struct {
 	o      PagesOptions
@@ -57,7 +60,7 @@ func NewPages(o PagesOptions) *Pages {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:            p.dial,
-			TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.AnyCertificate},
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,

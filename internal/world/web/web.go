@@ -1,6 +1,6 @@
 // Package web asks services that an administrator named, by HTTP (Service), and gets pages
-// of hosts that strangers name, by HTTPS (Pages): no redirects are followed, no proxy of
-// the environment is used, and what is read of an answer is bounded.
+// of hosts that strangers name, and hands them things, by HTTPS (Pages): no redirects are
+// followed, no proxy of the environment is used, and what is read of an answer is bounded.
 package web
 
 import (
