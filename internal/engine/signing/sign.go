@@ -37,7 +37,7 @@ type made struct {
 // Signed is mail of a principal, for the domain of an address in From that the
 // principal may use, else for that of the reverse-path; reports of this server, for
 // the domain of its name or one above it; and what another engine has marked
-// (spool.Item.SignFor).
+// (spool.Item.SignFor), with the name of this host as those reports are.
 func (s *Signing) Sign(ctx context.Context, it spool.Item, open mail.Opener, changed bool) ([]byte, error) {
 	if it.SignFor == "" && it.Account == 0 && it.Report == spool.NoReport || s.policyNow().Off {
 		return nil, nil
@@ -140,10 +140,10 @@ func (s *Signing) keysFor(ctx context.Context, it spool.Item, h *dkim.Header) ([
 // most.
 func (s *Signing) domainsOf(ctx context.Context, it spool.Item, h *dkim.Header) ([]mail.Domain, error) {
 	switch {
+	case it.Report != spool.NoReport, it.SignFor == s.o.Hostname && it.SignFor != "":
+		return above(s.o.Hostname, s.o.Reports), nil
 	case it.SignFor != "":
 		return []mail.Domain{it.SignFor}, nil
-	case it.Report != spool.NoReport:
-		return above(s.o.Hostname, s.o.Reports), nil
 	}
 	var list []mail.Domain
 	for _, f := range h.Fields {

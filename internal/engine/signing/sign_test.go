@@ -60,6 +60,7 @@ func TestWhatIsSigned(t *testing.T) {
 		{spool.Item{SignFor: "b.example", Outgoing: mail.Outgoing{ReversePath: path("x@c.example")}}, "From: x@c.example", "b.example"},
 		{spool.Item{SignFor: "c.example"}, "From: my@a.example", ""},
 		{spool.Item{Report: spool.WholeReport}, "From: postmaster@mail.example.org", "example.org"}, // Aligned with mail.example.org.
+		{spool.Item{SignFor: "mail.example.org"}, "From: postmaster@mail.example.org", "example.org"},
 	} {
 		c.it.ID = spool.ItemID(i + 1)
 		text := c.from + "\r\nTo: x@y.example\r\n\r\nHello\r\n"
