@@ -39,3 +39,32 @@ SOURCE       HOST              MESSAGES  SPF    DKIM    DELIVERED  JUNK  REFUSED
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestReportedTLS: what people see of reports about TLS.
+func TestReportedTLS(t *testing.T) {
+	day := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	d := admin.TLSDomain{Domain: "example.org", Reports: 31, Organizations: 2, Sessions: 5629, Failed: 303, Begin: day, End: day.AddDate(0, 0, 28), Policies: "sts testing"}
+	var b strings.Builder
+	writeTLSDomains(&b, []admin.TLSDomain{d})
+	writeTLSSources(&b, admin.TLSReports{Domains: []admin.TLSDomain{d}, Sources: []admin.TLSSource{
+		{Organization: "Company-X\x1b[31m", Policy: "sts testing", Result: "certificate-expired", Host: "mx1.example.org", Sessions: 5600, Failed: 300,
+			Since: day, Last: day.AddDate(0, 0, 3), Advice: "renew it"},
+		{Organization: "Y", Policy: "sts testing", Result: "certificate-expired", Host: "mx1.example.org", Sessions: 20, Failed: 3, Since: day, Last: day, Advice: "renew it"},
+		{Organization: "Z", Policy: "tlsa", Sessions: 9, Since: day, Last: day},
+	}}, 2)
+	want := `DOMAIN       REPORTS  FROM  SESSIONS  FAILED  POLICY
+example.org  31       2     5629      303     sts testing
+example.org: 303 of 5629 sessions failed, 2026-11-01 to 2026-11-29 (reports: 31, from 2 organizations)
+
+REPORTER             POLICY       RESULT               HOST             SESSIONS  FAILED  SINCE       LAST
+Company-X\u001b[31m  sts testing  certificate-expired  mx1.example.org  5600      300     2026-11-01  2026-11-04
+Y                    sts testing  certificate-expired  mx1.example.org  20        3       2026-11-01  2026-11-01
+Z                    tlsa         success              -                9         0       2026-11-01  2026-11-01
+... and 2 more with fewer failures; see --limit
+
+certificate-expired: renew it
+`
+	if got := b.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

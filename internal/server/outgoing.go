@@ -23,6 +23,7 @@ import (
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/tlspolicy"
 	"yubin/internal/mail"
+	"yubin/internal/mailauth/tlsrpt"
 	"yubin/internal/session/courier"
 	"yubin/internal/session/smtpc"
 	"yubin/internal/world/config"
@@ -114,6 +115,8 @@ func (s *Store) policyOptions(d Deps) tlspolicy.Options {
 func (s *Store) reportsOptions(cfg config.Config, d Deps) reports.Options {
 	return reports.Options{
 		DB: s.db, Octets: s.mail, Domains: s.directory, Router: s.outgoing.router, Intake: door{s}, Resolver: s.outgoing.resolver,
+		// RFC 8460 §7: who asks for reports of broken certificates may have one, too.
+		Poster:   web.NewPages(web.PagesOptions{Resolver: s.outgoing.resolver, Allowed: web.IsPublic, AnyCertificate: true, Agent: "yubin/" + d.Version}),
 		Hostname: cfg.Hostname, Version: d.Version, Now: d.Now, Rand: randv2.Float64, Log: d.Log,
 	}
 }
@@ -162,6 +165,7 @@ func (s *Store) courier(cfg config.Config, d Deps) queue.Courier {
 			Shuffle: randv2.Shuffle, Port: cfg.DeliverPort},
 		Dialer:   netx.Dialer{},
 		Converse: func(c *netx.Conn) courier.Conversation { return smtpc.New(c, talk) },
+		Observer: observed{s},
 		Now:      d.Now,
 		Log:      d.Log,
 	})
@@ -254,6 +258,12 @@ func (d door) Plan(ctx context.Context, m *intake.Message, e intake.Envelope, to
 func (d door) Commit(ctx context.Context, p *intake.Plan, also ...intake.Also) (intake.Receipt, error) {
 	return d.s.intake.Commit(ctx, p, also...)
 }
+
+// observed is who reports about TLS as the courier tells it, which is there before.
+type observed struct{ s *Store }
+
+// ObserveTLS is that of reports.Reports.
+func (o observed) ObserveTLS(seen tlsrpt.Observation) { o.s.reports.ObserveTLS(seen) }
 
 // hops is the router as the queue asks it.
 type hops struct {

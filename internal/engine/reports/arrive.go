@@ -11,6 +11,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/authres"
 	"yubin/internal/mailauth/dmarcreport"
+	"yubin/internal/mailauth/tlsrpt"
 	"yubin/internal/message"
 	"yubin/internal/world/obs"
 	"yubin/internal/world/sqldb"
@@ -109,46 +110,43 @@ func (r *Reports) readAll(ctx context.Context) error {
 // read reads one message and lets go of it. What is no report of ours is told in the
 // log and forgotten; the error is one that may go away.
 func (r *Reports) read(ctx context.Context, a arrival) error {
-	var got *received
+	var all []*received
 	err := isBelieved(a.prefix)
 	if err == nil {
-		got, err = r.reportIn(ctx, a)
-	}
-	if err == nil {
-		got.reporter = reporterOf(a.prefix)
-		got.ours, err = r.oursAbove(ctx, got.report.Published.Domain)
+		all, err = r.reportIn(ctx, a)
 	}
 	if k := mail.KindOf(err); err != nil && k != mail.Invalid && k != mail.TooLarge && k != mail.NotFound && k != mail.Forbidden {
 		return err
 	}
 	if err != nil {
 		r.o.Log.Info("mail for reports has none that is kept", append(a.attrs(), obs.Err(err))...)
-		got = nil
+		all = nil
 	}
-	kept := false
+	gone := false
 	err = r.o.DB.Write(ctx, func(tx *sqldb.Tx) (err error) {
-		kept = false
 		n, err := tx.Exec(`DELETE FROM reports_arrival WHERE id = $1`, a.id)
-		if err != nil || n == 0 { // Another node was here.
+		if gone = n == 0; err != nil || gone { // Another node was here.
 			return err
 		}
-		if got != nil {
-			if kept, err = got.keep(tx, a.arrived); err != nil {
+		for _, got := range all {
+			if err := got.keep(tx, a.arrived); err != nil {
 				return err
 			}
 		}
 		tx.OnCommit(func() { r.waiting.Add(-1) })
 		return r.o.Octets.ReleaseBlob(tx, a.blob)
 	})
-	if err != nil || got == nil {
+	if err != nil || gone {
 		return err
 	}
-	r.tellBounds(got, a.arrived)
-	if got.room.noReport.max == 0 {
-		r.o.Log.Info("DMARC report", "domain", got.report.Published.Domain, "organization", got.report.Organization,
-			"reporter", or(string(got.reporter), "not authenticated"), "messages", got.messages, "new", kept)
+	for _, got := range all {
+		r.tellBounds(got, a.arrived)
+		if got.room.noReport.max == 0 {
+			r.o.Log.Info(got.kind.String()+" report", "domain", got.domain, "organization", got.org,
+				"reporter", or(string(got.reporter), "not authenticated"), "messages", got.messages, "new", got.kept)
+		}
 	}
-	return err
+	return nil
 }
 
 // isBelieved is Forbidden about mail whose author is forged, as our own field in front
@@ -196,8 +194,9 @@ func parent(d mail.Domain) mail.Domain {
 	return ""
 }
 
-// reportIn finds the report in a message. The first attachment that is one counts.
-func (r *Reports) reportIn(ctx context.Context, a arrival) (*received, error) {
+// reportIn finds the report in a message, and what of it is to be kept: for each domain.
+// The first attachment that is one counts.
+func (r *Reports) reportIn(ctx context.Context, a arrival) ([]*received, error) {
 	c, err := r.o.Octets.OpenBlob(ctx, a.blob, nil)
 	if err != nil {
 		return nil, err
@@ -211,12 +210,24 @@ func (r *Reports) reportIn(ctx context.Context, a arrival) (*received, error) {
 	if dmarcreport.IsFailureReport(root) {
 		return nil, mail.Errorf(mail.Invalid, "it is a report of a single failure, which is for people")
 	}
+	parts, read, reporter := tlsrpt.Attachments(root), r.readTLS, signerOf(a.prefix)
+	if len(parts) == 0 {
+		parts, read, reporter = dmarcreport.Attachments(root), r.readDMARC, reporterOf(a.prefix)
+	}
 	err = mail.Errorf(mail.Invalid, "the message has no attachment that could be a report")
-	for _, part := range dmarcreport.Attachments(root) {
-		var got *received
-		if got, err = readPart(ctx, c, part); err == nil || !isNone(err) {
-			return got, err
+	for _, part := range parts {
+		var all []*received
+		document, unpacking := dmarcreport.Unpack(message.NewDecoder(io.NewSectionReader(c, part.Body, part.Size()), part.Encoding))
+		if err = unpacking; err == nil {
+			all, err = read(ctx, document)
 		}
+		if err != nil && isNone(err) {
+			continue
+		}
+		for _, got := range all {
+			got.reporter = reporter
+		}
+		return all, err
 	}
 	return nil, err
 }
@@ -224,22 +235,6 @@ func (r *Reports) reportIn(ctx context.Context, a arrival) (*received, error) {
 func isNone(err error) bool {
 	k := mail.KindOf(err)
 	return k == mail.Invalid || k == mail.TooLarge
-}
-
-// readPart reads an attachment as a report.
-func readPart(ctx context.Context, c *store.Content, part *message.Part) (*received, error) {
-	packed := message.NewDecoder(io.NewSectionReader(c, part.Body, part.Size()), part.Encoding)
-	document, err := dmarcreport.Unpack(packed)
-	if err != nil {
-		return nil, err
-	}
-	got := newReceived()
-	got.report, err = dmarcreport.Parse(document, func(rec *dmarcreport.Record) error {
-		got.add(rec)
-		return ctx.Err()
-	})
-	got.choose()
-	return got, err
 }
 
 // Sweep forgets what was kept for long enough, and what was seen on days that
@@ -250,8 +245,10 @@ func (r *Reports) Sweep(ctx context.Context) error {
 	if err := r.slices(ctx, func(tx *sqldb.Tx) (bool, error) { return sweepReceived(tx, before) }); err != nil {
 		return err
 	}
-	if err := r.slices(ctx, func(tx *sqldb.Tx) (bool, error) { return sweepSeen(tx, dayOf(now)-maxLate) }); err != nil {
-		return err
+	for _, kind := range []Kind{DMARC, TLS} {
+		if err := r.slices(ctx, func(tx *sqldb.Tx) (bool, error) { return sweepSeen(tx, kind, dayOf(now)-maxLate) }); err != nil {
+			return err
+		}
 	}
 	return r.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
 		tx.Do(`DELETE FROM reports_day WHERE day < $1`, min(before/secondsOfDay, dayOf(now)-maxLate))
@@ -286,12 +283,18 @@ func (r *Reports) slices(ctx context.Context, step func(*sqldb.Tx) (more bool, e
 // sweepReceived removes one report that came before then, or some of its records.
 func sweepReceived(tx *sqldb.Tx, before int64) (more bool, err error) {
 	var id int64
-	err = tx.QueryRow(`SELECT id FROM reports_received WHERE arrived < $1 ORDER BY arrived LIMIT 1`, before).Scan(&id)
+	var kind Kind
+	err = tx.QueryRow(`SELECT id, kind FROM reports_received WHERE arrived < $1 ORDER BY arrived LIMIT 1`, before).Scan(&id, &kind)
 	if err != nil {
 		if err == sqldb.ErrNoRows {
 			err = nil
 		}
 		return false, err
+	}
+	if kind == TLS { // It has no more than MaxTLSRows.
+		tx.Do(`DELETE FROM reports_tls WHERE report = $1`, id)
+		tx.Do(`DELETE FROM reports_received WHERE id = $1`, id)
+		return true, nil
 	}
 	n, err := tx.Exec(`DELETE FROM reports_row WHERE report = $1 AND n IN (SELECT n FROM reports_row WHERE report = $1 ORDER BY n LIMIT $2)`, id, sweepSlice)
 	if err == nil && n < sweepSlice {
@@ -304,23 +307,22 @@ func sweepReceived(tx *sqldb.Tx, before int64) (more bool, err error) {
 }
 
 // sweepSeen removes some of what was seen before a day.
-func sweepSeen(tx *sqldb.Tx, before int64) (more bool, err error) {
-	var day int64
-	var domain string
-	err = tx.QueryRow(`SELECT day, domain FROM reports_seen WHERE day < $1 ORDER BY day, domain LIMIT 1`, before).Scan(&day, &domain)
+func sweepSeen(tx *sqldb.Tx, kind Kind, before int64) (more bool, err error) {
+	k := dayKey{kind: kind}
+	err = tx.QueryRow(`SELECT day, domain FROM reports_seen WHERE kind = $1 AND day < $2 ORDER BY day, domain LIMIT 1`, kind, before).Scan(&k.day, &k.domain)
 	if err != nil {
 		if err == sqldb.ErrNoRows {
 			err = nil
 		}
 		return false, err
 	}
-	_, err = forget(tx, day, domain)
+	_, err = forget(tx, k)
 	return true, err
 }
 
 // forget removes some of what was seen of a domain on a day.
-func forget(tx *sqldb.Tx, day int64, domain string) (more bool, err error) {
-	n, err := tx.Exec(`DELETE FROM reports_seen WHERE day = $1 AND domain = $2 AND hash IN
-		(SELECT hash FROM reports_seen WHERE day = $1 AND domain = $2 ORDER BY hash LIMIT $3)`, day, domain, sweepSlice)
+func forget(tx *sqldb.Tx, k dayKey) (more bool, err error) {
+	n, err := tx.Exec(`DELETE FROM reports_seen WHERE kind = $1 AND day = $2 AND domain = $3 AND hash IN
+		(SELECT hash FROM reports_seen WHERE kind = $1 AND day = $2 AND domain = $3 ORDER BY hash LIMIT $4)`, k.kind, k.day, k.domain, sweepSlice)
 	return n == sweepSlice, err
 }

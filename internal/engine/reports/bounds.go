@@ -10,7 +10,7 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// Limits of what is kept that came within a day about one domain of ours and all
+// Limits of what is kept of a kind that came within a day about one domain of ours and all
 // below it. Anybody can send reports, of any number of domains: so each reporter has
 // a share, those who cannot be told from each other have one in common, and those
 // nobody heard of before leave most of it to the others.
@@ -29,7 +29,14 @@ const (
 // reporterOf is the domain in From of a message, if it is authenticated as our own
 // fields in front of it say: by DMARC, or, where there is no policy, by a signature or
 // a sender of that domain or one above or below. Else it is "".
-func reporterOf(prefix []byte) mail.Domain {
+func reporterOf(prefix []byte) mail.Domain { return proven(prefix, false) }
+
+// signerOf is the domain in From of a message, if it or one above or below signed the
+// message as our own fields say (RFC 8460 §3). Else it is "".
+func signerOf(prefix []byte) mail.Domain { return proven(prefix, true) }
+
+// proven is the domain in From that is authenticated, by a signature alone if signed.
+func proven(prefix []byte, signed bool) mail.Domain {
 	for f := range message.Fields(prefix) {
 		if !strings.EqualFold(f.Name, authres.FieldName) {
 			continue
@@ -38,14 +45,14 @@ func reporterOf(prefix []byte) mail.Domain {
 		if err != nil {
 			continue
 		}
-		if d := authenticated(results.Results); d != "" {
+		if d := authenticated(results.Results, signed); d != "" {
 			return d
 		}
 	}
 	return ""
 }
 
-func authenticated(results []authres.Result) mail.Domain {
+func authenticated(results []authres.Result, signed bool) mail.Domain {
 	var from mail.Domain
 	for _, one := range results {
 		if one.Method != "dmarc" {
@@ -55,19 +62,19 @@ func authenticated(results []authres.Result) mail.Domain {
 		switch {
 		case err != nil:
 			return ""
-		case one.Value == "pass":
+		case one.Value == "pass" && !signed:
 			return d
-		case one.Value != "none":
+		case one.Value != "none" && one.Value != "pass":
 			return ""
 		}
 		from = d
 	}
 	for _, one := range results {
 		name := ""
-		switch one.Method {
-		case "dkim":
+		switch {
+		case one.Method == "dkim":
 			name = one.Get("header", "d")
-		case "spf":
+		case one.Method == "spf" && !signed:
 			name = one.Get("smtp", "mailfrom")
 		}
 		d, err := mail.ParseDomain(name)
@@ -94,21 +101,21 @@ type room struct {
 }
 
 // roomFor counts what came within the day before arrived about a domain of ours.
-func roomFor(tx *sqldb.Tx, ours, reporter mail.Domain, arrived int64) (r room, err error) {
+func roomFor(tx *sqldb.Tx, kind Kind, ours, reporter mail.Domain, arrived int64) (r room, err error) {
 	since := arrived - secondsOfDay
 	if reporter != "" {
 		var known int64
-		if err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 AS one FROM reports_received WHERE ours = $1 AND reporter = $2 AND arrived <= $3 LIMIT 1) AS earlier`,
-			ours, reporter, since).Scan(&known); err != nil {
+		if err := tx.QueryRow(`SELECT count(*) FROM (SELECT 1 AS one FROM reports_received WHERE kind = $1 AND ours = $2 AND reporter = $3 AND arrived <= $4 LIMIT 1) AS earlier`,
+			kind, ours, reporter, since).Scan(&known); err != nil {
 			return r, err
 		}
 		r.newcomer = known == 0
 	}
 	var all, own, fresh struct{ reports, rows int64 }
 	err = tx.QueryRow(`SELECT count(*), coalesce(sum(kept), 0),
-		coalesce(sum(CASE WHEN reporter = $3 THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN reporter = $3 THEN kept ELSE 0 END), 0),
+		coalesce(sum(CASE WHEN reporter = $4 THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN reporter = $4 THEN kept ELSE 0 END), 0),
 		coalesce(sum(newcomer), 0), coalesce(sum(newcomer * kept), 0)
-		FROM reports_received WHERE ours = $1 AND arrived > $2`, ours, since, reporter).
+		FROM reports_received WHERE kind = $1 AND ours = $2 AND arrived > $3`, kind, ours, since, reporter).
 		Scan(&all.reports, &all.rows, &own.reports, &own.rows, &fresh.reports, &fresh.rows)
 	if err != nil {
 		return r, err
@@ -177,13 +184,13 @@ func (r *Reports) tellBounds(got *received, now int64) {
 		what string
 		bound
 	}{
-		{"DMARC reports are not kept: as many as there may be came within a day", got.room.noReport},
-		{"records of DMARC reports are only counted: as many as are kept came within a day", got.room.noRows},
+		{got.kind.String() + " reports are not kept: as many as there may be came within a day", got.room.noReport},
+		{"records of " + got.kind.String() + " reports are only counted: as many as are kept came within a day", got.room.noRows},
 	} {
 		if one.max == 0 || !r.told.first(toldOf{one.what, got.ours, one.bound}, now) {
 			continue
 		}
 		r.o.Log.Warn(one.what, "domain", got.ours, "bound", one.name, "max", one.max, "reporter", or(string(got.reporter), "not authenticated"),
-			"organization", got.report.Organization)
+			"organization", got.org)
 	}
 }

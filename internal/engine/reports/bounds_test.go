@@ -47,8 +47,8 @@ func (h *house) earlier(n int, at time.Time, reporter string, newcomer bool, row
 	h.t.Helper()
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
 		for i := range n {
-			tx.Do(`INSERT INTO reports_received (domain, org, number, contact, begins, ends, arrived, policy, fault, messages, left_out, ours, reporter, newcomer, kept)
-				VALUES ('here.test', $1, $2, '', 0, 0, $3, '', '', 0, 0, 'here.test', $4, $5, $6)`,
+			tx.Do(`INSERT INTO reports_received (kind, domain, org, number, contact, begins, ends, arrived, policy, fault, messages, left_out, ours, reporter, newcomer, kept)
+				VALUES ('dmarc', 'here.test', $1, $2, '', 0, 0, $3, '', '', 0, 0, 'here.test', $4, $5, $6)`,
 				fmt.Sprintf("earlier %s %v %d", reporter, newcomer, at.Unix()), fmt.Sprint(i), at.Unix(), reporter, newcomer, rows)
 		}
 		return nil

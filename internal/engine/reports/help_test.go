@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,15 +50,22 @@ type house struct {
 	prefix string // fields in front of what is taken
 
 	mu    sync.Mutex
-	now   time.Time
+	now   time.Time // zero: that of the system
 	items []spool.ItemID
-	block func() // called before a commit; may be nil
+	posts []string       // what was handed over by HTTPS, to whom
+	says  map[string]int // what servers answer to that; 0 is that they cannot be reached
+	block func()         // called before a commit; may be nil
 	ways  map[mail.Address]route.Routed
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, db: dbtest.Open(t), dns: dnstest.NewFake(""), log: new(bytes.Buffer), now: noon, prefix: "Received: here\r\n", ways: map[mail.Address]route.Routed{}}
+	return newHouseAt(t, noon)
+}
+
+func newHouseAt(t *testing.T, now time.Time) *house {
+	t.Helper()
+	h := &house{t: t, db: dbtest.Open(t), dns: dnstest.NewFake(""), log: new(bytes.Buffer), now: now, prefix: "Received: here\r\n", ways: map[mail.Address]route.Routed{}}
 	blobs, err := blob.Open(filepath.Join(t.TempDir(), "blobs"), rand.Reader)
 	h.must(err)
 	h.store, err = store.Open(ctx, store.Options{DB: h.db, Blobs: blobs, Holders: []store.Holder{spool.Held, Held}})
@@ -69,8 +77,8 @@ func newHouse(t *testing.T) *house {
 	h.must(err)
 	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error { return h.store.CreateAccount(tx, 1) }))
 	log := slog.New(slog.NewTextHandler(h.log, nil))
-	h.Reports, err = Open(ctx, Options{DB: h.db, Octets: h.store, Domains: h, Router: h, Intake: h, Resolver: h.dns, Hostname: "mx.here.test",
-		Version: "1", Now: h.clock, Rand: func() float64 { return 0.5 }, Log: log}, Settings{Addresses: []string{"dmarc-reports", "other@there.test"}, Send: true})
+	h.Reports, err = Open(ctx, Options{DB: h.db, Octets: h.store, Domains: h, Router: h, Intake: h, Resolver: h.dns, Poster: h, Hostname: "mx.here.test",
+		Version: "1", Now: h.clock, Rand: func() float64 { return 0.5 }, Log: log}, Settings{Addresses: []string{"dmarc-reports", "tls-reports", "other@there.test"}, Send: true})
 	h.must(err)
 	h.in = intake.New(intake.Options{Store: h.store, Queue: q, Keeper: h.Reports})
 	t.Cleanup(func() {
@@ -91,6 +99,9 @@ func (h *house) must(err error) {
 func (h *house) clock() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.now.IsZero() {
+		return time.Now()
+	}
 	return h.now
 }
 
@@ -119,6 +130,23 @@ func (h *house) Route(_ context.Context, q route.Question) (route.Routed, error)
 // NextHop is never asked: nothing runs.
 func (h *house) NextHop(context.Context, queue.Question) (queue.Hop, error) {
 	return queue.Hop{}, mail.Errorf(mail.Internal, "nothing is carried here")
+}
+
+// Post is a server that takes reports by HTTPS.
+func (h *house) Post(_ context.Context, uri, mediaType string, body []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	status := h.says[uri]
+	if status == 0 {
+		return 0, mail.Errorf(mail.Unavailable, "nobody is there")
+	}
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	text, err := io.ReadAll(z)
+	h.posts = append(h.posts, uri+" "+mediaType+" "+string(text))
+	return status, err
 }
 
 // Begin is that of the intake.
@@ -233,3 +261,13 @@ func mailed(document string) string {
 }
 
 func contextWithStop() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }
+
+// rfcSample is the report of RFC 8460 Appendix B.
+func rfcSample(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../../mailauth/tlsrpt/testdata/rfc8460.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

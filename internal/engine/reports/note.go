@@ -17,12 +17,27 @@ import (
 	"yubin/internal/world/sqldb"
 )
 
-// Limits of what is noted: strangers choose domains and addresses.
+// Limits of what is noted: strangers choose domains and addresses. Those of TLS are
+// lower, as its tuples are longer: a policy is in each.
 const (
-	MaxPending = 50_000  // tuples in memory; what comes beyond is not counted
-	MaxTuples  = 20_000  // of one day and domain; messages of others are only counted
-	MaxDomains = 100_000 // of one day; others get no report
+	MaxPending    = 50_000    // tuples in memory; what comes beyond is not counted
+	MaxTuples     = 20_000    // of one day and domain; messages of others are only counted
+	MaxDomains    = 100_000   // of one day; others get no report
+	MaxDayTuples  = 2_000_000 // of one day and all domains
+	MaxTLSPending = 5000
+	MaxTLSTuples  = 1000
+	MaxTLSDay     = 200_000
 )
+
+// noteLimits are the limits of a kind.
+type noteLimits struct{ pending, tuples, domains, day int64 }
+
+func (k Kind) limits() noteLimits {
+	if k == TLS {
+		return noteLimits{MaxTLSPending, MaxTLSTuples, MaxDomains, MaxTLSDay}
+	}
+	return noteLimits{MaxPending, MaxTuples, MaxDomains, MaxDayTuples}
+}
 
 // Observation is a message that was judged.
 type Observation struct {
@@ -56,7 +71,7 @@ func (r *Reports) Note(_ context.Context, o Observation) {
 	if err != nil {
 		return // Not with these fields.
 	}
-	k := tupleKey{dayKey{dayOf(o.At), domain}, sha256.Sum256(tuple)}
+	k := tupleKey{dayKey{DMARC, dayOf(o.At), domain}, sha256.Sum256(tuple)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending.add(k, tuple, v.Record)
@@ -115,6 +130,7 @@ func dayOf(t time.Time) int64 { return t.Unix() / secondsOfDay }
 
 // dayKey is a row of reports_day.
 type dayKey struct {
+	kind   Kind
 	day    int64
 	domain mail.Domain
 }
@@ -125,16 +141,17 @@ type tupleKey struct {
 	hash [sha256.Size]byte
 }
 
-// compare orders tuples by day, domain and hash.
+// compare orders tuples by kind, day, domain and hash.
 func (k tupleKey) compare(other tupleKey) int {
-	return cmp.Or(cmp.Compare(k.day, other.day), cmp.Compare(k.domain, other.domain), bytes.Compare(k.hash[:], other.hash[:]))
+	return cmp.Or(cmp.Compare(k.kind, other.kind), cmp.Compare(k.day, other.day), cmp.Compare(k.domain, other.domain), bytes.Compare(k.hash[:], other.hash[:]))
 }
 
 // pending is what was noted and is not written.
 type pending struct {
 	tuples   map[tupleKey]*counted
-	policies map[dayKey]*dmarc.Record // the last one seen of each
-	dropped  int64                    // messages beyond MaxPending
+	policies map[dayKey]*dmarc.Record // the last one seen of each; nil of TLS
+	size     map[Kind]int64           // of tuples
+	dropped  map[Kind]int64           // messages and sessions beyond the limit
 }
 
 type counted struct {
@@ -143,18 +160,19 @@ type counted struct {
 }
 
 func newPending() pending {
-	return pending{tuples: map[tupleKey]*counted{}, policies: map[dayKey]*dmarc.Record{}}
+	return pending{tuples: map[tupleKey]*counted{}, policies: map[dayKey]*dmarc.Record{}, size: map[Kind]int64{}, dropped: map[Kind]int64{}}
 }
 
 func (p *pending) add(k tupleKey, tuple []byte, policy *dmarc.Record) {
 	c := p.tuples[k]
 	if c == nil {
-		if len(p.tuples) >= MaxPending {
-			p.dropped++
+		if p.size[k.kind] >= k.kind.limits().pending {
+			p.dropped[k.kind]++
 			return
 		}
 		c = &counted{tuple: tuple}
 		p.tuples[k] = c
+		p.size[k.kind]++
 	}
 	c.messages++
 	p.policies[k.dayKey] = policy
@@ -171,8 +189,11 @@ func (r *Reports) Flush(ctx context.Context) error {
 	p := r.pending
 	r.pending = newPending()
 	r.mu.Unlock()
-	if p.dropped > 0 {
-		r.o.Log.Warn("messages are missing in the DMARC reports of today: too many different ones came at a time", "messages", p.dropped)
+	if n := p.dropped[DMARC]; n > 0 {
+		r.o.Log.Warn("messages are missing in the DMARC reports of today: too many different ones came at a time", "messages", n)
+	}
+	if n := p.dropped[TLS]; n > 0 {
+		r.o.Log.Warn("sessions are missing in the TLS reports of today: too many different ones ended at a time", "sessions", n)
 	}
 	keys := slices.SortedFunc(maps.Keys(p.tuples), tupleKey.compare)
 	op := r.o.DB.Slices()
@@ -183,6 +204,7 @@ func (r *Reports) Flush(ctx context.Context) error {
 		}
 		for _, k := range batch {
 			delete(p.tuples, k)
+			p.size[k.kind]--
 		}
 	}
 	return nil
@@ -195,8 +217,9 @@ func (r *Reports) putBack(p pending) {
 	for k, c := range p.tuples {
 		if now := r.pending.tuples[k]; now != nil {
 			now.messages += c.messages
-		} else if len(r.pending.tuples) < MaxPending {
+		} else if r.pending.size[k.kind] < k.kind.limits().pending {
 			r.pending.tuples[k] = c
+			r.pending.size[k.kind]++
 			if r.pending.policies[k.dayKey] == nil {
 				r.pending.policies[k.dayKey] = p.policies[k.dayKey]
 			}
@@ -213,18 +236,18 @@ func (r *Reports) write(tx *sqldb.Tx, batch []tupleKey, p *pending) error {
 		for at < len(batch) && batch[at].dayKey == d.dayKey {
 			d.keys, at = append(d.keys, batch[at]), at+1
 		}
-		tx.Lock(sqldb.Name, "report day", d.day, string(d.domain))
-		d.asked = tx.Ask(`SELECT tuples, done FROM reports_day WHERE day = $1 AND domain = $2`, d.day, d.domain)
+		d.lock(tx)
+		d.asked = tx.Ask(`SELECT tuples, done FROM reports_day WHERE kind = $1 AND day = $2 AND domain = $3`, d.kind, d.day, d.domain)
 		days = append(days, d)
 	}
-	made := 0
+	made := map[Kind]*dayCount{DMARC: {}, TLS: {}}
 	for _, d := range days {
-		if err := r.open(tx, d, p, &made); err != nil {
+		if err := r.open(tx, d, p, made[d.kind]); err != nil {
 			return err
 		}
 	}
 	for _, d := range days {
-		if err := d.count(tx); err != nil {
+		if err := r.count(tx, d); err != nil {
 			return err
 		}
 	}
@@ -241,39 +264,54 @@ type openDay struct {
 	messages []int64         // that were put to each
 }
 
+// lock keeps others from a day and domain until the transaction ends.
+func (k dayKey) lock(tx *sqldb.Tx) {
+	tx.Lock(sqldb.Name, "report day", string(k.kind), k.day, string(k.domain))
+}
+
 // open makes the row of a day if there is none, and puts the tuples to it. The day
-// stays closed if it was long over, or is one too many; made counts those that were made.
-func (r *Reports) open(tx *sqldb.Tx, d *openDay, p *pending, made *int) (err error) {
-	if d.policy, err = json.Marshal(policyOf(p.policies[d.dayKey])); err != nil {
+// stays closed if it was long over, or is one too many; made counts what was made.
+func (r *Reports) open(tx *sqldb.Tx, d *openDay, p *pending, made *dayCount) (err error) {
+	if policy := p.policies[d.dayKey]; policy != nil {
+		if d.policy, err = json.Marshal(policyOf(policy)); err != nil {
+			return err
+		}
+	}
+	day, err := r.dayCount(tx, d.dayKey)
+	if err != nil {
 		return err
 	}
+	limits := d.kind.limits()
 	var known, done int64
 	switch err := d.asked.Scan(&known, &done); {
 	case err == sqldb.ErrNoRows:
-		if ok, err := r.newDay(tx, d.dayKey, d.policy, *made); err != nil || !ok {
+		if day.domains+made.domains >= limits.domains {
+			return nil
+		}
+		if err := r.newDay(tx, d, day); err != nil {
 			return err
 		}
-		*made++
+		made.domains++
 	case err != nil || done > 0:
 		return err
 	}
 	for _, k := range d.keys {
 		c := p.tuples[k]
 		d.messages = append(d.messages, c.messages)
-		if known >= MaxTuples { // A batch more does no harm.
-			d.tuples = append(d.tuples, tx.Ask(`UPDATE reports_seen SET messages = messages + $4 WHERE day = $1 AND domain = $2 AND hash = $3 RETURNING messages`,
-				d.day, d.domain, k.hash[:], c.messages))
+		if known >= limits.tuples || day.tuples >= limits.day { // A batch more does no harm.
+			d.tuples = append(d.tuples, tx.Ask(`UPDATE reports_seen SET messages = messages + $5 WHERE kind = $1 AND day = $2 AND domain = $3 AND hash = $4
+				RETURNING messages`, d.kind, d.day, d.domain, k.hash[:], c.messages))
 			continue
 		}
-		d.tuples = append(d.tuples, tx.Ask(`INSERT INTO reports_seen (day, domain, hash, tuple, messages) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (day, domain, hash) DO UPDATE SET messages = reports_seen.messages + excluded.messages RETURNING messages`,
-			d.day, d.domain, k.hash[:], string(c.tuple), c.messages))
+		d.tuples = append(d.tuples, tx.Ask(`INSERT INTO reports_seen (kind, day, domain, hash, tuple, messages) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (kind, day, domain, hash) DO UPDATE SET messages = reports_seen.messages + excluded.messages RETURNING messages`,
+			d.kind, d.day, d.domain, k.hash[:], string(c.tuple), c.messages))
 	}
 	return nil
 }
 
 // count adds to the row of the day what was put to it.
-func (d *openDay) count(tx *sqldb.Tx) error {
+func (r *Reports) count(tx *sqldb.Tx, d *openDay) error {
 	if len(d.tuples) == 0 {
 		return nil
 	}
@@ -290,28 +328,40 @@ func (d *openDay) count(tx *sqldb.Tx) error {
 		}
 		messages += n
 	}
-	tx.Do(`UPDATE reports_day SET policy = $3, tuples = tuples + $4, messages = messages + $5, left_out = left_out + $6 WHERE day = $1 AND domain = $2`,
-		d.day, d.domain, string(d.policy), added, messages, leftOut)
+	tx.Do(`UPDATE reports_day SET policy = $4, tuples = tuples + $5, messages = messages + $6, left_out = left_out + $7
+		WHERE kind = $1 AND day = $2 AND domain = $3`, d.kind, d.day, d.domain, string(d.policy), added, messages, leftOut)
+	day := r.days[d.kind]
+	tx.OnCommit(func() { day.tuples += added })
 	return nil
 }
 
-// newDay makes the row of a day and domain, and draws when the report is to be made;
-// not beyond MaxDomains, of which the transaction made some.
-func (r *Reports) newDay(tx *sqldb.Tx, d dayKey, policy []byte, before int) (made bool, err error) {
-	if r.domains.day != d.day {
-		var n int
-		if err := tx.QueryRow(`SELECT count(*) FROM reports_day WHERE day = $1`, d.day).Scan(&n); err != nil {
-			return false, err
-		}
-		r.domains.day, r.domains.n = d.day, n
+// dayCount is how many rows a day has of a kind, about. It belongs to who has
+// Reports.flushing.
+type dayCount struct {
+	day             int64
+	domains, tuples int64
+}
+
+// dayCount is that of a day, which is remembered.
+func (r *Reports) dayCount(tx *sqldb.Tx, k dayKey) (*dayCount, error) {
+	c := r.days[k.kind]
+	if c.day == k.day {
+		return c, nil
 	}
-	if r.domains.n+before >= MaxDomains {
-		return false, nil
+	found := dayCount{day: k.day}
+	err := tx.QueryRow(`SELECT count(*), coalesce(sum(tuples), 0) FROM reports_day WHERE kind = $1 AND day = $2`, k.kind, k.day).Scan(&found.domains, &found.tuples)
+	if err == nil {
+		*c = found
 	}
-	_, err = tx.Exec(`INSERT INTO reports_day (day, domain, policy, tuples, messages, left_out, due, tries, done, outcome)
-		VALUES ($1, $2, $3, 0, 0, 0, $4, 0, 0, '')`, d.day, d.domain, string(policy), r.drawDue(d.day))
-	tx.OnCommit(func() { r.domains.n++ })
-	return true, err
+	return c, err
+}
+
+// newDay makes the row of a day and domain, and draws when the report is to be made.
+func (r *Reports) newDay(tx *sqldb.Tx, d *openDay, of *dayCount) error {
+	_, err := tx.Exec(`INSERT INTO reports_day (kind, day, domain, policy, tuples, messages, left_out, due, tries, done, outcome)
+		VALUES ($1, $2, $3, $4, 0, 0, 0, $5, 0, 0, '')`, d.kind, d.day, d.domain, string(d.policy), r.drawDue(d.day))
+	tx.OnCommit(func() { of.domains++ })
+	return err
 }
 
 // policyOf is a policy as a report tells it, with where the reports go.

@@ -1,19 +1,24 @@
-// Package reports is about DMARC aggregate reports (RFC 9990): it keeps what others
-// report of our domains, says what it means, and reports to others what came here
-// under their names.
+// Package reports is about what mail servers report to each other once a day: who sent
+// mail in a domain's name (DMARC aggregate reports, RFC 9990), and how TLS with its hosts
+// went (RFC 8460). It keeps what others report of our domains, says what it means, and
+// reports to others what came here under their names, and what became of our sessions
+// with them. Files that begin with tls are about the latter; all else is alike for both
+// kinds, or about the former.
 //
 // # Received
 //
 // Mail for an address of Settings.Addresses goes where such mail goes anyway; if
 // nobody has the address it is taken all the same, for the reports. Besides, the
 // commit that takes it holds its octets for us (intake.Keeper), and a loop reads
-// them in the background, one after another. The bounds of mailauth/dmarcreport
-// keep one report within a second of a processor.
+// them in the background, one after another. Each of the addresses takes both kinds. The
+// bounds of mailauth/dmarcreport and mailauth/tlsrpt keep one report within some seconds
+// of a processor.
 //
 //	state      rows                                      after a crash
 //	arrived    reports_arrival, which holds the octets   the loop reads it
-//	read       reports_received, reports_row: the same   as it is
-//	           commit gives the octets back
+//	read       reports_received with reports_row or      as it is
+//	           reports_tls: the same commit gives the
+//	           octets back
 //	forgotten  none, after Settings.Keep                 the sweep goes on
 //
 // A report is kept once, by domain, organization and its own number, however often
@@ -22,15 +27,17 @@
 // whose author is forged, as the Authentication-Results say that the door put in
 // front of it. Who reports under a name without a policy is believed.
 //
-// What is kept of a day about a domain of ours and all below it has bounds, with a
-// share for each reporter (bounds.go): what one sends leaves room for the others.
+// What is kept of a day about a domain of ours and all below it has bounds, for each
+// kind, with a share for each reporter (bounds.go): what one sends leaves room for the
+// others. Who reports about TLS is proven by a signature alone (RFC 8460 §3).
 // What a report says of our policy is no more than that: the one that is shown, and
 // that advice goes by, is asked for in the DNS when somebody looks (policy.go).
 //
 // # Sent
 //
 //	Note     a message was judged: it is counted in memory, by day, policy domain
-//	         and all that a record of a report says (note.go)
+//	         and all that a record of a report says (note.go); ObserveTLS likewise
+//	         counts a session with another server, by the domain of the mail
 //	flush    every few seconds that becomes rows: reports_day, reports_seen; a crash
 //	         loses what was not written yet, and nobody misses a count in a report
 //	due      a report is made once a day has ended, at a moment that was drawn
@@ -46,6 +53,10 @@
 // report that cannot be delivered is dropped by the queue. Of mail for our own
 // addresses for reports nothing is counted: two servers that report to each other
 // would report of that for ever.
+//
+// Whether a domain wants reports about TLS is asked when one is due (tlssend.go): a day
+// of one that wants none is forgotten then. They go by mail, or to a server by HTTPS;
+// what went by HTTPS before a crash took the mark goes again, with the same number.
 //
 // Failure reports (RFC 9991) are neither sent nor read.
 //
@@ -93,7 +104,25 @@ type Intake interface {
 	Commit(ctx context.Context, p *intake.Plan, also ...intake.Also) (intake.Receipt, error)
 }
 
-// Options say what Reports are made of. All are needed but Log.
+// Poster hands a report to a server that a stranger named, by HTTPS: *web.Public. The
+// error says why there was no answer; of kind Invalid or Forbidden it will always be so.
+type Poster interface {
+	Post(ctx context.Context, uri, mediaType string, body []byte) (status int, err error)
+}
+
+// Kind is what reports are about.
+type Kind string
+
+// The kinds.
+const (
+	DMARC Kind = "dmarc"
+	TLS   Kind = "tls"
+)
+
+// String is the kind as people write it.
+func (k Kind) String() string { return strings.ToUpper(string(k)) }
+
+// Options say what Reports are made of. All are needed but Log and Poster.
 type Options struct {
 	DB       *sqldb.DB
 	Octets   Octets // over the same DB, with Held among its Holders
@@ -101,6 +130,7 @@ type Options struct {
 	Router   Router
 	Intake   Intake
 	Resolver dmarc.Resolver
+	Poster   Poster      // nil: nothing is sent by HTTPS
 	Hostname mail.Domain // of this host, which reports
 	Version  string      // of the program
 	Now      func() time.Time
@@ -135,10 +165,7 @@ type Reports struct {
 	pending pending // what was noted and is not written yet
 
 	flushing sync.Mutex // held by Flush
-	domains  struct {   // rows of reports_day for a day, about
-		day int64
-		n   int
-	}
+	days     map[Kind]*dayCount
 }
 
 // Open prepares the tables.
@@ -149,7 +176,8 @@ func Open(ctx context.Context, o Options, s Settings) (*Reports, error) {
 	if err := Prepare(ctx, o.DB); err != nil {
 		return nil, err
 	}
-	r := &Reports{o: o, arrived: make(chan struct{}, 1), aside: sqldb.Aside{Log: o.Log}, pending: newPending()}
+	r := &Reports{o: o, arrived: make(chan struct{}, 1), aside: sqldb.Aside{Log: o.Log}, pending: newPending(),
+		days: map[Kind]*dayCount{DMARC: {}, TLS: {}}}
 	r.Set(s)
 	err := o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		var n int64
@@ -212,7 +240,11 @@ func (r *Reports) Run(ctx context.Context) {
 	var g sync.WaitGroup
 	g.Go(func() { r.repeat(ctx, againAfter, r.arrived, "reports that came cannot be read", r.readAll) })
 	g.Go(func() { r.repeat(ctx, flushEvery, nil, "what is to be reported cannot be written", r.Flush) })
-	g.Go(func() { r.repeat(ctx, sendEvery, nil, "reports cannot be sent", r.SendDue) })
+	for _, kind := range []Kind{DMARC, TLS} { // What one waits for is not the other's.
+		g.Go(func() {
+			r.repeat(ctx, sendEvery, nil, kind.String()+" reports cannot be sent", func(ctx context.Context) error { return r.sendDue(ctx, kind) })
+		})
+	}
 	g.Go(func() { r.repeat(ctx, sweepEvery, nil, "old reports cannot be removed", r.Sweep) })
 	g.Wait()
 	if err := r.Flush(context.WithoutCancel(ctx)); err != nil {

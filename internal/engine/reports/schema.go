@@ -12,18 +12,22 @@ import (
 func Schema() sqldb.Schema { return sqldb.Schema{Engine: "reports", Steps: schema()} }
 
 // schema are the steps of sqldb.Migrate. Times are seconds since 1970, days are days
-// since then, both in UTC.
+// since then, both in UTC. A kind is a Kind.
 func schema() []string {
 	return []string{`
 	CREATE TABLE reports_arrival ( -- mail with a report that is to be read
 		id {id},
 		blob {int} NOT NULL, -- held
 		prefix {blob},
-		arrived {int} NOT NULL
+		arrived {int} NOT NULL,
+		sender {text} NOT NULL, -- the reverse-path, for the log
+		message_id {text} NOT NULL, -- likewise
+		came_by {text} NOT NULL -- likewise: the connection and transaction
 	);
 
-	CREATE TABLE reports_received (
+	CREATE TABLE reports_received ( -- what a report says of one domain
 		id {id},
+		kind {text} NOT NULL,
 		domain {text} NOT NULL, -- where the policy stands
 		org {text} NOT NULL,
 		number {text} NOT NULL, -- that the reporter gave it
@@ -33,14 +37,20 @@ func schema() []string {
 		arrived {int} NOT NULL,
 		policy {text} NOT NULL, -- as the reporter found it, for people
 		fault {text} NOT NULL, -- what the reporter says is wrong with it
-		messages {int} NOT NULL, -- in all records
-		left_out {int} NOT NULL -- of them, in records that are not kept
+		messages {int} NOT NULL, -- in all records; of TLS: sessions
+		left_out {int} NOT NULL, -- of them, in records that are not kept
+		ours {text} NOT NULL, -- the domain of ours that it counts for
+		reporter {text} NOT NULL, -- the domain that is authenticated, or ''
+		newcomer {int} NOT NULL, -- none of the reporter was kept before that day
+		kept {int} NOT NULL -- records, when it came
 	);
-	CREATE UNIQUE INDEX reports_received_once ON reports_received (domain, org, number);
-	CREATE INDEX reports_received_ends ON reports_received (domain, ends);
+	CREATE UNIQUE INDEX reports_received_once ON reports_received (kind, domain, org, number);
+	CREATE INDEX reports_received_ends ON reports_received (kind, domain, ends);
 	CREATE INDEX reports_received_arrived ON reports_received (arrived);
+	CREATE INDEX reports_received_ours ON reports_received (kind, ours, arrived);
+	CREATE INDEX reports_received_reporter ON reports_received (kind, ours, reporter, arrived);
 
-	CREATE TABLE reports_row ( -- messages of one report that fared alike
+	CREATE TABLE reports_row ( -- messages of one DMARC report that fared alike
 		report {int} NOT NULL,
 		n {int} NOT NULL,
 		source {text} NOT NULL,
@@ -58,38 +68,43 @@ func schema() []string {
 		PRIMARY KEY (report, n)
 	) {clustered};
 
+	CREATE TABLE reports_tls ( -- sessions of one TLS report
+		report {int} NOT NULL,
+		n {int} NOT NULL,
+		policy {text} NOT NULL, -- the type, and the mode of MTA-STS: "sts enforce"
+		result {text} NOT NULL, -- how they failed; '' for all sessions under the policy
+		host {text} NOT NULL, -- of ours that they were with, as far as it is told
+		reason {text} NOT NULL, -- in the reporter's words
+		sessions {int} NOT NULL,
+		failed {int} NOT NULL, -- of them
+		PRIMARY KEY (report, n)
+	) {clustered};
+
 	CREATE TABLE reports_day ( -- what is to be reported of one day to one domain
+		kind {text} NOT NULL,
 		day {int} NOT NULL,
 		domain {text} NOT NULL,
-		policy {text} NOT NULL, -- the last one that was seen, as JSON
+		policy {text} NOT NULL, -- of DMARC: the last one that was seen, as JSON
 		tuples {int} NOT NULL,
-		messages {int} NOT NULL,
+		messages {int} NOT NULL, -- of TLS: sessions
 		left_out {int} NOT NULL, -- of them, beyond the bound of tuples
 		due {int} NOT NULL, -- when the report is to be made; 0 if nothing is to be done any more
 		tries {int} NOT NULL,
 		done {int} NOT NULL, -- when it was sent or given up, or 0
 		outcome {text} NOT NULL, -- whom it was sent to, or why it was not
-		PRIMARY KEY (day, domain)
+		PRIMARY KEY (kind, day, domain)
 	) {clustered};
-	CREATE INDEX reports_day_due ON reports_day (due) WHERE due > 0;
+	CREATE INDEX reports_day_due ON reports_day (kind, due) WHERE due > 0;
 
-	CREATE TABLE reports_seen ( -- messages of one day that fared alike
+	CREATE TABLE reports_seen ( -- messages, or sessions, of one day that fared alike
+		kind {text} NOT NULL,
 		day {int} NOT NULL,
 		domain {text} NOT NULL,
 		hash {blob} NOT NULL, -- of the tuple
 		tuple {text} NOT NULL, -- a record of a report, as JSON
 		messages {int} NOT NULL,
-		PRIMARY KEY (day, domain, hash)
-	) {clustered}`, `
-	ALTER TABLE reports_arrival ADD COLUMN sender {text} NOT NULL DEFAULT ''; -- the reverse-path, for the log
-	ALTER TABLE reports_arrival ADD COLUMN message_id {text} NOT NULL DEFAULT ''; -- likewise
-	ALTER TABLE reports_arrival ADD COLUMN came_by {text} NOT NULL DEFAULT ''; -- likewise: the connection and transaction
-	ALTER TABLE reports_received ADD COLUMN ours {text} NOT NULL DEFAULT ''; -- the domain of ours that it counts for; '' of one from before there was this
-	ALTER TABLE reports_received ADD COLUMN reporter {text} NOT NULL DEFAULT ''; -- the domain that is authenticated, or ''
-	ALTER TABLE reports_received ADD COLUMN newcomer {int} NOT NULL DEFAULT 0; -- none of the reporter was kept before that day
-	ALTER TABLE reports_received ADD COLUMN kept {int} NOT NULL DEFAULT 0; -- records, when it came
-	CREATE INDEX reports_received_ours ON reports_received (ours, arrived);
-	CREATE INDEX reports_received_reporter ON reports_received (ours, reporter, arrived)`}
+		PRIMARY KEY (kind, day, domain, hash)
+	) {clustered}`}
 }
 
 // Held is the store.Holder of reports that are to be read.
@@ -102,12 +117,16 @@ func Held(tx *sqldb.Tx, after int64, held func(store.BlobRef)) (last int64, more
 func (r *Reports) Check(ctx context.Context, report func(problem string)) error {
 	return r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		for _, c := range []struct{ what, query string }{
-			{"a report whose records do not add up", `SELECT r.id FROM reports_received r WHERE r.messages <> r.left_out +
+			{"a DMARC report whose records do not add up", `SELECT r.id FROM reports_received r WHERE r.kind = 'dmarc' AND r.messages <> r.left_out +
 				coalesce((SELECT sum(w.messages) FROM reports_row w WHERE w.report = r.id), 0) ORDER BY r.id LIMIT 100`},
-			{"records of a report that is not there", `SELECT DISTINCT w.report FROM reports_row w LEFT JOIN reports_received r ON r.id = w.report
-				WHERE r.id IS NULL ORDER BY w.report LIMIT 100`},
-			{"what was seen on a day that is not there", `SELECT DISTINCT s.day FROM reports_seen s LEFT JOIN reports_day d ON d.day = s.day AND d.domain = s.domain
-				WHERE d.day IS NULL ORDER BY s.day LIMIT 100`},
+			{"records of a DMARC report that is not there", `SELECT DISTINCT w.report FROM reports_row w LEFT JOIN reports_received r ON r.id = w.report
+				AND r.kind = 'dmarc' WHERE r.id IS NULL ORDER BY w.report LIMIT 100`},
+			{"a TLS report without all of its records", `SELECT r.id FROM reports_received r WHERE r.kind = 'tls' AND r.kept <>
+				(SELECT count(*) FROM reports_tls w WHERE w.report = r.id) ORDER BY r.id LIMIT 100`},
+			{"records of a TLS report that is not there", `SELECT DISTINCT w.report FROM reports_tls w LEFT JOIN reports_received r ON r.id = w.report
+				AND r.kind = 'tls' WHERE r.id IS NULL ORDER BY w.report LIMIT 100`},
+			{"what was seen on a day that is not there", `SELECT DISTINCT s.day FROM reports_seen s LEFT JOIN reports_day d ON d.kind = s.kind AND d.day = s.day
+				AND d.domain = s.domain WHERE d.day IS NULL ORDER BY s.day LIMIT 100`},
 		} {
 			rows, err := tx.Query(c.query)
 			if err != nil {
@@ -119,7 +138,7 @@ func (r *Reports) Check(ctx context.Context, report func(problem string)) error 
 					rows.Close()
 					return err
 				}
-				report(fmt.Sprintf("DMARC reports: %s: %d", c.what, n))
+				report(fmt.Sprintf("reports: %s: %d", c.what, n))
 			}
 			rows.Close()
 			if err := rows.Err(); err != nil {

@@ -246,7 +246,7 @@ func TestOneReport(t *testing.T) {
 	h.must(err)
 	for range 2 {
 		g.Go(func() {
-			if err := h.send(ctx, first); err != nil {
+			if err := h.sendDMARC(ctx, first); err != nil {
 				t.Error(err)
 			}
 		})
@@ -260,7 +260,7 @@ func TestOneReport(t *testing.T) {
 	}
 }
 
-func (h *house) take1() (taken, bool, error) { return h.Reports.take(ctx) }
+func (h *house) take1() (taken, bool, error) { return h.Reports.take(ctx, DMARC) }
 
 // TestLate: nobody is told of days that are long over, and nothing of them stays.
 func TestLate(t *testing.T) {
@@ -301,7 +301,7 @@ func TestTooManyTuples(t *testing.T) {
 	h.Note(ctx, seen(noon, "192.0.2.1", "far.example", reporting))
 	h.Note(ctx, seen(noon, "192.0.2.2", "far.example", reporting))
 	h.must(h.Flush(ctx))
-	h.domains.n = MaxDomains
+	h.days[DMARC].domains = MaxDomains
 	h.Note(ctx, seen(noon, "192.0.2.2", "another.example", reporting))
 	h.must(h.Flush(ctx))
 	h.pass(24 * time.Hour)
@@ -315,8 +315,8 @@ func TestTooManyTuples(t *testing.T) {
 		o.Source = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		h.Note(ctx, o)
 	}
-	if n := len(h.pending.tuples); n != MaxPending || h.pending.dropped != 5 {
-		t.Errorf("%d pending, %d dropped", n, h.pending.dropped)
+	if n := len(h.pending.tuples); n != MaxPending || h.pending.dropped[DMARC] != 5 {
+		t.Errorf("%d pending, %d dropped", n, h.pending.dropped[DMARC])
 	}
 }
 

@@ -56,7 +56,7 @@ const MaxSources = 10_000
 func (r *Reports) Overviews(ctx context.Context, only mail.Domain, since time.Time) ([]Overview, error) {
 	all := map[mail.Domain]*Overview{}
 	orgs := map[mail.Domain]map[string]bool{}
-	err := r.each(ctx, only, since, func(rep reported, rows []row, counts []int64) {
+	err := each(ctx, r.o.DB, DMARC, only, since, rowsOf, func(rep reported, rows []countedRow) {
 		o := all[rep.domain]
 		if o == nil {
 			o = &Overview{Domain: rep.domain, Begin: rep.begin, End: rep.end}
@@ -66,9 +66,9 @@ func (r *Reports) Overviews(ctx context.Context, only mail.Domain, since time.Ti
 		orgs[rep.domain][rep.org] = true
 		o.Messages += rep.messages
 		o.LeftOut += rep.leftOut
-		for i, w := range rows {
+		for _, w := range rows {
 			if w.spf || w.dkim {
-				o.Passed += counts[i]
+				o.Passed += w.messages
 			}
 		}
 		if rep.begin.Before(o.Begin) {
@@ -95,8 +95,8 @@ func (r *Reports) Overviews(ctx context.Context, only mail.Domain, since time.Ti
 // with most messages first.
 func (r *Reports) Sources(ctx context.Context, domain mail.Domain, since time.Time) ([]Source, error) {
 	all := map[string]*gathered{}
-	err := r.each(ctx, domain, since, func(rep reported, rows []row, counts []int64) {
-		for i, w := range rows {
+	err := each(ctx, r.o.DB, DMARC, domain, since, rowsOf, func(rep reported, rows []countedRow) {
+		for _, w := range rows {
 			g := all[w.source]
 			if g == nil {
 				addr, err := netip.ParseAddr(w.source)
@@ -106,7 +106,7 @@ func (r *Reports) Sources(ctx context.Context, domain mail.Domain, since time.Ti
 				g = &gathered{Source: Source{Address: addr, Done: map[dmarcreport.Disposition]int64{}}, orgs: map[string]bool{}, why: map[Evidence]int64{}}
 				all[w.source] = g
 			}
-			g.add(rep.org, w, counts[i])
+			g.add(rep.org, w.row, w.messages)
 		}
 	})
 	list := make([]Source, 0, len(all))
@@ -168,17 +168,17 @@ type reported struct {
 	messages, leftOut  int64
 }
 
-// each gives every report of a period that ended after since, with its rows. Reports
-// that come or go meanwhile are in it or not.
-func (r *Reports) each(ctx context.Context, domain mail.Domain, since time.Time, visit func(rep reported, rows []row, counts []int64)) error {
+// each gives every report of a kind and a period that ended after since, with what rowsOf
+// reads of it. Reports that come or go meanwhile are in it or not.
+func each[R any](ctx context.Context, db *sqldb.DB, kind Kind, domain mail.Domain, since time.Time, rowsOf func(tx *sqldb.Tx, report int64) (R, error),
+	visit func(rep reported, rows R)) error {
 	for last, more := int64(0), true; more; {
 		var list []reported
-		var rows [][]row
-		var counts [][]int64
+		var rows []R
 		at := last
-		err := r.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {
-			list, rows, counts, at = nil, nil, nil, last
-			if list, err = reportsAfter(tx, last, domain, since); err != nil {
+		err := db.Read(ctx, func(tx *sqldb.Tx) (err error) {
+			list, rows, at = nil, nil, last
+			if list, err = reportsAfter(tx, kind, last, domain, since); err != nil {
 				return err
 			}
 			more = len(list) == reportPage
@@ -187,11 +187,11 @@ func (r *Reports) each(ctx context.Context, domain mail.Domain, since time.Time,
 					list, more = list[:i], true
 					break
 				}
-				w, n, err := rowsOf(tx, rep.id)
+				w, err := rowsOf(tx, rep.id)
 				if err != nil {
 					return err
 				}
-				rows, counts, at = append(rows, w), append(counts, n), rep.id
+				rows, at = append(rows, w), rep.id
 			}
 			return nil
 		})
@@ -199,7 +199,7 @@ func (r *Reports) each(ctx context.Context, domain mail.Domain, since time.Time,
 			return err
 		}
 		for i, rep := range list {
-			visit(rep, rows[i], counts[i])
+			visit(rep, rows[i])
 		}
 		last = at
 	}
@@ -209,9 +209,9 @@ func (r *Reports) each(ctx context.Context, domain mail.Domain, since time.Time,
 // reportPage is how many reports are read at a time, at most.
 const reportPage = 50
 
-func reportsAfter(tx *sqldb.Tx, after int64, domain mail.Domain, since time.Time) (list []reported, err error) {
+func reportsAfter(tx *sqldb.Tx, kind Kind, after int64, domain mail.Domain, since time.Time) (list []reported, err error) {
 	rows, err := tx.Query(`SELECT id, domain, org, policy, fault, begins, ends, messages, left_out FROM reports_received
-		WHERE id > $1 AND ends >= $2 AND (domain = $3 OR $3 = '') ORDER BY id LIMIT $4`, after, since.Unix(), string(domain), reportPage)
+		WHERE id > $1 AND ends >= $2 AND (domain = $3 OR $3 = '') AND kind = $4 ORDER BY id LIMIT $5`, after, since.Unix(), string(domain), kind, reportPage)
 	if err != nil {
 		return nil, err
 	}
@@ -228,41 +228,48 @@ func reportsAfter(tx *sqldb.Tx, after int64, domain mail.Domain, since time.Time
 	return list, rows.Err()
 }
 
-func rowsOf(tx *sqldb.Tx, report int64) (list []row, counts []int64, err error) {
+// countedRow is a row of reports_row.
+type countedRow struct {
+	row
+	messages int64
+}
+
+func rowsOf(tx *sqldb.Tx, report int64) (list []countedRow, err error) {
 	rows, err := tx.Query(`SELECT source, author, disposition, dkim, spf, reason, spf_domain, spf_result, dkim_domain, dkim_selector, dkim_result, messages
 		FROM reports_row WHERE report = $1 ORDER BY n`, report)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var w row
-		var n int64
+		var w countedRow
 		if err := rows.Scan(&w.source, &w.author, &w.disposition, &w.dkim, &w.spf, &w.reason, &w.sender.Domain, &w.sender.Result,
-			&w.signature.Domain, &w.signature.Selector, &w.signature.Result, &n); err != nil {
-			return nil, nil, err
+			&w.signature.Domain, &w.signature.Selector, &w.signature.Result, &w.messages); err != nil {
+			return nil, err
 		}
-		list, counts = append(list, w), append(counts, n)
+		list = append(list, w)
 	}
-	return list, counts, rows.Err()
+	return list, rows.Err()
 }
 
 // Sent is what became of the report of a day to a domain.
 type Sent struct {
+	Kind     Kind
 	Day      time.Time
 	Domain   mail.Domain
-	Messages int64
+	Messages int64     // of TLS: sessions
 	Due      time.Time // when it is made; zero if it was
 	Outcome  string    // whom it was sent to, or why it was not; "" if it is not made yet
 }
 
 // SentReports tells of the reports of the last days, the last day first, at most
-// limit. With a domain it tells of those about that one alone.
+// limit. With a domain it tells of those about that one alone. Those about TLS are told
+// of once the domain was asked whether it wants any.
 func (r *Reports) SentReports(ctx context.Context, only mail.Domain, since time.Time, limit int) (list []Sent, err error) {
 	err = r.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		list = nil
-		rows, err := tx.Query(`SELECT day, domain, messages, due, outcome FROM reports_day WHERE day >= $1 AND (domain = $2 OR $2 = '')
-			ORDER BY day DESC, domain LIMIT $3`, dayOf(since), string(only), limit)
+		rows, err := tx.Query(`SELECT kind, day, domain, messages, due, outcome FROM reports_day WHERE day >= $1 AND (domain = $2 OR $2 = '')
+			AND (kind = $3 OR tries > 0 OR done > 0) ORDER BY day DESC, domain, kind LIMIT $4`, dayOf(since), string(only), DMARC, limit)
 		if err != nil {
 			return err
 		}
@@ -270,7 +277,7 @@ func (r *Reports) SentReports(ctx context.Context, only mail.Domain, since time.
 		for rows.Next() {
 			var s Sent
 			var day, due int64
-			if err := rows.Scan(&day, &s.Domain, &s.Messages, &due, &s.Outcome); err != nil {
+			if err := rows.Scan(&s.Kind, &day, &s.Domain, &s.Messages, &due, &s.Outcome); err != nil {
 				return err
 			}
 			s.Day = time.Unix(day*secondsOfDay, 0).UTC()

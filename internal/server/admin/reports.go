@@ -14,9 +14,10 @@ import (
 	"yubin/internal/mail"
 )
 
-// DMARC aggregate reports (RFC 9990).
+// DMARC aggregate reports (RFC 9990), and reports about TLS (RFC 8460).
 //
 //	GET /v1/reports/dmarc?domain&since&names   DMARC: of one domain with its sources, or of all without
+//	GET /v1/reports/tls?domain&since           TLSReports: likewise
 //	GET /v1/reports/sent?domain&since&limit    Page[SentReport]
 //
 // since is a time of RFC 3339; names=no asks the DNS for no names of sources.
@@ -25,6 +26,8 @@ import (
 type Reports interface {
 	Overviews(ctx context.Context, only mail.Domain, since time.Time) ([]reports.Overview, error)
 	Sources(ctx context.Context, domain mail.Domain, since time.Time) ([]reports.Source, error)
+	TLSOverviews(ctx context.Context, only mail.Domain, since time.Time) ([]reports.TLSOverview, error)
+	TLSSources(ctx context.Context, domain mail.Domain, since time.Time) ([]reports.TLSSource, error)
 	SentReports(ctx context.Context, only mail.Domain, since time.Time, limit int) ([]reports.Sent, error)
 }
 
@@ -64,11 +67,45 @@ type ReportedSource struct {
 	Advice    string `json:"advice,omitempty"`
 }
 
+// TLSReports is what others reported of TLS with the hosts of domains.
+type TLSReports struct {
+	Domains []TLSDomain `json:"domains"`
+	Sources []TLSSource `json:"sources,omitempty"` // of the one domain asked for, those with most failures first
+}
+
+// TLSDomain is what was reported of TLS with the hosts of a domain.
+type TLSDomain struct {
+	Domain        string    `json:"domain"`
+	Reports       int       `json:"reports"`
+	Organizations int       `json:"organizations"`
+	Sessions      int64     `json:"sessions"`
+	Failed        int64     `json:"failed"`
+	Begin         time.Time `json:"begin"`
+	End           time.Time `json:"end"`
+	Policies      string    `json:"policies"` // as they were reported last
+}
+
+// TLSSource is what an organization reported of sessions that failed alike; without a result,
+// of sessions under a policy of which none failed.
+type TLSSource struct {
+	Organization string    `json:"organization"`
+	Policy       string    `json:"policy"`
+	Result       string    `json:"result,omitempty"`
+	Host         string    `json:"host,omitempty"`
+	Reason       string    `json:"reason,omitempty"`
+	Sessions     int64     `json:"sessions"` // under the policy
+	Failed       int64     `json:"failed"`   // with this result
+	Since        time.Time `json:"since"`
+	Last         time.Time `json:"last"`
+	Advice       string    `json:"advice,omitempty"`
+}
+
 // SentReport is what became of the report of a day to a domain.
 type SentReport struct {
+	Kind     string    `json:"kind"` // dmarc, tls
 	Day      string    `json:"day"`
 	Domain   string    `json:"domain"`
-	Messages int64     `json:"messages"`
+	Messages int64     `json:"messages"` // of tls: sessions
 	Due      time.Time `json:"due,omitzero"`
 	Outcome  string    `json:"outcome,omitempty"`
 }
@@ -85,6 +122,7 @@ func (h *Handler) reportRoutes() {
 		return
 	}
 	h.mux.HandleFunc("GET /v1/reports/dmarc", h.answer(h.dmarcReports))
+	h.mux.HandleFunc("GET /v1/reports/tls", h.answer(h.tlsReports))
 	h.mux.HandleFunc("GET /v1/reports/sent", h.answer(h.sentReports))
 }
 
@@ -173,6 +211,31 @@ func (h *Handler) hostOf(ctx context.Context, addr netip.Addr) string {
 	return ""
 }
 
+func (h *Handler) tlsReports(r *http.Request) (any, error) {
+	domain, since, err := reportQuery(r.URL.Query())
+	if err != nil {
+		return nil, err
+	}
+	all, err := h.Reports.TLSOverviews(r.Context(), domain, since)
+	if err != nil {
+		return nil, err
+	}
+	out := TLSReports{Domains: []TLSDomain{}}
+	for _, o := range all {
+		out.Domains = append(out.Domains, TLSDomain{Domain: string(o.Domain), Reports: o.Reports, Organizations: o.Organizations, Sessions: o.Sessions,
+			Failed: o.Failed, Begin: o.Begin, End: o.End, Policies: o.Policies})
+	}
+	if domain == "" {
+		return out, nil
+	}
+	sources, err := h.Reports.TLSSources(r.Context(), domain, since)
+	for _, s := range sources {
+		out.Sources = append(out.Sources, TLSSource{Organization: s.Organization, Policy: s.Policy, Result: s.Result, Host: s.Host, Reason: s.Reason,
+			Sessions: s.Sessions, Failed: s.Failed, Since: s.Since, Last: s.Last, Advice: s.Advice(domain)})
+	}
+	return out, err
+}
+
 func (h *Handler) sentReports(r *http.Request) (any, error) {
 	domain, since, err := reportQuery(r.URL.Query())
 	if err != nil {
@@ -192,7 +255,7 @@ func (h *Handler) sentReports(r *http.Request) (any, error) {
 	}
 	page := Page[SentReport]{Items: []SentReport{}}
 	for _, s := range list {
-		page.Items = append(page.Items, SentReport{Day: s.Day.Format(time.DateOnly), Domain: string(s.Domain), Messages: s.Messages, Due: s.Due, Outcome: s.Outcome})
+		page.Items = append(page.Items, SentReport{Kind: string(s.Kind), Day: s.Day.Format(time.DateOnly), Domain: string(s.Domain), Messages: s.Messages, Due: s.Due, Outcome: s.Outcome})
 	}
 	return page, nil
 }
@@ -205,6 +268,14 @@ func (c *Client) DMARCReports(ctx context.Context, domain string, since time.Tim
 		q.Set("names", "no")
 	}
 	err = c.call(ctx, http.MethodGet, "/v1/reports/dmarc?"+q.Encode(), nil, &out)
+	return out, err
+}
+
+// TLSReports asks what others reported of TLS since then, of one domain or, if it is "", of
+// all.
+func (c *Client) TLSReports(ctx context.Context, domain string, since time.Time) (out TLSReports, err error) {
+	q := url.Values{"domain": {domain}, "since": {since.Format(time.RFC3339)}}
+	err = c.call(ctx, http.MethodGet, "/v1/reports/tls?"+q.Encode(), nil, &out)
 	return out, err
 }
 

@@ -178,7 +178,7 @@ type Watch struct {
 	DiskFree    int64         // less is too little; 0 is a tenth of the disk, 2 GiB at most
 }
 
-// Reports is the [reports] table: DMARC aggregate reports, from others and to them.
+// Reports is the [reports] table: reports about DMARC and TLS, from others and to them.
 type Reports struct {
 	Addresses    []string      // that take reports: whole, or a local part for each domain here; none takes any
 	Send         bool          // reports are sent to domains that ask for them
@@ -315,7 +315,7 @@ func Default() Config {
 		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20, Audit: 400 * 24 * time.Hour},
 		Watch:     Watch{Mail: true, Summary: -1, QueueOldest: 24 * time.Hour, QueueLength: 10000},
 		Sendmail:  Sendmail{Socket: SendmailSocket, Trusted: []string{"root"}, Rate: 1000},
-		Reports:   Reports{Addresses: []string{"dmarc-reports"}, Send: true, Keep: 400 * 24 * time.Hour},
+		Reports:   Reports{Addresses: []string{"dmarc-reports", "tls-reports"}, Send: true, Keep: 400 * 24 * time.Hour},
 	}
 }
 

@@ -40,7 +40,8 @@ type PagesOptions struct {
 }
 
 // Pages gets pages of hosts that strangers name, by HTTPS, and hands things to them. The
-// certificate must be valid for the host's name (RFC 9525) unless any will do; no redirect is followed, nothing cached, no proxy used.
+// certificate must be valid for the host's name (RFC 9525) unless any will do; no redirect
+// is followed, nothing cached, no proxy used.
 // Safe for concurrent use.
 type Pages struct {
 	o      PagesOptions
