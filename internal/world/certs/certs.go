@@ -182,6 +182,31 @@ func (c *Certs) first() *tls.Certificate {
 	return c.reserve.current().cert
 }
 
+// Shown is the certificate that a client gets which names a host, and those that come with
+// it; see GetCertificate.
+func (c *Certs) Shown(host string) (chain []*x509.Certificate) {
+	c.refresh()
+	var shown *tls.Certificate
+	for _, p := range c.pairs {
+		if cert := p.current().cert; cert.Leaf.VerifyHostname(host) == nil {
+			shown = cert
+			break
+		}
+	}
+	if shown == nil && c.source != nil {
+		shown = c.source.Certificate(host)
+	}
+	if shown == nil {
+		shown = c.first()
+	}
+	for _, der := range shown.Certificate {
+		if one, err := x509.ParseCertificate(der); err == nil {
+			chain = append(chain, one)
+		}
+	}
+	return chain
+}
+
 // List describes the certificates in use: those of files, in the order configured,
 // those of the source, and, where there are neither, the reserve.
 func (c *Certs) List() []Info {

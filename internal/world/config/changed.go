@@ -11,7 +11,7 @@ var keyNames = map[string][]string{
 	"Hostname": {"hostname"}, "Postmaster": {"postmaster"}, "Data": {"data"}, "Database": {"database"}, "Secrets": {"secrets"},
 	"SubmissionHidesClient": {"submission_hides_client"},
 	"ShutdownTimeout":       {"shutdown_timeout"}, "Log": {"log"}, "TLS": {"tls", "certificate"}, "ACME": {"acme"}, "Limits": {"limits"}, "DNS": {"dns"},
-	"Queue": {"queue"}, "DKIM": {"dkim"}, "Retention": {"retention"}, "Judge": {"judge"}, "DNSLists": {"dns_list"}, "Filters": {"filter"},
+	"Queue": {"queue"}, "DKIM": {"dkim"}, "Addresses": {"addresses"}, "MTASTS": {"mta_sts"}, "DNSUpdate": {"dns_update"}, "Retention": {"retention"}, "Judge": {"judge"}, "DNSLists": {"dns_list"}, "Filters": {"filter"},
 	"Reports": {"reports"}, "Admin": {"admin"}, "Listeners": {"listener"},
 }
 

@@ -35,6 +35,9 @@ type Config struct {
 	DNS                   DNS
 	Queue                 Queue
 	DKIM                  DKIM
+	Addresses             []netip.Addr // at which others reach this server; none: those of its interfaces
+	MTASTS                MTASTS
+	DNSUpdate             DNSUpdate
 	Retention             Retention
 	Watch                 Watch
 	Judge                 Judge
@@ -160,6 +163,40 @@ type DKIM struct {
 	Zone   mail.Domain   // in which the keys of all domains are; "" for none
 	Rotate time.Duration // how long a key signs; 0 means the default, negative for ever
 }
+
+// MTASTS is the [mta_sts] table: the policy by which others send mail here in TLS only
+// (RFC 8461).
+type MTASTS struct {
+	Mode   STSMode
+	MaxAge time.Duration // for how long others hold to a policy that they fetched
+}
+
+// STSMode is what others are to do when TLS is not as the policy says.
+type STSMode string
+
+// The modes.
+const (
+	STSOff     STSMode = "off"  // there is no policy
+	STSNone    STSMode = "none" // it says that there is none any more (RFC 8461 §8.3)
+	STSTesting STSMode = "testing"
+	STSEnforce STSMode = "enforce"
+)
+
+// DNSUpdate is the [dns_update] table: the zones that take updates (RFC 2136).
+type DNSUpdate struct {
+	Server    netip.AddrPort // the primary server of the zones; not valid: there is none
+	Zones     []mail.Domain
+	Key       string // its name; "" is the one in the file
+	Algorithm string // "" is the one in the file, or hmac-sha256
+	KeyFile   string
+	Automatic bool // what was published is kept up
+}
+
+// Bounds of addresses and [dns_update].
+const (
+	maxAddresses   = 16
+	maxUpdateZones = 1000
+)
 
 // Retention is the [retention] table: how long what nobody sees any more is kept.
 type Retention struct {
@@ -313,6 +350,8 @@ func Default() Config {
 			QuotaGrace:            7 * 24 * time.Hour,
 		},
 		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20, Audit: 400 * 24 * time.Hour},
+		MTASTS:    MTASTS{Mode: STSTesting, MaxAge: 7 * 24 * time.Hour},
+		DNSUpdate: DNSUpdate{Automatic: true},
 		Watch:     Watch{Mail: true, Summary: -1, QueueOldest: 24 * time.Hour, QueueLength: 10000},
 		Sendmail:  Sendmail{Socket: SendmailSocket, Trusted: []string{"root"}, Rate: 1000},
 		Reports:   Reports{Addresses: []string{"dmarc-reports", "tls-reports"}, Send: true, Keep: 400 * 24 * time.Hour},

@@ -265,3 +265,40 @@ func TestLoadVerified(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestDNSValues: what the records of a domain are made of.
+func TestDNSValues(t *testing.T) {
+	c, err := Parse("/etc/yubin/yubin.toml", []byte(`
+hostname = "mail.example.org"
+tls.self_signed = true
+addresses = ["192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1"]
+[mta_sts]
+mode = "enforce"
+max_age = "30d"
+[dns_update]
+server = "192.0.2.53"
+zones = ["Example.ORG", "example.net"]
+key = "yubin"
+algorithm = "hmac-sha512"
+key_file = "dns.key"
+automatic = false
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DNSUpdate{Server: netip.MustParseAddrPort("192.0.2.53:53"), Zones: []mail.Domain{"example.org", "example.net"}, Key: "yubin",
+		Algorithm: "hmac-sha512", KeyFile: "/etc/yubin/dns.key"}
+	if !reflect.DeepEqual(c.DNSUpdate, want) {
+		t.Errorf("%+v", c.DNSUpdate)
+	}
+	if c.MTASTS != (MTASTS{STSEnforce, 30 * day}) {
+		t.Errorf("%+v", c.MTASTS)
+	}
+	if got := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")}; !reflect.DeepEqual(c.Addresses, got) {
+		t.Errorf("%v", c.Addresses)
+	}
+	c, err = Parse("yubin.toml", []byte("hostname = \"a.example\"\ntls.self_signed = true\n"))
+	if err != nil || c.MTASTS != (MTASTS{STSTesting, 7 * day}) || !c.DNSUpdate.Automatic || c.DNSUpdate.Server.IsValid() {
+		t.Errorf("defaults: %+v, %+v, %v", c.MTASTS, c.DNSUpdate, err)
+	}
+}

@@ -100,6 +100,9 @@ func (t *table) config(c *Config) {
 	t.table("dns", func(t *table) { t.dns(&c.DNS) })
 	t.table("queue", func(t *table) { t.queue(&c.Queue) })
 	t.table("dkim", func(t *table) { t.dkim(&c.DKIM) })
+	c.Addresses = t.addresses("addresses")
+	t.table("mta_sts", func(t *table) { t.mtaSTS(&c.MTASTS) })
+	t.table("dns_update", func(t *table) { t.dnsUpdate(&c.DNSUpdate) })
 	t.table("retention", func(t *table) { t.retention(&c.Retention) })
 	t.table("watch", func(t *table) { t.watch(&c.Watch) })
 	t.table("judge", func(t *table) { t.judge(&c.Judge) })
@@ -186,6 +189,54 @@ func (t *table) dkim(d *DKIM) {
 		return
 	}
 	t.duration("rotate", &d.Rotate, minRotate, maxRotate)
+}
+
+// addresses are those at which others reach this server.
+func (t *table) addresses(key string) (list []netip.Addr) {
+	for _, s := range t.texts(key, maxAddresses) {
+		a, err := netip.ParseAddr(s)
+		if a = a.Unmap(); err != nil || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
+			t.fault(key, `must be the IP addresses at which others reach this server, like "192.0.2.1" and "2001:db8::1", not %q`, s)
+			continue
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+// Bounds of max_age: a day, as shorter ones protect nobody, and what RFC 8461 §3.2 allows.
+const (
+	minSTSAge = 24 * time.Hour
+	maxSTSAge = 365 * 24 * time.Hour
+)
+
+func (t *table) mtaSTS(s *MTASTS) {
+	choice(t, "mode", &s.Mode, STSTesting, STSEnforce, STSNone, STSOff)
+	t.duration("max_age", &s.MaxAge, minSTSAge, maxSTSAge)
+}
+
+func (t *table) dnsUpdate(u *DNSUpdate) {
+	var server string
+	t.required("server", &server)
+	var err error
+	if u.Server, err = ParseServer(server); server != "" && err != nil {
+		t.fault("server", `must be the IP address of the primary server of the zones, with a port if it is not 53, like "192.0.2.53", not %q`, server)
+	}
+	if _, there := t.values["zones"]; !there {
+		t.faults.add(t.line(""), "zones is missing")
+	}
+	for _, s := range t.texts("zones", maxUpdateZones) {
+		d, err := mail.ParseDomain(s)
+		if err != nil || d.IsLiteral() {
+			t.fault("zones", "must be domain names, not %q", s)
+			continue
+		}
+		u.Zones = append(u.Zones, d)
+	}
+	t.text("key", &u.Key)
+	choice(t, "algorithm", &u.Algorithm, "hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224")
+	t.required("key_file", &u.KeyFile)
+	t.boolean("automatic", &u.Automatic)
 }
 
 func (t *table) retention(r *Retention) {
@@ -346,7 +397,7 @@ func (c *Config) resolve(folder string) {
 }
 
 func (c *Config) paths() []*string {
-	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket, &c.ACME.EABKeyFile, &c.ACME.Root}
+	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket, &c.ACME.EABKeyFile, &c.ACME.Root, &c.DNSUpdate.KeyFile}
 	for i := range c.TLS.Certificates {
 		paths = append(paths, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
 	}
