@@ -31,6 +31,7 @@ import (
 	"yubin/internal/engine/store"
 	"yubin/internal/engine/tlspolicy"
 	"yubin/internal/engine/transfer"
+	"yubin/internal/engine/zone"
 	"yubin/internal/mail"
 	"yubin/internal/world/datadir"
 	"yubin/internal/world/sqldb"
@@ -40,7 +41,7 @@ import (
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
 		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(),
-		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema(), tlspolicy.Schema(), certificates.Schema()}
+		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema(), tlspolicy.Schema(), certificates.Schema(), zone.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

@@ -2,6 +2,7 @@ package dnstest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,11 +57,9 @@ func (s *Server) update(b []byte, m *wire.Msg) []byte {
 			}
 			return unsigned(reply, sign, wire.RcodeBadSig)
 		}
+		reply.Rcode = wire.RcodeRefused
 		zone, _ := record.Name(m.Question[0].Name)
-		switch {
-		case zone != u.zone:
-			reply.Rcode = wire.RcodeRefused
-		default:
+		if slices.ContainsFunc(s.updates, func(o updating) bool { return o.zone == zone && o.key == u.key }) {
 			reply.Rcode = s.zone.update(zone, m.Ns)
 		}
 		if reply.Rcode == wire.RcodeSuccess {
