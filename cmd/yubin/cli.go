@@ -67,6 +67,7 @@ type commandLine struct {
 	Cert        certCmd        `cmd:"" help:"The certificates that an authority makes for this server, and their keys."`
 	ARC         arcCmd         `cmd:"" name:"arc" help:"Verify and extend the chain of those who passed a message on."`
 	DMARC       dmarcCmd       `cmd:"" name:"dmarc" help:"Check what DMARC says of mail."`
+	DNS         dnsCmd         `cmd:"" name:"dns" help:"The records of a domain in the DNS: print, check and publish them."`
 	Judge       judgeCmd       `cmd:"" help:"Say what would become of a message that a stranger brings, and why. Nothing is kept."`
 	Reports     reportsCmd     `cmd:"" help:"What other servers report of mail in the names of your domains, and what is reported to them."`
 	Junk        junkCmd        `cmd:"" help:"What was learned of junk mail from what people do with it."`

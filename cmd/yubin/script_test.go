@@ -99,14 +99,18 @@ func freePorts(ts *testscript.TestScript, _ bool, names []string) {
 	}
 }
 
-// names VARIABLE FILE: a name server with the zone in the file, until the script
-// ends; the variable is its address and port.
+// names VARIABLE FILE [SECRET]: a name server with the zone in the file, until the script
+// ends; the variable is its address and port. With a secret it takes updates of example.org
+// by the key yubin.
 func serveNames(ts *testscript.TestScript, _ bool, args []string) {
 	zone, err := dnstest.ParseZone(ts.ReadFile(args[1]))
 	ts.Check(err)
 	server, err := dnstest.Listen(zone)
 	ts.Check(err)
 	ts.Defer(func() { _ = server.Close() })
+	if len(args) > 2 {
+		server.TakeUpdates("example.org", "yubin", "hmac-sha256", args[2])
+	}
 	ts.Setenv(args[0], server.Addr().String())
 }
 

@@ -22,8 +22,12 @@ func (s *Server) webConfig(c config.Config) webd.Config {
 		Settings: s.store.clients, Hostname: c.Hostname, Now: s.deps.Now,
 		Certificate: func() (*tls.Certificate, error) { return s.shownFor(c.Hostname) },
 	})
+	policy := webd.PolicyMount(s.store.zone, func(ctx context.Context, d mail.Domain) bool {
+		local, err := s.store.clients.IsLocal(ctx, d)
+		return local && err == nil
+	})
 	return webd.Config{
-		Mounts:  mountsOf(h),
+		Mounts:  append(mountsOf(h), policy),
 		Ours:    s.oursOnTheWeb(c),
 		HTTPS:   httpsPort(c),
 		HSTS:    !c.Open, // Else browsers would refuse what others serve on this machine.

@@ -29,6 +29,7 @@ func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
 	s.services.Store(s.newServices(cfg, s.services.Load()))
 	s.slots.SetLimits(s.limits(cfg))
 	s.store.keep(cfg)
+	s.store.known.Store(&cfg)
 	s.store.watcher.set(cfg.Watch)
 	s.store.secrets.Reload()
 	s.store.ordering.Store(&cfg)

@@ -80,7 +80,7 @@ type Server struct {
 func New(ctx context.Context, cfg config.Config, d Deps) (*Server, error) {
 	recent := obs.NewRecent(d.Now)
 	d.Log = slog.New(recent.Handler(d.Log.Handler()))
-	st, err := makeStore(ctx, cfg, lockWait, d)
+	st, err := makeStore(ctx, cfg, cfg, lockWait, d)
 	if err != nil {
 		return nil, err
 	}

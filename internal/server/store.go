@@ -31,6 +31,7 @@ import (
 	"yubin/internal/engine/search"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
+	"yubin/internal/engine/zone"
 	"yubin/internal/server/admin"
 	"yubin/internal/server/metrics"
 	"yubin/internal/world/blob"
@@ -89,6 +90,8 @@ type Store struct {
 	audit     *audit.Audit
 	clients   *clients.Clients
 	offered   atomic.Pointer[[]clients.Service] // what clients may use now
+	zone      *zone.Zone
+	known     atomic.Pointer[config.Config] // all that is configured, as it is now; of a command without one, the folder alone
 	admin     *admin.Handler
 
 	certificates *certificates.Certificates
@@ -103,7 +106,7 @@ func OpenStore(ctx context.Context, path string, d Deps) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openStore(ctx, folder, config.Config{Data: path}, d)
+	return openStore(ctx, folder, config.Config{Data: path}, config.Config{Data: path}, d)
 }
 
 // OpenConfigured is OpenStore for a command that knows the configuration. Of it counts
@@ -114,7 +117,7 @@ func OpenConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, err
 	if err != nil {
 		return nil, err
 	}
-	return openStore(ctx, folder, forCommand(cfg), d)
+	return openStore(ctx, folder, forCommand(cfg), cfg, d)
 }
 
 // forCommand is what counts of a configuration for a command.
@@ -125,24 +128,26 @@ func forCommand(cfg config.Config) config.Config {
 
 // MakeStore is OpenStore for a data folder that is made if there is none.
 func MakeStore(ctx context.Context, path string, d Deps) (*Store, error) {
-	return makeStore(ctx, config.Config{Data: path}, 0, d)
+	return makeStore(ctx, config.Config{Data: path}, config.Config{Data: path}, 0, d)
 }
 
 // MakeConfigured is OpenConfigured for a data folder that is made if there is none.
 func MakeConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, error) {
-	return makeStore(ctx, forCommand(cfg), 0, d)
+	return makeStore(ctx, forCommand(cfg), cfg, 0, d)
 }
 
-func makeStore(ctx context.Context, cfg config.Config, wait time.Duration, d Deps) (*Store, error) {
+// makeStore opens a data folder with cfg; known is the whole configuration.
+func makeStore(ctx context.Context, cfg, known config.Config, wait time.Duration, d Deps) (*Store, error) {
 	folder, err := datadir.Make(ctx, cfg.Data, wait)
 	if err != nil {
 		return nil, err
 	}
-	return openStore(ctx, folder, cfg, d)
+	return openStore(ctx, folder, cfg, known, d)
 }
 
-func openStore(ctx context.Context, folder *datadir.Dir, cfg config.Config, d Deps) (*Store, error) {
+func openStore(ctx context.Context, folder *datadir.Dir, cfg, known config.Config, d Deps) (*Store, error) {
 	s := &Store{folder: folder}
+	s.known.Store(&known)
 	if err := s.open(ctx, cfg, d); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -192,6 +197,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	}
 	s.judge = judge.New(judge.Options{Lists: s.lists, Greylist: grey, Preferences: s.prefs, Classifier: s.learning.lessons, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
 	if s.audit, err = audit.Open(ctx, audit.Options{DB: s.db, Now: d.Now, Log: d.Log}); err != nil {
+		return err
+	}
+	if err := s.openZone(ctx, d); err != nil {
 		return err
 	}
 	s.keep(cfg)
@@ -285,6 +293,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},
 		Audit:     s.audit,
+		Zone:      s.zone,
 		Metrics:   s.metrics.Handler(),
 		Overviews: s.watcher,
 		Clients:   s.clients,
@@ -339,6 +348,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { s.reports.Run(ctx) })
 	g.Go(func() { s.audit.Run(ctx) })
 	g.Go(func() { s.directory.Run(ctx) })
+	g.Go(func() { s.zone.Run(ctx) })
 	g.Go(func() { s.learning.run(ctx) })
 	g.Go(func() { s.journal.Run(ctx) })
 	g.Go(func() { s.metrics.Run(ctx) })

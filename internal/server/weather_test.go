@@ -125,7 +125,7 @@ func newPostOffice(t *testing.T, seed uint64, hops []*hop) *postOffice {
 	cfg := config.Config{Data: filepath.Join(quickFolder(t), "data"), Hostname: "mx.near.example"}
 	cfg.Limits.DSN = config.DSNAll // What strangers bring asks for reports.
 	var err error
-	o.store, err = makeStore(o.ctx, cfg, 0, deps())
+	o.store, err = makeStore(o.ctx, cfg, cfg, 0, deps())
 	o.must(err)
 	options := o.store.queueOptions(cfg, deps()) // With a courier that would talk to the real world.
 	o.store.outgoing.courier = o.courier(cfg)

@@ -24,6 +24,7 @@
 //	GET    /v1/networks             POST {network}   DELETE /v1/networks/{network}
 //	GET    /v1/dkim, /v1/dkim/{domain}, /v1/dkim/{domain}/records   POST /v1/dkim/{domain}/rotate
 //	GET    /v1/certificates, /v1/certificates/{name}   POST /v1/certificates/renew {name}, /v1/certificates/{name}/rotate-key {now}
+//	GET    /v1/dns/{domain}, /v1/dns/{domain}/check?resolver   POST /v1/dns/{domain}/publish {replace, dry_run}
 //	GET    /v1/explain?address&from&as&client&via
 //	GET    /v1/found/{address}      who has an address
 //	GET    /v1/client-settings?address  what a client is to use for it

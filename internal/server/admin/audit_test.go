@@ -34,7 +34,7 @@ func (k *kept) List(context.Context, audit.Filter) ([]audit.Line, error) { retur
 
 // everyPattern is what a server with everything answers.
 func everyPattern() *Handler {
-	return newHandler(Config{Transfers: struct{ Transfers }{}, Junk: struct{ Junk }{}, Retention: struct{ Retention }{}, Policies: struct{ Policies }{}, Audit: &kept{}})
+	return newHandler(Config{Transfers: struct{ Transfers }{}, Junk: struct{ Junk }{}, Retention: struct{ Retention }{}, Policies: struct{ Policies }{}, Zone: struct{ Zone }{}, Audit: &kept{}})
 }
 
 // TestEveryChangeLeavesALine: whatever a request that is no GET is for, a line is kept

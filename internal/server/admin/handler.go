@@ -95,6 +95,7 @@ type Config struct {
 	Secrets     Secrets     // nil for none
 	Reports     Reports     // nil for none
 	Audit       Audit       // nil for none
+	Zone        Zone        // nil for none
 	Overviews   Overviews   // nil for none
 	Clients     Clients
 	Status      Status
@@ -175,6 +176,9 @@ func New(c Config) *Handler {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.dkimRoutes() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.dnsRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	h.mux.HandleFunc("GET /v1/dump", h.answer(h.dump))
