@@ -13,7 +13,7 @@ type accountCmd struct {
 	Add      accountAddCmd      `cmd:"" help:"Make an account."`
 	List     accountListCmd     `cmd:"" help:"List the accounts."`
 	Show     accountShowCmd     `cmd:"" help:"Show one account and what it holds."`
-	Passwd   accountPasswdCmd   `cmd:"" help:"Set the password of an account."`
+	Password accountPasswordCmd `cmd:"" help:"Set and limit the password of an account; make app passwords for its devices."`
 	Language accountLanguageCmd `cmd:"" help:"Set the language in which this server writes to the owner."`
 	Quota    accountQuotaCmd    `cmd:"" help:"Show or set how much an account may hold."`
 	Forward  accountForwardCmd  `cmd:"" help:"Show or set to whom an account sends its mail on."`
@@ -107,6 +107,12 @@ func (c *accountShowCmd) Run(e *env) error {
 			if a.Forward != nil {
 				t.add("forward", forwardText(a.Forward))
 			}
+			if a.Limit != nil {
+				t.add("password", "counts "+counts(*a.Limit))
+			}
+			if a.Apps > 0 {
+				t.add("app passwords", fmt.Sprint(a.Apps))
+			}
 			t.add("quota", bounds(a.Usage))
 			if since := a.Usage.FullSince; since != nil {
 				t.add("full since", since.Local().Format(time.DateTime))
@@ -114,20 +120,6 @@ func (c *accountShowCmd) Run(e *env) error {
 			t.write(w)
 		})
 	})
-}
-
-type accountPasswdCmd struct {
-	place
-	newPassword
-	Address string `arg:"" help:"The address."`
-}
-
-func (c *accountPasswdCmd) Run(e *env) error {
-	password, err := c.read(e, c.Address)
-	if err != nil {
-		return err
-	}
-	return e.changeAccount(c.place, c.Address, admin.AccountChange{Password: &password, AllowWeakPassword: c.AllowWeakPassword}, "password of %s set")
 }
 
 type accountLanguageCmd struct {

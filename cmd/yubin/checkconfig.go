@@ -47,14 +47,19 @@ func (e *env) warnings(cfg config.Config) []config.Fault {
 	if err := secrets.Open(secrets.Options{Paths: cfg.SecretsPaths()}).Err(); err != nil {
 		list = append(list, config.Fault{Text: fmt.Sprintf("%v; mail would leave without DKIM signatures", err)})
 	}
-	if cfg.Postmaster.IsZero() {
-		return list
-	}
 	client, err := admin.Dial(e.ctx, cfg.Data) // Only who runs knows who is here; the folder is not opened for a question.
 	if err != nil {
 		return list
 	}
 	defer client.Close()
+	if s, err := client.Status(e.ctx); err == nil {
+		if text := cfg.NoScram(s.Foreign); text != "" {
+			list = append(list, config.Fault{Text: text})
+		}
+	}
+	if cfg.Postmaster.IsZero() {
+		return list
+	}
 	if found, err := client.Found(e.ctx, cfg.Postmaster.String()); err == nil && (found.By == "" || found.By == "postmaster") {
 		list = append(list, config.Fault{Text: config.NobodyIsPostmaster(cfg.Postmaster)})
 	}

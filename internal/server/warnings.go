@@ -15,6 +15,9 @@ import (
 // somebody should see to: certificates come to their end by themselves.
 const warnEvery = 24 * time.Hour
 
+// maxForeign is how many accounts are named that SCRAM does not work for.
+const maxForeign = 3
+
 // Certificates are those in use.
 func (s *Server) Certificates() []certs.Info {
 	c := s.certs.Load()
@@ -36,6 +39,9 @@ func (s *Server) warn() {
 	if text := s.store.postmasterWarning(context.Background(), s.cfg.Postmaster); text != "" {
 		s.deps.Log.Warn("the configuration needs a hand", obs.KeyReason, text)
 	}
+	if text := s.store.scramWarning(context.Background(), &s.cfg); text != "" {
+		s.deps.Log.Warn("the configuration needs a hand", obs.KeyReason, text)
+	}
 }
 
 // warnDaily is warn once a day until ctx is done.
@@ -52,6 +58,21 @@ func (s *Server) warnDaily(ctx context.Context) {
 			s.mu.Unlock()
 		}
 	}
+}
+
+// scramWarning says for whom SCRAM does not work, or "".
+func (s *Store) scramWarning(ctx context.Context, c *config.Config) string {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	var names []string
+	list, err := s.directory.Foreign(ctx, maxForeign)
+	for _, a := range list {
+		names = append(names, a.String())
+	}
+	if err != nil {
+		return ""
+	}
+	return c.NoScram(names)
 }
 
 // postmasterWarning says what is wrong with the postmaster of the configuration, or

@@ -116,6 +116,8 @@ func (d *Directory) AddAppPassword(ctx context.Context, a mail.Address, n NewApp
 // checkApp checks what needs no database.
 func checkApp(name string, s Scope, now time.Time) error {
 	switch {
+	case name == "." || name == "..": // They stand in a path.
+		return mail.Errorf(mail.Invalid, "an app password cannot be called %q", name)
 	case name == "" || len(name) > MaxPasswordName || !utf8.ValidString(name):
 		return mail.Errorf(mail.Invalid, "the name of an app password has 1 to %d octets", MaxPasswordName)
 	case containsUnprintable(name):

@@ -146,6 +146,11 @@ func (h *Handler) showAccount(r *http.Request) (any, error) {
 		return nil, err
 	}
 	a := list[0]
+	passwords, err := h.Accounts.Passwords(r.Context(), address)
+	if err != nil {
+		return nil, err
+	}
+	a.Limit, a.Apps = limitOf(passwords[0].Scope), len(passwords)-1
 	a.Holds = &Holdings{Mailboxes: len(mailboxes)}
 	for _, m := range mailboxes {
 		a.Holds.Messages += int64(m.Exists)
@@ -164,8 +169,17 @@ func (h *Handler) changeAccount(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	limit, err := in.Limit.scope() // Before anything is changed.
+	if err != nil {
+		return nil, err
+	}
 	if in.Password != nil {
 		if err := h.Accounts.SetPassword(r.Context(), address, *in.Password, in.AllowWeakPassword); err != nil {
+			return nil, err
+		}
+	}
+	if in.Limit != nil {
+		if err := h.Accounts.LimitPassword(r.Context(), address, limit); err != nil {
 			return nil, err
 		}
 	}

@@ -10,7 +10,9 @@
 //	GET    /v1/quota                that of the site   PATCH {octets?, messages?}
 //	GET    /v1/accounts?domain&after&limit   POST {address, password}
 //	POST   /v1/accounts/import      {accounts: [{line, address, password | hash}]}
-//	GET    /v1/accounts/{address}   PATCH {password?, enabled?, language?, quota?}   DELETE
+//	GET    /v1/accounts/{address}   PATCH {password?, limit?, enabled?, language?, quota?}   DELETE
+//	GET    /v1/accounts/{address}/passwords   POST {name, only?, networks?, expires?}   DELETE, of all app passwords
+//	GET    /v1/accounts/{address}/passwords/{name}   DELETE
 //	POST   /v1/accounts/{address}/restore  {mailbox?, since?, search?, ...}: a stream of {found} or {progress}, then {restored}
 //	PUT    /v1/accounts/{address}/forward {to, keep}
 //	POST   /v1/accounts/{address}/rename  {to, alias}
@@ -68,6 +70,10 @@ type Status struct {
 	// none yet. SecretsFault says why it cannot be used.
 	Secrets      string `json:"secrets,omitempty"`
 	SecretsFault string `json:"secrets_fault,omitempty"`
+
+	// Foreign are accounts, at most 3, of which only a hash of another server is known:
+	// SCRAM does not work for them before the next login.
+	Foreign []string `json:"foreign,omitempty"`
 }
 
 // Domain is a local domain.
@@ -128,6 +134,8 @@ type Account struct {
 	Quota    Quota     `json:"quota"` // its own
 	Usage    Usage     `json:"usage"`
 	Holds    *Holdings `json:"holds,omitempty"`
+	Limit    *Limit    `json:"limit,omitempty"` // of its own password; for a single one only
+	Apps     int       `json:"apps,omitempty"`  // how many app passwords it has; for a single one only
 
 	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the row, if it cannot be read
 }
@@ -175,6 +183,7 @@ type NewAccount struct {
 // AccountChange says what to change of an account; nil leaves it.
 type AccountChange struct {
 	Password *string `json:"password,omitempty"`
+	Limit    *Limit  `json:"limit,omitempty"` // of its own password; one without anything is none
 	Enabled  *bool   `json:"enabled,omitempty"`
 	Language *string `json:"language,omitempty"`
 

@@ -190,7 +190,7 @@ func whatOf(pattern string) string {
 		}
 	}
 	verb := map[string]string{http.MethodPut: "set", http.MethodPatch: "change", http.MethodDelete: "remove"}[method]
-	if method == http.MethodPost && (len(words) == 1 && collections[words[0]] || strings.HasSuffix(path, "/pauses") || strings.HasSuffix(path, "/senders")) {
+	if method == http.MethodPost && (len(words) == 1 && collections[words[0]] || strings.HasSuffix(path, "/pauses") || strings.HasSuffix(path, "/senders") || strings.HasSuffix(path, "/passwords")) {
 		verb = "add"
 	}
 	return strings.TrimSpace(strings.Join(words, " ") + " " + verb)

@@ -34,6 +34,12 @@ type Accounts interface {
 	AccountByID(context.Context, mail.AccountID) (directory.Account, error)
 	Accounts(context.Context, directory.Filter) ([]directory.Account, error)
 	SetPassword(ctx context.Context, a mail.Address, password string, allowWeak bool) error
+	LimitPassword(ctx context.Context, a mail.Address, s directory.Scope) error
+	Passwords(context.Context, mail.Address) ([]directory.Password, error)
+	AddAppPassword(ctx context.Context, a mail.Address, n directory.NewAppPassword) (text string, p directory.Password, err error)
+	RemoveAppPassword(ctx context.Context, a mail.Address, name string) error
+	RemoveAppPasswords(ctx context.Context, a mail.Address) (int, error)
+	Foreign(ctx context.Context, limit int) ([]mail.Address, error)
 	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
 	SetLanguage(ctx context.Context, a mail.Address, tag string) error
 	SetQuota(ctx context.Context, a mail.Address, c directory.AllowanceChange) error
@@ -160,6 +166,9 @@ func New(c Config) *Handler {
 	} {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
+	for pattern, do := range h.passwordRoutes() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
 	for pattern, do := range h.preferenceRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
@@ -241,7 +250,7 @@ func body[T any](r *http.Request) (in T, err error) {
 	return in, nil
 }
 
-func (h *Handler) status(*http.Request) (any, error) {
+func (h *Handler) status(r *http.Request) (any, error) {
 	s := h.Status
 	if h.Secrets != nil {
 		s.Secrets = h.Secrets.Path()
@@ -249,7 +258,12 @@ func (h *Handler) status(*http.Request) (any, error) {
 			s.SecretsFault = err.Error()
 		}
 	}
-	return s, nil
+	if h.Accounts == nil {
+		return s, nil
+	}
+	foreign, err := h.Accounts.Foreign(r.Context(), maxForeign)
+	s.Foreign = namesOf(foreign)
+	return s, err
 }
 
 // done is the answer to what has nothing to say.

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -131,7 +132,8 @@ func (s *session) logFailure(command string, err error) {
 
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mech, user string, cause error) {
-	l := obs.Login{Proto: "imap", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
+	l := obs.Login{Proto: "imap", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause,
+		AppPassword: cmp.Or(directory.AppPassword(cause), s.principal.Credential.Name)}
 	if st, secure := s.conn.TLS(); secure {
 		l.TLS = obs.TLS(st.Version)
 	}

@@ -1,6 +1,7 @@
 package pop3d
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -16,7 +17,8 @@ func (s *session) logger() *slog.Logger {
 
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mech, user string, cause error) {
-	l := obs.Login{Proto: "pop3", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause}
+	l := obs.Login{Proto: "pop3", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause,
+		AppPassword: cmp.Or(directory.AppPassword(cause), s.principal.Credential.Name)}
 	if st, secure := s.conn.TLS(); secure {
 		l.TLS = obs.TLS(st.Version)
 	}

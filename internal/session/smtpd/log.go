@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strconv"
@@ -104,6 +105,7 @@ func (s *session) logRejection(r smtp.Reply, to string, cause error) {
 
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mechanism, user string, cause error) {
-	l := obs.Login{Session: s.id, Remote: s.client.Remote, User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause, TLS: s.tls.version()}
+	l := obs.Login{Session: s.id, Remote: s.client.Remote, User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause,
+		AppPassword: cmp.Or(directory.AppPassword(cause), s.client.Principal.Credential.Name), TLS: s.tls.version()}
 	obs.LogLogin(s.srv.log, l)
 }

@@ -55,6 +55,19 @@ func NobodyIsPostmaster(a mail.Address) string {
 		"make an account or alias of that name, or correct it", a)
 }
 
+// NoScram says what it means that of accounts only hashes of other servers are known; ""
+// if there is nothing to say.
+func (c *Config) NoScram(accounts []string) string {
+	if len(accounts) == 0 || c.TLS.Scram == ScramOff {
+		return ""
+	}
+	who := "of the password of " + strings.Join(accounts, ", ") + " and maybe others only a hash of another server is known"
+	if c.TLS.Scram == ScramOn {
+		return "scram is on, and " + who + ": before the next login with PLAIN or LOGIN, mail programs that try SCRAM hear that it is wrong"
+	}
+	return "SCRAM is not offered: " + who + "; the next login makes it ours, or disable who never comes"
+}
+
 // certificateName is the name that a certificate must be for; "" if that cannot be
 // said.
 func (c *Config) certificateName() string {

@@ -22,6 +22,8 @@ type Login struct {
 	TLS     string // version of TLS, or "" without it
 	Reason  string // why it was refused, in a word or two; "" if it was right
 	Err     error  // shown if it is a failure of our own
+
+	AppPassword string // its name, if it was one; "" for the account's own password
 }
 
 // subscriber is how many bits of an IPv6 address one subscriber usually has for
@@ -58,6 +60,7 @@ func LogLogin(log *slog.Logger, l Login) {
 	for _, a := range []struct{ key, value string }{
 		{KeyProto, l.Proto}, {KeyListen, l.Listen}, {KeySession, l.Session}, {KeyRemote, ""},
 		{KeyNetwork, network}, {KeyReason, l.Reason}, {KeyMech, l.Mech}, {KeyTLS, l.TLS}, {KeyUser, l.User},
+		{"app_password", l.AppPassword},
 	} {
 		switch {
 		case a.key == KeyRemote && l.Remote.IsValid():
