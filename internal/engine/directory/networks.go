@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yubin/internal/mail"
+	"yubin/internal/world/obs"
 	"yubin/internal/world/sqldb"
 )
 
@@ -96,8 +97,8 @@ func (d *Directory) remember(ctx context.Context, p mail.Principal, prefix netip
 
 // noteNetwork writes the row, and drops those that are too old or too many.
 func noteNetwork(tx *sqldb.Tx, account mail.AccountID, prefix netip.Prefix, now time.Time) error {
-	if _, err := tx.Exec(`INSERT INTO directory_network (account, network, seen) VALUES ($1, $2, $3)
-		ON CONFLICT (account, network) DO UPDATE SET seen = excluded.seen`, account, prefix.String(), now.Unix()); err != nil {
+	if _, err := tx.Exec(`INSERT INTO directory_network (account, network, wide, seen) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (account, network) DO UPDATE SET seen = excluded.seen`, account, prefix.String(), obs.Network(prefix.Addr()).String(), now.Unix()); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM directory_network WHERE account = $1 AND seen < $2`,
@@ -107,6 +108,35 @@ func noteNetwork(tx *sqldb.Tx, account mail.AccountID, prefix netip.Prefix, now 
 	_, err := tx.Exec(`DELETE FROM directory_network WHERE account = $1 AND network NOT IN (
 		SELECT network FROM directory_network WHERE account = $1 ORDER BY seen DESC, network LIMIT $2)`, account, MaxNetworks)
 	return err
+}
+
+// OwnerSeen returns a network that has something in common with p, from which the owner of
+// an account logged in since a time; the zero Prefix if there is none.
+func (d *Directory) OwnerSeen(ctx context.Context, p netip.Prefix, since time.Time) (found netip.Prefix, err error) {
+	wide := obs.Network(p.Addr())
+	where, args := `wide = $1 AND seen >= $2`, []any{wide.String(), since.Unix()}
+	if wide.Bits() > p.Bits() { // Only administrators ask for one so wide.
+		where, args = `seen >= $1`, []any{since.Unix()}
+	}
+	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		found = netip.Prefix{}
+		rows, err := tx.Query(`SELECT DISTINCT network FROM directory_network WHERE `+where, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() && !found.IsValid() {
+			var text string
+			if err := rows.Scan(&text); err != nil {
+				return err
+			}
+			if n, err := netip.ParsePrefix(text); err == nil && n.Overlaps(p) { // Check reports others.
+				found = n
+			}
+		}
+		return rows.Err()
+	})
+	return found, err
 }
 
 // forgetNetworks drops all networks of an account.

@@ -70,6 +70,7 @@ func schema() []string {
 	CREATE TABLE directory_network (
 		account {int} NOT NULL,
 		network {text} NOT NULL,
+		wide    {text} NOT NULL, -- the network around it: obs.Network
 		seen    {int} NOT NULL,
 		PRIMARY KEY (account, network)
 	) {clustered};
@@ -95,6 +96,7 @@ func schema() []string {
 		network  {text} NOT NULL,
 		PRIMARY KEY (account, number)
 	) {clustered};
+	CREATE INDEX directory_network_wide ON directory_network (wide);
 	CREATE TABLE directory_site (
 		id             {int} NOT NULL PRIMARY KEY,
 		quota_octets   {int} NOT NULL,

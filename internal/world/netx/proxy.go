@@ -30,10 +30,9 @@ type announced struct {
 	remote, local netip.AddrPort
 }
 
-// speaksForOthers reports whether a new connection has to begin with a header of the PROXY
-// protocol.
-func (s *Server) speaksForOthers(c *Conn) bool {
-	from := c.Remote().Addr()
+// speaksForOthers reports whether a new connection from an address has to begin with a
+// header of the PROXY protocol.
+func (s *Server) speaksForOthers(from netip.Addr) bool {
 	return slices.ContainsFunc(s.l.Proxies, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
@@ -57,6 +56,9 @@ func (s *Server) announce(ctx context.Context, c *Conn) {
 			return
 		}
 		c.client = client
+		if s.turnsAway(c.raw, c.Remote().Addr()) {
+			return
+		}
 		s.enter(ctx, c)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -39,6 +40,10 @@ type Listener struct {
 	// over the limits; nil sends none. ImplicitTLS never sends it: there is no
 	// TLS yet in which to say it.
 	Refuse func(Refusal) string
+	// Banned says whether a client is turned away before anything is read or held for it, and the
+	// line, with its CRLF, that it hears first ("" for none; ImplicitTLS never sends it). It must be
+	// quick. nil turns nobody away.
+	Banned func(netip.Addr) (line string, banned bool)
 	// Proxies are networks of which every connection begins with a header of the PROXY
 	// protocol that says for whom it is: that client's address is Remote, and counts.
 	Proxies []netip.Prefix
@@ -158,12 +163,36 @@ func (s *Server) acceptAll(ctx context.Context) error {
 
 // admit takes a new connection in, at once or when it is known for whom it is.
 func (s *Server) admit(ctx context.Context, raw net.Conn) {
+	from := addrPort(raw.RemoteAddr()).Addr()
+	proxy := s.speaksForOthers(from)
+	if !proxy && s.turnsAway(raw, from) {
+		return
+	}
 	c := NewConn(raw, s.l.ReadTimeout, s.l.WriteTimeout)
-	if s.speaksForOthers(c) {
+	if proxy {
 		s.announce(ctx, c)
 		return
 	}
 	s.enter(ctx, c)
+}
+
+// turnsAway ends a new connection of somebody who is banned. It waits for nothing: a line
+// finds room in the buffer of a socket that is new.
+func (s *Server) turnsAway(raw net.Conn, from netip.Addr) bool {
+	if s.l.Banned == nil {
+		return false
+	}
+	line, banned := s.l.Banned(from)
+	if !banned {
+		return false
+	}
+	s.open.refused(Banned)
+	if s.l.Mode != ImplicitTLS && line != "" {
+		_ = raw.SetWriteDeadline(time.Now().Add(refusalTimeout))
+		_, _ = io.WriteString(raw, line) // The connection ends here whether it heard us or not.
+	}
+	_ = raw.Close()
+	return true
 }
 
 // enter starts the handler of a new connection, or refuses it.

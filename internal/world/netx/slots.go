@@ -29,10 +29,11 @@ const (
 	accepted           Refusal = iota
 	TooMany                    // Limits.Total is reached
 	TooManyFromAddress         // Limits.PerAddress is reached
+	Banned                     // Listener.Banned said so
 )
 
 func (r Refusal) String() string {
-	return [...]string{"accepted", "too many connections", "too many connections from this address"}[r]
+	return [...]string{"accepted", "too many connections", "too many connections from this address", "banned"}[r]
 }
 
 // When slots run short.

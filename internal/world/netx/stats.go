@@ -6,8 +6,9 @@ import "sync"
 type Stats struct {
 	Open          int    // now
 	Accepted      uint64 // that reached the handler or its TLS handshake
-	Refused       uint64 // by the limits
+	Refused       uint64 // by the limits, or banned
 	OfAddress     uint64 // of Refused: TooManyFromAddress
+	Banned        uint64 // of Refused
 	BadHandshakes uint64 // of Accepted: the TLS handshake of ImplicitTLS failed
 }
 
@@ -29,8 +30,11 @@ func (s *connections) refused(why Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Refused++
-	if why == TooManyFromAddress {
+	switch why {
+	case TooManyFromAddress:
 		s.stats.OfAddress++
+	case Banned:
+		s.stats.Banned++
 	}
 }
 
