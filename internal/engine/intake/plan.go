@@ -40,6 +40,8 @@ type Recipient struct {
 	Route   route.Routed
 	Notify  mail.Notify
 	ORCPT   string // RFC 3461 §4.2, decoded; "" if none
+	// Hold has the queue keep the message until it is released, also one for mailboxes here.
+	Hold queue.Hold
 }
 
 // Plan is what is to become of a message.
@@ -112,6 +114,7 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	ctx, cancel := context.WithTimeoutCause(ctx, in.o.Deadline, errLate)
 	defer cancel()
 	e.TLSOptional = e.TLSOptional || waivesTLS(msg.Header.TLSRequired)
+	to = heldBack(to)
 	p := &Plan{Message: m, envelope: e, recipients: to, copies: make([][]copyFor, len(to)), loops: make([]bool, len(to))}
 	had := deliveredTo(msg.Header.DeliveredTo)
 	for i, r := range to {
@@ -157,6 +160,22 @@ func (in *Intake) Plan(ctx context.Context, m *Message, e Envelope, to []Recipie
 	p.paths = in.forwardPaths(ctx, p)
 	p.lay()
 	return p, nil
+}
+
+// heldBack has the recipients that are held, and have mailboxes here, behind the queue: where mail for
+// them goes is found out when it is released.
+func heldBack(to []Recipient) []Recipient {
+	held := func(r Recipient) bool { return r.Hold.By != "" && len(r.Route.Accounts) > 0 }
+	if !slices.ContainsFunc(to, held) {
+		return to
+	}
+	to = slices.Clone(to)
+	for i, r := range to {
+		if held(r) {
+			to[i].Route = route.Routed{Onward: []route.Onward{QueuedHere(r.Address)}}
+		}
+	}
+	return to
 }
 
 var errLate = errors.New("intake: the deadline of a plan")
@@ -330,7 +349,7 @@ func forward(r Recipient, o route.Onward, several, fromQueue bool) queue.Recipie
 			out.Notify = mail.NotifyNever
 		}
 	}
-	return queue.Recipient{OutgoingRecipient: out, Site: o.Hop.Site()}
+	return queue.Recipient{OutgoingRecipient: out, Site: o.Hop.Site(), Hold: r.Hold}
 }
 
 // originalRecipient is a as the value of ORCPT, decoded (RFC 3461 §5.2.1 (d)); ""

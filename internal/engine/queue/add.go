@@ -15,12 +15,22 @@ type Recipient struct {
 	mail.OutgoingRecipient
 	Site string // mail.NextHop.Site of where it goes as far as is known; "" for the exchangers of its domain
 	Via  string // a route to take whatever the tables say, or ""
+	Hold Hold   // it is held from the beginning; the zero Hold: it is not
 	// Filed says that the same commit files the message in a mailbox of the
 	// recipient, and Expanded that the recipient is an alias whose addresses get
 	// it (RFC 3461 §5.2.7.3). Either is not carried: there is only the report of
 	// success to be made.
 	Filed, Expanded bool
 }
+
+// Hold is why deliveries are held by something that is no operator.
+type Hold struct {
+	By   string // its name, by which they are found again: Filter.HeldBy
+	Note string // for people, in the story of each message
+}
+
+// HeldBySending is Hold.By of mail of accounts that send unlike they do otherwise.
+const HeldBySending = "sending"
 
 // done reports whether r is one that is only reported.
 func (r Recipient) done() bool { return r.Filed || r.Expanded }
@@ -76,10 +86,17 @@ func (r newRow) insert(tx *sqldb.Tx, now time.Time) error {
 	if r.done() {
 		return r.insertOwed(tx, now)
 	}
+	state, due := Waiting, millis(r.due)
+	if r.Hold.By != "" {
+		state, due = Held, 0
+	}
 	tx.Do(`INSERT INTO queue_delivery (item, n, recipient, orcpt, notify, site, via, lane, state, due, report_at,
-		attempts, deferrals, parked, noticed, owner, last)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 0, 0, '')`,
-		r.item.ID, r.n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), r.Via, laneOf(r.item.Priority, 0), Waiting, millis(r.due))
+		attempts, deferrals, parked, noticed, owner, held_by, last)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, 0, 0, $11, '')`,
+		r.item.ID, r.n, r.Address.String(), r.ORCPT, r.Notify, r.siteName(), r.Via, laneOf(r.item.Priority, 0), state, due, r.Hold.By)
+	if r.Hold.By != "" {
+		addEvent(tx, Delivery{DeliveryID: DeliveryID{r.item.ID, r.n}, OutgoingRecipient: r.OutgoingRecipient}, now, EventHold, r.Hold.Note, "")
+	}
 	return nil
 }
 
@@ -131,6 +148,7 @@ func (q *Queue) announce(it spool.Item, to []Recipient, due, reportAt time.Time,
 				q.reportAt = reportAt
 			}
 			continue
+		case r.Hold.By != "":
 		case due.After(now):
 			q.scan.dueAt(due)
 		default:

@@ -64,6 +64,7 @@ type Delivery struct {
 	Deferrals int          // attempts, and times put off because its site is down
 	Parked    bool         // put off because of its site
 	Noticed   bool         // the sender was told of the delay
+	HeldBy    string       // what keeps one that is held: Hold.By, or "" for operators
 	Last      mail.Attempt // At is zero before the first
 	final     bool         // Last was into a mailbox, not onward
 
@@ -98,7 +99,7 @@ func laneOf(priority int8, deferrals int) lane {
 }
 
 const deliveryColumns = `d.item, d.n, d.recipient, d.orcpt, d.notify, d.site, d.via, d.state, d.due + d.report_at,
-	d.attempts, d.deferrals, d.parked > 0, d.noticed, d.last`
+	d.attempts, d.deferrals, d.parked > 0, d.noticed, d.held_by, d.last`
 
 // scanDelivery reads deliveryColumns, then more. A row that cannot be read is no
 // error if it says which it is.
@@ -106,7 +107,7 @@ func scanDelivery(rows *sqldb.Rows, d *Delivery, more ...any) error {
 	var recipient, last string
 	var due int64
 	err := rows.Scan(append([]any{&d.Item, &d.N, &recipient, &d.ORCPT, &d.Notify, &d.Site, &d.Via, &d.State, &due,
-		&d.Attempts, &d.Deferrals, &d.Parked, &d.Noticed, &last}, more...)...)
+		&d.Attempts, &d.Deferrals, &d.Parked, &d.Noticed, &d.HeldBy, &last}, more...)...)
 	if err == nil {
 		d.Due = fromMillis(due)
 		d.Address, err = mail.ParseAddress(recipient)

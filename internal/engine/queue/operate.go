@@ -25,13 +25,15 @@ type Filter struct {
 	Recipient   mail.Address
 	Domain      mail.Domain // of the recipient
 	Site        string
-	OlderThan   time.Duration // arrived longer ago
-	YoungerThan time.Duration // arrived later
+	OlderThan   time.Duration  // arrived longer ago
+	YoungerThan time.Duration  // arrived later
+	Account     mail.AccountID // that sent it
+	HeldBy      string         // what keeps those that are held: Hold.By
 }
 
 // ofMessage reports whether f looks at what only spool_item has.
 func (f Filter) ofMessage() bool {
-	return !f.Sender.IsZero() || f.NullSender || f.OlderThan > 0 || f.YoungerThan > 0
+	return !f.Sender.IsZero() || f.NullSender || f.OlderThan > 0 || f.YoungerThan > 0 || f.Account != 0
 }
 
 // where is the filter in SQL over queue_delivery d and, if it is ofMessage,
@@ -77,6 +79,13 @@ func (f Filter) where(c carried, byKey bool, args []any) (string, []any) {
 		add("d.site || '' = $%d", f.Site)
 	case f.Site != "":
 		add("d.site = $%d", f.Site)
+	}
+	if f.Account != 0 {
+		add("i.account = $%d", int64(f.Account))
+	}
+	if f.HeldBy != "" {
+		add("d.held_by = $%d", f.HeldBy)
+		terms = append(terms, "d.state = 2")
 	}
 	if f.OlderThan > 0 {
 		add("i.arrived < $%d", millis(now.Add(-f.OlderThan)))
@@ -246,15 +255,21 @@ type Progress func(changed int)
 // Hold keeps waiting deliveries, and those being carried if this attempt does
 // not settle them, until they are released. They do not expire meanwhile.
 func (q *Queue) Hold(ctx context.Context, f Filter, note string, p Progress) (int, error) {
-	return q.bulk(ctx, f, change{kind: EventHold, note: note, always: true, query: `UPDATE queue_delivery SET state = 2, due = 0, parked = 0
-		WHERE item = $1 AND n = $2 AND state IN (1, 3) AND $3 > 0`}, p)
+	return q.HoldFor(ctx, f, Hold{Note: note}, p)
+}
+
+// HoldFor is Hold by something that is no operator.
+func (q *Queue) HoldFor(ctx context.Context, f Filter, h Hold, p Progress) (int, error) {
+	return q.bulk(ctx, f, change{kind: EventHold, note: clip(h.Note, maxNote), arg: h.By, always: true, query: `UPDATE queue_delivery SET
+		state = 2, due = 0, parked = 0, held_by = $4 WHERE item = $1 AND n = $2 AND state IN (1, 3) AND $3 > 0`}, p)
 }
 
 // Release makes held deliveries wait for an attempt now, and also those that
-// their sender had held for a time.
+// their sender had held for a time, unless something else than an operator held them.
 func (q *Queue) Release(ctx context.Context, f Filter, note string, p Progress) (int, error) {
 	return q.bulk(ctx, f, change{kind: EventRelease, note: note, always: true, query: `UPDATE queue_delivery SET
-		state = CASE owner WHEN 0 THEN 1 ELSE 3 END, due = $3, parked = 0
+		state = CASE owner WHEN 0 THEN 1 ELSE 3 END, due = CASE held_by WHEN '' THEN $3 ELSE
+		(SELECT CASE WHEN hold_until > $3 THEN hold_until ELSE $3 END FROM spool_item WHERE id = $1) END, parked = 0, held_by = ''
 		WHERE item = $1 AND n = $2 AND (state = 2 OR state = 1 AND due > $3 AND attempts = 0)`}, p)
 }
 

@@ -266,6 +266,7 @@ type Observation struct {
 	Outcome mail.Outcome // of ObservedAttempt and ObservedSettled
 	Class   string       // its status in words of RFC 3463: "4.4.1"
 	Took    time.Duration
+	Account mail.AccountID // of ObservedSettled: whose mail it is, or zero
 }
 
 // ObservationKind says what happened.

@@ -29,6 +29,7 @@ func schema() []string {
 		parked {int} NOT NULL, -- when it was put off because of its site, not because of an answer; 0 otherwise
 		noticed {int} NOT NULL, -- the sender knows of the delay
 		owner {int} NOT NULL, -- who has an active one; 0 otherwise
+		held_by {text} NOT NULL DEFAULT '', -- what keeps a held one; '' for operators, and of others
 		last {text} NOT NULL, -- a record of the last attempt, or ''
 		PRIMARY KEY (item, n)
 	) {clustered};

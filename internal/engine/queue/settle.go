@@ -310,7 +310,7 @@ func (q *Queue) observe(it spool.Item, list []decision) {
 			if o != mail.Delivered {
 				o = mail.Failed
 			}
-			q.o.Observe(Observation{Kind: ObservedSettled, Site: d.d.Site, Outcome: o, Class: d.last.Status()})
+			q.o.Observe(Observation{Kind: ObservedSettled, Site: d.d.Site, Outcome: o, Class: d.last.Status(), Account: it.Account})
 		}
 		if d.untold {
 			q.o.Observe(Observation{Kind: ObservedUntold, Site: d.d.Site, Class: d.last.Status()})
