@@ -16,6 +16,8 @@ type accountCmd struct {
 	Password accountPasswordCmd `cmd:"" help:"Set and limit the password of an account; make app passwords for its devices."`
 	Language accountLanguageCmd `cmd:"" help:"Set the language in which this server writes to the owner."`
 	Quota    accountQuotaCmd    `cmd:"" help:"Show or set how much an account may hold."`
+	Sending  accountSendingCmd  `cmd:"" help:"Show what an account sends and what is usual, or set how much it may send."`
+	Release  accountReleaseCmd  `cmd:"" help:"Let go what is held of an account's mail because it sent unlike it does otherwise, or remove it."`
 	Forward  accountForwardCmd  `cmd:"" help:"Show or set to whom an account sends its mail on."`
 	Rename   accountRenameCmd   `cmd:"" help:"Give an account another address; its mail and password stay."`
 	Grant    accountGrantCmd    `cmd:"" help:"Let an account write as others."`

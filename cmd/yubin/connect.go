@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -128,8 +130,20 @@ func (e *env) adminAt(c config.Config, open opener, do func(context.Context, *ad
 	if err != nil {
 		return err
 	}
+	client.From = sshClient(e.getenv("SSH_CONNECTION"))
 	err = do(e.ctx, client)
 	return errors.Join(err, done())
+}
+
+// sshClient is from where somebody is logged in over SSH, by what sshd says: client address and
+// port, server address and port; invalid if nobody is.
+func sshClient(connection string) netip.Addr {
+	client, _, _ := strings.Cut(connection, " ")
+	a, err := netip.ParseAddr(client)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.WithZone("")
 }
 
 // connect tries the socket and the folder in turn: between the two a server

@@ -11,12 +11,13 @@ import (
 )
 
 type domainCmd struct {
-	Add    domainAddCmd    `cmd:"" help:"Keep the mail of a domain here."`
-	Alias  domainAliasCmd  `cmd:"" help:"Domains that are other names of one: their addresses are its."`
-	List   domainListCmd   `cmd:"" help:"List the domains."`
-	Import domainImportCmd `cmd:"" help:"Keep the mail of many domains here, from a file."`
-	Quota  domainQuotaCmd  `cmd:"" help:"Show or set how much each account of a domain may hold, if it has no quota of its own."`
-	Remove domainRemoveCmd `cmd:"" help:"Stop keeping the mail of a domain that has no accounts and aliases left."`
+	Add     domainAddCmd     `cmd:"" help:"Keep the mail of a domain here."`
+	Alias   domainAliasCmd   `cmd:"" help:"Domains that are other names of one: their addresses are its."`
+	List    domainListCmd    `cmd:"" help:"List the domains."`
+	Import  domainImportCmd  `cmd:"" help:"Keep the mail of many domains here, from a file."`
+	Quota   domainQuotaCmd   `cmd:"" help:"Show or set how much each account of a domain may hold, if it has no quota of its own."`
+	Sending domainSendingCmd `cmd:"" help:"Show or set how much each account of a domain may send."`
+	Remove  domainRemoveCmd  `cmd:"" help:"Stop keeping the mail of a domain that has no accounts and aliases left."`
 }
 
 type domainAddCmd struct {

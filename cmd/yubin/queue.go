@@ -162,6 +162,9 @@ func whyOf(d admin.QueueDelivery) string {
 	if d.Unreadable != "" {
 		return cut("cannot be read: "+d.Unreadable, whyWidth)
 	}
+	if d.HeldBy == "sending" {
+		return "its account sends unlike otherwise: yubin account sending"
+	}
 	if d.Last == nil {
 		return ""
 	}

@@ -26,6 +26,7 @@ func (a *authenticator) Scram(ctx context.Context, user string) (sasl.StoredKeys
 	login, err := a.store.directory.Scram(ctx, user, a.from)
 	if err != nil {
 		a.store.metrics.Login(err)
+		a.store.guessed(a.from.Addr, err)
 		return sasl.StoredKeys{}, nil, err
 	}
 	keys := sasl.StoredKeys{Salt: login.Salt, Iterations: login.Iterations}
@@ -50,6 +51,7 @@ func (a *authenticator) end(ctx context.Context, p mail.Principal, err error) (m
 		}
 	}
 	a.store.metrics.Login(err)
+	a.store.guessed(a.from.Addr, err)
 	if err = cmp.Or(err, full); err != nil {
 		return mail.Principal{}, err
 	}

@@ -136,6 +136,9 @@ func (a accounts) DeleteAccount(tx *sqldb.Tx, id mail.AccountID) error {
 	if a.s.retention != nil {
 		a.s.retention.Drop(tx, id)
 	}
+	if a.s.sending != nil {
+		a.s.sending.Drop(tx, id)
+	}
 	return nil
 }
 
@@ -146,5 +149,8 @@ func (s *Store) domainRemoved(tx *sqldb.Tx, name mail.Domain) {
 	}
 	if s.retention != nil {
 		s.retention.DropDomain(tx, name)
+	}
+	if s.sending != nil {
+		s.sending.DropDomain(tx, name)
 	}
 }

@@ -30,6 +30,10 @@ func (s *Server) openListener(ctx context.Context, l config.Listener) (*listener
 	if l.Profile == config.ProfileLocal {
 		slots = nil // Its users have bounds of their own.
 	}
+	serve := s.handler(l, tlsConfig)
+	if l.Protocol != config.HTTP { // Browsers connect ahead of what they may want.
+		serve = s.store.silent(serve)
+	}
 	server := netx.NewServer(netx.Listener{
 		Slots:        slots,
 		Name:         l.Service(),
@@ -39,10 +43,11 @@ func (s *Server) openListener(ctx context.Context, l config.Listener) (*listener
 		Budget:       s.store.budget,
 		SocketBuffer: s.deps.Memory.SocketBuffer,
 		Refuse:       refusal(l.Protocol),
+		Banned:       s.store.turnedAway(l.Protocol),
 		Proxies:      l.Proxies,
 		ReadTimeout:  firstReadTimeout,
 		DrainTimeout: s.cfg.ShutdownTimeout,
-	}, s.store.guests.received(s.handler(l, tlsConfig)), s.deps.Log)
+	}, s.store.guests.received(serve), s.deps.Log)
 	if l.Profile == config.ProfileLocal {
 		ln, err := netx.ListenUnix(l.Address, anybody)
 		if err != nil {

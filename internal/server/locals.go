@@ -45,17 +45,17 @@ type locals struct {
 	mu   sync.Mutex
 	open map[uint32]int
 	all  int
-	sent map[uint32]*sending
+	sent map[uint32]*rated
 }
 
-// sending is what a user sent in an hour.
-type sending struct {
+// rated is what a user sent in an hour.
+type rated struct {
 	since time.Time
 	n     int
 }
 
 func newLocals(store *Store, hostname mail.Domain, now func() time.Time) *locals {
-	return &locals{store: store, hostname: hostname, now: now, lookup: user.LookupId, open: map[uint32]int{}, sent: map[uint32]*sending{}}
+	return &locals{store: store, hostname: hostname, now: now, lookup: user.LookupId, open: map[uint32]int{}, sent: map[uint32]*rated{}}
 }
 
 // enter counts a connection, or says why there are too many.
@@ -102,7 +102,7 @@ func (l *locals) take(uid uint32, rate int) error {
 		if s == nil && len(l.sent) >= maxRated {
 			return mail.Errorf(mail.Unavailable, "too many users send mail; try again later")
 		}
-		s = &sending{since: now}
+		s = &rated{since: now}
 		l.sent[uid] = s
 	}
 	if s.n >= rate {

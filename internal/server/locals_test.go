@@ -104,7 +104,7 @@ func TestLocalRate(t *testing.T) {
 	now = now.Add(time.Hour)
 	take(1, true)
 	for uid := range uint32(maxRated) {
-		l.sent[1000+uid] = &sending{since: now, n: 1}
+		l.sent[1000+uid] = &rated{since: now, n: 1}
 	}
 	take(3, false) // Nobody more can be counted.
 	take(1, true)

@@ -96,6 +96,7 @@ type Store struct {
 
 	certificates *certificates.Certificates
 	ordering     atomic.Pointer[config.Config] // how they are ordered
+	protection
 }
 
 // OpenStore opens the data folder at path. The error is *datadir.MissingError if
@@ -120,10 +121,14 @@ func OpenConfigured(ctx context.Context, cfg config.Config, d Deps) (*Store, err
 	return openStore(ctx, folder, forCommand(cfg), cfg, d)
 }
 
-// forCommand is what counts of a configuration for a command.
+// forCommand is what counts of a configuration for a command. One that was given the data folder
+// alone has none: what counts for accounts that no rule is for is then taken to be the default.
 func forCommand(cfg config.Config) config.Config {
+	if cfg.Hostname == "" {
+		cfg.Sending = config.Default().Sending
+	}
 	return config.Config{Hostname: cfg.Hostname, Listeners: cfg.Listeners, ACME: cfg.ACME, Data: cfg.Data, Secrets: cfg.Secrets, Folder: cfg.Folder, DKIM: cfg.DKIM, DNS: cfg.DNS,
-		Queue: config.Queue{Lifetime: cfg.Queue.Lifetime}}
+		Queue: config.Queue{Lifetime: cfg.Queue.Lifetime}, Bans: cfg.Bans, Sending: cfg.Sending}
 }
 
 // MakeStore is OpenStore for a data folder that is made if there is none.
@@ -196,6 +201,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		return err
 	}
 	s.judge = judge.New(judge.Options{Lists: s.lists, Greylist: grey, Preferences: s.prefs, Classifier: s.learning.lessons, Hostname: cfg.Hostname, Resolver: s.outgoing.resolver, Domains: s.directory, History: s.learning.history, Now: d.Now, Log: d.Log})
+	if err := s.openProtection(ctx, cfg, d); err != nil {
+		return err
+	}
 	if s.audit, err = audit.Open(ctx, audit.Options{DB: s.db, Now: d.Now, Log: d.Log}); err != nil {
 		return err
 	}
@@ -223,6 +231,7 @@ func (s *Store) keep(cfg config.Config) {
 	s.judge.SetPolicies(policies(cfg.Judge))
 	s.mail.SetRetention(store.Retention{Expunged: cfg.Retention.Expunged, Changes: cfg.Retention.Changes, ChangeOctets: cfg.Retention.ChangesSize})
 	s.audit.SetKeep(cfg.Retention.Audit)
+	s.setProtection(cfg)
 	if s.reports != nil {
 		s.reports.Set(reportSettings(cfg.Reports))
 	}
@@ -289,6 +298,8 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Transfers: t,
 		Lost:      restorer{s, d.Now},
 		Retention: s.retention,
+		Bans:      s.bans, Administrates: s.admins.note,
+		Sending:   s.sending,
 		Junk:      training{t},
 		Backups:   backups{s, d, blobs, new(sync.Mutex)},
 		Moves:     moves{s, d, blobs, new(sync.Mutex)},
@@ -339,6 +350,9 @@ func (s *Store) run(ctx context.Context) error {
 	})
 	g.Go(func() { mailErr = s.mail.Run(ctx) })
 	g.Go(func() { s.warner.run(ctx) })
+	g.Go(func() { s.bans.Run(ctx) })
+	g.Go(func() { s.sending.Run(ctx) })
+	g.Go(func() { s.breaker.run(ctx) })
 	g.Go(func() { s.retention.Run(ctx) })
 	g.Go(func() { s.watcher.run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
@@ -397,7 +411,7 @@ func (c checked) CheckDeep(ctx context.Context, report func(problem string)) err
 func (c checked) others(ctx context.Context, report func(problem string)) error {
 	for _, check := range []func(context.Context, func(string)) error{
 		c.all.db.Integrity, c.all.directory.Check, c.all.outgoing.router.Check, c.all.outgoing.signing.Check, c.all.certificates.Check, c.all.outgoing.spool.Check,
-		c.all.reports.Check, c.all.copies.Check, c.all.retention.Check, c.all.learning.history.Check, c.all.learning.lessons.Check, c.all.outgoing.queue.Check,
+		c.all.reports.Check, c.all.copies.Check, c.all.retention.Check, c.all.bans.Check, c.all.checkSending, c.all.learning.history.Check, c.all.learning.lessons.Check, c.all.outgoing.queue.Check,
 	} {
 		if err := check(ctx, report); err != nil {
 			return err

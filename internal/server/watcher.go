@@ -43,6 +43,7 @@ type watcher struct {
 	server atomic.Pointer[Server] // nil if none runs
 	recent *obs.Recent
 	watch  atomic.Pointer[config.Watch]
+	poked  chan struct{}
 
 	accepted, delivered atomic.Int64 // when, in milliseconds; 0 for never
 	day                 dayCounts
@@ -64,7 +65,7 @@ func (d *dayCounts) all() []*atomic.Int64 {
 
 func newWatcher(s *Store, cfg config.Config, d Deps) *watcher {
 	w := &watcher{s: s, host: cfg.Hostname, now: d.Now, log: d.Log, room: files.Disk, began: d.Now(), seen: map[string]admin.Concern{},
-		calm: map[string]time.Time{}}
+		calm: map[string]time.Time{}, poked: make(chan struct{}, 1)}
 	w.set(cfg.Watch)
 	return w
 }
@@ -95,6 +96,9 @@ func (w *watcher) record(e journal.Entry) {
 // observe sees what happens in the queue, as the metrics do.
 func (w *watcher) observe(o queue.Observation) {
 	w.s.metrics.Queue(o)
+	if o.Kind == queue.ObservedSettled && o.Outcome == mail.Failed && o.Account != 0 && w.s.sending != nil {
+		w.s.sending.Bounced(o.Account)
+	}
 	switch {
 	case o.Kind == queue.ObservedSettled && o.Outcome == mail.Delivered:
 		w.delivered.Store(w.now().UnixMilli())
@@ -126,7 +130,16 @@ func (w *watcher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-w.poked:
 		}
+	}
+}
+
+// poke has it look at once.
+func (w *watcher) poke() {
+	select {
+	case w.poked <- struct{}{}:
+	default:
 	}
 }
 
@@ -162,6 +175,7 @@ func (w *watcher) concerns(ctx context.Context) (all []admin.Concern) {
 	all = append(all, w.ofDisk(c)...)
 	all = append(all, w.ofCertificates(ctx)...)
 	all = append(all, w.ofQueue(c)...)
+	all = append(all, w.ofSending(ctx)...)
 	if err := w.alive(ctx); err != nil {
 		all = append(all, admin.Concern{Cause: "database", State: admin.Trouble,
 			Text: "the database does not answer: " + obs.Reason(err) + "; mail is refused for now. The log says more"})

@@ -54,6 +54,8 @@ func (s *Server) watch() {
 	s.store.metrics.Watch(metrics.Sources{
 		Queue: s.store.outgoing.queue, Sizes: s.store.db.Sizes, Traffic: s.store.db.Traffic, Folder: s.cfg.Data, Listeners: s.connections, Memory: s.memory,
 		Certificates: s.Certificates,
+		Bans:         s.store.bans.Active,
+		Held:         func() int { return len(s.store.sending.Held()) },
 	})
 }
 

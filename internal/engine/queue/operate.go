@@ -260,7 +260,7 @@ func (q *Queue) Hold(ctx context.Context, f Filter, note string, p Progress) (in
 
 // HoldFor is Hold by something that is no operator.
 func (q *Queue) HoldFor(ctx context.Context, f Filter, h Hold, p Progress) (int, error) {
-	return q.bulk(ctx, f, change{kind: EventHold, note: clip(h.Note, maxNote), arg: h.By, always: true, query: `UPDATE queue_delivery SET
+	return q.bulk(ctx, f, change{kind: EventHold, note: h.Note, arg: h.By, always: true, query: `UPDATE queue_delivery SET
 		state = 2, due = 0, parked = 0, held_by = $4 WHERE item = $1 AND n = $2 AND state IN (1, 3) AND $3 > 0`}, p)
 }
 

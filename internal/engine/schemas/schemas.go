@@ -13,6 +13,7 @@ import (
 
 	"yubin/internal/engine/alarm"
 	"yubin/internal/engine/audit"
+	"yubin/internal/engine/bans"
 	"yubin/internal/engine/certificates"
 	"yubin/internal/engine/copies"
 	"yubin/internal/engine/directory"
@@ -26,6 +27,7 @@ import (
 	"yubin/internal/engine/reports"
 	"yubin/internal/engine/retention"
 	"yubin/internal/engine/route"
+	"yubin/internal/engine/sending"
 	"yubin/internal/engine/signing"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
@@ -41,7 +43,7 @@ import (
 func All() []sqldb.Schema {
 	return []sqldb.Schema{store.Schema(), directory.Schema(), route.Schema(), spool.Schema(), queue.Schema(), transfer.Schema(),
 		history.Schema(), feedback.Schema(), lessons.Schema(), signing.Schema(), reports.Schema(), preferences.Schema(), forward.Schema(), greylist.Schema(),
-		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema(), tlspolicy.Schema(), certificates.Schema(), zone.Schema()}
+		retention.Schema(), audit.Schema(), alarm.Schema(), copies.Schema(), tlspolicy.Schema(), certificates.Schema(), zone.Schema(), bans.Schema(), sending.Schema()}
 }
 
 // Engine says which version the tables of an engine have (sqldb.DB.Migrate).

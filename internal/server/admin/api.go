@@ -33,6 +33,10 @@
 //	GET    /v1/reports/dmarc?domain&since&names   GET /v1/reports/sent?domain&since&limit
 //	GET    /v1/retention, /v1/retention/{address}   PUT {account | domain, role, keep}   DELETE ?account&domain&role
 //	POST   /v1/retention/preview    {account | domain, role, keep}
+//	GET    /v1/bans                 POST {network, seconds?, reason?, owners_too?}
+//	GET    /v1/bans/{address}       why it is banned, or not   DELETE /v1/bans/{network}
+//	GET    /v1/accounts/{address}/sending, /v1/domains/{domain}/sending   PATCH {messages_hour?, ...}
+//	POST   /v1/accounts/{address}/release {drop?}
 //	POST   /v1/check?deep           a stream of {problem}, then {checked}
 //	POST   /v1/move                 {folder, database}: a stream of {progress}, then {moved}; the server ends then
 //	POST   /v1/backup               a stream of {progress}, then {snapshot}; see lend.go for the folder

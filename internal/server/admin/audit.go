@@ -197,7 +197,7 @@ func whatOf(pattern string) string {
 }
 
 // collections are what a POST adds one to; any other POST says itself what it does.
-var collections = map[string]bool{"domains": true, "accounts": true, "aliases": true, "networks": true, "groups": true, "grants": true}
+var collections = map[string]bool{"domains": true, "accounts": true, "aliases": true, "networks": true, "groups": true, "grants": true, "bans": true}
 
 // subjectOf is what was changed: what the path names, or else what the request or the
 // answer calls it.

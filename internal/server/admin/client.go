@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 
@@ -19,6 +20,10 @@ import (
 // Client calls the API. Errors are *mail.Error, as the server's engines made
 // them, or those of the connection.
 type Client struct {
+	// From is from where who uses it is logged in on this machine, so that it is never banned; invalid if that is not
+	// known.
+	From netip.Addr
+
 	http *http.Client
 	lend func(places []*files.Place) http.RoundTripper
 }
@@ -51,7 +56,7 @@ func InProcess(h http.Handler) *Client {
 // lending is the client for a request whose files come with it: this process does with
 // them what the server needs done.
 func (c *Client) lending(places ...*files.Place) *Client {
-	return &Client{http: &http.Client{Transport: c.lend(places)}}
+	return &Client{From: c.From, http: &http.Client{Transport: c.lend(places)}}
 }
 
 // Close closes idle connections.
@@ -275,6 +280,9 @@ func (c *Client) sendBody(ctx context.Context, method, path, kind string, body i
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", kind)
+	}
+	if c.From.IsValid() {
+		req.Header.Set(fromHeader, c.From.String())
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/netip"
 
 	"yubin/internal/dns"
 	"yubin/internal/engine/directory"
@@ -91,6 +92,8 @@ type Config struct {
 	Transfers   Transfers   // nil for none
 	Lost        Lost        // nil for none
 	Retention   Retention   // nil for none
+	Bans        Bans        // nil for none
+	Sending     Sending     // nil for none
 	Judging     Judging     // nil for none
 	Preferences Preferences // nil for none
 	Junk        Junk        // nil for none
@@ -109,6 +112,9 @@ type Config struct {
 	Log         *slog.Logger
 
 	Certificates Certificates // nil for none
+	// Administrates is told from where somebody is logged in who administrates, if the command
+	// says so; nil tells nobody.
+	Administrates func(netip.Addr)
 }
 
 // Handler serves the API.
@@ -178,6 +184,12 @@ func New(c Config) *Handler {
 	for pattern, do := range h.retention() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
+	for pattern, do := range h.banRoutes() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.sendingRoutes() {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
 	for pattern, do := range h.groupRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
@@ -216,12 +228,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == judgePath {
 		limit = MaxMessage
 	}
+	h.noteAdministrator(r)
 	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	if r.Header.Get("Upgrade") != "" {
 		h.serveLent(w, r)
 		return
 	}
 	h.audited(w, r)
+}
+
+// fromHeader names the address from which who asks is logged in on this machine.
+const fromHeader = "Yubin-From"
+
+// noteAdministrator remembers from where an administrator is logged in.
+func (h *Handler) noteAdministrator(r *http.Request) {
+	if a, err := netip.ParseAddr(r.Header.Get(fromHeader)); err == nil && h.Administrates != nil {
+		h.Administrates(a)
+	}
 }
 
 // answer writes what do returns.

@@ -26,6 +26,7 @@ type QueueDelivery struct {
 	SiteName  string        `json:"site_name"`         // what people call that
 	Route     string        `json:"route,omitempty"`   // that an operator chose
 	Parked    bool          `json:"parked,omitempty"`  // put off because its site is down or paused
+	HeldBy    string        `json:"held_by,omitempty"` // what keeps it, if no operator does: "sending"
 	Noticed   bool          `json:"noticed,omitempty"` // its sender was told that it is late
 	Last      *QueueAttempt `json:"last,omitempty"`
 	Sender    *string       `json:"sender,omitempty"` // "" is <>
@@ -150,6 +151,9 @@ func deliveryOf(d queue.Delivery, names sitesNamer) QueueDelivery {
 	out := QueueDelivery{ID: d.String(), Item: int64(d.Item), Recipient: d.Address.String(), State: d.State.String(), Due: d.Due,
 		Attempts: d.Attempts, Site: d.Site, SiteName: names.name(d.Site), Route: d.Via, Parked: d.Parked, Noticed: d.Noticed,
 		Unreadable: d.Unreadable}
+	if d.State == queue.Held {
+		out.HeldBy = d.HeldBy
+	}
 	if !d.Last.At.IsZero() {
 		out.Last = attemptOf(d.Last)
 	}

@@ -37,7 +37,8 @@ func everything(t *testing.T) (families []*dto.MetricFamily) {
 		m := New(Options{Now: time.Now, Version: "1"})
 		q := &fakeQueue{sites: []queue.SiteStatus{{Site: "mx:example.org"}}}
 		m.Watch(Sources{Queue: q, Folder: folder,
-			Listeners:    func() []Listener { return []Listener{{"imap", "imaps", netx.Stats{}}} },
+			Listeners: func() []Listener { return []Listener{{"imap", "imaps", netx.Stats{}}} },
+			Bans:      func() int { return 1 }, Held: func() int { return 1 },
 			Sizes:        func() (sqldb.Sizes, error) { return sqldb.Sizes{}, nil },
 			Traffic:      func() sqldb.Traffic { return sqldb.Traffic{Most: 1} },
 			Certificates: func() []certs.Info { return []certs.Info{{Files: certs.Files{Cert: "/tls/cert.pem"}}} },
@@ -58,6 +59,9 @@ func everything(t *testing.T) (families []*dto.MetricFamily) {
 		}
 		m.ListAsked("bl", true)
 		m.Certificate("mx.example.org", nil)
+		m.Ban("wrong password")
+		m.SendingLimited()
+		m.SendingHeld()
 		for f := dns.None; f <= dns.Canceled; f++ {
 			for s := resolver.Asked; s <= resolver.Cached; s++ {
 				m.Lookup(resolver.Lookup{Failure: f, Source: s})

@@ -60,6 +60,10 @@ type Metrics struct {
 	orders        *prometheus.CounterVec // of certificates
 	listsAsked    *prometheus.GaugeVec
 
+	bans          *prometheus.CounterVec
+	sendingHeld   prometheus.Counter
+	sendingLimits prometheus.Counter
+
 	accepted       *counters // by service
 	acceptedBytes  *counters // by service
 	recipients     *counters // by service
@@ -100,6 +104,7 @@ func New(o Options) *Metrics {
 	m.makeQueue()
 	m.makeNames()
 	m.makeJudging()
+	m.makePolicy()
 	m.registry.MustRegister(
 		watched{m}, queueCollector{m}, siteCollector{m},
 		collectors.NewGoCollector(),
@@ -187,6 +192,23 @@ func (m *Metrics) makeJudging() {
 	m.listsAsked = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "yubin_list_asked", Help: "1 while a list in the DNS is asked, 0 while it is out of order."}, []string{"list"})
 	m.registry.MustRegister(m.filters, m.orders, m.lists, m.listsAsked)
 }
+
+// makePolicy makes what is counted of those who are turned away or kept back.
+func (m *Metrics) makePolicy() {
+	m.bans = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "yubin_bans_total", Help: "Bans that were decided here, by the offence that weighed most."}, []string{"offence"})
+	m.registry.MustRegister(m.bans)
+	m.sendingLimits = m.counter("yubin_sending_limited_total", "Recipients refused for a time because an account had sent as much as it may.")
+	m.sendingHeld = m.counter("yubin_sending_held_total", "Times that the mail of an account began to be kept back.")
+}
+
+// Ban counts a ban.
+func (m *Metrics) Ban(offence string) { m.bans.WithLabelValues(offence).Inc() }
+
+// SendingLimited counts a recipient of an account that may send no more for a time.
+func (m *Metrics) SendingLimited() { m.sendingLimits.Inc() }
+
+// SendingHeld counts an account whose mail begins to be kept back.
+func (m *Metrics) SendingHeld() { m.sendingHeld.Inc() }
 
 // Handler answers a scrape. It is for whoever may know how the server is doing:
 // the names of sites are in it.

@@ -39,6 +39,9 @@ type Sources struct {
 	Sizes     func() (sqldb.Sizes, error)
 	Traffic   func() sqldb.Traffic
 	Memory    func() []Memory
+	// Bans counts the networks that are turned away, Held the accounts whose mail is kept
+	// back.
+	Bans, Held func() int
 	// Certificates are those in use.
 	Certificates func() []certs.Info
 	Folder       string // the data folder, for the room on its disk; "" for none
@@ -51,7 +54,7 @@ func (m *Metrics) Watch(s Sources) { m.sources.Store(&s) }
 var (
 	openDesc = desc("yubin_connections_open", "Connections that are open now.", "service", "protocol")
 	connDesc = desc("yubin_connections_total", "Connections that were accepted.", "service", "protocol")
-	overDesc = desc("yubin_connections_refused_total", "Connections that were refused because of a limit.", "service", "protocol", "limit")
+	overDesc = desc("yubin_connections_refused_total", "Connections that were refused because of a limit or a ban.", "service", "protocol", "limit")
 	tlsDesc  = desc("yubin_tls_handshakes_failed_total", "Connections that ended in their TLS handshake.", "service", "protocol")
 	sizeDesc = desc("yubin_store_bytes", "Octets of the files of the database.", "file")
 	busyDesc = desc("yubin_database_connections_busy", "Connections to the database server that are in use now.")
@@ -63,6 +66,8 @@ var (
 	mostDesc = desc("yubin_memory_limit_bytes", "Octets of memory that may be held.", "use")
 	fullDesc = desc("yubin_memory_refused_total", "Times that somebody was refused or shown out for want of memory.", "use")
 	certDesc = desc("yubin_certificate_expiry_seconds", "Seconds until the end of a certificate in use; negative when it has passed.", "certificate")
+	bansDesc = desc("yubin_bans", "Networks that are turned away now.")
+	keptDesc = desc("yubin_sending_held_accounts", "Accounts whose mail is kept back because they send unlike they do otherwise.")
 	roomDesc = desc("yubin_disk_free_bytes", "Octets that may still be written on the disk of the data folder.")
 )
 
@@ -83,7 +88,7 @@ type watched struct{ m *Metrics }
 
 func (w watched) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{openDesc, connDesc, overDesc, tlsDesc, sizeDesc, roomDesc, certDesc, heldDesc, mostDesc, fullDesc,
-		busyDesc, poolDesc, awayDesc, tripDesc, anewDesc} {
+		busyDesc, poolDesc, awayDesc, tripDesc, anewDesc, bansDesc, keptDesc} {
 		out <- d
 	}
 }
@@ -98,6 +103,12 @@ func (w watched) Collect(out chan<- prometheus.Metric) {
 			gauge(out, sizeDesc, float64(sizes.Database), "database")
 			gauge(out, sizeDesc, float64(sizes.WAL), "wal")
 		}
+	}
+	if from.Bans != nil {
+		gauge(out, bansDesc, float64(from.Bans()))
+	}
+	if from.Held != nil {
+		gauge(out, keptDesc, float64(from.Held()))
 	}
 	if from.Traffic != nil {
 		collectTraffic(out, from.Traffic())
@@ -149,6 +160,7 @@ func collectListeners(out chan<- prometheus.Metric, list []Listener) {
 		s.Accepted += l.Accepted
 		s.Refused += l.Refused
 		s.OfAddress += l.OfAddress
+		s.Banned += l.Banned
 		s.BadHandshakes += l.BadHandshakes
 		sums[key] = s
 	}
@@ -156,8 +168,9 @@ func collectListeners(out chan<- prometheus.Metric, list []Listener) {
 		service, protocol := key[0], key[1]
 		gauge(out, openDesc, float64(s.Open), service, protocol)
 		count(out, connDesc, s.Accepted, service, protocol)
-		count(out, overDesc, s.Refused-s.OfAddress, service, protocol, "total")
+		count(out, overDesc, s.Refused-s.OfAddress-s.Banned, service, protocol, "total")
 		count(out, overDesc, s.OfAddress, service, protocol, "address")
+		count(out, overDesc, s.Banned, service, protocol, "ban")
 		count(out, tlsDesc, s.BadHandshakes, service, protocol)
 	}
 }

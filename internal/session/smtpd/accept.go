@@ -89,8 +89,13 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 			return replyTo(err), err
 		}
 	}
+	taken, err := s.take(ctx, to)
+	if err != nil {
+		return replyTo(err), err
+	}
 	plan, err := s.srv.cfg.Intake.Plan(ctx, m.in, s.envelope(ctx, s.srv.cfg.Now()), to)
 	if err != nil {
+		taken.Undo()
 		return replyTo(err), err
 	}
 	a := acceptance{size: m.in.Size()}
@@ -99,6 +104,7 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 		s.tx.recipients[i].refused = a.Refusal(i)
 	}
 	if err != nil {
+		taken.Undo()
 		return replyTo(err), err
 	}
 	s.accepted++

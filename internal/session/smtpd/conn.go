@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"yubin/internal/engine/bans"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/proto/smtp"
 	"yubin/internal/world/netx"
@@ -83,6 +84,7 @@ func (c *conn) greeting() smtp.Reply {
 	}
 	r := status(554, 5, 5, 1, "you spoke before the greeting; closing")
 	c.s.reject(r, nil, nil)
+	c.s.offended(bans.SpokeFirst)
 	c.end("spoke before the greeting")
 	return r
 }

@@ -20,10 +20,12 @@ import (
 	"testing"
 	"time"
 
+	"yubin/internal/engine/bans"
 	"yubin/internal/engine/filter"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/route"
+	"yubin/internal/engine/sending"
 	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
@@ -272,6 +274,7 @@ func (c *cupboard) queue(id spool.ItemID, it intake.Item, octets string) {
 	for _, r := range it.Recipients {
 		words = []string{"to " + r.Address.String()}
 		add(!r.Filed && !r.Expanded, "site=%s", r.Site)
+		add(r.Hold.By != "", "held=%s %q", r.Hold.By, r.Hold.Note)
 		add(r.Filed, "filed")
 		add(r.Expanded, "expanded")
 		add(r.Notify != 0, "notify=%v", r.Notify)
@@ -292,6 +295,43 @@ type post struct {
 	mu       sync.Mutex
 	conns    []*netx.Conn
 	entries  []string
+	offences []string
+	meter    meter
+}
+
+// offended writes down what strangers did.
+func (p *post) offended(from netip.Addr, what bans.Offence) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offences = append(p.offences, from.String()+" "+what.String())
+}
+
+// meter is a Sending that lets an account write to two strangers, and a third with the time, and
+// holds what goes to more than one recipient. Who is called friend is no stranger.
+type meter struct {
+	mu    sync.Mutex
+	words []string
+	fresh int
+}
+
+func (m *meter) May(_ context.Context, who sending.Sender, to mail.Address, before int) (isNew bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if isNew = to.Local != "friend"; isNew && m.fresh+before >= 2 {
+		return true, mail.Errorf(mail.RateLimited, "this account wrote to 2 new recipients in this hour, as many as it may; go on at 04:00 UTC")
+	}
+	return isNew, nil
+}
+
+func (m *meter) Take(_ context.Context, who sending.Sender, recipients int, fresh []mail.Address) (taken sending.Taken, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fresh += len(fresh)
+	m.words = append(m.words, fmt.Sprintf("account %d of %s from %s: %d recipients, new %v", who.Account, who.Domain, who.From, recipients, fresh))
+	if recipients > 1 {
+		taken.Hold = "much more than usual"
+	}
+	return taken, nil
 }
 
 // record writes an entry of the journal down.
@@ -359,6 +399,13 @@ func newPost(t testing.TB, f *transcript.File) *post {
 		Record:     p.record,
 		Reports:    func(netip.Addr) bool { return f.Setting("reports", "no") == "yes" },
 		HideClient: f.Setting("hides", "no") == "yes",
+		Offended:   p.offended,
+		OurPostmaster: func(_ context.Context, a mail.Address) bool {
+			return a.Key() == mail.Address{Local: "postmaster", Domain: "example.org"}
+		},
+	}
+	if f.Setting("sending", "free") == "bounded" {
+		cfg.Sending = &p.meter
 	}
 	if f.Setting("tls", "yes") == "no" {
 		cfg.TLS = nil
@@ -459,6 +506,14 @@ func (p *post) do(name, args string) (string, error) {
 		p.cupboard.mu.Lock()
 		defer p.cupboard.mu.Unlock()
 		return strings.ReplaceAll(p.cupboard.relayed, "\r\n", "\n"), nil
+	case "offences":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return strings.Join(p.offences, "\n"), nil
+	case "counted": // by the meter
+		p.meter.mu.Lock()
+		defer p.meter.mu.Unlock()
+		return strings.Join(p.meter.words, "\n"), nil
 	case "journal":
 		p.mu.Lock()
 		defer p.mu.Unlock()

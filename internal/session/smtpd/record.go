@@ -3,6 +3,7 @@ package smtpd
 import (
 	"fmt"
 
+	"yubin/internal/engine/bans"
 	"yubin/internal/engine/journal"
 	"yubin/internal/mail"
 	"yubin/internal/proto/smtp"
@@ -35,6 +36,25 @@ func (s *session) reject(r smtp.Reply, to []mail.Address, cause error) {
 		e.Transaction, e.Size, e.Took, e.MessageID = s.tx.id, m.size, e.At.Sub(m.started), s.messageID()
 	}
 	s.srv.cfg.Record(e)
+}
+
+// harmless is how many unknown recipients a stranger may name in a session before they
+// count as an offence.
+const harmless = 5
+
+// offended tells what a stranger did.
+func (s *session) offended(what bans.Offence) {
+	if s.srv.cfg.Offended != nil && !s.client.Authenticated {
+		s.srv.cfg.Offended(s.client.Remote.Addr(), what)
+	}
+}
+
+// guessed is told of a recipient that was refused: who names many whom nobody knows, and
+// brings no mail for anybody, gathers addresses.
+func (s *session) guessed(cause error) {
+	if s.client.Profile == MX && s.accepted == 0 && s.refusals >= harmless && cause != nil && mail.KindOf(cause) == mail.NotFound {
+		s.offended(bans.UnknownRecipient)
+	}
 }
 
 // logMore tells of the refusals that were not told one by one.

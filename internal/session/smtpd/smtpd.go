@@ -21,6 +21,8 @@
 //   - What is filed here and what goes on to others is one commit. Mail for
 //     mailboxes of ours that is neither held nor to be reported never touches
 //     the queue.
+//   - What an account sends is bounded, and held in the queue if it sends unlike it does otherwise
+//     (engine/sending); mail to the postmaster of this post office never is.
 //   - Lines end in CRLF and nothing else, in commands and in messages, but for the
 //     lines of messages of who has logged in, which may end in LF; what came
 //     before a TLS handshake is not read after it. Both end the session
@@ -44,10 +46,12 @@ import (
 	"net/netip"
 	"time"
 
+	"yubin/internal/engine/bans"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
 	"yubin/internal/engine/judge"
 	"yubin/internal/engine/route"
+	"yubin/internal/engine/sending"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
 	"yubin/internal/proto/smtp"
@@ -113,6 +117,15 @@ type Judge interface {
 	Open(client judge.Client, sender mail.ReversePath) *judge.Case
 }
 
+// Sending bounds how much an account sends: *sending.Sending.
+type Sending interface {
+	// May says whether a message may go to one recipient more, beside so many that are new to the
+	// account, and whether this one is new. RateLimited with the time when it may.
+	May(ctx context.Context, who sending.Sender, to mail.Address, before int) (isNew bool, err error)
+	// Take counts a message, and says whether the queue is to hold it. RateLimited as May.
+	Take(ctx context.Context, who sending.Sender, recipients int, fresh []mail.Address) (sending.Taken, error)
+}
+
 // Config is what a Server is made of. All fields are needed unless they say
 // otherwise.
 type Config struct {
@@ -148,6 +161,14 @@ type Config struct {
 	// Trusted says whether the word of a client at an address, on MX, is taken about who
 	// sends. nil is nobody's.
 	Trusted func(from netip.Addr) bool
+	// Offended is told what a stranger at an address did that only those do who mean no good, or do
+	// often; nil tells nobody. It must be quick.
+	Offended func(from netip.Addr, what bans.Offence)
+	// Sending bounds what accounts send, in Submission and Local; nil bounds nobody.
+	Sending Sending
+	// OurPostmaster says whether an address is one of who looks after this post office: what
+	// is for it Sending neither bounds nor holds. nil knows only <Postmaster>.
+	OurPostmaster func(ctx context.Context, a mail.Address) bool
 	// Filters are asked about what comes; nil asks nobody.
 	Filters Filters
 	// Wrote is told to whom an account's principal sent a message; nil tells nobody. It

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"yubin/internal/engine/bans"
 	"yubin/internal/proto/smtp"
 )
 
@@ -204,6 +205,7 @@ func (s *session) command(ctx context.Context, line []byte, more bool) smtp.Repl
 	if isHTTP(line) {
 		r := status(554, 5, 5, 1, "this is SMTP and not HTTP; closing")
 		s.reject(r, nil, nil)
+		s.offended(bans.WebRequest)
 		s.next = hangUp
 		return r
 	}

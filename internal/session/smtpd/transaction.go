@@ -42,6 +42,8 @@ type recipient struct {
 	intake.Recipient
 	refused error // why it cannot have the message after all; nil if it can
 	added   bool  // by a filter: the client did not name it
+	fresh   bool  // the account never wrote to it, nor heard from it
+	ours    bool  // our postmaster
 }
 
 // What a recipient, and each account or address it leads to, take of memory in
@@ -170,6 +172,7 @@ func (s *session) rcpt(ctx context.Context, cmd smtp.Command) smtp.Reply {
 	}
 	if !r.Positive() {
 		s.reject(r, []mail.Address{to}, cause)
+		s.guessed(cause)
 	}
 	return r
 }
@@ -237,9 +240,13 @@ func (s *session) route(ctx context.Context, to mail.Address, c smtp.Rcpt) (smtp
 	if err := s.tx.held.Grow(s.tx.memory); err != nil {
 		return replyTo(err), err
 	}
+	r := recipient{Recipient: intake.Recipient{Address: to, Route: routed, Notify: c.Notify, ORCPT: c.ORCPT}, ours: c.Postmaster}
+	if err := s.may(ctx, &r); err != nil {
+		return replyTo(err), err
+	}
 	s.tx.copies += copies
 	s.tx.spooled += spooled
-	s.tx.recipients = append(s.tx.recipients, recipient{Recipient: intake.Recipient{Address: to, Route: routed, Notify: c.Notify, ORCPT: c.ORCPT}})
+	s.tx.recipients = append(s.tx.recipients, r)
 	s.state = rcpted
 	return status(250, 2, 1, 5, "ok"), nil
 }

@@ -46,6 +46,8 @@ type Config struct {
 	Reports               Reports
 	Admin                 Admin
 	Sendmail              Sendmail
+	Bans                  Bans
+	Sending               Sending
 	Listeners             []Listener
 
 	// Open is set by Local only: plain logins on loopback are expected, and no
@@ -260,6 +262,28 @@ const (
 	maxSendmailSocket = 103 // octets that every system takes for a path of a socket
 )
 
+// Bans is the [bans] table: addresses that are turned away.
+type Bans struct {
+	Off   bool           // enabled = false
+	Never []netip.Prefix // networks that are never banned
+}
+
+// maxNever bounds Bans.Never.
+const maxNever = 256
+
+// Sending is the [sending] table: how much each account may send, if no rule says so for it
+// or its domain. 0 is no bound.
+type Sending struct {
+	Off                       bool // enabled = false: nothing is counted
+	MessagesHour, MessagesDay int
+	NewHour, NewDay           int  // recipients that are new to the account
+	Breaker                   bool // what is far from usual is held
+	EndSessions               bool // and the account's sessions end
+}
+
+// maxSending bounds the numbers of Sending.
+const maxSending = 1_000_000_000
+
 // Protocol is what a listener speaks.
 type Protocol string
 
@@ -354,6 +378,7 @@ func Default() Config {
 		DNSUpdate: DNSUpdate{Automatic: true},
 		Watch:     Watch{Mail: true, Summary: -1, QueueOldest: 24 * time.Hour, QueueLength: 10000},
 		Sendmail:  Sendmail{Socket: SendmailSocket, Trusted: []string{"root"}, Rate: 1000},
+		Sending:   Sending{MessagesHour: 1000, MessagesDay: 5000, NewHour: 1000, NewDay: 3000, Breaker: true},
 		Reports:   Reports{Addresses: []string{"dmarc-reports", "tls-reports"}, Send: true, Keep: 400 * 24 * time.Hour},
 	}
 }

@@ -111,6 +111,17 @@ send = false
 organization = "Example"
 contact = "boss@example.org"
 keep = "30d"
+[bans]
+enabled = false
+never = ["198.51.100.7", "2001:db8:9::/48"]
+[sending]
+enabled = false
+messages_hour = 50
+messages_day = 0
+new_hour = 20
+new_day = 100
+breaker = false
+end_sessions = true
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +144,8 @@ keep = "30d"
 	want.Watch = Watch{Summary: 7*time.Hour + 30*time.Minute, QueueOldest: 2 * time.Hour, QueueLength: 500, DiskFree: 1 << 30}
 	want.Reports = Reports{Addresses: []string{"dmarc", "reports@example.org"}, Organization: "Example",
 		Contact: mail.Address{Local: "boss", Domain: "example.org"}, Keep: 30 * day}
+	want.Bans = Bans{Off: true, Never: []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("2001:db8:9::/48")}}
+	want.Sending = Sending{Off: true, MessagesHour: 50, NewHour: 20, NewDay: 100, EndSessions: true}
 	want.Admin.Address = "127.0.0.1:2590"
 	want.TLS.Certificates = []Certificate{{Cert: "/etc/yubin/c.pem", Key: "/k.pem", Line: 7}}
 	want.Listeners = []Listener{

@@ -108,6 +108,8 @@ func (t *table) config(c *Config) {
 	t.table("judge", func(t *table) { t.judge(&c.Judge) })
 	t.table("reports", func(t *table) { t.reports(&c.Reports) })
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
+	t.table("bans", func(t *table) { t.bans(&c.Bans) })
+	t.table("sending", func(t *table) { t.sending(&c.Sending) })
 	t.table("sendmail", func(t *table) { t.sendmail(&c.Sendmail) })
 	t.tables("dns_list", func(t *table) { c.DNSLists = append(c.DNSLists, t.dnsList(c.DNSLists)) })
 	t.tables("filter", func(t *table) { c.Filters = append(c.Filters, t.filter(c.Filters)) })
@@ -306,8 +308,9 @@ func (t *table) admin(a *Admin) {
 // maxProxies is how many networks of proxies a listener may name.
 const maxProxies = 64
 
-// networks are addresses, and networks as "192.0.2.0/24".
-func (t *table) networks(key string, limit int) (list []netip.Prefix) {
+// networks are addresses, and networks as "192.0.2.0/24"; everybody says what is to be
+// known of the network of all.
+func (t *table) networks(key string, limit int, everybody string) (list []netip.Prefix) {
 	for _, s := range t.texts(key, limit) {
 		p, err := netip.ParsePrefix(s)
 		if a, alone := netip.ParseAddr(s); alone == nil && a.Zone() == "" {
@@ -317,7 +320,7 @@ func (t *table) networks(key string, limit int) (list []netip.Prefix) {
 		case err != nil:
 			t.fault(key, `must be addresses and networks, like "192.0.2.7" and "2001:db8::/64", not %q`, s)
 		case p.Bits() == 0:
-			t.fault(key, "%q is everybody, who could then say to be anybody", s)
+			t.fault(key, "%q is everybody%s", s, everybody)
 		default:
 			list = append(list, p.Masked())
 		}
@@ -360,7 +363,7 @@ func (t *table) listener() Listener {
 		t.fault("tls", "is not for http and https")
 	}
 	choice(t, "tls", &l.TLS, TLSNone, TLSStart, TLSImplicit)
-	l.Proxies = t.networks("proxies", maxProxies)
+	l.Proxies = t.networks("proxies", maxProxies, ", who could then say to be anybody")
 	return l
 }
 

@@ -35,6 +35,7 @@ func Local(data string, offset int) Config {
 	c.Data = data
 	c.Open = true
 	c.Reports.Send, c.Watch.Mail = false, false
+	c.Bans.Off, c.Sending.Off = true, true
 	c.Capture = mail.Address{Local: LocalCapture, Domain: LocalDomain}
 	c.Admin.Address = localPort(2590, offset)
 	c.Sendmail.Socket = filepath.Join(data, SendmailName)
