@@ -15,6 +15,7 @@ import (
 	"yubin/internal/engine/certificates"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
+	"yubin/internal/session/webd"
 	"yubin/internal/world/acme"
 	"yubin/internal/world/certs"
 	"yubin/internal/world/config"
@@ -117,10 +118,10 @@ func (s *Store) dial(ctx context.Context, network, address string) (net.Conn, er
 // challengePath is below which authorities look for what http-01 shows (RFC 8555 §8.3).
 const challengePath = "/.well-known/acme-challenge/"
 
-// challenges answers authorities that look there, by any name that leads here.
-func (s *Store) challenges() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, err := s.certificates.Answer(r.Context(), strings.TrimPrefix(r.URL.Path, challengePath))
+// proofs is where authorities look, by any name that leads here; they come without TLS.
+func (s *Server) proofs() webd.Mount {
+	return webd.Mount{Name: "acme", Path: challengePath, Plain: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, err := s.store.certificates.Answer(r.Context(), strings.TrimPrefix(r.URL.Path, challengePath))
 		switch {
 		case mail.KindOf(err) == mail.NotFound && err != nil:
 			http.NotFound(w, r)
@@ -130,7 +131,7 @@ func (s *Store) challenges() http.Handler {
 			w.Header().Set("Content-Type", "application/octet-stream")
 			_, _ = w.Write([]byte(text))
 		}
-	})
+	})}
 }
 
 // openCerts opens what shows certificates: those of files, those that were ordered, and

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"yubin/internal/engine/clients"
@@ -27,7 +28,7 @@ func (s *Server) webConfig(c config.Config) webd.Config {
 		return local && err == nil
 	})
 	return webd.Config{
-		Mounts:  append(mountsOf(h), policy),
+		Mounts:  append(mountsOf(h), policy, s.proofs()),
 		Ours:    s.oursOnTheWeb(c),
 		HTTPS:   httpsPort(c),
 		HSTS:    !c.Open, // Else browsers would refuse what others serve on this machine.
@@ -57,7 +58,7 @@ func mountsOf(h *clientconf.Handlers) []webd.Mount {
 // these by which others look for something.
 func (s *Server) oursOnTheWeb(c config.Config) func(context.Context, mail.Domain) bool {
 	return func(ctx context.Context, host mail.Domain) bool {
-		if host == c.Hostname {
+		if host == c.Hostname || slices.Contains(c.ACME.Names, string(host)) {
 			return true
 		}
 		if ip, err := netip.ParseAddr(string(host)); err == nil {

@@ -126,10 +126,10 @@ func (c *Certificates) Check(ctx context.Context, report func(problem string)) e
 	known := map[string]bool{}
 	for _, r := range rows {
 		known[r.name] = true
-		if r.leaf == nil {
+		if !r.is() {
 			continue
 		}
-		if _, err := c.load(r, keys[r.name]); err != nil && mail.KindOf(err) != mail.NotFound {
+		if _, err := c.load(ctx, r, keys[r.name]); err != nil && mail.KindOf(err) != mail.NotFound {
 			report("the certificate of " + r.name + " cannot be shown: " + err.Error())
 		}
 	}

@@ -2,7 +2,9 @@ package certificates
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,15 +27,15 @@ const (
 
 // renewal is when a certificate is to be renewed.
 func (r row) renewal() time.Time {
-	if r.leaf == nil {
+	if !r.is() {
 		return time.Time{}
 	}
-	lifetime := r.leaf.NotAfter.Sub(r.leaf.NotBefore)
+	lifetime := r.lifetime()
 	left := lifetime / leftOver
 	if lifetime < shortLife {
 		left = lifetime / leftShort
 	}
-	at := r.leaf.NotAfter.Add(-left)
+	at := r.ends.Add(-left)
 	if r.renew.IsZero() {
 		return at
 	}
@@ -43,7 +45,7 @@ func (r row) renewal() time.Time {
 	if floor := r.issued.Add(min(24*time.Hour, lifetime/10)); at.Before(floor) {
 		at = floor
 	}
-	if last := r.leaf.NotAfter.Add(-lifetime / lastChance); at.After(last) {
+	if last := r.ends.Add(-lifetime / lastChance); at.After(last) {
 		at = last
 	}
 	return at
@@ -52,7 +54,7 @@ func (r row) renewal() time.Time {
 // missing are names that a certificate should have and has not.
 func (r row) missing() (list []string) {
 	for _, name := range r.wanted {
-		if r.leaf == nil || !slices.Contains(r.leaf.DNSNames, name) {
+		if !slices.Contains(r.names, name) {
 			list = append(list, name)
 		}
 	}
@@ -67,7 +69,7 @@ func (r row) next(keys []Key, s Settings) (at time.Time, why string) {
 	switch {
 	case r.asked:
 		return r.issued, "somebody asked for it"
-	case r.leaf == nil:
+	case !r.is():
 		at, why = r.retry, "there is none yet"
 	case r.authority != s.Directory:
 		at, why = r.issued, "another authority is configured"
@@ -98,10 +100,7 @@ func (c *Certificates) due(r row, keys []Key, s Settings) (why string, is bool) 
 func inOrder(list []row, s Settings) []row {
 	host, _ := ascii(s.Hostname)
 	rank := func(r row) time.Time {
-		if r.name == host || r.leaf == nil {
-			return time.Time{}
-		}
-		return r.leaf.NotAfter
+		return r.ends
 	}
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b row) int {
@@ -125,6 +124,10 @@ func (c *Certificates) order(ctx context.Context, a Authority, s Settings, r row
 	if err != nil {
 		return c.failed(ctx, r, err, fence)
 	}
+	leaf, err := x509.ParseCertificate(chain[0])
+	if err != nil {
+		return c.failed(ctx, r, err, fence)
+	}
 	err = c.change(ctx, func(tx *sqldb.Tx) error {
 		if err := held(tx, fence); err != nil {
 			return err
@@ -133,15 +136,16 @@ func (c *Certificates) order(ctx context.Context, a Authority, s Settings, r row
 			tx.Do(`DELETE FROM certificate_key WHERE name = $1 AND next = 0`, r.name)
 			tx.Do(`UPDATE certificate_key SET next = 0 WHERE id = $1`, k.id)
 		}
-		tx.Do(`UPDATE certificate SET chain = $2, key = $3, issued = $4, authority = $5, window_start = 0, window_end = 0, window_reason = '',
+		tx.Do(`UPDATE certificate SET chain = $2, key = $3, issued = $4, authority = $5,
+			names = $6, begins = $7, ends = $8, issuer = $9, serial = $10, window_start = 0, window_end = 0, window_reason = '',
 			window_again = 0, renew = 0, failures = 0, failed = 0, fault = '', retry = 0, asked = 0 WHERE name = $1`,
-			r.name, slices.Concat(chain...), k.id, millis(c.now()), s.Directory)
+			r.name, slices.Concat(chain...), k.id, millis(c.now()), s.Directory, strings.Join(leaf.DNSNames, " "), millis(leaf.NotBefore),
+			millis(leaf.NotAfter), leaf.Issuer.String(), fmt.Sprintf("%x", leaf.SerialNumber))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	leaf, _ := parseLeaf(chain)
 	c.o.Log.Info("a certificate is there", "certificate", r.name, "names", leaf.DNSNames, "issuer", leaf.Issuer.String(), "not_after", leaf.NotAfter)
 	return c.Refresh(ctx)
 }
@@ -157,8 +161,10 @@ func (c *Certificates) issue(ctx context.Context, a Authority, s Settings, r row
 		return k, nil, err
 	}
 	o := acme.Order{Names: r.wanted, Key: private, Kind: s.Kind}
-	if r.authority == s.Directory {
-		o.Replaces = r.leaf
+	if r.is() && r.authority == s.Directory {
+		if list, err := c.chain(ctx, r.name); err == nil { // Else it is one that follows nothing.
+			o.Replaces = list[0]
+		}
 	}
 	chain, err = a.Issue(ctx, account, o, solver{c, s, fence})
 	if refused := (*acme.Refusal)(nil); errors.As(err, &refused) && refused.Type == "accountDoesNotExist" {

@@ -22,6 +22,11 @@ func schema() []string {
 		wanted {text} NOT NULL, -- the names that it is to be for, a space between
 		left_out {text} NOT NULL, -- a line for each name that it is not for: name, space, why
 		chain {blob}, -- DER, the leaf first; NULL before the first order succeeds
+		names {text} NOT NULL, -- that it is for, a space between
+		begins {int} NOT NULL,
+		ends {int} NOT NULL, -- 0: there is none
+		issuer {text} NOT NULL,
+		serial {text} NOT NULL, -- in hexadecimal
 		key {int} NOT NULL, -- that it is for; 0 before
 		issued {int} NOT NULL,
 		authority {text} NOT NULL, -- the URL of the directory that it came from
@@ -88,12 +93,16 @@ func fromMillis(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// row is a certificate as its row has it.
+// row is a certificate as its row has it, without the chain.
 type row struct {
 	name      string
 	wanted    []string
 	leftOut   []LeftOut
-	chain     []byte
+	names     []string
+	begins    time.Time
+	ends      time.Time // zero: there is none
+	issuer    string
+	serial    string
 	key       int64
 	issued    time.Time
 	authority string
@@ -107,9 +116,12 @@ type row struct {
 	fault    string
 	retry    time.Time
 	asked    bool
-
-	leaf *x509.Certificate // of chain; nil without one
 }
+
+// is reports whether there is one.
+func (r row) is() bool { return !r.ends.IsZero() }
+
+func (r row) lifetime() time.Duration { return r.ends.Sub(r.begins) }
 
 // LeftOut is a name that a certificate is not for, and why.
 type LeftOut struct {
@@ -117,7 +129,7 @@ type LeftOut struct {
 	Why  string `json:"why"`
 }
 
-const selectRow = `SELECT name, wanted, left_out, chain, key, issued, authority, window_start, window_end, window_reason, window_again,
+const selectRow = `SELECT name, wanted, left_out, names, begins, ends, issuer, serial, key, issued, authority, window_start, window_end, window_reason, window_again,
 	renew, failures, failed, fault, retry, asked FROM certificate`
 
 // rows reads certificates. One that cannot be read is set aside.
@@ -141,24 +153,33 @@ func (c *Certificates) rows(tx *sqldb.Tx) (list []row, err error) {
 }
 
 func scanRow(rows *sqldb.Rows) (r row, err error) {
-	var wanted, left string
-	var issued, start, end, again, renew, failed, retry int64
-	err = rows.Scan(&r.name, &wanted, &left, &r.chain, &r.key, &issued, &r.authority, &start, &end, &r.window.reason, &again,
+	var wanted, left, names string
+	var begins, ends, issued, start, end, again, renew, failed, retry int64
+	err = rows.Scan(&r.name, &wanted, &left, &names, &begins, &ends, &r.issuer, &r.serial, &r.key, &issued, &r.authority, &start, &end, &r.window.reason, &again,
 		&renew, &r.failures, &failed, &r.fault, &retry, &r.asked)
 	if err != nil {
 		return r, sqldb.Named("certificate "+r.name, err)
 	}
-	r.wanted, r.leftOut = strings.Fields(wanted), parseLeftOut(left)
+	r.wanted, r.leftOut, r.names = strings.Fields(wanted), parseLeftOut(left), strings.Fields(names)
+	r.begins, r.ends = fromMillis(begins), fromMillis(ends)
 	r.issued, r.renew, r.failed, r.retry = fromMillis(issued), fromMillis(renew), fromMillis(failed), fromMillis(retry)
 	r.window.start, r.window.end, r.window.again = fromMillis(start), fromMillis(end), fromMillis(again)
-	if len(r.chain) > 0 {
-		list, err := x509.ParseCertificates(r.chain)
-		if err != nil || len(list) == 0 {
-			return r, &sqldb.Unreadable{Row: "certificate " + r.name, Err: mail.Errorf(mail.Internal, "its chain cannot be read")}
-		}
-		r.leaf = list[0]
-	}
 	return r, nil
+}
+
+// chain reads the chain of a certificate, the leaf first.
+func (c *Certificates) chain(ctx context.Context, name string) (list []*x509.Certificate, err error) {
+	var der []byte
+	err = c.db.Read(ctx, func(tx *sqldb.Tx) error {
+		return tx.QueryRow(`SELECT chain FROM certificate WHERE name = $1`, name).Scan(&der)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if list, err = x509.ParseCertificates(der); err != nil || len(list) == 0 {
+		return nil, &mail.Error{Kind: mail.Internal, Text: "the chain of the certificate " + name + " cannot be read", Err: err}
+	}
+	return list, nil
 }
 
 func parseLeftOut(text string) (list []LeftOut) {
@@ -205,8 +226,8 @@ func (c *Certificates) change(ctx context.Context, fn func(tx *sqldb.Tx) error) 
 
 // insertRow makes the row of a certificate that is wanted for the first time.
 func insertRow(tx *sqldb.Tx, w wanted) {
-	tx.Do(`INSERT INTO certificate (name, wanted, left_out, key, issued, authority, window_start, window_end, window_reason, window_again, renew,
-		failures, failed, fault, retry, asked) VALUES ($1, $2, $3, 0, 0, '', 0, 0, '', 0, 0, 0, 0, '', 0, 0)
+	tx.Do(`INSERT INTO certificate (name, wanted, left_out, names, begins, ends, issuer, serial, key, issued, authority, window_start, window_end, window_reason, window_again, renew,
+		failures, failed, fault, retry, asked) VALUES ($1, $2, $3, '', 0, 0, '', '', 0, 0, '', 0, 0, '', 0, 0, 0, 0, '', 0, 0)
 		ON CONFLICT (name) DO UPDATE SET wanted = excluded.wanted, left_out = excluded.left_out`, w.name, strings.Join(w.names, " "), writeLeftOut(w.leftOut))
 }
 

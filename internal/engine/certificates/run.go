@@ -116,12 +116,16 @@ func (c *Certificates) state(ctx context.Context) (rows []row, keys map[string][
 
 // asks reports whether the authority is to be asked when to renew.
 func (r row) asks(s Settings, now time.Time) bool {
-	return r.leaf != nil && len(r.wanted) > 0 && r.authority == s.Directory && !now.Before(r.window.again) && now.Before(r.leaf.NotAfter)
+	return r.is() && len(r.wanted) > 0 && r.authority == s.Directory && !now.Before(r.window.again) && now.Before(r.ends)
 }
 
 // askWindow asks it. What the authority does not say counts as before.
 func (c *Certificates) askWindow(ctx context.Context, a Authority, r row, fence int64) (row, error) {
-	w, err := a.Window(ctx, r.leaf)
+	var w acme.Window
+	list, err := c.chain(ctx, r.name)
+	if err == nil {
+		w, err = a.Window(ctx, list[0])
+	}
 	if ctx.Err() != nil {
 		return r, ctx.Err()
 	}

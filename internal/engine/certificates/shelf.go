@@ -3,7 +3,6 @@ package certificates
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"maps"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ type shelf struct {
 	items  map[string]item // by what a certificate is called
 	byName map[string]*tls.Certificate
 	host   *tls.Certificate
-	next   [][]byte // public keys that are announced
+	next   [][]byte // public keys that are announced for the host
 }
 
 // item is a certificate on it.
@@ -53,16 +52,16 @@ func (c *Certificates) Refresh(ctx context.Context) error {
 	host, _ := ascii(c.settingsNow().Hostname)
 	for _, r := range rows {
 		for _, k := range keys[r.name] {
-			if k.Next {
+			if k.Next && r.name == host {
 				fresh.next = append(fresh.next, k.Public)
 			}
 		}
-		if r.leaf == nil {
+		if !r.is() {
 			continue
 		}
 		it := old.items[r.name]
 		if it.cert == nil || !it.issued.Equal(r.issued) || it.key != r.key {
-			if it, err = c.load(r, keys[r.name]); err != nil {
+			if it, err = c.load(ctx, r, keys[r.name]); err != nil {
 				if c.once(r.name + err.Error()) {
 					c.o.Log.Error("a certificate cannot be shown", "certificate", r.name, obs.Err(err))
 				}
@@ -70,9 +69,9 @@ func (c *Certificates) Refresh(ctx context.Context) error {
 			}
 		}
 		fresh.items[r.name] = it
-		for _, name := range r.leaf.DNSNames {
+		for _, name := range it.cert.Leaf.DNSNames {
 			name = strings.ToLower(name)
-			if was := fresh.byName[name]; was == nil || was.Leaf.NotAfter.Before(r.leaf.NotAfter) {
+			if was := fresh.byName[name]; was == nil || was.Leaf.NotAfter.Before(it.cert.Leaf.NotAfter) {
 				fresh.byName[name] = it.cert
 			}
 		}
@@ -85,7 +84,7 @@ func (c *Certificates) Refresh(ctx context.Context) error {
 }
 
 // load makes a certificate of its row that can be shown.
-func (c *Certificates) load(r row, keys []Key) (it item, err error) {
+func (c *Certificates) load(ctx context.Context, r row, keys []Key) (it item, err error) {
 	i := slices.IndexFunc(keys, func(k Key) bool { return k.id == r.key })
 	if i < 0 {
 		return it, mail.Errorf(mail.NotFound, "its key is gone")
@@ -94,7 +93,7 @@ func (c *Certificates) load(r row, keys []Key) (it item, err error) {
 	if err != nil {
 		return it, err
 	}
-	list, err := x509.ParseCertificates(r.chain)
+	list, err := c.chain(ctx, r.name)
 	if err != nil {
 		return it, err
 	}
@@ -120,17 +119,8 @@ func (c *Certificates) All() []*tls.Certificate {
 	return list
 }
 
-// Next are the public keys that are announced, as SubjectPublicKeyInfo: those of certificates
-// to come.
+// Next are the public keys, as SubjectPublicKeyInfo, that are announced for the host's name.
 func (c *Certificates) Next() [][]byte { return c.shown.Load().next }
-
-// parseLeaf is the first of a chain.
-func parseLeaf(chain [][]byte) (*x509.Certificate, error) {
-	if len(chain) == 0 {
-		return nil, mail.Errorf(mail.Internal, "a chain is empty")
-	}
-	return x509.ParseCertificate(chain[0])
-}
 
 // Account is what the authority calls our account; "" if there is none.
 func (c *Certificates) Account(ctx context.Context) (url string, err error) {

@@ -103,10 +103,9 @@ func (c *Certificates) status(r row, keys []Key, s Settings) Status {
 	if out.Why != "" && out.Next.Before(now) {
 		out.Next = now
 	}
-	if r.leaf != nil {
-		out.Names, out.Missing = r.leaf.DNSNames, r.missing()
-		out.Issuer, out.Serial = r.leaf.Issuer.String(), fmt.Sprintf("%x", r.leaf.SerialNumber)
-		out.Issued, out.Ends = r.issued, r.leaf.NotAfter.UTC()
+	if r.is() {
+		out.Names, out.Missing = r.names, r.missing()
+		out.Issuer, out.Serial, out.Issued, out.Ends = r.issuer, r.serial, r.issued, r.ends
 	}
 	for _, k := range keys {
 		sum := sha256.Sum256(k.Public)
@@ -117,13 +116,13 @@ func (c *Certificates) status(r row, keys []Key, s Settings) Status {
 		}
 	}
 	switch {
-	case r.leaf != nil && !now.Before(r.leaf.NotAfter):
+	case r.is() && !now.Before(r.ends):
 		out.State = Ended
 	case r.failures > 0:
 		out.State = Failing
-	case r.leaf == nil && len(r.wanted) == 0:
+	case !r.is() && len(r.wanted) == 0:
 		out.State = Waiting
-	case r.leaf == nil:
+	case !r.is():
 		out.State = Ordered
 	}
 	if r.failures > 0 {
@@ -157,20 +156,20 @@ func (c *Certificates) Concerns(ctx context.Context) (all []Concern, err error) 
 		if len(r.wanted) == 0 {
 			continue
 		}
-		one := Concern{Name: r.name, Absent: r.leaf == nil}
+		one := Concern{Name: r.name, Absent: !r.is()}
 		if one.Absent {
 			if r.failures == 0 {
 				continue
 			}
 			one.Text = fmt.Sprintf("there is no certificate for %s yet, and clients see one that nobody believes", r.name)
 		} else {
-			left, lifetime := r.leaf.NotAfter.Sub(c.now()), r.leaf.NotAfter.Sub(r.leaf.NotBefore)
+			left := r.ends.Sub(c.now())
 			one.Ended = left <= 0
 			switch {
 			case one.Ended:
-				one.Text = fmt.Sprintf("the certificate for %s has expired on %s, and clients refuse it", r.name, r.leaf.NotAfter.UTC().Format(time.DateOnly))
-			case left < min(certs.Ending, lifetime/3) && r.failures > 0, left < min(certs.Ending, lifetime/6): // Without a failure it may just be at it.
-				one.Text = fmt.Sprintf("the certificate for %s ends on %s, and is not renewed yet", r.name, r.leaf.NotAfter.UTC().Format(time.DateTime+" MST"))
+				one.Text = fmt.Sprintf("the certificate for %s has expired on %s, and clients refuse it", r.name, r.ends.Format(time.DateOnly))
+			case left < min(certs.Ending, r.lifetime()/3) && r.failures > 0, left < min(certs.Ending, r.lifetime()/6): // Without a failure it may just be at it.
+				one.Text = fmt.Sprintf("the certificate for %s ends on %s, and is not renewed yet", r.name, r.ends.Format(time.DateTime+" MST"))
 			default:
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"yubin/internal/mail"
@@ -21,6 +22,8 @@ type ACME struct {
 	EABKeyID   string
 	EABKeyFile string
 	Root       string // a file in PEM of who signs the authority's own server; "" is whom the system knows
+
+	line int // in the file; for faults
 }
 
 // Challenge is how it is shown that names are ours.
@@ -49,6 +52,7 @@ const (
 func (t *table) acme(a *ACME) {
 	var staging, agreed bool
 	t.boolean("staging", &staging)
+	a.line = t.line("")
 	a.On, a.Directory, a.Challenge = true, letsEncrypt, ChallengeTLS
 	if staging {
 		a.Directory = letsEncryptStaging
@@ -61,7 +65,7 @@ func (t *table) acme(a *ACME) {
 		t.fault("directory", "must be the URL of the directory of an authority, like %q, not %q", letsEncrypt, a.Directory)
 	}
 	t.address("email", &a.Email)
-	choice(t, "challenge", &a.Challenge, ChallengeTLS)
+	choice(t, "challenge", &a.Challenge, ChallengeTLS, ChallengeHTTP)
 	for _, s := range t.texts("names", maxACMENames) {
 		plain, wild := strings.CutPrefix(s, "*.")
 		d, err := mail.ParseDomain(plain)
@@ -85,6 +89,24 @@ func (t *table) acme(a *ACME) {
 	t.text("root", &a.Root)
 	if t.boolean("agree_to_terms", &agreed); !agreed {
 		t.faults.add(t.line(""), "agree_to_terms is missing: read the terms of the authority, then write agree_to_terms = true")
+	}
+}
+
+// checkACME finds what the challenge lacks.
+func (c *Config) checkACME(f *Faults) {
+	if !c.ACME.On {
+		return
+	}
+	has := func(is func(l Listener) bool) bool { return slices.ContainsFunc(c.Listeners, is) }
+	switch c.ACME.Challenge {
+	case ChallengeHTTP:
+		if !has(func(l Listener) bool { return l.Protocol == HTTP && l.TLS == TLSNone }) {
+			f.add(c.ACME.line, `challenge = "http-01" needs a [[listener]] with protocol = "http", on port 80 or where what is on port 80 leads to`)
+		}
+	case ChallengeTLS:
+		if !has(func(l Listener) bool { return l.TLS == TLSImplicit }) {
+			f.add(c.ACME.line, `challenge = "tls-alpn-01" needs a [[listener]] with protocol = "https" on port 443, or another with tls = "implicit" where what is on port 443 leads to`)
+		}
 	}
 }
 

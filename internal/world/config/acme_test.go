@@ -16,6 +16,7 @@ func TestACME(t *testing.T) {
 		return Parse("/etc/yubin/yubin.toml", []byte("hostname = \"mx.example.org\"\n[acme]\n"+text))
 	}
 	c, err := parse("agree_to_terms = true\n")
+	c.ACME.line = 0
 	if err != nil || !reflect.DeepEqual(c.ACME, ACME{On: true, Directory: letsEncrypt, Challenge: ChallengeTLS}) {
 		t.Errorf("%+v, %v", c.ACME, err)
 	}
@@ -30,6 +31,7 @@ root = "root.pem"
 `)
 	want := ACME{On: true, Directory: "https://ca.example/dir", Email: mail.Address{Local: "postmaster", Domain: "example.org"}, Challenge: ChallengeTLS,
 		Names: []string{"imap.example.org"}, EABKeyID: "kid", EABKeyFile: "/etc/yubin/eab.key", Root: "/etc/yubin/root.pem"}
+	c.ACME.line = 0
 	if err != nil || !reflect.DeepEqual(c.ACME, want) {
 		t.Errorf("%+v, %v", c.ACME, err)
 	}
@@ -39,12 +41,14 @@ root = "root.pem"
 	for text, want := range map[string]string{
 		"":                       "agree_to_terms is missing: read the terms of the authority, then write agree_to_terms = true",
 		"agree_to_terms = false": "agree_to_terms is missing",
-		"agree_to_terms = true\nstaging = true\ndirectory = \"https://ca.example/dir\"": "write one of the two",
-		"agree_to_terms = true\ndirectory = \"http://ca.example/dir\"":                  "directory must be the URL",
-		"agree_to_terms = true\nnames = [\"*.example.org\"]":                            "which no challenge here can show",
-		"agree_to_terms = true\nnames = [\"[192.0.2.1]\"]":                              "names must be names of hosts",
-		"agree_to_terms = true\nchallenge = \"smtp-01\"":                                "challenge must be",
-		"agree_to_terms = true\neab_key_id = \"kid\"":                                   "eab_key_id and eab_key_file belong together",
+		"agree_to_terms = true\nstaging = true\ndirectory = \"https://ca.example/dir\"":                          "write one of the two",
+		"agree_to_terms = true\ndirectory = \"http://ca.example/dir\"":                                           "directory must be the URL",
+		"agree_to_terms = true\nnames = [\"*.example.org\"]":                                                     "which no challenge here can show",
+		"agree_to_terms = true\nnames = [\"[192.0.2.1]\"]":                                                       "names must be names of hosts",
+		"agree_to_terms = true\nchallenge = \"http-01\"\n[[listener]]\nprotocol = \"https\"\naddress = \":443\"": "needs a [[listener]] with protocol = \"http\"",
+		"agree_to_terms = true\n[[listener]]\nprotocol = \"http\"\naddress = \":80\"":                            "or another with tls = \"implicit\"",
+		"agree_to_terms = true\nchallenge = \"smtp-01\"":                                                         "challenge must be",
+		"agree_to_terms = true\neab_key_id = \"kid\"":                                                            "eab_key_id and eab_key_file belong together",
 	} {
 		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

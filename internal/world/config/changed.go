@@ -49,6 +49,7 @@ func unplaced(c Config) Config {
 	for i := range c.TLS.Certificates {
 		c.TLS.Certificates[i].Line = 0
 	}
+	c.ACME.line = 0
 	for i := range c.Listeners {
 		c.Listeners[i].Line = 0
 	}

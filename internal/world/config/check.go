@@ -21,6 +21,7 @@ func (c *Config) check(f *Faults) {
 		seen[l.Address] = l.Line
 		l.check(f)
 	}
+	c.checkACME(f)
 	if line, needs := c.needsCertificate(); needs && len(c.TLS.Certificates) == 0 && !c.TLS.SelfSigned && !c.ACME.On {
 		f.add(line, "TLS needs a certificate: add [acme] to have one made, a [[certificate]] with cert and key, or [tls] self_signed = true to try things out")
 	}
