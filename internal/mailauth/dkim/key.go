@@ -24,6 +24,7 @@ type Key struct {
 	Bits    int
 	Testing bool // "t=y": the owner is testing, and a failure means nothing
 	Strict  bool // "t=s": the domain of "i" has to be "d" itself
+	Reports bool // "s=tlsrpt": it is for reports about TLS alone (RFC 8460 §3)
 
 	rsa     *rsa.PublicKey // one of the two
 	ed25519 ed25519.PublicKey
@@ -70,9 +71,10 @@ func ParseKey(txt string) (*Key, Reason) {
 	if data == "" {
 		return nil, Reason{Cause: Revoked}
 	}
-	if !allows(tags, "h", "sha256") || !allows(tags, "s", "email", "*") {
+	if !allows(tags, "h", "sha256") || !allows(tags, "s", "email", "*", "tlsrpt") {
 		return nil, Reason{Cause: OtherKey}
 	}
+	k.Reports = !allows(tags, "s", "email", "*")
 	octets, err := base64.StdEncoding.DecodeString(data)
 	if err != nil {
 		return nil, Reason{Cause: BadKey}

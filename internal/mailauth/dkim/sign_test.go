@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -57,6 +58,23 @@ func TestRecords(t *testing.T) {
 		}
 		if _, why := ParseKey(k.Key.Record()); why.Cause != Verified {
 			t.Errorf("%s: %s", k.Selector, why)
+		}
+	}
+}
+
+// TestKeyForReports: a key for reports about TLS verifies those, and no other mail.
+func TestKeyForReports(t *testing.T) {
+	key := vectorKeys(t)[1]
+	for field, want := range map[string]Cause{"TLS-Report-Domain": Verified, "X-Report-Domain": OtherKey} {
+		text := "From: a@football.example.com\r\n" + field + ": example.org\r\n\r\nhello\r\n"
+		signed, err := Sign(strings.NewReader(text), SignOptions{Keys: []SigningKey{key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		zone := dnstest.NewFake(fmt.Sprintf("brisbane._domainkey.football.example.com. TXT %q\n", key.Key.Record()+"; s=tlsrpt"))
+		verdicts, err := Verify(t.Context(), zone, strings.NewReader(string(signed)+text), Options{})
+		if err != nil || len(verdicts) != 1 || verdicts[0].Reason.Cause != want {
+			t.Errorf("%s: %+v, %v", field, verdicts, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package dkim
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"time"
 
@@ -339,7 +340,7 @@ func (s *Signature) Check(sum []byte, keys KeyResult) (tried *Key, why Reason) {
 	why = keys.Reason
 	for _, k := range keys.Keys {
 		switch {
-		case !k.Suits(s.Algorithm):
+		case !k.Suits(s.Algorithm), k.Reports && !slices.Contains(s.Names, "tls-report-domain"):
 			if tried == nil {
 				why = Reason{Cause: OtherKey, Detail: string(s.Key)}
 			}
