@@ -20,6 +20,7 @@ type Mount struct {
 	Fold bool // ASCII case does not count in Path
 	// Hosts says for which names it is served; nil is all that are ours.
 	Hosts   func(context.Context, mail.Domain) bool
+	Any     bool     // for names that are not ours as well: who asks knows something that nobody guesses
 	Methods []string // nil is GET and HEAD
 	Plain   bool     // without TLS too, where others only lead to https
 	MaxBody int64    // octets of a request's body; 0 takes none
@@ -61,19 +62,17 @@ type target struct {
 // find says what r asks for.
 func (s *Server) find(r *http.Request) target {
 	t := target{host: hostOf(r.Host), path: r.URL.Path, status: http.StatusNotFound}
-	if t.host == "" || !s.c.Ours(r.Context(), t.host) {
-		if r.TLS != nil {
-			t.status = http.StatusMisdirectedRequest // RFC 9110 §15.5.20
-		}
-		return t
+	ours := t.host != "" && s.c.Ours(r.Context(), t.host)
+	if !ours && r.TLS != nil {
+		t.status = http.StatusMisdirectedRequest // RFC 9110 §15.5.20
 	}
-	if !sound(r) {
+	if t.host == "" || !sound(r) {
 		return t
 	}
 	for i := range s.mounts {
 		m := &s.mounts[i]
 		switch {
-		case !m.takes(t.path), m.Hosts != nil && !m.Hosts(r.Context(), t.host):
+		case !ours && !m.Any, !m.takes(t.path), m.Hosts != nil && !m.Hosts(r.Context(), t.host):
 			continue
 		case r.TLS == nil && !m.Plain:
 			if s.c.HTTPS != 0 && slices.Contains(reading, r.Method) {

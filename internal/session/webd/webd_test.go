@@ -100,7 +100,7 @@ func newSite(t *testing.T) *site {
 			{Name: "fold", Path: "/Auto/Discover.xml", Fold: true, Handler: text("folded\n")},
 			{Name: "host", Path: "/only", Hosts: func(_ context.Context, d mail.Domain) bool { return d == "example.org" }, Handler: text("only\n")},
 			{Name: "files", Path: "/files/", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, r.URL.Path) })},
-			{Name: "acme", Path: "/.well-known/acme-challenge/", Plain: true, Handler: text("token\n")},
+			{Name: "acme", Path: "/.well-known/acme-challenge/", Plain: true, Any: true, Handler: text("token\n")},
 			{Name: "take", Path: "/take", Methods: []string{"POST"}, MaxBody: 10, Plain: true, Handler: http.HandlerFunc(take)},
 			{Name: "panic", Path: "/panic", Plain: true, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("asked for") })},
 			{Name: "slow", Path: "/slow", Plain: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
