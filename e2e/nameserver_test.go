@@ -151,15 +151,15 @@ func (n *corner) makeCA() {
 // authority is the file with the authority's certificate.
 func (n *corner) authority() string { return filepath.Join(n.dir, "ca.pem") }
 
-// certify writes cert.pem and key.pem for host into dir.
-func (n *corner) certify(dir, host string) {
+// certify writes cert.pem and key.pem for host, and more names, into dir.
+func (n *corner) certify(dir, host string, more ...string) {
 	n.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(mrand.Int64()), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
+		SerialNumber: big.NewInt(mrand.Int64()), Subject: pkix.Name{CommonName: host}, DNSNames: append([]string{host}, more...),
 		NotBefore: n.ca.NotBefore, NotAfter: n.ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}

@@ -91,7 +91,7 @@ func (n *corner) openProperly(host, tls string, more ...string) *office {
 	dir := scratch(n.t)
 	o := &office{server: server{t: n.t, data: filepath.Join(dir, "data"), log: &lockedBuffer{}}, net: n, host: host}
 	o.at, o.submission, o.imap, o.mail = n.address(host), 587, 143, 25
-	n.certify(dir, host)
+	n.certify(dir, host, "autoconfig."+o.domain())
 	file := filepath.Join(dir, "yubin.toml")
 	put(n.t, file, fmt.Sprintf(officeConfig, host, o.domain(), o.data, o.at, tls)+strings.Join(more, ""))
 	o.populate()

@@ -1,0 +1,20 @@
+// No ports that others may have, no questions, and nobody outside is asked anything.
+user_pref("marionette.port", 0);
+user_pref("mail.provider.suppress_dialog_on_startup", true);
+user_pref("mail.spotlight.firstRunDone", true);
+user_pref("mail.winsearch.firstRunDone", true);
+user_pref("mailnews.start_page.enabled", false);
+user_pref("mail.rights.version", 1);
+user_pref("datareporting.policy.dataSubmissionPolicyBypassNotification", true);
+user_pref("datareporting.healthreport.uploadEnabled", false);
+user_pref("toolkit.telemetry.unified", false);
+user_pref("app.update.enabled", false);
+user_pref("app.donation.eoy.version.viewed", 999);
+user_pref("extensions.systemAddon.update.enabled", false);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("services.settings.server", "http://127.0.0.1:9/");
+user_pref("mailnews.auto_config_url", "");
+user_pref("mailnews.mx_service_url", "");
+user_pref("network.trr.mode", 5);
+user_pref("mail.biff.play_sound", false);
