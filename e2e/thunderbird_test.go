@@ -58,7 +58,7 @@ func TestThunderbird(t *testing.T) {
 	if err := json.Unmarshal(found, &got); err != nil {
 		t.Fatalf("%v: %s", err, found)
 	}
-	if !strings.Contains(got.Source, "isp") || !strings.Contains(got.Source, "https") {
+	if got.Source != "xml-from-isp-https" {
 		t.Errorf("the settings are from %q", got.Source)
 	}
 	if want := "imap mx.first.test:993 " + o.person("alice"); got.Incoming != want {

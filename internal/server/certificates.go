@@ -120,7 +120,7 @@ const challengePath = "/.well-known/acme-challenge/"
 
 // proofs is where authorities look, by any name that leads here; they come without TLS.
 func (s *Server) proofs() webd.Mount {
-	return webd.Mount{Name: "acme", Path: challengePath, Plain: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return webd.Mount{Name: "acme", Path: challengePath, Plain: true, Any: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, err := s.store.certificates.Answer(r.Context(), strings.TrimPrefix(r.URL.Path, challengePath))
 		switch {
 		case mail.KindOf(err) == mail.NotFound && err != nil:
