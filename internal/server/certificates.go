@@ -36,7 +36,7 @@ func (s *Store) openCertificates(ctx context.Context, cfg config.Config, d Deps)
 			return resolver.New(resolver.Options{Upstream: up, Now: d.Now})
 		},
 		Authority: func(st certificates.Settings) (certificates.Authority, error) { return s.authority(st, d) },
-		Own:       hostAddresses,
+		Own:       func() []netip.Addr { return append(hostAddresses(), s.known.Load().Addresses...) }, // Behind a router others find that one.
 		Now:       d.Now, Log: d.Log, Name: string(cfg.Hostname), Alone: true, Observe: s.metrics.Certificate,
 		Settings: certificateSettings(cfg, d),
 	})

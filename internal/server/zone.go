@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"yubin/internal/world/dnsupdate"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/resolver"
+	"yubin/internal/world/web"
 )
 
 // openZone opens what knows the records of the domains.
@@ -51,13 +53,22 @@ func zoneSettings(c config.Config) zone.Settings {
 		out.TakesMail = out.TakesMail || l.Protocol == config.SMTP && l.Profile == config.ProfileMX
 		out.Web = out.Web || l.Protocol == config.HTTP && l.TLS == config.TLSImplicit && at.Port == webPort
 	}
-	if len(c.Reports.Addresses) > 0 {
-		out.DMARCReports = c.Reports.Addresses[0]
-	}
+	out.DMARCReports, out.TLSReports = reportAddress(c, "dmarc-reports"), reportAddress(c, "tls-reports")
 	for _, z := range c.DNSUpdate.Zones {
 		out.Zones = append(out.Zones, dns.Name(z))
 	}
 	return out
+}
+
+// reportAddress is who gets reports: the usual address if it takes any, else the first.
+func reportAddress(c config.Config, usual string) string {
+	switch all := c.Reports.Addresses; {
+	case slices.Contains(all, usual):
+		return usual
+	case len(all) > 0:
+		return all[0]
+	}
+	return ""
 }
 
 // ownAddresses are those of this machine; of a toy they are nobody's business.
@@ -76,26 +87,65 @@ type shown struct {
 }
 
 // Shown implements zone.Certificates.
-func (c shown) Shown(host string) []*x509.Certificate {
+func (c shown) Shown(host string) (chain []*x509.Certificate) {
 	if running := c.s.watcher.server.Load(); running != nil {
 		if now := running.certs.Load(); now != nil {
 			return now.Shown(host)
 		}
 		return nil
 	}
-	files := c.s.known.Load().TLS.Files()
-	if len(files) == 0 {
+	o := certs.Options{Files: c.s.known.Load().TLS.Files(), Now: c.d.Now, Log: c.d.Log}
+	if len(o.Files) > 0 {
+		if opened, err := certs.Open(o); err == nil { // Who starts the server hears why not.
+			chain = opened.Shown(host)
+		}
+		return chain
+	}
+	ordered := c.s.certificates.Certificate(host)
+	if ordered == nil {
 		return nil
 	}
-	opened, err := certs.Open(certs.Options{Files: files, Now: c.d.Now, Log: c.d.Log})
-	if err != nil {
-		return nil // Who starts the server hears why.
+	for _, der := range ordered.Certificate {
+		if one, err := x509.ParseCertificate(der); err == nil {
+			chain = append(chain, one)
+		}
 	}
-	return opened.Shown(host)
+	return chain
 }
 
 // Next implements zone.Certificates.
-func (shown) Next() [][]byte { return nil }
+func (c shown) Next() [][]byte { return c.s.certificates.Next() }
+
+// authorities are those that are known by another name than the host of their directory
+// (RFC 8659 §4.2), and whether they heed accounturi (RFC 8657).
+var authorities = map[string]struct {
+	domain  string
+	account bool
+}{
+	"acme-v02.api.letsencrypt.org":         {"letsencrypt.org", true},
+	"acme-staging-v02.api.letsencrypt.org": {"letsencrypt.org", true},
+	"dv.acme-v02.api.pki.goog":             {"pki.goog", true},
+	"acme.zerossl.com":                     {"sectigo.com", false},
+}
+
+// Issuers implements zone.Certificates: of an authority that nobody here knows, and of
+// files, nothing can be said.
+func (c shown) Issuers(ctx context.Context) ([]zone.Issuer, error) {
+	at := c.s.known.Load().ACME
+	u, err := url.Parse(at.Directory)
+	if err != nil || !at.On {
+		return nil, nil
+	}
+	a, ok := authorities[u.Hostname()]
+	if !ok {
+		return nil, nil
+	}
+	i := zone.Issuer{Domain: a.domain}
+	if a.account {
+		i.Account, err = c.s.certificates.Account(ctx)
+	}
+	return []zone.Issuer{i}, err
+}
 
 // askers ask the DNS for the records of domains; they remember nothing from one question
 // of people to the next.
@@ -175,6 +225,25 @@ func (e strangersEyes) Look(ctx context.Context, at netip.Addr, host dns.Name) (
 		seen.TLS, seen.Chain = talk.Connection().TLS, st.PeerCertificates
 	}
 	return seen
+}
+
+// Policy implements zone.Hosts. It asks from this machine, whose own addresses are allowed.
+func (e strangersEyes) Policy(ctx context.Context, names zone.Names, d mail.Domain) (p mtasts.Policy, err error) {
+	host, err := mtasts.HostName(d)
+	if err != nil {
+		return p, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	pages := web.NewPages(web.PagesOptions{Resolver: names, Agent: "yubin/" + e.d.Version, Allowed: func(netip.Addr) bool { return true }})
+	page, err := pages.Get(ctx, host, mtasts.Path, mtasts.MaxSize)
+	switch {
+	case err != nil:
+		return p, err
+	case page.Type != mtasts.MediaType:
+		return p, mail.Errorf(mail.Invalid, "what %s has there is not %s", host, mtasts.MediaType)
+	}
+	return mtasts.Parse(page.Body)
 }
 
 // Ports that others go to.

@@ -296,9 +296,7 @@ func (c *check) leads(host dns.Name) (here bool, fault string) {
 	find, ok := c.led[host]
 	if !ok {
 		find = sync.OnceValues(func() (bool, string) {
-			v6, err6 := c.names.AAAA(c.ctx, host)
-			v4, err4 := c.names.A(c.ctx, host)
-			a, err := dns.MergeAddresses(v6, err6, v4, err4)
+			a, err := c.names.Addresses(c.ctx, host)
 			if err != nil {
 				return false, failure(err)
 			}

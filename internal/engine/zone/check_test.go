@@ -121,7 +121,7 @@ func TestFaults(t *testing.T) {
 		{name: "policy being tested", kind: STSPolicy, state: Right, need: Recommended, says: `mode = "enforce"`},
 
 		{name: "no TLSRPT", edit: "-_smtp._tls.example.org", kind: TLSRPT, state: Missing, need: Recommended},
-		{name: "two TLSRPT", edit: `_smtp._tls.example.org. TXT "v=TLSRPTv1; rua=mailto:a@example.net"`, kind: TLSRPT, state: Wrong, need: Recommended, says: "more than one"},
+		{name: "two TLSRPT", edit: `_smtp._tls.example.org. TXT "v=TLSRPTv1; rua=mailto:a@example.net"`, kind: TLSRPT, state: Wrong, need: Recommended, says: "there are 2 records of TLSRPT"},
 		{name: "TLSRPT elsewhere", edit: "-_smtp._tls.example.org\n" + `_smtp._tls.example.org. TXT "v=TLSRPTv1; rua=mailto:a@example.net"`, kind: TLSRPT, state: Right, need: Recommended, says: "reports do not come to this server"},
 
 		{name: "no TLSA in a signed zone", edit: "-_25._tcp.mail.example.org", kind: TLSA, state: Missing, need: Recommended},

@@ -13,6 +13,7 @@ import (
 	"yubin/internal/mailauth/dmarc"
 	"yubin/internal/mailauth/mtasts"
 	"yubin/internal/mailauth/spf"
+	"yubin/internal/mailauth/tlsrpt"
 )
 
 // exchangers: mail has to come here first.
@@ -261,9 +262,7 @@ func (c *check) leadsHere(g group) Finding {
 	} else if !dns.FailureOf(err).NotFound() {
 		return f.be(Unknown, "%s", failure(err))
 	}
-	v6, err6 := c.names.AAAA(c.ctx, g.name)
-	v4, err4 := c.names.A(c.ctx, g.name)
-	a, err := dns.MergeAddresses(v6, err6, v4, err4)
+	a, err := c.names.Addresses(c.ctx, g.name)
 	if len(f.There) == 0 {
 		f.show(texts(a.Records))
 	}
@@ -282,14 +281,13 @@ func (c *check) leadsHere(g group) Finding {
 
 // tlsrpt: somebody hears of trouble with TLS.
 func (c *check) tlsrpt(f Finding, g group, got got) Finding {
-	if len(got.records) > 1 {
-		return f.be(Wrong, "there is more than one, so that none counts")
+	there, err := tlsrpt.ParseRecord(got.records)
+	if err != nil {
+		return f.be(Wrong, "%v", err)
 	}
-	_, to, _ := strings.Cut(g.records[0].Value, "rua=")
-	_, uris, _ := strings.Cut(strings.ReplaceAll(got.records[0], " ", ""), "rua=")
-	uris, _, _ = strings.Cut(uris, ";")
-	if !slices.ContainsFunc(strings.Split(uris, ","), func(uri string) bool { return strings.EqualFold(uri, to) }) {
-		return f.right("reports do not come to this server: add " + to + " after rua=, behind a comma")
+	wanted, err := tlsrpt.ParseRecord([]string{g.records[0].Value})
+	if err == nil && !slices.ContainsFunc(there.URIs, func(uri string) bool { return strings.EqualFold(uri, wanted.URIs[0]) }) {
+		return f.right("reports do not come to this server: add " + wanted.URIs[0] + " after rua=, behind a comma")
 	}
 	return f.right("")
 }

@@ -209,8 +209,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunInTime: Run looks every ten minutes, and not if that is switched off.
-func TestRunInTime(t *testing.T) {
+// TestRunSwitchedOff: it leaves everything to people then.
+func TestRunSwitchedOff(t *testing.T) {
 	s := newSite(t)
 	s.publish(How{})
 	s.next = [][]byte{[]byte("next")}
@@ -220,7 +220,7 @@ func TestRunInTime(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if len(s.updates) != 1 {
-			t.Errorf("switched off: %q", s.updates)
+			t.Errorf("%q", s.updates)
 		}
 	})
 }

@@ -90,9 +90,7 @@ func (c *check) zoneOf(n dns.Name) (apex dns.Name, hosts []dns.Name) {
 func (c *check) authorities(hosts []dns.Name) (list []authority) {
 	found := make([][]authority, len(hosts))
 	each(atATime, hosts, func(i int, host dns.Name) {
-		v6, err6 := c.names.AAAA(c.ctx, host)
-		v4, err4 := c.names.A(c.ctx, host)
-		a, err := dns.MergeAddresses(v6, err6, v4, err4)
+		a, err := c.names.Addresses(c.ctx, host)
 		if err != nil {
 			found[i] = []authority{{host: host, fault: failure(err)}}
 		}

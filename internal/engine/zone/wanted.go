@@ -14,6 +14,7 @@ import (
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/dane"
 	"yubin/internal/mailauth/mtasts"
+	"yubin/internal/mailauth/tlsrpt"
 )
 
 // Wanted is what a domain should have in the DNS.
@@ -60,7 +61,9 @@ func (z *Zone) wanted(ctx context.Context, d mail.Domain, names Names) (Wanted, 
 		return w, err
 	}
 	b.reports()
-	z.certificate(ctx, b)
+	if err := z.certificate(ctx, b); err != nil {
+		return w, err
+	}
 	if err := z.services(ctx, b); err != nil {
 		return w, err
 	}
@@ -237,7 +240,7 @@ func (b *builder) reports() {
 		b.add(record(DMARCConsent, Recommended, b.under(string(b.domain)+"._report._dmarc", dns.Name(elsewhere)), dns.TypeTXT, "v=DMARC1"))
 	}
 	if to, _ := reportsTo(b.s.TLSReports, b.Wanted.Domain); to != "" {
-		b.add(record(TLSRPT, Recommended, b.under("_smtp._tls", b.domain), dns.TypeTXT, "v=TLSRPTv1; rua=mailto:%s", to))
+		b.add(record(TLSRPT, Recommended, b.under(tlsrpt.Label, b.domain), dns.TypeTXT, "%s", tlsrpt.Record{URIs: []string{"mailto:" + to}}))
 	}
 }
 
@@ -258,7 +261,7 @@ func reportsTo(configured string, d mail.Domain) (address string, elsewhere mail
 }
 
 // certificate are the records that stand on the certificate: MTA-STS, TLSA, CAA.
-func (z *Zone) certificate(ctx context.Context, b *builder) {
+func (z *Zone) certificate(ctx context.Context, b *builder) error {
 	p, err := z.policy(b.Wanted.Domain, b.s)
 	switch {
 	case err == nil:
@@ -285,13 +288,15 @@ func (z *Zone) certificate(ctx context.Context, b *builder) {
 			}
 		}
 	}
-	for _, i := range b.s.Issuers {
+	issuers, err := z.o.Certificates.Issuers(ctx)
+	for _, i := range issuers {
 		value := i.Domain
 		if i.Account != "" {
 			value += "; accounturi=" + i.Account
 		}
 		b.add(record(CAA, Optional, b.host, dns.TypeCAA, `0 issue "%s"`, value))
 	}
+	return err
 }
 
 // Policy is the policy of MTA-STS of a domain (RFC 8461 §3.2). Errors: NotFound if there

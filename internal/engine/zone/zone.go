@@ -78,7 +78,6 @@ type Settings struct {
 	STSOff                   bool // there is no policy of MTA-STS
 	STS                      mtasts.Mode
 	STSAge                   time.Duration
-	Issuers                  []Issuer       // of certificates; none: not known
 	Zones                    []dns.Name     // that take updates; the longest that a name is in counts
 	Server                   netip.AddrPort // that takes them
 	Automatic                bool           // Run keeps up what Publish began
@@ -93,6 +92,7 @@ type Issuer struct {
 // Names asks the DNS: resolver.Resolver does.
 type Names interface {
 	spf.Resolver
+	Addresses(ctx context.Context, host dns.Name) (dns.Answer[netip.Addr], error)
 	Records(ctx context.Context, n dns.Name, t dns.Type) (dns.Answer[string], error)
 }
 
@@ -129,6 +129,8 @@ type Certificates interface {
 	Shown(host string) []*x509.Certificate
 	// Next are the public keys, as in a certificate, of those that are announced.
 	Next() [][]byte
+	// Issuers are who issues them; none if that is not known.
+	Issuers(ctx context.Context) ([]Issuer, error)
 }
 
 // Seen is a mail host as others see it.

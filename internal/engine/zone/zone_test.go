@@ -48,6 +48,7 @@ type site struct {
 	updates []string
 	failing error
 	local   []mail.Domain
+	issuers []Issuer
 }
 
 const (
@@ -70,10 +71,9 @@ func newSite(t testing.TB) *site {
 		settings: Settings{
 			Host: "mail.example.org", Addresses: []netip.Addr{netip.MustParseAddr(four), netip.MustParseAddr(six)}, TakesMail: true, Web: true,
 			DMARCReports: "dmarc-reports", TLSReports: "tls-reports", STS: mtasts.Testing, STSAge: 7 * 24 * time.Hour,
-			Issuers: []Issuer{{"ca.example", "https://ca.example/acct/1"}},
-			Zones:   []dns.Name{"example.org"}, Server: netip.MustParseAddrPort("192.0.2.53:53"), Automatic: true,
+			Zones: []dns.Name{"example.org"}, Server: netip.MustParseAddrPort("192.0.2.53:53"), Automatic: true,
 		},
-		local: []mail.Domain{"example.org"},
+		local: []mail.Domain{"example.org"}, issuers: []Issuer{{"ca.example", "https://ca.example/acct/1"}},
 	}
 	s.seen = Seen{TLS: "TLS 1.3", Chain: []*x509.Certificate{s.cert.Leaf()}}
 	var err error
@@ -152,6 +152,8 @@ func (s *site) Shown(string) []*x509.Certificate {
 	}
 	return []*x509.Certificate{s.cert.Leaf()}
 }
+
+func (s *site) Issuers(context.Context) ([]Issuer, error) { return s.issuers, nil }
 
 func (s *site) Next() [][]byte { return s.next }
 
@@ -277,7 +279,7 @@ func TestWanted(t *testing.T) {
 	for file, change := range map[string]func(*site){
 		"whole.txt": func(*site) {},
 		"small.txt": func(s *site) { // Nothing but mail, with a certificate of its own making.
-			s.settings.Web, s.settings.Issuers, s.settings.DMARCReports, s.settings.TLSReports = false, nil, "", ""
+			s.settings.Web, s.issuers, s.settings.DMARCReports, s.settings.TLSReports = false, nil, "", ""
 			s.settings.Addresses = s.settings.Addresses[:1]
 			s.o.Roots = x509.NewCertPool()
 		},
