@@ -160,23 +160,33 @@ func (c *dnsCheckCmd) Run(e *env) error {
 
 // writeChecked tells what was found, what matters most first.
 func writeChecked(w io.Writer, c admin.DNSChecked) {
-	wrong, needed := 0, 0
+	wrong, needed, unknown := 0, 0, 0
 	for _, f := range c.Findings {
-		if f.State != "right" {
+		switch {
+		case f.State == "right":
+		case f.State == "unknown":
+			unknown++
+		case f.Need == "needed":
+			needed++
+		default:
 			wrong++
-			if f.Need == "needed" {
-				needed++
-			}
 		}
 	}
+	head := ""
 	switch {
-	case wrong == 0:
-		writeLine(w, "%s: all is right", c.Domain)
-	case needed == 0:
-		writeLine(w, "%s: all that is needed is right; %s could be better", c.Domain, count(wrong, "thing", "things"))
+	case needed > 0:
+		head = fmt.Sprintf("%s that mail needs %s not right", count(needed, "thing", "things"), isOrAre(needed))
+	case !c.OK:
+		head = "it could not be found out whether all that mail needs is right"
+	case wrong+unknown == 0:
+		head = "all is right"
 	default:
-		writeLine(w, "%s: %s that mail needs %s not right", c.Domain, count(needed, "thing", "things"), isOrAre(needed))
+		head = fmt.Sprintf("all that is needed is right; %s could be better", count(wrong+unknown, "thing", "things"))
 	}
+	if unknown > 0 && needed > 0 {
+		head += fmt.Sprintf(", and %d could not be found out", unknown)
+	}
+	writeLine(w, "%s: %s", c.Domain, head)
 	need := ""
 	for _, f := range c.Findings {
 		if f.Need != need {
@@ -220,7 +230,9 @@ func writeFinding(w io.Writer, f admin.DNSFinding) {
 		}
 		tell("there:", s.Server+" says: "+said)
 	}
-	tell("why:", f.Title+" "+f.Why)
+	if f.State != "unknown" {
+		tell("why:", f.Title+" "+f.Why)
+	}
 	for _, r := range f.Write {
 		tell("write:", r.Record().Line())
 	}

@@ -214,6 +214,9 @@ func (f *Finding) show(there []string) {
 func (f Finding) be(s State, format string, values ...any) Finding {
 	f.State = s
 	f.Fault = fmt.Sprintf(format, values...)
+	if s == Unknown {
+		f.Want = nil
+	}
 	return f
 }
 

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (z *Zone) wanted(ctx context.Context, d mail.Domain, names Names) (Wanted, 
 	if err := z.services(ctx, b); err != nil {
 		return w, err
 	}
-	slices.SortStableFunc(w.Records, func(a, b Record) int { return int(a.Need) - int(b.Need) })
+	slices.SortStableFunc(w.Records, func(a, b Record) int { return cmp.Or(cmp.Compare(a.Need, b.Need), cmp.Compare(a.Kind, b.Kind)) })
 	return w, b.fault
 }
 
