@@ -8,6 +8,7 @@ import (
 
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/mtasts"
+	"yubin/internal/world/obs"
 	"yubin/internal/world/sqldb"
 )
 
@@ -86,7 +87,8 @@ func (p *Policies) read(ctx context.Context, d mail.Domain) (f Found, err error)
 	return f, err
 }
 
-// use is read for mail that goes there, which is remembered once a day.
+// use is read for mail that goes there, which is remembered once a day. Nothing hangs on
+// that: mail does not wait because it cannot be written.
 func (p *Policies) use(ctx context.Context, d mail.Domain) (Found, error) {
 	f, err := p.read(ctx, d)
 	now := p.o.Now()
@@ -97,14 +99,18 @@ func (p *Policies) use(ctx context.Context, d mail.Domain) (Found, error) {
 	if f.Next.IsZero() { // There is no row.
 		return f, nil
 	}
-	return f, p.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+	if err := p.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
 		tx.Do(`UPDATE tlspolicy SET used = $2 WHERE domain = $1`, d, now.Unix())
 		return nil
-	})
+	}); err != nil {
+		p.o.Log.Debug("that a policy is used cannot be written", "domain", string(d), obs.Err(err))
+	}
+	return f, nil
 }
 
-// write makes the row of a domain be f.
-func (p *Policies) write(ctx context.Context, f Found) error {
+// write makes the row of a domain be f. What cannot be written is fetched again with the
+// next mail.
+func (p *Policies) write(ctx context.Context, f Found) {
 	text := ""
 	if !f.Fetched.IsZero() {
 		text = f.Policy.String()
@@ -116,7 +122,7 @@ func (p *Policies) write(ctx context.Context, f Found) error {
 		p.made = 0
 	}
 	p.mu.Unlock()
-	return p.o.DB.Write(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
+	if err := p.o.DB.Write(context.WithoutCancel(ctx), func(tx *sqldb.Tx) error {
 		tx.Do(`INSERT INTO tlspolicy (`+columns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (domain) DO UPDATE SET id = $2, policy = $3, fetched = $4, expires = $5, next = $6, trouble = $7, why = $8,
 				failed = $9, used = CASE WHEN tlspolicy.used > $10 THEN tlspolicy.used ELSE $10 END`,
@@ -125,7 +131,9 @@ func (p *Policies) write(ctx context.Context, f Found) error {
 			return trim(tx, MaxRows)
 		}
 		return nil
-	})
+	}); err != nil {
+		p.o.Log.Warn("what is known of the policy for mail to a domain cannot be written", "domain", string(f.Domain), obs.Err(err))
+	}
 }
 
 // trim removes what is beyond most rows.

@@ -89,7 +89,6 @@ type Policies struct {
 type flight struct {
 	done  chan struct{}
 	found Found // set before done is closed
-	err   error
 }
 
 // Open prepares the table.
@@ -139,7 +138,8 @@ type Found struct {
 
 // Policy says what a domain asks for, now. It asks the DNS whether there is something
 // new, and fetches it then, which takes FetchTimeout at most. The error is one of our own
-// database; then nobody knows whether there is a policy.
+// database, which cannot be read; then nobody knows whether there is a policy. What cannot
+// be written to it counts all the same, for this once.
 func (p *Policies) Policy(ctx context.Context, d mail.Domain) (Found, error) {
 	name, err := mtasts.RecordName(d)
 	if err != nil {
@@ -161,7 +161,7 @@ func (p *Policies) Policy(ctx context.Context, d mail.Domain) (Found, error) {
 		row.Unsure = !row.Holds
 		return row, nil
 	}
-	return p.fetch(ctx, row, id)
+	return p.fetch(ctx, row, id), nil
 }
 
 // Refresh fetches the policy of a domain and keeps it: one that holds whatever the DNS
@@ -183,7 +183,7 @@ func (p *Policies) Refresh(ctx context.Context, d mail.Domain) (Found, error) {
 	case err != nil:
 		id = row.ID
 	}
-	return p.fetch(ctx, row, id)
+	return p.fetch(ctx, row, id), nil
 }
 
 // id is that of the policy that the DNS says there is. Of kind Unavailable if it did not
@@ -201,7 +201,7 @@ func (p *Policies) id(ctx context.Context, name dns.Name) (string, error) {
 
 // fetch gets the policy of row's domain, or waits for who is doing that, and returns what
 // is known then.
-func (p *Policies) fetch(ctx context.Context, row Found, id string) (Found, error) {
+func (p *Policies) fetch(ctx context.Context, row Found, id string) Found {
 	p.mu.Lock()
 	f, under := p.flights[row.Domain]
 	if !under {
@@ -212,10 +212,10 @@ func (p *Policies) fetch(ctx context.Context, row Found, id string) (Found, erro
 	if under {
 		select {
 		case <-f.done:
-			return f.found, f.err
+			return f.found
 		case <-ctx.Done():
 			row.Unsure = !row.Holds
-			return row, nil
+			return row
 		}
 	}
 	defer func() {
@@ -231,20 +231,20 @@ func (p *Policies) fetch(ctx context.Context, row Found, id string) (Found, erro
 		defer func() { <-p.turns }()
 	case <-ctx.Done(): // Too many others: it is tried with the next mail.
 		f.found.Unsure = !row.Holds
-		return f.found, nil
+		return f.found
 	}
 	policy, trouble, why := p.get(ctx, row.Domain)
 	if trouble == Unfetched && errors.Is(ctx.Err(), context.Canceled) { // We gave up ourselves.
 		f.found.Unsure = !row.Holds
-		return f.found, nil
+		return f.found
 	}
 	now := p.o.Now()
 	if trouble == NoTrouble {
-		f.found, f.err = p.keep(ctx, row, policy, id, now)
+		f.found = p.keep(ctx, row, policy, id, now)
 	} else {
-		f.found, f.err = p.fail(ctx, row, trouble, why, now)
+		f.found = p.fail(ctx, row, trouble, why, now)
 	}
-	return f.found, f.err
+	return f.found
 }
 
 // get fetches a policy (§3.3).
@@ -269,21 +269,19 @@ func (p *Policies) get(ctx context.Context, d mail.Domain) (policy mtasts.Policy
 }
 
 // keep has a policy that was fetched take the place of what was there.
-func (p *Policies) keep(ctx context.Context, row Found, policy mtasts.Policy, id string, now time.Time) (Found, error) {
+func (p *Policies) keep(ctx context.Context, row Found, policy mtasts.Policy, id string, now time.Time) Found {
 	found := Found{Domain: row.Domain, Holds: true, Policy: policy, ID: id, Fetched: now, Expires: now.Add(policy.MaxAge),
 		Next: now.Add(max(FailAgain, min(RefreshEvery, policy.MaxAge/2))), Used: row.Used}
-	if err := p.write(ctx, found); err != nil {
-		return row, err
-	}
+	p.write(ctx, found)
 	if !row.Holds || row.Policy.String() != policy.String() {
 		p.o.Log.Info("policy for mail to a domain", "domain", string(found.Domain), "mode", policy.Mode.String(), "expires", found.Expires)
 	}
-	return found, nil
+	return found
 }
 
 // fail remembers that a fetch failed. What holds goes on to hold, and an administrator
 // hears of it when it begins, and daily (§10.2), unless nothing is at stake.
-func (p *Policies) fail(ctx context.Context, row Found, trouble Trouble, why string, now time.Time) (Found, error) {
+func (p *Policies) fail(ctx context.Context, row Found, trouble Trouble, why string, now time.Time) Found {
 	found := row
 	found.Trouble, found.Why, found.Unsure = trouble, obs.Printable(why[:min(len(why), maxWhy)]), !row.Holds
 	if row.Trouble == NoTrouble {
@@ -294,16 +292,14 @@ func (p *Policies) fail(ctx context.Context, row Found, trouble Trouble, why str
 		wait = RefreshAgain
 	}
 	found.Next = now.Add(wait)
-	if err := p.write(ctx, found); err != nil {
-		return row, err
-	}
+	p.write(ctx, found)
 	const day = 24 * time.Hour
 	again := now.Sub(found.Failed)/day > now.Add(-wait).Sub(found.Failed)/day
 	if row.Holds && row.Policy.Mode != mtasts.None && (row.Trouble == NoTrouble || again) {
 		p.o.Log.Warn("the policy for mail to a domain cannot be fetched anew; it holds until it expires",
 			"domain", string(row.Domain), "mode", row.Policy.Mode.String(), "since", found.Failed, "expires", row.Expires, "why", found.Why)
 	}
-	return found, nil
+	return found
 }
 
 // Run fetches ahead and sweeps until ctx ends.
@@ -331,21 +327,16 @@ func (p *Policies) Due(ctx context.Context) error {
 		return err
 	}
 	var g sync.WaitGroup
-	errs := make(chan error, len(due))
 	turns := make(chan struct{}, MaxFetches/2) // The others are for mail that waits.
 	for _, d := range due {
 		turns <- struct{}{}
 		g.Go(func() {
 			defer func() { <-turns }()
-			if _, err := p.Refresh(ctx, d); err != nil {
-				errs <- err
+			if _, err := p.Refresh(ctx, d); err != nil { // It is over by now, and the DNS has no other.
+				p.o.Log.Debug("a policy for mail to a domain is not fetched anew", "domain", string(d), obs.Err(err))
 			}
 		})
 	}
 	g.Wait()
-	close(errs)
-	if err := <-errs; err != nil {
-		return err
-	}
 	return p.sweep(ctx)
 }

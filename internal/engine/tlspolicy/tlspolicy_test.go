@@ -423,6 +423,27 @@ func (w *world) trimTo(most int, want string) {
 	}
 }
 
+// TestUnwritable: a database that cannot be written keeps no mail from its way, nor has
+// it go where it must not.
+func TestUnwritable(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.example", "1", policy(mtasts.Enforce, 100*24*time.Hour))
+	w.want("the first", "a.example", true, mtasts.Enforce, 1)
+	w.publish("b.example", "1", policy(mtasts.Enforce, time.Hour))
+	w.record("c.example", "1")
+	release := w.db.Hold(mail.Errorf(mail.Unavailable, "the disk is full"))
+	w.pass(usedEvery)
+	w.want("what is kept", "a.example", true, mtasts.Enforce, 0)
+	w.want("what is fetched", "b.example", true, mtasts.Enforce, 1)
+	w.want("what cannot be fetched", "c.example", false, 0, 1)
+	if n := strings.Count(w.log.String(), "cannot be written"); n != 2 {
+		t.Errorf("told %d times:\n%s", n, w.log.String())
+	}
+	release()
+	w.want("again", "b.example", true, mtasts.Enforce, 1)
+	w.want("it is known", "b.example", true, mtasts.Enforce, 0)
+}
+
 // TestDamagedRow: what cannot be read is fetched again.
 func TestDamagedRow(t *testing.T) {
 	w := newWorld(t)
