@@ -74,7 +74,7 @@ func (r *Reports) Note(_ context.Context, o Observation) {
 	k := tupleKey{dayKey{DMARC, dayOf(o.At), domain}, sha256.Sum256(tuple)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending.add(k, tuple, v.Record)
+	r.pending.add(k, &counted{tuple: tuple}, v.Record)
 }
 
 // tuple is what a record of a report says of the message, for one.
@@ -156,6 +156,7 @@ type pending struct {
 
 type counted struct {
 	tuple    []byte
+	coarse   []byte // what counts in its place where there are too many; nil for none
 	messages int64
 }
 
@@ -163,14 +164,15 @@ func newPending() pending {
 	return pending{tuples: map[tupleKey]*counted{}, policies: map[dayKey]*dmarc.Record{}, size: map[Kind]int64{}, dropped: map[Kind]int64{}}
 }
 
-func (p *pending) add(k tupleKey, tuple []byte, policy *dmarc.Record) {
+// add counts one more of a tuple, which is one if it was not seen yet.
+func (p *pending) add(k tupleKey, one *counted, policy *dmarc.Record) {
 	c := p.tuples[k]
 	if c == nil {
 		if p.size[k.kind] >= k.kind.limits().pending {
 			p.dropped[k.kind]++
 			return
 		}
-		c = &counted{tuple: tuple}
+		c = one
 		p.tuples[k] = c
 		p.size[k.kind]++
 	}
@@ -298,14 +300,18 @@ func (r *Reports) open(tx *sqldb.Tx, d *openDay, p *pending, made *dayCount) (er
 	for _, k := range d.keys {
 		c := p.tuples[k]
 		d.messages = append(d.messages, c.messages)
-		if known >= limits.tuples || day.tuples >= limits.day { // A batch more does no harm.
+		hash, tuple, over := k.hash, c.tuple, max(known/limits.tuples, day.tuples/limits.day) // A batch more does no harm.
+		if over == 1 && c.coarse != nil {
+			hash, tuple, over = sha256.Sum256(c.coarse), c.coarse, 0
+		}
+		if over > 0 {
 			d.tuples = append(d.tuples, tx.Ask(`UPDATE reports_seen SET messages = messages + $5 WHERE kind = $1 AND day = $2 AND domain = $3 AND hash = $4
-				RETURNING messages`, d.kind, d.day, d.domain, k.hash[:], c.messages))
+				RETURNING messages`, d.kind, d.day, d.domain, hash[:], c.messages))
 			continue
 		}
 		d.tuples = append(d.tuples, tx.Ask(`INSERT INTO reports_seen (kind, day, domain, hash, tuple, messages) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (kind, day, domain, hash) DO UPDATE SET messages = reports_seen.messages + excluded.messages RETURNING messages`,
-			d.kind, d.day, d.domain, k.hash[:], string(c.tuple), c.messages))
+			d.kind, d.day, d.domain, hash[:], string(tuple), c.messages))
 	}
 	return nil
 }

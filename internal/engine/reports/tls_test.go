@@ -33,6 +33,9 @@ func session(domain string, result tlsrpt.ResultType) tlsrpt.Observation {
 	return o
 }
 
+// dane is a session with a host of far.example that has a TLSA record.
+var dane = tlsrpt.Observation{Policy: tlsrpt.Policy{Type: tlsrpt.TLSA, Domain: "mx.far.example", Strings: []string{"3 1 1 AB"}}, For: "far.example"}
+
 // asks has a domain ask for reports about TLS.
 func (h *house) asks(domain, rua string) {
 	h.t.Helper()
@@ -76,7 +79,6 @@ func TestTLSSent(t *testing.T) {
 	for range 2 {
 		h.ObserveTLS(session("far.example", tlsrpt.StartTLSNotSupported))
 	}
-	dane := tlsrpt.Observation{Policy: tlsrpt.Policy{Type: tlsrpt.TLSA, Domain: "mx.far.example", Strings: []string{"3 1 1 AB"}}, For: "far.example"}
 	h.ObserveTLS(dane)
 	h.must(h.Flush(ctx))
 	h.pass(15 * time.Hour)
@@ -271,7 +273,18 @@ func TestTLSTooMany(t *testing.T) {
 		return err
 	}))
 	h.ObserveTLS(session("far.example", ""))
-	h.ObserveTLS(session("far.example", tlsrpt.TLSAInvalid))
+	for i := range 3 {
+		o := session("far.example", tlsrpt.TLSAInvalid) // It counts without what else there is to say.
+		o.Failure.ReasonCode = fmt.Sprint(i)
+		h.ObserveTLS(o)
+	}
+	h.ObserveTLS(dane)
+	h.must(h.Flush(ctx))
+	h.must(h.db.Write(ctx, func(tx *sqldb.Tx) error {
+		_, err := tx.Exec(`UPDATE reports_day SET tuples = $1`, 2*MaxTLSTuples)
+		return err
+	}))
+	h.ObserveTLS(session("far.example", tlsrpt.CertificateExpired))
 	h.must(h.Flush(ctx))
 	h.days[TLS].tuples = MaxTLSDay
 	h.ObserveTLS(session("other.example", ""))
@@ -288,7 +301,8 @@ func TestTLSTooMany(t *testing.T) {
 	h.pass(24 * time.Hour)
 	h.must(h.SendDue(ctx))
 	all, reports := h.tlsLetters()
-	if len(all) != 1 || reports[0].Policies[0].Successful != 2 || reports[0].Policies[0].Failed != 0 || !strings.Contains(all[0], "1 more sessions went in too many ways to be listed.") {
+	want := tlsrpt.PolicyResult{Policy: session("far.example", "").Policy, Successful: 2, Failed: 3, Failures: []tlsrpt.Failures{{Failure: tlsrpt.Failure{Result: tlsrpt.TLSAInvalid}, Sessions: 3}}}
+	if len(all) != 1 || len(reports[0].Policies) != 1 || fmt.Sprint(reports[0].Policies[0]) != fmt.Sprint(want) || !strings.Contains(all[0], "2 more sessions went in too many ways to be listed.") {
 		t.Errorf("%+v\n%s", reports, all)
 	}
 	for i := range MaxTLSPending + 5 {

@@ -34,8 +34,12 @@ func (r *Reports) ObserveTLS(o tlsrpt.Observation) {
 	if err != nil {
 		return // Not with these fields.
 	}
+	one := &counted{tuple: tuple}
+	if o.Failure != nil { // Hosts say something else each time.
+		one.coarse, _ = json.Marshal(tlsTuple{o.Policy, &tlsrpt.Failure{Result: o.Failure.Result}})
+	}
 	k := tupleKey{dayKey{TLS, dayOf(r.o.Now()), domain}, sha256.Sum256(tuple)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending.add(k, tuple, nil)
+	r.pending.add(k, one, nil)
 }
