@@ -41,7 +41,7 @@ func (s *Store) openProtection(ctx context.Context, cfg config.Config, d Deps) (
 		return err
 	}
 	s.sending, err = sending.Open(ctx, sending.Options{DB: s.db, Now: d.Now, Log: d.Log, Acquainted: s.acquainted,
-		Local: s.directory.IsLocal, Tripped: s.breaker.tripped}, sendingSettings(cfg.Sending))
+		Local: s.directory.IsLocal, HasAccount: s.mail.HasAccount, Tripped: s.breaker.tripped}, sendingSettings(cfg.Sending))
 	s.setProtection(cfg)
 	return err
 }
@@ -109,11 +109,6 @@ func (s *Store) acquainted(ctx context.Context, account mail.AccountID, a mail.A
 		}
 	}
 	return false, nil
-}
-
-// checkSending verifies the rows of what accounts send.
-func (s *Store) checkSending(ctx context.Context, report func(string)) error {
-	return s.sending.Check(ctx, s.mail.HasAccount, report)
 }
 
 // isOurPostmaster reports whether an address is one of who looks after this post office.

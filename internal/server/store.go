@@ -411,7 +411,7 @@ func (c checked) CheckDeep(ctx context.Context, report func(problem string)) err
 func (c checked) others(ctx context.Context, report func(problem string)) error {
 	for _, check := range []func(context.Context, func(string)) error{
 		c.all.db.Integrity, c.all.directory.Check, c.all.outgoing.router.Check, c.all.outgoing.signing.Check, c.all.certificates.Check, c.all.outgoing.spool.Check,
-		c.all.reports.Check, c.all.copies.Check, c.all.retention.Check, c.all.bans.Check, c.all.checkSending, c.all.learning.history.Check, c.all.learning.lessons.Check, c.all.outgoing.queue.Check,
+		c.all.reports.Check, c.all.copies.Check, c.all.retention.Check, c.all.bans.Check, c.all.sending.Check, c.all.learning.history.Check, c.all.learning.lessons.Check, c.all.outgoing.queue.Check,
 	} {
 		if err := check(ctx, report); err != nil {
 			return err

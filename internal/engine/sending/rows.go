@@ -394,6 +394,11 @@ func (n *Sending) write(ctx context.Context, list []delta) error {
 	now := n.o.Now()
 	return n.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
 		for _, d := range list {
+			if there, err := n.o.HasAccount(tx, d.id); err != nil {
+				return err
+			} else if !there {
+				continue
+			}
 			for _, h := range slices.Sorted(maps.Keys(d.hours)) {
 				c := d.hours[h]
 				tx.Do(`INSERT INTO sending_hour (account, hour, messages, recipients, fresh, bounced) VALUES ($1, $2, $3, $4, $5, $6)
@@ -452,8 +457,8 @@ func (n *Sending) DropDomain(tx *sqldb.Tx, name mail.Domain) {
 	tx.Do(`DELETE FROM sending_rule WHERE account = 0 AND domain = $1`, string(name))
 }
 
-// Check reports rows that cannot be read, or are of nobody: has says whether there is an account.
-func (n *Sending) Check(ctx context.Context, has func(*sqldb.Tx, mail.AccountID) (bool, error), report func(problem string)) error {
+// Check reports rows that cannot be read, or are of nobody.
+func (n *Sending) Check(ctx context.Context, report func(problem string)) error {
 	return n.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		accounts := map[mail.AccountID]bool{}
 		err := eachRule(tx.Ask(`SELECT account, domain, messages_hour, messages_day, new_hour, new_day, breaker FROM sending_rule`), func(s Scope, _ Rule, bad error) {
@@ -477,7 +482,7 @@ func (n *Sending) Check(ctx context.Context, has func(*sqldb.Tx, mail.AccountID)
 			return err
 		}
 		for _, id := range slices.Sorted(maps.Keys(accounts)) {
-			there, err := has(tx, id)
+			there, err := n.o.HasAccount(tx, id)
 			if err != nil {
 				return err
 			}

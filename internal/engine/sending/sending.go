@@ -173,6 +173,9 @@ type Options struct {
 	Acquainted func(ctx context.Context, account mail.AccountID, a mail.Address) (bool, error)
 	// Local says whether a domain's mail is kept here.
 	Local func(ctx context.Context, d mail.Domain) (bool, error)
+	// HasAccount says whether there is an account: of one that was removed while it sent nothing is
+	// written.
+	HasAccount func(tx *sqldb.Tx, id mail.AccountID) (bool, error)
 	// Tripped is told that an account is held from now on. It must be quick.
 	Tripped func(Held)
 }
@@ -324,6 +327,11 @@ func (n *Sending) Take(ctx context.Context, who Sender, recipients int, fresh []
 	now := n.o.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if current := n.accounts[a.id]; current != nil {
+		a = current
+	} else { // It was forgotten to make room.
+		n.accounts[a.id] = a
+	}
 	if err := a.room(now, int64(len(fresh))); err != nil {
 		return Taken{}, err
 	}

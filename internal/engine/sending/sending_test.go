@@ -23,6 +23,7 @@ type bureau struct {
 	tripped []Held
 	failing error
 	who     Sender
+	gone    mail.AccountID
 	sent    int // addresses that were made up
 }
 
@@ -42,8 +43,9 @@ func (b *bureau) open() *Sending {
 		Acquainted: func(_ context.Context, _ mail.AccountID, a mail.Address) (bool, error) {
 			return strings.HasPrefix(a.Local, "friend"), b.failing
 		},
-		Local:   func(_ context.Context, d mail.Domain) (bool, error) { return d == "example.org", nil },
-		Tripped: func(h Held) { b.tripped = append(b.tripped, h) },
+		Local:      func(_ context.Context, d mail.Domain) (bool, error) { return d == "example.org", nil },
+		HasAccount: func(_ *sqldb.Tx, id mail.AccountID) (bool, error) { return id != b.gone, nil },
+		Tripped:    func(h Held) { b.tripped = append(b.tripped, h) },
 	}, Settings{Bounds: DefaultBounds(), Breaker: true})
 	if err != nil {
 		b.t.Fatal(err)
@@ -355,7 +357,7 @@ func TestRelease(t *testing.T) {
 		if want := map[bool]int{false: 11, true: 10}[stolen]; err != nil || s.Baseline.Days != want {
 			t.Errorf("stolen %t: learned from %d days, %v", stolen, s.Baseline.Days, err)
 		}
-		b.must(b.Check(t.Context(), func(*sqldb.Tx, mail.AccountID) (bool, error) { return true, nil }, func(p string) { t.Error(p) }))
+		b.must(b.Check(t.Context(), func(p string) { t.Error(p) }))
 	}
 }
 
@@ -409,8 +411,8 @@ func TestDrop(t *testing.T) {
 	}
 	b.must(b.Flush(t.Context()))
 	var problems []string
-	nobody := func(*sqldb.Tx, mail.AccountID) (bool, error) { return false, nil }
-	b.must(b.Check(t.Context(), nobody, func(p string) { problems = append(problems, p) }))
+	b.gone = 7
+	b.must(b.Check(t.Context(), func(p string) { problems = append(problems, p) }))
 	if len(problems) != 1 || !strings.Contains(problems[0], "not there: 7") {
 		t.Errorf("%q", problems)
 	}
@@ -418,7 +420,14 @@ func TestDrop(t *testing.T) {
 		b.Drop(tx, 7)
 		return nil
 	}))
-	b.must(b.Check(t.Context(), nobody, func(p string) { t.Error(p) }))
+	if taken, err := b.Take(t.Context(), b.who, 1, nil); err != nil || taken.Hold != "" { // By a session that did not know yet.
+		t.Errorf("%+v, %v", taken, err)
+	}
+	b.must(b.Flush(t.Context()))
+	b.must(b.Check(t.Context(), func(p string) { t.Error(p) }))
+	b.mu.Lock()
+	delete(b.accounts, 7)
+	b.mu.Unlock()
 	if s, err := b.Status(t.Context(), b.who); err != nil || len(b.Held()) != 0 || s.Hour != (Count{}) || s.Own != NoRule() {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -462,6 +471,7 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, err := Open(t.Context(), Options{DB: db,
 			Acquainted: func(context.Context, mail.AccountID, mail.Address) (bool, error) { return false, nil },
+			HasAccount: func(*sqldb.Tx, mail.AccountID) (bool, error) { return true, nil },
 			Local:      func(context.Context, mail.Domain) (bool, error) { return false, nil }}, Settings{Bounds: DefaultBounds()})
 		if err != nil {
 			t.Fatal(err)
