@@ -76,6 +76,10 @@ func TestThunderbird(t *testing.T) {
 	}
 }
 
+// birdPatience is how long Thunderbird may take to start, and for each thing that it is told to do: it
+// is a large program, and a machine of tests is busy.
+const birdPatience = 3 * time.Minute
+
 // bird is a Thunderbird without a window, which is told what to do by Marionette: messages are
 // a length, a colon, and JSON.
 type bird struct {
@@ -110,26 +114,30 @@ func (n *corner) thunderbird(names map[string]string) *bird {
 		}
 	})
 	b := &bird{t: t}
-	eventually(t, func() error { // The port is in a file of the profile once it is open.
-		text, err := os.ReadFile(filepath.Join(dir, "MarionetteActivePort"))
-		if err != nil {
-			return err
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(birdPatience); b.conn == nil; { // The port is in a file of the profile once it is open.
+		select {
+		case <-limit:
+			t.Fatal("Thunderbird did not start")
+		case <-tick.C:
 		}
-		b.conn, err = net.Dial("tcp", "127.0.0.1:"+strings.TrimSpace(string(text)))
-		return err
-	})
+		if text, err := os.ReadFile(filepath.Join(dir, "MarionetteActivePort")); err == nil {
+			b.conn, _ = net.Dial("tcp", "127.0.0.1:"+strings.TrimSpace(string(text)))
+		}
+	}
 	t.Cleanup(func() { _ = b.conn.Close() })
 	b.in = bufio.NewReader(b.conn)
 	b.receive() // It says what it is.
 	b.command("WebDriver:NewSession", map[string]any{"capabilities": map[string]any{}})
 	b.command("Marionette:SetContext", map[string]any{"value": "chrome"})
-	b.command("WebDriver:SetTimeouts", map[string]any{"script": 90_000})
+	b.command("WebDriver:SetTimeouts", map[string]any{"script": birdPatience.Milliseconds()})
 	return b
 }
 
 func (b *bird) receive() []byte {
 	b.t.Helper()
-	_ = b.conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	_ = b.conn.SetReadDeadline(time.Now().Add(birdPatience + 10*time.Second))
 	length, err := b.in.ReadString(':')
 	if err != nil {
 		b.t.Fatal(err)
