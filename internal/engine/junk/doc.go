@@ -6,7 +6,8 @@
 // words, two characters side by side where words are not parted by spaces, the shape of its header and HTML, where
 // its links lead. A linear model weighs them: logistic regression, learned message by message, with a rate for each feature
 // that falls with what was learned of it (AdaGrad), where a feature counts for
-// as much as the messages seen so far say that it tells junk from others. There is one model for the
+// as much as the messages seen so far say that it tells junk from others, and each sort of
+// features (of the text, the header, who wrote, …) for so much together. There is one model for the
 // site and a small one for each account, which has what the account's own lessons say beyond the site's; they are added up.
 //
 // The score is in natural log-odds: 0 is "do not know", positive is junk, clamped to ±MaxScore, and close to 0 while

@@ -46,6 +46,7 @@ const (
 	header
 	shape
 	link
+	author // addresses and hosts of who wrote, and the name of the list
 	sorts
 )
 
@@ -494,7 +495,7 @@ func (f *Features) header(c *extract.Content) {
 			"content-disposition", "auto-submitted", "list-unsubscribe-post", "content-language":
 			f.say('v', header, name, strings.ToLower(string(value)))
 		case "list-id", "list-unsubscribe", "list-post":
-			f.words(strings.ToLower(string(value)), 'L', header, 12)
+			f.words(strings.ToLower(string(value)), 'L', author, 12)
 		}
 	}
 	f.say('v', header, "stray", string([]byte{b2(h.EightBit)}))
@@ -552,8 +553,8 @@ func (f *Features) author(name string, value []byte) {
 			f.say('n', header, name, "no name")
 		}
 		local, host := strings.ToLower(string(a.Mailbox)), strings.ToLower(string(a.Host))
-		f.host('d', header, host)
-		f.say('d', header, local+"@"+host)
+		f.host('d', author, host)
+		f.say('d', author, local+"@"+host)
 		f.say('d', header, pattern(local))
 	}
 }

@@ -117,11 +117,12 @@ const (
 	rate      = 0.07 // of learning, for a feature that is new
 	calm      = 0.01 // what is added to a feature's gradients
 	biasRate  = 0.01
-	slope     = 1.5  // of log-odds to what the weights say
-	clearJunk = 9.0  // log-odds from which junk teaches the site no more
-	clearHam  = -6.0 // and other mail
-	ownTarget = 6.0  // log-odds that an account's own lesson reaches by itself
-	ownLimit  = 0.06
+	slope     = 2.5  // of log-odds to what the weights say
+	telling   = 0.5  // squares of what features count below which those of a sort weigh less together, as none tells anything
+	clearJunk = 20.0 // log-odds from which junk teaches the site no more
+	clearHam  = -3.3 // and other mail: sooner, as it is far more alike, and what is rare among it is what is taken for junk
+	ownTarget = 8.0  // log-odds that an account's own lesson reaches by itself
+	ownLimit  = 0.1
 	doubt     = 12.0 // messages learned at which a score is half of what the weights say
 )
 
@@ -136,7 +137,7 @@ type vector struct {
 
 // lengths are how much the features of each sort weigh together, however many there are: else
 // those of a long text would drown those of the header.
-var lengths = [sorts]float64{text: 6, subject: 4, header: 6, shape: 3, link: 3}
+var lengths = [sorts]float64{text: 6, subject: 4, header: 6, shape: 3, link: 3, author: 4}
 
 // see takes up what is known of the features of a message: a feature counts for as much as the messages that
 // had it say that it tells junk from others.
@@ -174,7 +175,7 @@ func (s *Site) seeInto(v *vector, f *Features) {
 	}
 	for sort, sum := range squares {
 		if sum > 0 {
-			scales[sort] = lengths[sort] / math.Sqrt(sum)
+			scales[sort] = lengths[sort] / math.Sqrt(sum+telling)
 		}
 	}
 	v.margin = float64(s.bias.weight) / weightUnit

@@ -15,7 +15,6 @@ package webd
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -291,7 +290,7 @@ func (s *Server) tell(v *visit, r *http.Request, t target, a *answer, took time.
 	}
 	version := ""
 	if r.TLS != nil {
-		version = tls.VersionName(r.TLS.Version)
+		version = obs.TLS(r.TLS.Version)
 	}
 	s.c.Log.Info("request", obs.KeyProto, "http", obs.KeyListen, v.listen, obs.Remote(v.conn.Remote(), false), obs.KeyTLS, version,
 		obs.KeyCommand, shown(r.Method), obs.KeyStatus, one.Status, obs.KeyOut, a.octets, obs.KeyTook, took,

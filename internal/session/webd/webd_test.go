@@ -436,7 +436,7 @@ func TestObserved(t *testing.T) {
 		}
 		log := h.log.String()
 		for _, want := range []string{
-			"msg=request proto=http listen=https remote=192.0.2.1:1000 tls=\"TLS 1.3\" command=GET status=200 out=5",
+			"msg=request proto=http listen=https remote=192.0.2.1:1000 tls=TLS1.3 command=GET status=200 out=5",
 			"mount=page host=mail.example.org path=/page",
 			"status=404", "panic in a request",
 		} {
