@@ -224,6 +224,12 @@ func (p *Policies) fetch(ctx context.Context, row Found, id string) Found {
 		p.mu.Unlock()
 		close(f.done)
 	}()
+	// Somebody may have tried since row was read.
+	if now, err := p.read(ctx, row.Domain); err == nil && (now.Holds && now.Fetched.After(row.Fetched) || now.Trouble != NoTrouble && now.Next.After(row.Next)) {
+		now.Unsure = !now.Holds
+		f.found = now
+		return f.found
+	}
 	ctx, cancel := context.WithTimeout(ctx, FetchTimeout)
 	defer cancel()
 	select {
