@@ -14,6 +14,7 @@ type accountCmd struct {
 	List     accountListCmd     `cmd:"" help:"List the accounts."`
 	Show     accountShowCmd     `cmd:"" help:"Show one account and what it holds."`
 	Password accountPasswordCmd `cmd:"" help:"Set and limit the password of an account; make app passwords for its devices."`
+	TOTP     accountTOTPCmd     `cmd:"" name:"totp" help:"A second factor: one-time codes of an app, for the web."`
 	Language accountLanguageCmd `cmd:"" help:"Set the language in which this server writes to the owner."`
 	Quota    accountQuotaCmd    `cmd:"" help:"Show or set how much an account may hold."`
 	Sending  accountSendingCmd  `cmd:"" help:"Show what an account sends and what is usual, or set how much it may send."`
@@ -114,6 +115,9 @@ func (c *accountShowCmd) Run(e *env) error {
 			}
 			if a.Apps > 0 {
 				t.add("app passwords", fmt.Sprint(a.Apps))
+			}
+			if a.TOTP {
+				t.add("second factor", "yes")
 			}
 			t.add("quota", bounds(a.Usage))
 			if since := a.Usage.FullSince; since != nil {

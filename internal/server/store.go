@@ -167,8 +167,12 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if err != nil {
 		return err
 	}
+	if err := s.openSecrets(cfg, d); err != nil {
+		return err
+	}
 	s.directory, err = directory.Open(ctx, directory.Options{
-		DB: s.db, Accounts: accounts{s}, Now: d.Now, Log: d.Log,
+		Secrets: s.secrets,
+		DB:      s.db, Accounts: accounts{s}, Now: d.Now, Log: d.Log,
 		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, NoFloor: cfg.Open, Revoked: s.guests.revoke, Removed: s.domainRemoved,
 		Shared:     func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
 		HashMemory: hashMemory(d.Memory),
@@ -177,9 +181,6 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		return err
 	}
 	s.clients = clients.New(s.directory, func() []clients.Service { return *s.offered.Load() })
-	if err := s.openSecrets(cfg, d); err != nil {
-		return err
-	}
 	if err := s.openOutgoing(ctx, cfg, d); err != nil {
 		return err
 	}

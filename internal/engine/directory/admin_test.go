@@ -388,6 +388,7 @@ func TestCheck(t *testing.T) {
 		"which does not exist":   `DELETE FROM directory_account WHERE local_key = 'alice'`,
 		"was not given to it":    `UPDATE directory_app_password SET number = 7`,
 		"app passwords of":       `UPDATE directory_app_password SET networks = 'x'`,
+		"a second factor, or":    `INSERT INTO directory_recovery_code VALUES (1, 'x')`,
 		"the use of a password":  `INSERT INTO directory_use VALUES (1, 99, 0, 'imap', '')`,
 	} {
 		h := open(t, nil)

@@ -268,6 +268,8 @@ func (d *Directory) ended(tx *sqldb.Tx, account mail.AccountID, number int, why 
 func deleteCredentials(tx *sqldb.Tx, account mail.AccountID) error {
 	for _, query := range []string{
 		`DELETE FROM directory_app_password WHERE account = $1`,
+		`DELETE FROM directory_second_factor WHERE account = $1`,
+		`DELETE FROM directory_recovery_code WHERE account = $1`,
 		`DELETE FROM directory_use WHERE account = $1`,
 	} {
 		if _, err := tx.Exec(query, account); err != nil {

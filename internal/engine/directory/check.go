@@ -158,5 +158,13 @@ func checkApps(tx *sqldb.Tx, report func(string)) error {
 	if lost {
 		report("directory: the use of a password that does not exist is noted")
 	}
+	if err != nil {
+		return err
+	}
+	lost, err = exists(tx, `SELECT 1 FROM directory_second_factor WHERE account NOT IN (SELECT id FROM directory_account)
+		UNION ALL SELECT 1 FROM directory_recovery_code WHERE account NOT IN (SELECT account FROM directory_second_factor)`)
+	if lost {
+		report("directory: a second factor, or a recovery code, of nobody")
+	}
 	return err
 }

@@ -32,6 +32,9 @@
 //	                        a copy kept
 //	directory_app_password  an app password: a digest, and a key for SCRAM of the
 //	                        account's factors
+//	directory_second_factor the secret of one-time codes, sealed with Options.Secrets,
+//	                        and the last step of which a code was used
+//	directory_recovery_code a digest of one that is not used yet
 //	directory_use           the last login with a credential, as it was written
 //	directory_network       a network from which an owner has logged in, and when
 //	                        last: MaxNetworks of an account, for NetworkAge
@@ -161,6 +164,9 @@ type Options struct {
 
 	// Removed is told, in the transaction, which domain is removed. Nil drops.
 	Removed func(tx *sqldb.Tx, name mail.Domain)
+
+	// Secrets seals the secrets of second factors; nil makes none.
+	Secrets Secrets
 
 	// Shared says of an address whether many people log in from it: a webmail, a
 	// proxy. This machine itself always counts so. Nil means none else.

@@ -102,6 +102,7 @@ type limits struct {
 	networks bounded[netip.Prefix, *tally]
 	owns     bounded[pair, *tally]
 	users    bounded[userKey, *tally]
+	seconds  bounded[mail.AccountID, *tally] // of wrong codes
 }
 
 func newLimits(now func() time.Time, sleep func(context.Context, time.Duration) error, off bool) *limits {
@@ -112,6 +113,7 @@ func newLimits(now func() time.Time, sleep func(context.Context, time.Duration) 
 		networks: newBounded[netip.Prefix, *tally](maxTallies),
 		owns:     newBounded[pair, *tally](maxTallies),
 		users:    newBounded[userKey, *tally](maxTallies),
+		seconds:  newBounded[mail.AccountID, *tally](maxTallies),
 	}
 }
 
@@ -165,6 +167,17 @@ func (l *limits) admit(ctx context.Context, a attempt) (*admission, error) {
 		}
 	}
 	return in, nil
+}
+
+// second is admit for a code of a second factor, after the password.
+func (l *limits) second(ctx context.Context, account mail.AccountID) (*admission, error) {
+	if l.off {
+		return &admission{l: l, began: l.now()}, nil
+	}
+	l.mu.Lock()
+	t := tallyOf(&l.seconds, account, l.now(), SecondFailures, SecondRecovery)
+	l.mu.Unlock()
+	return l.place(ctx, t, false)
 }
 
 // place takes a place in t. A full tally refuses, or gives turns if it is paced;

@@ -88,6 +88,17 @@ func schema() []string {
 		PRIMARY KEY (account, number),
 		UNIQUE (account, name)
 	) {clustered};
+	CREATE TABLE directory_second_factor (
+		account {int} NOT NULL PRIMARY KEY,
+		secret  {blob} NOT NULL,
+		since   {int} NOT NULL,
+		step    {int} NOT NULL
+	) {clustered};
+	CREATE TABLE directory_recovery_code (
+		account {int} NOT NULL,
+		digest  {blob} NOT NULL,
+		PRIMARY KEY (account, digest)
+	) {clustered};
 	CREATE TABLE directory_use (
 		account  {int} NOT NULL,
 		number   {int} NOT NULL,

@@ -140,8 +140,12 @@ func (d *Directory) WriteUses(ctx context.Context, all bool) error {
 	}
 }
 
-// Run writes the last use of credentials until ctx is done, and then what is left.
+// Run has what is sealed be sealed with the key of now, and writes the last use of
+// credentials until ctx is done, and then what is left.
 func (d *Directory) Run(ctx context.Context) {
+	if err := d.reseal(ctx); err != nil && ctx.Err() == nil {
+		d.log.Warn("secrets of second factors were not sealed with the new key; a restart tries again", obs.Err(err))
+	}
 	write := func(ctx context.Context, all bool) {
 		if err := d.WriteUses(ctx, all); err != nil && ctx.Err() == nil {
 			d.log.Warn("when passwords were last used was not written", obs.Err(err))

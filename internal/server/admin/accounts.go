@@ -151,6 +151,11 @@ func (h *Handler) showAccount(r *http.Request) (any, error) {
 		return nil, err
 	}
 	a.Limit, a.Apps = limitOf(passwords[0].Scope), len(passwords)-1
+	factor, err := h.Accounts.SecondFactor(r.Context(), address)
+	if err != nil {
+		return nil, err
+	}
+	a.TOTP = !factor.Since.IsZero()
 	a.Holds = &Holdings{Mailboxes: len(mailboxes)}
 	for _, m := range mailboxes {
 		a.Holds.Messages += int64(m.Exists)

@@ -13,6 +13,7 @@
 //	GET    /v1/accounts/{address}   PATCH {password?, limit?, enabled?, language?, quota?}   DELETE
 //	GET    /v1/accounts/{address}/passwords   POST {name, only?, networks?, expires?}   DELETE, of all app passwords
 //	GET    /v1/accounts/{address}/passwords/{name}   DELETE
+//	GET    /v1/accounts/{address}/totp   PUT, a new one   DELETE   POST .../totp/codes, new ones   POST .../totp/verify {code}
 //	POST   /v1/accounts/{address}/restore  {mailbox?, since?, search?, ...}: a stream of {found} or {progress}, then {restored}
 //	PUT    /v1/accounts/{address}/forward {to, keep}
 //	POST   /v1/accounts/{address}/rename  {to, alias}
@@ -140,6 +141,7 @@ type Account struct {
 	Holds    *Holdings `json:"holds,omitempty"`
 	Limit    *Limit    `json:"limit,omitempty"` // of its own password; for a single one only
 	Apps     int       `json:"apps,omitempty"`  // how many app passwords it has; for a single one only
+	TOTP     bool      `json:"totp,omitempty"`  // it has a second factor; for a single one only
 
 	Unreadable string `json:"unreadable,omitempty"` // what is wrong with the row, if it cannot be read
 }

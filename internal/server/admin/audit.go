@@ -226,7 +226,7 @@ var moving = map[string]bool{"usage": true, "holds": true}
 func secret(key string) bool {
 	key = strings.ToLower(key)
 	return strings.Contains(key, "password") || strings.Contains(key, "secret") || strings.Contains(key, "token") ||
-		key == "hash" || key == "hashes" || key == "database"
+		key == "hash" || key == "hashes" || key == "database" || key == "code" || key == "recovery_codes"
 }
 
 // maxListed is how many entries of a list a line has.

@@ -41,6 +41,11 @@ type Accounts interface {
 	RemoveAppPassword(ctx context.Context, a mail.Address, name string) error
 	RemoveAppPasswords(ctx context.Context, a mail.Address) (int, error)
 	Foreign(ctx context.Context, limit int) ([]mail.Address, error)
+	SecondFactor(context.Context, mail.Address) (directory.SecondFactor, error)
+	EnableSecondFactor(context.Context, mail.Address) (directory.NewSecondFactor, error)
+	DisableSecondFactor(context.Context, mail.Address) error
+	NewRecoveryCodes(context.Context, mail.Address) ([]string, error)
+	VerifySecondFactor(ctx context.Context, account mail.AccountID, code string) (recovery bool, err error)
 	SetDisabled(ctx context.Context, a mail.Address, disabled bool) error
 	SetLanguage(ctx context.Context, a mail.Address, tag string) error
 	SetQuota(ctx context.Context, a mail.Address, c directory.AllowanceChange) error
@@ -170,6 +175,9 @@ func New(c Config) *Handler {
 		"GET /v1/found/{address}":       h.found,
 		"GET /v1/client-settings":       h.clientSettings,
 	} {
+		h.mux.HandleFunc(pattern, h.answer(do))
+	}
+	for pattern, do := range h.secondFactorRoutes() {
 		h.mux.HandleFunc(pattern, h.answer(do))
 	}
 	for pattern, do := range h.passwordRoutes() {
