@@ -22,7 +22,7 @@ const FileName = "secrets.key"
 const (
 	linePrefix = "yubin-key-1 "
 	fileHead   = `# What yubin keeps secret in its database is sealed with this key: the private
-# keys of DKIM and of certificates. No backup has it. Keep a copy where no backup of the database is;
+# keys of DKIM and of certificates, second factors. No backup has it. Keep a copy where no backup of the database is;
 # all servers of a site have the same one. Without it those keys are made anew.
 `
 )
