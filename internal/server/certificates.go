@@ -25,7 +25,6 @@ import (
 
 // openCertificates opens what has certificates made.
 func (s *Store) openCertificates(ctx context.Context, cfg config.Config, d Deps) (err error) {
-	s.ordering.Store(&cfg)
 	s.certificates, err = certificates.Open(ctx, certificates.Options{
 		DB: s.db, Secrets: s.secrets, Directory: s.directory,
 		Resolver: func() (certificates.Resolver, error) { // The usual one remembers that a name was not there.
@@ -36,8 +35,8 @@ func (s *Store) openCertificates(ctx context.Context, cfg config.Config, d Deps)
 			return resolver.New(resolver.Options{Upstream: up, Now: d.Now})
 		},
 		Authority: func(st certificates.Settings) (certificates.Authority, error) { return s.authority(st, d) },
-		Own:       func() []netip.Addr { return append(hostAddresses(), s.known.Load().Addresses...) }, // Behind a router others find that one.
-		Now:       d.Now, Log: d.Log, Name: string(cfg.Hostname), Alone: true, Observe: s.metrics.Certificate,
+		Own:       func() []netip.Addr { return append(hostAddresses(), s.known.Load().Addresses...) }, Zones: proofRecords{updates{s, d}},
+		Now: d.Now, Log: d.Log, Name: string(cfg.Hostname), Alone: true, Observe: s.metrics.Certificate,
 		Settings: certificateSettings(cfg, d),
 	})
 	return err
@@ -70,7 +69,7 @@ func certificateSettings(cfg config.Config, d Deps) certificates.Settings {
 // authority is the one that is configured.
 func (s *Store) authority(st certificates.Settings, d Deps) (certificates.Authority, error) {
 	o := acme.Options{Directory: st.Directory, Agent: "yubin/" + d.Version, Now: d.Now, Dial: s.dial}
-	pem, err := s.ordering.Load().ACME.Roots()
+	pem, err := s.known.Load().ACME.Roots()
 	if err != nil {
 		return nil, mail.Errorf(mail.Invalid, "the file of [acme] root cannot be read: %v", err)
 	}
@@ -113,6 +112,36 @@ func (s *Store) dial(ctx context.Context, network, address string) (net.Conn, er
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
+}
+
+// proofRecords writes what dns-01 shows into the zones of [dns_update].
+type proofRecords struct{ updates }
+
+// proofTTL is how long others remember it.
+const proofTTL = time.Minute
+
+// Put implements certificates.Zones.
+func (p proofRecords) Put(ctx context.Context, n dns.Name, text string) error {
+	return p.update(ctx, n, []dns.ZoneRecord{{Name: n, Type: dns.TypeTXT, TTL: proofTTL, Value: text}}, nil)
+}
+
+// Remove implements certificates.Zones.
+func (p proofRecords) Remove(ctx context.Context, n dns.Name, text string) error {
+	return p.update(ctx, n, nil, []dns.ZoneRecord{{Name: n, Type: dns.TypeTXT, TTL: proofTTL, Value: text}})
+}
+
+// update changes the longest zone that a name is in.
+func (p proofRecords) update(ctx context.Context, n dns.Name, add, remove []dns.ZoneRecord) error {
+	zone, is := dns.Name(""), false
+	for _, d := range p.s.known.Load().DNSUpdate.Zones {
+		if z, err := dns.NameOf(d); err == nil && n.Within(z) && len(z) > len(zone) {
+			zone, is = z, true
+		}
+	}
+	if !is {
+		return mail.Errorf(mail.Invalid, "the record of %s is in no zone of [dns_update]: name its zone there", n)
+	}
+	return p.Update(ctx, zone, add, remove)
 }
 
 // challengePath is below which authorities look for what http-01 shows (RFC 8555 §8.3).

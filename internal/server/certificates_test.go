@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,9 @@ autoconfig.yubin.test. A 192.0.2.1
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dns.Close() })
-	o.Resolver, o.BadNonces = dns.Addr().String(), 10
+	if o.BadNonces = 10; o.Resolver == "" {
+		o.Resolver = dns.Addr().String()
+	}
 	a := acmetest.Start(t, o)
 	c := local(t)
 	c.Hostname = "mx.yubin.test"
@@ -195,5 +198,39 @@ func TestCertificatesByHTTP(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
+	}
+}
+
+// TestCertificatesByDNS: the proof is written into the zone, and taken away; the zone takes
+// updates only with the key.
+func TestCertificatesByDNS(t *testing.T) {
+	zone := dnstest.NewZone("mx.yubin.test. A 127.0.0.1\nyubin.test. SOA ns.yubin.test. root.yubin.test. 1 1 1 1 1\n")
+	dns, err := dnstest.Listen(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dns.Close()
+	const secret = "c2VjcmV0IG9mIHNpeHRlZW4gb2N0ZXRz"
+	dns.TakeUpdates("yubin.test", "acme", "hmac-sha256", secret)
+	c, a := ordering(t, config.ChallengeDNS, acmetest.Options{Resolver: dns.Addr().String()})
+	c.DNS.Servers = []netip.AddrPort{dns.Addr()}
+	c.ACME.Names = []string{"*.mx.yubin.test"}
+	key := filepath.Join(t.TempDir(), "dns.key")
+	if err := os.WriteFile(key, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.DNSUpdate = config.DNSUpdate{Server: dns.Addr(), Zones: []mail.Domain{"yubin.test"}, Key: "acme", Algorithm: "hmac-sha256", KeyFile: key}
+	s, stop := start(t, c)
+	defer func() { _ = stop() }()
+	at := listenerOf(s, c, "imaps")
+	eventually(t, "a certificate for all names below the host's", func() bool {
+		_, err := believed(t, at, "imap.mx.yubin.test", a.Issuers)
+		return err == nil
+	})
+	if n := dns.Updated(); n < 4 || n%2 != 0 {
+		t.Errorf("%d updates of the zone, want two for each proof", n)
+	}
+	if name, account := s.store.certificates.Issuer(); name != "ca.test" || !strings.HasPrefix(account, "https://") {
+		t.Errorf("for CAA records: %q, %q", name, account)
 	}
 }

@@ -95,7 +95,6 @@ type Store struct {
 	admin     *admin.Handler
 
 	certificates *certificates.Certificates
-	ordering     atomic.Pointer[config.Config] // how they are ordered
 	protection
 }
 

@@ -128,23 +128,25 @@ var authorities = map[string]struct {
 	"acme.zerossl.com":                     {"sectigo.com", false},
 }
 
-// Issuers implements zone.Certificates: of an authority that nobody here knows, and of
-// files, nothing can be said.
-func (c shown) Issuers(ctx context.Context) ([]zone.Issuer, error) {
+// Issuers implements zone.Certificates: of files nothing can be said, nor of an authority that
+// nobody here knows and that does not name itself.
+func (c shown) Issuers(context.Context) ([]zone.Issuer, error) {
 	at := c.s.known.Load().ACME
 	u, err := url.Parse(at.Directory)
 	if err != nil || !at.On {
 		return nil, nil
 	}
+	named, account := c.s.certificates.Issuer()
 	a, ok := authorities[u.Hostname()]
-	if !ok {
-		return nil, nil
+	switch {
+	case ok && a.account:
+		return []zone.Issuer{{Domain: a.domain, Account: account}}, nil
+	case ok:
+		return []zone.Issuer{{Domain: a.domain}}, nil
+	case named != "": // It said so when our account was made.
+		return []zone.Issuer{{Domain: named}}, nil
 	}
-	i := zone.Issuer{Domain: a.domain}
-	if a.account {
-		i.Account, err = c.s.certificates.Account(ctx)
-	}
-	return []zone.Issuer{i}, err
+	return nil, nil
 }
 
 // askers ask the DNS for the records of domains; they remember nothing from one question

@@ -58,7 +58,7 @@ func newAuthority(t *testing.T, now func() time.Time) *authority {
 
 func (a *authority) Register(_ context.Context, key Signer, _ mail.Address, _ acme.Binding) (acme.Account, error) {
 	a.registered++
-	return acme.Account{Key: key, URL: "https://ca.example/acct/1"}, nil
+	return acme.Account{Key: key, URL: "https://ca.example/acct/1", Issuer: "ca.example"}, nil
 }
 
 func (a *authority) Issue(ctx context.Context, account acme.Account, o acme.Order, s acme.Solver) ([][]byte, error) {
@@ -208,8 +208,8 @@ func TestFirstOrders(t *testing.T) {
 	if all := c.All(); len(all) != 2 || all[0].Leaf.DNSNames[0] != "mx.example.org" {
 		t.Errorf("%d are shown", len(all))
 	}
-	if url, err := c.Account(t.Context()); url != "https://ca.example/acct/1" || err != nil {
-		t.Errorf("account %q, %v", url, err)
+	if issuer, url := c.Issuer(); url != "https://ca.example/acct/1" || issuer != "ca.example" {
+		t.Errorf("account %q with %q", url, issuer)
 	}
 	if err := c.Check(t.Context(), func(p string) { t.Error(p) }); err != nil {
 		t.Error(err)

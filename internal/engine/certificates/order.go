@@ -235,7 +235,7 @@ func (c *Certificates) account(ctx context.Context, a Authority, s Settings, fen
 		if err := held(tx, fence); err != nil {
 			return err
 		}
-		tx.Do(`UPDATE certificate_account SET url = $2 WHERE directory = $1`, s.Directory, out.URL)
+		tx.Do(`UPDATE certificate_account SET url = $2, issuer = $3 WHERE directory = $1`, s.Directory, out.URL, out.Issuer)
 		return nil
 	})
 }
@@ -263,7 +263,7 @@ func (c *Certificates) addAccount(ctx context.Context, s Settings, fence int64) 
 		if err := held(tx, fence); err != nil {
 			return err
 		}
-		tx.Do(`INSERT INTO certificate_account (directory, url, created, private) VALUES ($1, '', $2, $3)`, s.Directory, millis(c.now()), sealed)
+		tx.Do(`INSERT INTO certificate_account (directory, url, issuer, created, private) VALUES ($1, '', '', $2, $3)`, s.Directory, millis(c.now()), sealed)
 		return nil
 	})
 }

@@ -55,6 +55,7 @@ func schema() []string {
 	CREATE TABLE certificate_account (
 		directory {text} NOT NULL PRIMARY KEY, -- the URL of the authority
 		url {text} NOT NULL, -- '' before it is made there
+		issuer {text} NOT NULL, -- to CAA records; '' if it does not say
 		created {int} NOT NULL,
 		private {blob} NOT NULL -- PKCS #8, sealed for the directory (purpose "acme")
 	) {clustered};

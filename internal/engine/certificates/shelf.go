@@ -19,6 +19,8 @@ type shelf struct {
 	byName map[string]*tls.Certificate
 	host   *tls.Certificate
 	next   [][]byte // public keys that are announced for the host
+
+	issuer, account string
 }
 
 // item is a certificate on it.
@@ -49,6 +51,9 @@ func (c *Certificates) Refresh(ctx context.Context) error {
 	}
 	old := c.shown.Load()
 	fresh := &shelf{items: map[string]item{}, byName: map[string]*tls.Certificate{}}
+	if fresh.issuer, fresh.account, err = c.readAccount(ctx); err != nil {
+		return err
+	}
 	host, _ := ascii(c.settingsNow().Hostname)
 	for _, r := range rows {
 		for _, k := range keys[r.name] {
@@ -122,14 +127,22 @@ func (c *Certificates) All() []*tls.Certificate {
 // Next are the public keys, as SubjectPublicKeyInfo, that are announced for the host's name.
 func (c *Certificates) Next() [][]byte { return c.shown.Load().next }
 
-// Account is what the authority calls our account; "" if there is none.
-func (c *Certificates) Account(ctx context.Context) (url string, err error) {
+// Issuer is what CAA records call the authority that is configured (RFC 8659), and our account
+// with it (RFC 8657); "" if there is none.
+func (c *Certificates) Issuer() (name, account string) {
+	s := c.shown.Load()
+	return s.issuer, s.account
+}
+
+// readAccount reads both.
+func (c *Certificates) readAccount(ctx context.Context) (issuer, account string, err error) {
+	s := c.settingsNow()
 	err = c.db.Read(ctx, func(tx *sqldb.Tx) error {
-		err := tx.QueryRow(`SELECT url FROM certificate_account WHERE directory = $1`, c.settingsNow().Directory).Scan(&url)
-		if err == sqldb.ErrNoRows {
-			url, err = "", nil
+		err := tx.QueryRow(`SELECT issuer, url FROM certificate_account WHERE directory = $1`, s.Directory).Scan(&issuer, &account)
+		if err == sqldb.ErrNoRows || s.Off {
+			issuer, account, err = "", "", nil
 		}
 		return err
 	})
-	return url, err
+	return issuer, account, err
 }

@@ -58,7 +58,7 @@ func Start(t *testing.T, o Options) *Authority {
 	}
 	issuer := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "for tests", ValidityPeriod: o.Lifetime}})
 	validator := va.New(quiet, o.HTTPPort, o.TLSPort, true, o.Resolver, store)
-	front := wfe.New(quiet, store, validator, issuer, nil, true, len(o.Accounts) > 0, 0, 0)
+	front := wfe.New(quiet, store, validator, issuer, []string{"ca.test"}, true, len(o.Accounts) > 0, 0, 0)
 	server := httptest.NewTLSServer(front.Handler())
 	t.Cleanup(server.Close)
 	a := &Authority{Directory: server.URL + wfe.DirectoryPath, Roots: x509.NewCertPool(), Issuers: x509.NewCertPool(),

@@ -101,8 +101,9 @@ func (c *Client) Close() { c.guard.next.CloseIdleConnections() }
 
 // Account is who we are to the server.
 type Account struct {
-	Key crypto.Signer
-	URL string // as the server calls it
+	Key    crypto.Signer
+	URL    string // as the server calls it
+	Issuer string // the name by which CAA records allow the authority (RFC 8659 §4.2); "" if it does not say
 }
 
 // Binding ties a new account to one that the operator has with the authority (RFC 8555
@@ -135,7 +136,13 @@ func (c *Client) Register(ctx context.Context, key crypto.Signer, contact mail.A
 	case out.Status != acme.StatusValid:
 		return a, mail.Errorf(mail.Forbidden, "the account with the authority is %.40q, not valid: make another with yubin cert new-account", out.Status)
 	}
-	return Account{Key: key, URL: out.Location}, nil
+	a = Account{Key: key, URL: out.Location}
+	if d, err := c.acme.GetDirectory(ctx); err == nil && d.Meta != nil && len(d.Meta.CAAIdentities) > 0 {
+		if name, err := mail.ParseDomain(d.Meta.CAAIdentities[0]); err == nil && !name.IsLiteral() {
+			a.Issuer = string(name)
+		}
+	}
+	return a, nil
 }
 
 // Window is when a certificate is to be renewed (RFC 9773 §4.2).

@@ -150,6 +150,9 @@ func TestIssue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if account.Issuer != "ca.test" {
+				t.Errorf("the authority is %q to CAA records", account.Issuer)
+			}
 			order := acme.Order{Names: []string{"mail.example.org", "imap.example.org"}, Key: newKey(t), Kind: kind}
 			if kind == acme.DNS01 {
 				order.Names[1] = "*.mail.example.org"

@@ -65,7 +65,7 @@ func (t *table) acme(a *ACME) {
 		t.fault("directory", "must be the URL of the directory of an authority, like %q, not %q", letsEncrypt, a.Directory)
 	}
 	t.address("email", &a.Email)
-	choice(t, "challenge", &a.Challenge, ChallengeTLS, ChallengeHTTP)
+	choice(t, "challenge", &a.Challenge, ChallengeTLS, ChallengeHTTP, ChallengeDNS)
 	for _, s := range t.texts("names", maxACMENames) {
 		plain, wild := strings.CutPrefix(s, "*.")
 		d, err := mail.ParseDomain(plain)
@@ -73,7 +73,7 @@ func (t *table) acme(a *ACME) {
 		case err != nil || d.IsLiteral() || strings.Contains(s, " "):
 			t.fault("names", `must be names of hosts, like "imap.example.org", not %q`, s)
 		case wild && a.Challenge != ChallengeDNS:
-			t.fault("names", `%q is many names, which no challenge here can show`, s)
+			t.fault("names", `%q is many names, which only challenge = "dns-01" can show`, s)
 		default:
 			a.Names = append(a.Names, s[:len(s)-len(plain)]+string(d))
 		}
@@ -102,6 +102,10 @@ func (c *Config) checkACME(f *Faults) {
 	case ChallengeHTTP:
 		if !has(func(l Listener) bool { return l.Protocol == HTTP && l.TLS == TLSNone }) {
 			f.add(c.ACME.line, `challenge = "http-01" needs a [[listener]] with protocol = "http", on port 80 or where what is on port 80 leads to`)
+		}
+	case ChallengeDNS:
+		if !c.DNSUpdate.Server.IsValid() {
+			f.add(c.ACME.line, `challenge = "dns-01" needs [dns_update], with a zone in which the names are`)
 		}
 	case ChallengeTLS:
 		if !has(func(l Listener) bool { return l.TLS == TLSImplicit }) {

@@ -23,14 +23,18 @@ func TestACME(t *testing.T) {
 	c, err = parse(`agree_to_terms = true
 directory = "https://ca.example/dir"
 email = "postmaster@example.org"
-challenge = "tls-alpn-01"
-names = ["IMAP.example.org"]
+challenge = "dns-01"
+names = ["IMAP.example.org", "*.mx.example.org"]
 eab_key_id = "kid"
 eab_key_file = "eab.key"
 root = "root.pem"
+[dns_update]
+server = "192.0.2.53"
+zones = ["example.org"]
+key_file = "dns.key"
 `)
-	want := ACME{On: true, Directory: "https://ca.example/dir", Email: mail.Address{Local: "postmaster", Domain: "example.org"}, Challenge: ChallengeTLS,
-		Names: []string{"imap.example.org"}, EABKeyID: "kid", EABKeyFile: "/etc/yubin/eab.key", Root: "/etc/yubin/root.pem"}
+	want := ACME{On: true, Directory: "https://ca.example/dir", Email: mail.Address{Local: "postmaster", Domain: "example.org"}, Challenge: ChallengeDNS,
+		Names: []string{"imap.example.org", "*.mx.example.org"}, EABKeyID: "kid", EABKeyFile: "/etc/yubin/eab.key", Root: "/etc/yubin/root.pem"}
 	c.ACME.line = 0
 	if err != nil || !reflect.DeepEqual(c.ACME, want) {
 		t.Errorf("%+v, %v", c.ACME, err)
@@ -43,10 +47,11 @@ root = "root.pem"
 		"agree_to_terms = false": "agree_to_terms is missing",
 		"agree_to_terms = true\nstaging = true\ndirectory = \"https://ca.example/dir\"":                          "write one of the two",
 		"agree_to_terms = true\ndirectory = \"http://ca.example/dir\"":                                           "directory must be the URL",
-		"agree_to_terms = true\nnames = [\"*.example.org\"]":                                                     "which no challenge here can show",
+		"agree_to_terms = true\nnames = [\"*.example.org\"]":                                                     "which only challenge = \"dns-01\" can show",
 		"agree_to_terms = true\nnames = [\"[192.0.2.1]\"]":                                                       "names must be names of hosts",
 		"agree_to_terms = true\nchallenge = \"http-01\"\n[[listener]]\nprotocol = \"https\"\naddress = \":443\"": "needs a [[listener]] with protocol = \"http\"",
 		"agree_to_terms = true\n[[listener]]\nprotocol = \"http\"\naddress = \":80\"":                            "or another with tls = \"implicit\"",
+		"agree_to_terms = true\nchallenge = \"dns-01\"":                                                          "needs [dns_update]",
 		"agree_to_terms = true\nchallenge = \"smtp-01\"":                                                         "challenge must be",
 		"agree_to_terms = true\neab_key_id = \"kid\"":                                                            "eab_key_id and eab_key_file belong together",
 	} {
