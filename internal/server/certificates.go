@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,6 @@ import (
 	"yubin/internal/world/acme"
 	"yubin/internal/world/certs"
 	"yubin/internal/world/config"
-	"yubin/internal/world/obs"
 	"yubin/internal/world/resolver"
 )
 
@@ -35,16 +35,17 @@ func (s *Store) openCertificates(ctx context.Context, cfg config.Config, d Deps)
 			return resolver.New(resolver.Options{Upstream: up, Now: d.Now})
 		},
 		Authority: func(st certificates.Settings) (certificates.Authority, error) { return s.authority(st, d) },
-		Own:       func() []netip.Addr { return append(hostAddresses(), s.known.Load().Addresses...) }, Zones: proofRecords{updates{s, d}},
-		Now: d.Now, Log: d.Log, Name: string(cfg.Hostname), Alone: true, Observe: s.metrics.Certificate,
-		Settings: certificateSettings(cfg, d),
+		Own:       s.reachedAt,
+		Binding:   s.binding,
+		Zones:     proofRecords{updates{s, d}},
+		Now:       d.Now, Log: d.Log, Name: string(cfg.Hostname), Alone: true, Observe: s.metrics.Certificate,
+		Settings: certificateSettings(cfg),
 	})
 	return err
 }
 
-// certificateSettings is what of cfg is about ordering certificates. A binding that cannot be
-// read is told, and the authority says that it wants one.
-func certificateSettings(cfg config.Config, d Deps) certificates.Settings {
+// certificateSettings is what of cfg is about ordering certificates.
+func certificateSettings(cfg config.Config) certificates.Settings {
 	a := cfg.ACME
 	out := certificates.Settings{Off: !a.On, Directory: a.Directory, Contact: a.Email, Kind: acme.Kind(a.Challenge), Hostname: cfg.Hostname}
 	for _, name := range a.Names {
@@ -56,14 +57,23 @@ func certificateSettings(cfg config.Config, d Deps) certificates.Settings {
 			out.Names = append(out.Names, wild+string(n))
 		}
 	}
+	return out
+}
+
+// reachedAt are the addresses at which others may reach this machine.
+func (s *Store) reachedAt() []netip.Addr {
+	own := slices.DeleteFunc(hostAddresses(), netip.Addr.IsLoopback)
+	return append(own, s.known.Load().Addresses...)
+}
+
+// binding is the account that the operator has with the authority.
+func (s *Store) binding() (acme.Binding, error) {
+	a := s.known.Load().ACME
 	key, err := a.EAB()
 	if err != nil {
-		d.Log.Error("the key of the account with the certificate authority cannot be read", obs.Err(err))
+		return acme.Binding{}, mail.Errorf(mail.Invalid, "the key of [acme] eab_key_file cannot be read: %v", err)
 	}
-	if key != "" {
-		out.Binding = acme.Binding{KeyID: a.EABKeyID, MAC: key}
-	}
-	return out
+	return acme.Binding{KeyID: a.EABKeyID, MAC: key}, nil
 }
 
 // authority is the one that is configured.

@@ -32,7 +32,7 @@ func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
 	s.store.known.Store(&cfg)
 	s.store.watcher.set(cfg.Watch)
 	s.store.secrets.Reload()
-	s.store.certificates.Set(certificateSettings(cfg, s.deps))
+	s.store.certificates.Set(certificateSettings(cfg))
 	s.store.warnOfSecrets(s.deps)
 	err = errors.Join(certErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
 	if certErr != nil {

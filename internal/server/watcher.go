@@ -28,6 +28,8 @@ const (
 	diskLow     = 2 << 30         // at most; a smaller disk is low with a tenth
 	aliveWait   = 5 * time.Second // for an answer of the database
 	maxConcerns = 100
+
+	maxCertificates = 20 // that an overview shows; those that need a hand it tells of
 )
 
 // watcher sees when the server needs a hand: it says so in the log at once, to whoever
@@ -272,7 +274,8 @@ func (w *watcher) Overview(ctx context.Context) (admin.Overview, error) {
 	if sizes, err := w.s.db.Sizes(); err == nil {
 		o.Database = sizes.Database + sizes.WAL
 	}
-	for _, i := range w.certificates() {
+	list := w.certificates()
+	for _, i := range list[:min(len(list), maxCertificates)] {
 		o.Certificates = append(o.Certificates, admin.Certificate{File: i.Label(), Names: i.Names, Ends: i.NotAfter})
 	}
 	for _, l := range w.recent.List() {

@@ -88,7 +88,6 @@ type Settings struct {
 	Off       bool
 	Directory string // the URL of the authority
 	Contact   mail.Address
-	Binding   acme.Binding
 	Kind      acme.Kind
 	Hostname  mail.Domain
 	Names     []string // beside the host name, in its certificate; ASCII
@@ -133,6 +132,7 @@ type Options struct {
 	Directory Directory
 	Resolver  func() (Resolver, error)          // one that remembers nothing yet
 	Authority func(Settings) (Authority, error) // called for each pass that has an order
+	Binding   func() (acme.Binding, error)      // for a new account; nil for none
 	Zones     Zones                             // nil if no zone takes updates
 	Own       func() []netip.Addr               // the addresses of this machine
 	Now       func() time.Time                  // nil means time.Now
@@ -180,7 +180,7 @@ func Open(ctx context.Context, o Options) (*Certificates, error) {
 	c := &Certificates{o: o, db: o.DB, aside: sqldb.Aside{Log: o.Log}, kick: make(chan struct{}, 1), settings: o.Settings,
 		looked: map[string]look{}, told: map[string]bool{}}
 	c.shown.Store(&shelf{})
-	return c, c.Refresh(ctx)
+	return c, c.refresh(ctx, func(string, error) {}) // Run tells.
 }
 
 // Set changes what is configured.

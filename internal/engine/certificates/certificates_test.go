@@ -555,6 +555,24 @@ func TestSecretsGone(t *testing.T) {
 	}
 }
 
+// TestCannotAsk: what is wrong with our side is told like what the authority says.
+func TestCannotAsk(t *testing.T) {
+	s := newSite(t)
+	s.domains = nil
+	c := s.node("a")
+	c.o.Binding = func() (acme.Binding, error) { return acme.Binding{}, mail.Errorf(mail.Invalid, "the key file is gone") }
+	s.pass(c, 0)
+	if st := s.show(c, "mx.example.org"); st.State != Failing || st.Fault != "the key file is gone" || s.ca.registered != 0 {
+		t.Errorf("%+v", st)
+	}
+	c.o.Authority = func(Settings) (Authority, error) { return nil, mail.Errorf(mail.Invalid, "the root file is gone") }
+	s.pass(c, time.Hour)
+	if st := s.show(c, "mx.example.org"); st.Failures != 2 || st.Fault != "the root file is gone" {
+		t.Errorf("%+v", st)
+	}
+	s.expect("nobody was asked")
+}
+
 // records is a zone that takes updates.
 type records struct {
 	zone *dnstest.Zone

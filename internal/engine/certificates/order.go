@@ -112,11 +112,16 @@ func inOrder(list []row, s Settings) []row {
 	return list
 }
 
-// order orders a certificate, and writes what became of that. An error is one of the
-// database's, or of another node's.
-func (c *Certificates) order(ctx context.Context, a Authority, s Settings, r row, why string, fence int64) error {
+// order orders a certificate, and writes what became of that; cannot is why the authority
+// cannot be asked. An error is one of the database's, or of another node's.
+func (c *Certificates) order(ctx context.Context, a Authority, cannot error, s Settings, r row, why string, fence int64) error {
 	c.o.Log.Info("a certificate is ordered", "certificate", r.name, "names", r.wanted, obs.KeyReason, why)
-	k, chain, err := c.issue(ctx, a, s, r, fence)
+	var k Key
+	var chain [][]byte
+	err := cannot
+	if err == nil {
+		k, chain, err = c.issue(ctx, a, s, r, fence)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -227,7 +232,13 @@ func (c *Certificates) account(ctx context.Context, a Authority, s Settings, fen
 	} else if out.Key, err = c.openAccount(s, sealed); err != nil || out.URL != "" {
 		return out, err
 	}
-	if out, err = a.Register(ctx, out.Key, s.Contact, s.Binding); err != nil {
+	var bound acme.Binding
+	if c.o.Binding != nil {
+		if bound, err = c.o.Binding(); err != nil {
+			return out, err
+		}
+	}
+	if out, err = a.Register(ctx, out.Key, s.Contact, bound); err != nil {
 		return out, err
 	}
 	c.o.Log.Info("there is an account with the certificate authority", "directory", s.Directory, "account", out.URL)

@@ -68,21 +68,20 @@ func (c *Certificates) work(ctx context.Context, s Settings, fence int64) error 
 		return err
 	}
 	var authority Authority
+	var cannot error
 	orders, windows := 0, 0
 	for _, r := range inOrder(rows, s) {
 		askFirst := r.asks(s, c.now()) && windows < maxWindows
 		if _, due := c.due(r, keys[r.name], s); !askFirst && (!due || orders == maxOrders) {
 			continue
 		}
-		if authority == nil {
-			if authority, err = c.o.Authority(s); err != nil {
-				return err
-			}
+		if authority == nil && cannot == nil {
+			authority, cannot = c.o.Authority(s)
 		}
 		if now, err := c.lease(ctx); err != nil || now != fence { // One order may take long.
 			return err
 		}
-		if askFirst {
+		if askFirst && cannot == nil {
 			windows++
 			if r, err = c.askWindow(ctx, authority, r, fence); err != nil {
 				return err
@@ -90,7 +89,7 @@ func (c *Certificates) work(ctx context.Context, s Settings, fence int64) error 
 		}
 		if why, due := c.due(r, keys[r.name], s); due && orders < maxOrders {
 			orders++
-			if err := c.order(ctx, authority, s, r, why, fence); err != nil {
+			if err := c.order(ctx, authority, cannot, s, r, why, fence); err != nil {
 				return err
 			}
 		}

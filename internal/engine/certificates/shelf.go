@@ -43,8 +43,16 @@ func (s *shelf) find(name string) *tls.Certificate {
 	return s.byName["*."+above]
 }
 
-// Refresh reads what is new.
+// Refresh reads what is new, and tells once of what cannot be shown.
 func (c *Certificates) Refresh(ctx context.Context) error {
+	return c.refresh(ctx, func(name string, err error) {
+		if c.once(name + err.Error()) {
+			c.o.Log.Error("a certificate cannot be shown", "certificate", name, obs.Err(err))
+		}
+	})
+}
+
+func (c *Certificates) refresh(ctx context.Context, fault func(name string, err error)) error {
 	rows, keys, err := c.state(ctx)
 	if err != nil {
 		return err
@@ -67,9 +75,7 @@ func (c *Certificates) Refresh(ctx context.Context) error {
 		it := old.items[r.name]
 		if it.cert == nil || !it.issued.Equal(r.issued) || it.key != r.key {
 			if it, err = c.load(ctx, r, keys[r.name]); err != nil {
-				if c.once(r.name + err.Error()) {
-					c.o.Log.Error("a certificate cannot be shown", "certificate", r.name, obs.Err(err))
-				}
+				fault(r.name, err)
 				continue
 			}
 		}

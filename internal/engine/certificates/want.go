@@ -45,6 +45,9 @@ func (c *Certificates) want(ctx context.Context, s Settings, had []row) ([]wante
 	if err != nil {
 		return nil, err
 	}
+	if len(domains) > MaxDomains && c.once("domains") {
+		c.o.Log.Warn("not all domains get certificates", "domains", len(domains), "most", MaxDomains)
+	}
 	domains = domains[:min(len(domains), MaxDomains)]
 	names := slices.Clone(s.Names)
 	if host != "" {
