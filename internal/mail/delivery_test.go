@@ -104,3 +104,24 @@ func TestTaken(t *testing.T) {
 		t.Error("250 is not taken")
 	}
 }
+
+// TestDemand: RFC 8689 §4.1, §4.2.1, §5.
+func TestDemand(t *testing.T) {
+	from := ReversePath{Local: "a", Domain: "b.example"}
+	for _, c := range []struct {
+		o    Outgoing
+		want TLSDemand
+	}{
+		{Outgoing{ReversePath: from}, TLSUnsaid},
+		{Outgoing{ReversePath: from, RequireTLS: true}, TLSDemanded},
+		{Outgoing{ReversePath: from, TLSOptional: true}, TLSWaived},
+		{Outgoing{ReversePath: from, RequireTLS: true, TLSOptional: true}, TLSDemanded},
+		{Outgoing{RequireTLS: true}, TLSUnsaid},
+		{Outgoing{TLSOptional: true}, TLSWaived},
+		{Outgoing{RequireTLS: true, TLSOptional: true}, TLSUnsaid},
+	} {
+		if got := c.o.Demand(); got != c.want {
+			t.Errorf("%+v: %v, want %v", c.o, got, c.want)
+		}
+	}
+}
