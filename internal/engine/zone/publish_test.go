@@ -121,14 +121,26 @@ func TestOutdated(t *testing.T) {
 	if want := []string{
 		"add dkim y20270101e._domainkey.example.org TXT", "remove address mail.example.org AAAA", "remove autoconfig autoconfig.example.org CNAME",
 		"remove autodiscover _autodiscover._tcp.example.org SRV", "remove autodiscover autodiscover.example.org CNAME",
-		"remove dkim y20261201e._domainkey.example.org TXT", "remove mta-sts-host mta-sts.example.org CNAME",
+		"remove dkim y20261201e._domainkey.example.org TXT",
 	}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 	for _, r := range s.rows() {
-		if !slices.ContainsFunc(s.want("example.org").Records, func(w Record) bool { return r.is(w.ZoneRecord) }) && r.kind != "mta-sts" {
+		if !slices.ContainsFunc(s.want("example.org").Records, func(w Record) bool { return r.is(w.ZoneRecord) }) && !strings.HasPrefix(r.kind, "mta-sts") {
 			t.Errorf("%s is remembered still", r.Line())
 		}
+	}
+}
+
+// TestPolicyGoes when there is to be none, and not before.
+func TestPolicyGoes(t *testing.T) {
+	s := newSite(t)
+	s.publish(How{})
+	s.settings.STSOff = true
+	got := s.publish(How{})
+	slices.Sort(got)
+	if want := []string{"remove mta-sts _mta-sts.example.org TXT", "remove mta-sts-host mta-sts.example.org CNAME"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -270,7 +270,7 @@ func (z *Zone) certificate(ctx context.Context, b *builder) error {
 		b.add(record(STS, Recommended, b.under(mtasts.RecordLabel, b.domain), dns.TypeTXT, "%s", mtasts.Record(p.ID())))
 		b.add(record(STSHost, Recommended, b.under(mtasts.HostLabel, b.domain), dns.TypeCNAME, "%s", b.host.FQDN()))
 	case !b.s.STSOff:
-		b.unsure[STS] = true
+		b.unsure[STS], b.unsure[STSHost] = true, true // Who holds to the last one looks there for the next.
 		b.note("there is no policy of MTA-STS: %v", err)
 	}
 	if b.s.Web && err != nil && !b.s.STSOff { // Without the name there can be no certificate for it.
