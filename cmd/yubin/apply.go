@@ -3,17 +3,21 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/term"
 
 	"yubin/internal/engine/directory"
+	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 )
 
@@ -24,17 +28,21 @@ type applyCmd struct {
 	place
 	File  string `arg:"" help:"The file, as yubin dump writes it; - is the standard input."`
 	Prune bool   `help:"Remove what the file does not name: accounts with their mail, too."`
+	Most  bool   `name:"prune-most" help:"With --prune: also if that is every domain, or more than half of the accounts."`
 	Yes   bool   `help:"Do not ask." xor:"ask"`
 	Plan  bool   `help:"Only say what would be changed." xor:"ask"`
 }
 
 func (c *applyCmd) Run(e *env) error {
+	if c.Most && !c.Prune {
+		return usagef("--prune-most goes with --prune")
+	}
 	declared, err := c.read(e)
 	if err != nil {
 		return err
 	}
 	return e.adminMaking(c.place, func(ctx context.Context, client *admin.Client) error {
-		want := admin.Apply{Declaration: declared, Prune: c.Prune}
+		want := admin.Apply{Declaration: declared, Prune: c.Prune, PruneMost: c.Most}
 		plan, err := client.Plan(ctx, want)
 		switch {
 		case err != nil:
@@ -82,14 +90,46 @@ func (c *applyCmd) read(e *env) (d admin.Declaration, err error) {
 	switch {
 	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
 		line, _ := unknown.Errors[0].Position()
-		return d, usagef("%s, line %d: there is nothing called %s here", c.File, line, strings.Join(unknown.Errors[0].Key(), "."))
+		return d, mail.Errorf(mail.Invalid, "%s, line %d: there is nothing called %s here", c.File, line, strings.Join(unknown.Errors[0].Key(), "."))
 	case errors.As(err, &at):
 		line, _ := at.Position()
-		return d, usagef("%s, line %d: %s", c.File, line, at.Error())
+		return d, mail.Errorf(mail.Invalid, "%s, line %d: %s", c.File, line, tomlFault(at))
 	case err != nil:
-		return d, usagef("%s: %v", c.File, err)
+		return d, mail.Errorf(mail.Invalid, "%s: %v", c.File, err)
+	case reflect.DeepEqual(d, admin.Declaration{}):
+		return d, mail.Errorf(mail.Invalid, "%s declares nothing: no domain, no account; did what wrote it fail?", c.File)
 	}
 	return d, nil
+}
+
+// wrongType is how the reader of TOML says that a value is of another kind than its key.
+var wrongType = regexp.MustCompile(`cannot decode TOML ([a-z -]+) into struct field \S+ of type (\S+)`)
+
+// tomlFault says what is wrong with a text in TOML, in the words of TOML.
+func tomlFault(at *toml.DecodeError) string {
+	m := wrongType.FindStringSubmatch(at.Error())
+	if m == nil {
+		return strings.TrimPrefix(at.Error(), "toml: ")
+	}
+	want := "a table"
+	switch kind := strings.TrimLeft(m[2], "*"); {
+	case kind == "bool":
+		want = "true or false"
+	case kind == "string":
+		want = "a text"
+	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
+		want = "a number"
+	case strings.HasPrefix(kind, "[]"):
+		want = "a list"
+	}
+	return fmt.Sprintf("%s must be %s, not %s %s", cmp.Or(strings.Join(at.Key(), "."), "this"), want, article(m[1]), m[1])
+}
+
+func article(word string) string {
+	if strings.ContainsRune("aeiou", rune(word[0])) {
+		return "an"
+	}
+	return "a"
 }
 
 // agreed asks whether to go on.

@@ -76,7 +76,7 @@ func entries(text json.RawMessage) string {
 		o, is := v.(map[string]any)
 		if !is {
 			value, _ := json.Marshal(v)
-			parts = append(parts, name+"="+strings.Trim(string(value), `"`))
+			parts = append(parts, strings.TrimPrefix(name+"="+strings.Trim(string(value), `"`), "="))
 			return
 		}
 		if key := name[strings.LastIndexByte(name, '.')+1:]; key == "quota" {

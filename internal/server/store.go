@@ -173,6 +173,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		Secrets: s.secrets,
 		DB:      s.db, Accounts: accounts{s}, Now: d.Now, Log: d.Log,
 		Recipients: cfg.Limits.Recipients, Postmaster: cfg.Postmaster, NoRateLimit: cfg.Open, NoFloor: cfg.Open, Revoked: s.guests.revoke, Removed: s.domainRemoved,
+		Needed:     func(tx *sqldb.Tx) ([]directory.Need, error) { return s.copies.Targets(tx) },
 		Shared:     func(a netip.Addr) bool { return s.outgoing.router != nil && s.outgoing.router.Trusts(a) },
 		HashMemory: hashMemory(d.Memory),
 	})

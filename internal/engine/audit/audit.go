@@ -17,6 +17,7 @@ package audit
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -38,6 +39,7 @@ const (
 
 	sweepEvery = time.Hour
 	sweepMost  = 10_000 // lines of one transaction
+	addMost    = 500    // and of one that adds
 )
 
 // TooLong stands for a text over MaxText.
@@ -117,18 +119,29 @@ func (a *Audit) SetKeep(d time.Duration) {
 	a.keep.Store(int64(d))
 }
 
-// Add keeps a line; its number and, if it has none, its time are given here. It is
-// durable when Add returns.
-func (a *Audit) Add(ctx context.Context, l Line) error {
-	if l.At.IsZero() {
-		l.At = a.o.Now()
+// Add keeps lines in their order, in a commit for each addMost of them; their numbers
+// and, where they have none, their times are given here. They are durable when Add returns.
+func (a *Audit) Add(ctx context.Context, lines ...Line) error {
+	now := a.o.Now()
+	for some := range slices.Chunk(lines, addMost) {
+		err := a.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
+			for _, l := range some {
+				if l.At.IsZero() {
+					l.At = now
+				}
+				if _, err := tx.Exec(`INSERT INTO audit_line (at, uid, who, via, what, subject, asked, was, became)
+					VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+					l.At.UnixMicro(), l.UID, word(l.Who), word(l.Via), word(l.What), word(l.Subject), text(l.Asked), text(l.Before), text(l.After)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return a.o.DB.Write(ctx, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(`INSERT INTO audit_line (at, uid, who, via, what, subject, asked, was, became)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			l.At.UnixMicro(), l.UID, word(l.Who), word(l.Via), word(l.What), word(l.Subject), text(l.Asked), text(l.Before), text(l.After))
-		return err
-	})
+	return nil
 }
 
 // word is s as it can be kept: printable, and of bounded length.

@@ -195,6 +195,17 @@ func (r *Rule) check() error {
 	return nil
 }
 
+// Targets are the addresses that copies go to, by rule, as the transaction sees them.
+func (b *Book) Targets(tx *sqldb.Tx) (list []directory.Need, err error) {
+	rules, _, err := load(tx)
+	for _, r := range rules {
+		if r.Unreadable == "" {
+			list = append(list, directory.Need{By: "copy " + r.Name, Address: r.Into})
+		}
+	}
+	return list, err
+}
+
 // Rules lists all rules by name.
 func (b *Book) Rules() []Rule { return slices.Clone(*b.rules.Load()) }
 

@@ -175,7 +175,11 @@ func (b *Book) Explain(ctx context.Context, q route.Question) (steps []route.Ste
 		if r.Unreadable != "" || q.Sender.IsNull() && !r.Reports || b.matched(ctx, &r, e, []intake.Recipient{to}) == nil {
 			continue
 		}
-		steps = append(steps, route.Step{About: "copy", Says: r.String()})
+		says := r.String()
+		if err := b.reaches(ctx, r); err != nil {
+			says += "; but it cannot be delivered: " + err.Error()
+		}
+		steps = append(steps, route.Step{About: "copy", Says: says})
 	}
 	return steps
 }

@@ -256,7 +256,7 @@ func (d *Directory) RemoveAccount(ctx context.Context, a mail.Address) error {
 }
 
 func (d *Directory) deleteAccount(tx *sqldb.Tx, a Account) error {
-	if err := checkNotTarget(tx, a.Address); err != nil {
+	if err := cmp.Or(checkNotTarget(tx, a.Address), d.checkNotNeeded(tx, a.Address)); err != nil {
 		return err
 	}
 	tx.OnCommit(func() { d.o.Revoked(Ended{Account: a.ID, Why: "the account was removed"}) })

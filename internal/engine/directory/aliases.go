@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -309,7 +310,7 @@ func (d *Directory) Alias(ctx context.Context, a mail.Address) (Alias, error) {
 // Aliases shows. Errors: NotFound; Conflict while another alias leads to it.
 func (d *Directory) RemoveAlias(ctx context.Context, a mail.Address) error {
 	return d.change(ctx, func(tx *sqldb.Tx) error {
-		if err := checkNotTarget(tx, a); err != nil {
+		if err := cmp.Or(checkNotTarget(tx, a), d.checkNotNeeded(tx, a)); err != nil {
 			return err
 		}
 		err := removeKey(tx, a, a)

@@ -3,6 +3,7 @@ package directory
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,33 +98,47 @@ func (d *Directory) Compare(ctx context.Context, want Declared, prune bool) (ste
 // Compare said: Conflict if by now there would be others. Errors: those of the single
 // changes, and then nothing was changed.
 func (d *Directory) Apply(ctx context.Context, want Declared, prune bool, steps []Step) error {
-	return d.change(ctx, func(tx *sqldb.Tx) error {
-		now, err := readDeclared(tx, false)
-		if err != nil {
-			return err
-		}
-		want, err := want.clean(now)
-		if err != nil {
-			return err
-		}
-		if !slices.Equal(compare(now, want, prune), steps) {
-			return mail.Errorf(mail.Conflict, "something was changed meanwhile; look at the plan again")
-		}
-		a := applying{d: d, tx: tx, now: index(now), want: index(want), prune: prune}
-		for _, step := range []func() error{a.takeAway, a.domains, a.accounts, a.groups, a.aliases, a.members, a.grants} {
-			if err := step(); err != nil {
-				return err
-			}
-		}
-		after, err := readDeclared(tx, false)
-		if err != nil {
-			return err
-		}
-		if left := compare(after, want, prune); len(left) > 0 {
-			return mail.Errorf(mail.Conflict, "%s cannot be as it is declared: it would be %q, not %q", left[0].What, left[0].From, left[0].To)
-		}
+	return d.change(ctx, func(tx *sqldb.Tx) error { return d.applyIn(tx, want, prune, steps) })
+}
+
+// errTried ends the transaction of a Try that could be done.
+var errTried = errors.New("directory: tried, and undone")
+
+// Try finds out whether Apply could be done: it does so, and undoes it. Errors: those of
+// Apply.
+func (d *Directory) Try(ctx context.Context, want Declared, prune bool, steps []Step) error {
+	err := d.change(ctx, func(tx *sqldb.Tx) error { return cmp.Or(d.applyIn(tx, want, prune, steps), errTried) })
+	if errors.Is(err, errTried) {
 		return nil
-	})
+	}
+	return err
+}
+
+func (d *Directory) applyIn(tx *sqldb.Tx, want Declared, prune bool, steps []Step) error {
+	now, err := readDeclared(tx, false)
+	if err != nil {
+		return err
+	}
+	if want, err = want.clean(now); err != nil {
+		return err
+	}
+	if !slices.Equal(compare(now, want, prune), steps) {
+		return mail.Errorf(mail.Conflict, "something was changed meanwhile; look at the plan again")
+	}
+	a := applying{d: d, tx: tx, now: index(now), want: index(want), prune: prune}
+	for _, step := range []func() error{a.takeAway, a.domains, a.accounts, a.groups, a.aliases, a.members, a.grants, a.needed} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	after, err := readDeclared(tx, false)
+	if err != nil {
+		return err
+	}
+	if left := compare(after, want, prune); len(left) > 0 {
+		return mail.Errorf(mail.Conflict, "%s cannot be as it is declared: it would be %q, not %q", left[0].What, left[0].From, left[0].To)
+	}
+	return nil
 }
 
 func readDeclared(tx *sqldb.Tx, secret bool) (now Declared, err error) {
@@ -448,6 +463,7 @@ type applying struct {
 	tx        *sqldb.Tx
 	now, want indexed
 	prune     bool
+	gone      []mail.Address // aliases that were removed
 }
 
 func sameForward(a, b Forward) bool { return a.Keep == b.Keep && slices.Equal(a.To, b.To) }
@@ -461,6 +477,7 @@ func (a *applying) takeAway() error {
 			if err := removeAlias(a.tx, old.Address); err != nil {
 				return err
 			}
+			a.gone = append(a.gone, old.Address)
 			delete(a.now.alias, key)
 		}
 	}
@@ -609,6 +626,19 @@ func (d *Directory) declaredSecrets(w DeclaredAccount) (secrets, error) {
 		err = mail.Errorf(mail.Invalid, "account %s: %v", w.Address, err)
 	}
 	return s, err
+}
+
+// needed checks that no alias went that others need.
+func (a *applying) needed() error {
+	for _, old := range a.gone {
+		if _, again := a.want.alias[old.Key()]; again {
+			continue
+		}
+		if err := a.d.checkNotNeeded(a.tx, old); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *applying) groups() error {

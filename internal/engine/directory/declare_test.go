@@ -22,6 +22,7 @@ func (h *house) applied(want Declared, prune bool) string {
 	h.t.Helper()
 	steps, err := h.Compare(h.t.Context(), want, prune)
 	h.must(err)
+	h.must(h.Try(h.t.Context(), want, prune, steps)) // It changes nothing: Apply finds the same steps.
 	h.must(h.Apply(h.t.Context(), want, prune, steps))
 	left, err := h.Compare(h.t.Context(), want, prune)
 	h.must(err)
@@ -136,6 +137,9 @@ func TestDeclaredRefusals(t *testing.T) {
 		c.change(&want)
 		steps, err := h.Compare(t.Context(), want, c.prune)
 		if err == nil {
+			if tried := h.Try(t.Context(), want, c.prune, steps); mail.KindOf(tried) != c.kind {
+				t.Errorf("%s, tried: %v", name, tried)
+			}
 			err = h.Apply(t.Context(), want, c.prune, steps)
 		}
 		if mail.KindOf(err) != c.kind {

@@ -168,6 +168,10 @@ type Options struct {
 	// Secrets seals the secrets of second factors; nil makes none.
 	Secrets Secrets
 
+	// Needed lists, in the transaction, the addresses that others than the directory send
+	// mail to: none of them goes while it is needed. Nil needs none.
+	Needed func(tx *sqldb.Tx) ([]Need, error)
+
 	// Shared says of an address whether many people log in from it: a webmail, a
 	// proxy. This machine itself always counts so. Nil means none else.
 	Shared func(netip.Addr) bool

@@ -282,6 +282,9 @@ func (d *Directory) removeDomain(tx *sqldb.Tx, name mail.Domain) error {
 	if err == nil {
 		err = checkNoAliasDomains(tx, name)
 	}
+	if err == nil {
+		err = d.checkDomainNotNeeded(tx, name)
+	}
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,8 @@ import (
 // Rename gives an account another address. Its mail, password and all that is known of
 // it stay, what leads to it and who may write as it follows, and its sessions end. With alias the old address
 // becomes an alias that leads to the new one. Errors: Invalid; NotFound, also for a
-// domain that is not local; Exists if the new address is taken.
+// domain that is not local; Exists if the new address is taken; Conflict if something needs
+// the old one and no alias is made.
 func (d *Directory) Rename(ctx context.Context, from, to mail.Address, alias bool) (renamed Account, err error) {
 	if err := to.CheckOwn(); err != nil {
 		return renamed, err
@@ -24,6 +25,11 @@ func (d *Directory) Rename(ctx context.Context, from, to mail.Address, alias boo
 		if old != key {
 			if err := checkFree(tx, to); err != nil {
 				return err
+			}
+			if !alias {
+				if err := d.checkNotNeeded(tx, a.Address); err != nil {
+					return err
+				}
 			}
 		}
 		if _, err := tx.Exec(`UPDATE directory_account SET domain = $2, local_key = $3, local = $4, version = version + 1 WHERE id = $1`,

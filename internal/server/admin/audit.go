@@ -21,13 +21,14 @@ import (
 
 // Audit keeps what was changed.
 type Audit interface {
-	Add(context.Context, audit.Line) error
+	Add(context.Context, ...audit.Line) error
 	List(context.Context, audit.Filter) ([]audit.Line, error)
 }
 
 // Every request that may change something passes audited, whatever handles it: what is
 // not a GET leaves a line, unless it stands in changesNothing. The answer, or the last
-// line of one that is streamed, leaves when the line is durable.
+// line of one that is streamed, leaves when the line is durable. A request that does many
+// things has a line for each instead: its handler tells them with did.
 
 // changesNothing are the requests that are no GET and leave everything as it is.
 var changesNothing = map[string]bool{
@@ -91,11 +92,29 @@ func (h *Handler) audited(w http.ResponseWriter, r *http.Request) {
 	}
 	before, whole := h.asItIs(r, in)
 	held := &heldBack{ResponseWriter: w, status: http.StatusOK}
+	var done deeds
+	r = r.WithContext(context.WithValue(r.Context(), deedsKey{}, &done))
 	h.mux.ServeHTTP(held, r)
-	if held.status < 300 {
+	switch {
+	case len(done.lines) > 0: // They are done, also if something after them was not.
+		h.keepLines(r, done.lines...)
+	case held.status < 300:
 		h.leaveLine(r, pattern, in, before, whole, held.last)
 	}
 	held.release()
+}
+
+// deeds are what one request did, where that are many things.
+type deeds struct{ lines []audit.Line }
+
+type deedsKey struct{}
+
+// did notes one of many things that a request did: what, to whom, and JSON of how it was
+// and is.
+func did(ctx context.Context, what, subject, before, after string) {
+	if d, ok := ctx.Value(deedsKey{}).(*deeds); ok {
+		d.lines = append(d.lines, audit.Line{What: what, Subject: subject, Before: before, After: after})
+	}
 }
 
 // withPaths is what was asked for with the paths of the files that come with the request:
@@ -123,7 +142,6 @@ func withPaths(in map[string]any, r *http.Request) map[string]any {
 // leaveLine keeps and logs the line of a change; whole says that before is the very
 // thing that the request names.
 func (h *Handler) leaveLine(r *http.Request, pattern string, in, before map[string]any, whole bool, answer []byte) {
-	caller := callerOf(r.Context())
 	after := object(answer)
 	if r.Method == http.MethodDelete {
 		after = nil
@@ -133,14 +151,23 @@ func (h *Handler) leaveLine(r *http.Request, pattern string, in, before map[stri
 			before, after = differing(before, now)
 		}
 	}
-	l := audit.Line{UID: caller.UID, Who: caller.Name, Via: caller.Via, What: whatOf(pattern), Subject: subjectOf(pattern, r, in, after),
-		Asked: text(in), Before: text(before), After: text(after)}
+	h.keepLines(r, audit.Line{What: whatOf(pattern), Subject: subjectOf(pattern, r, in, after), Asked: text(in), Before: text(before), After: text(after)})
+}
+
+// keepLines keeps and logs what a caller did.
+func (h *Handler) keepLines(r *http.Request, lines ...audit.Line) {
+	caller := callerOf(r.Context())
+	for i := range lines {
+		l := &lines[i]
+		l.UID, l.Who, l.Via = caller.UID, caller.Name, caller.Via
+		h.Log.Info("administration", "request", r.Method+" "+r.URL.Path, "uid", l.UID, "who", l.Who, "what", l.What, "subject", l.Subject,
+			"before", l.Before, "after", l.After)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), auditWait)
 	defer cancel()
-	h.Log.Info("administration", "request", r.Method+" "+r.URL.Path, "uid", l.UID, "who", l.Who, "what", l.What, "subject", l.Subject,
-		"before", l.Before, "after", l.After)
-	if err := h.Audit.Add(ctx, l); err != nil {
-		h.Log.Error("a change was made, and its audit line not kept; the line above has it", "what", l.What, "subject", l.Subject, obs.Err(err))
+	if err := h.Audit.Add(ctx, lines...); err != nil {
+		h.Log.Error("a change was made, and its audit line not kept; the lines above have it", "what", lines[0].What, "subject", lines[0].Subject,
+			"lines", len(lines), obs.Err(err))
 	}
 }
 
@@ -366,8 +393,8 @@ func (g *glance) Write(p []byte) (int, error) {
 	return g.body.Write(p)
 }
 
-// AuditLine is one change by an administrator. Asked, Before and After are JSON
-// objects, without secrets; of what was changed in place they have what differs.
+// AuditLine is one change by an administrator. Asked, Before and After are JSON:
+// objects, or a text of one thing; without secrets. Of what was changed in place they have what differs.
 type AuditLine struct {
 	ID      int64           `json:"id"`
 	At      time.Time       `json:"at"`

@@ -22,11 +22,11 @@ type kept struct {
 	added func()
 }
 
-func (k *kept) Add(_ context.Context, l audit.Line) error {
+func (k *kept) Add(_ context.Context, lines ...audit.Line) error {
 	if k.added != nil {
 		k.added()
 	}
-	k.lines = append(k.lines, l)
+	k.lines = append(k.lines, lines...)
 	return k.err
 }
 

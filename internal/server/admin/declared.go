@@ -18,6 +18,7 @@ const planPath = "/v1/apply/plan"
 type Declarer interface {
 	Declaration(ctx context.Context, secret bool) (directory.Declared, error)
 	Compare(ctx context.Context, want directory.Declared, prune bool) ([]directory.Step, error)
+	Try(ctx context.Context, want directory.Declared, prune bool, steps []directory.Step) error
 	Apply(ctx context.Context, want directory.Declared, prune bool, steps []directory.Step) error
 }
 
@@ -109,7 +110,8 @@ type Step = directory.Step
 // question for the plan; in that they are empty.
 type Apply struct {
 	Declaration Declaration `json:"declaration"`
-	Prune       bool        `json:"prune"` // what is not declared goes
+	Prune       bool        `json:"prune"`                // what is not declared goes
+	PruneMost   bool        `json:"prune_most,omitempty"` // also if that is nearly all; see pruned
 	Steps       []Step      `json:"steps,omitempty"`
 }
 
@@ -297,12 +299,52 @@ func (h *Handler) readApply(r *http.Request) (a applying, err error) {
 	for _, s := range a.ways {
 		a.all = append(a.all, s.Step)
 	}
+	if a.Prune && !a.PruneMost && slices.ContainsFunc(a.own, func(s Step) bool { return s.Verb == directory.StepRemove }) {
+		now, err := h.Declarer.Declaration(r.Context(), false)
+		if err != nil {
+			return a, err
+		}
+		return a, pruned(now, a.directory)
+	}
 	return a, nil
 }
 
-// plan tells the steps.
+// pruned refuses what takes away more than a change does: every domain, or more than half
+// of the accounts. A file that a failed dump left is so, and mail that went does not come
+// back. The error is of kind Conflict.
+func pruned(now, want directory.Declared) error {
+	domains := map[mail.Domain]bool{}
+	for _, d := range want.Domains {
+		domains[d.Name] = true
+	}
+	accounts := map[mail.Address]bool{}
+	for _, a := range want.Accounts {
+		accounts[a.Address.Key()] = true
+	}
+	goneDomains, goneAccounts := 0, 0
+	for _, d := range now.Domains {
+		if !domains[d.Name] {
+			goneDomains++
+		}
+	}
+	for _, a := range now.Accounts {
+		if !accounts[a.Address.Key()] {
+			goneAccounts++
+		}
+	}
+	if 2*goneAccounts > len(now.Accounts) || goneDomains > 0 && goneDomains == len(now.Domains) {
+		return mail.Errorf(mail.Conflict, "nothing was changed: this would remove %d of %d accounts with all their mail, and %d of %d domains; "+
+			"if the file is whole and that is meant, say --prune-most, too", goneAccounts, len(now.Accounts), goneDomains, len(now.Domains))
+	}
+	return nil
+}
+
+// plan tells the steps, if they can be taken.
 func (h *Handler) plan(r *http.Request) (any, error) {
 	a, err := h.readApply(r)
+	if err == nil && len(a.own) > 0 {
+		err = h.Declarer.Try(r.Context(), a.directory, a.Prune, a.own)
+	}
 	return Applied{Steps: a.all}, err
 }
 
@@ -322,6 +364,9 @@ func (h *Handler) apply(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	for _, s := range own {
+		leaveStep(r.Context(), s)
+	}
 	for _, d := range w.directory.Domains {
 		if slices.Contains(own, Step{Verb: directory.StepAdd, What: "domain " + string(d.Name)}) {
 			h.prepareKeys(r.Context(), d.Name)
@@ -335,9 +380,22 @@ func (h *Handler) apply(r *http.Request) (any, error) {
 			}
 			return nil, err
 		}
+		leaveStep(r.Context(), s.Step)
 	}
 	out.Done = true
 	return out, nil
+}
+
+// leaveStep tells the audit of a step that was taken.
+func leaveStep(ctx context.Context, s Step) {
+	word := func(s string) string {
+		if s == "" {
+			return ""
+		}
+		text, _ := json.Marshal(s) // A string always can be.
+		return string(text)
+	}
+	did(ctx, "apply "+s.Verb, s.What, word(s.From), word(s.To))
 }
 
 // wayStep is a Step about a route or network, and what does it.
