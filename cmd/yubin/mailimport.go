@@ -31,6 +31,7 @@ type taking struct {
 	Rename     map[string]string `help:"Where a folder goes, if not where its name says." placeholder:"FOLDER=MAILBOX"`
 	Skip       []string          `help:"Leave this folder; can be said more than once." placeholder:"FOLDER" sep:"none"`
 	Train      bool              `help:"Learn from what is taken what is junk: what is in the Junk folder is, the rest is not, but Trash, Drafts and Sent."`
+	DryRun     bool              `help:"Only say what would be taken, and where it would go."`
 	RemoveGone bool              `help:"What was taken before and is gone there since goes here too, unless its flags were changed here. It can be restored for a week."`
 }
 
@@ -95,7 +96,7 @@ func (c *importMaildirCmd) Run(e *env) error {
 func (c *importMaildirCmd) one(lend lender, address, dir string) (mailImport, error) {
 	from, err := lend.from(dir)
 	return mailImport{admin.ImportMail{Account: address, Kind: "maildir", Rename: c.Rename, Skip: c.Skip,
-		Running: c.Running, RemoveGone: c.RemoveGone, Train: c.Train}, from}, err
+		Running: c.Running, RemoveGone: c.RemoveGone, DryRun: c.DryRun, Train: c.Train}, from}, err
 }
 
 type importMboxCmd struct {
@@ -117,7 +118,7 @@ func (c *importMboxCmd) Run(e *env) error {
 	}
 	return e.importMail(c.place, func(context.Context, *admin.Client) ([]mailImport, error) {
 		return []mailImport{{admin.ImportMail{Account: c.Address, Kind: "mbox", Mailbox: c.Mailbox, Quoting: c.Quoting,
-			Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone, Train: c.Train}, from}}, nil
+			Rename: c.Rename, Skip: c.Skip, RemoveGone: c.RemoveGone, DryRun: c.DryRun, Train: c.Train}, from}}, nil
 	})
 }
 
@@ -191,7 +192,7 @@ func (c *importIMAPCmd) one(address, user, password string) (mailImport, error) 
 		}
 	}
 	return mailImport{ImportMail: admin.ImportMail{Account: address, Kind: "imap", IMAP: &r, Rename: c.Rename, Skip: c.Skip,
-		RemoveGone: c.RemoveGone, Train: c.Train}}, nil
+		RemoveGone: c.RemoveGone, DryRun: c.DryRun, Train: c.Train}}, nil
 }
 
 // readMap reads a CSV file whose head line names the columns.
@@ -266,7 +267,11 @@ func (e *env) importMail(p place, plan func(context.Context, *admin.Client) ([]m
 			report, err := client.ImportMail(ctx, in.ImportMail, in.from, show.showTransfer(in.Account))
 			show.end()
 			none := len(list) > 1 && err != nil && mail.KindOf(err) == mail.NotFound
-			return e.tellTransfer(in.Account, "taken", report, err, none)
+			did := "taken"
+			if in.DryRun {
+				did = "would be taken"
+			}
+			return e.tellTransfer(in.Account, did, report, err, none)
 		})
 	})
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"yubin/internal/engine/backup"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
+	"yubin/internal/world/config"
+	"yubin/internal/world/datadir"
 	"yubin/internal/world/depot"
 	"yubin/internal/world/files"
 	"yubin/internal/world/sqldb"
@@ -61,13 +64,43 @@ func (c *restoreCmd) all(e *env) error {
 	if err != nil {
 		return err
 	}
-	return c.told(e, r)
+	owner, err := c.give(e)
+	return errors.Join(c.told(e, r, owner), err)
+}
+
+// give makes what root restored that of the user who has the folder of the server; it
+// says whose it is, if that is known.
+func (c *restoreCmd) give(e *env) (owner string, err error) {
+	if os.Geteuid() != 0 {
+		return "", nil
+	}
+	quiet := *e // Which server it may be for is not worth a word.
+	quiet.console = nil
+	at, _, err := quiet.configured(c.place)
+	if err != nil {
+		at.Data = config.Default().Data
+	}
+	uid, gid, err := datadir.Owner(at.Data)
+	if err != nil || uid == 0 {
+		return "root", nil
+	}
+	if err := datadir.Give(c.To, uid, gid); err != nil {
+		return "root", fmt.Errorf("%s cannot be given to %s, who has %s: %w", c.To, datadir.Named(uid), at.Data, err)
+	}
+	return datadir.Named(uid), nil
 }
 
 // told says what was restored; what the store lacked already is a failure.
-func (c *restoreCmd) told(e *env, r backup.Restored) error {
+func (c *restoreCmd) told(e *env, r backup.Restored, owner string) error {
 	err := e.show(r, func(w io.Writer) {
 		fmt.Fprintf(w, "snapshot %s restored to %s: %d files, %s, verified\n", r.Snapshot, c.To, r.Files, octets(r.Octets))
+		switch owner {
+		case "":
+		case "root":
+			fmt.Fprintf(w, "it belongs to root: if the server runs as another user, say chown -R USER: %s before it starts\n", c.To)
+		default:
+			fmt.Fprintf(w, "it belongs to %s, as the folder of the server does\n", owner)
+		}
 		if r.Held > 0 {
 			fmt.Fprintf(w, "%d deliveries that waited to be sent are on hold, as they have probably been sent since;\n"+
 				"look at them with yubin queue list, then release or drop them\n", r.Held)

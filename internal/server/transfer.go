@@ -67,7 +67,7 @@ func (t *transfers) take(id mail.AccountID) (release func(), err error) {
 
 // ImportMail implements admin.Transfers.
 func (t *transfers) ImportMail(ctx context.Context, in admin.ImportMail, places []*files.Place, progress func(transfer.Progress)) (r transfer.Report, err error) {
-	plan := transfer.Plan{Skip: in.Skip, Running: in.Running, RemoveGone: in.RemoveGone, Rename: make(map[string]mail.MailboxName)}
+	plan := transfer.Plan{Skip: in.Skip, Running: in.Running, RemoveGone: in.RemoveGone, DryRun: in.DryRun, Rename: make(map[string]mail.MailboxName)}
 	if plan.Account, err = t.account(ctx, in.Account); err != nil {
 		return r, err
 	}

@@ -22,7 +22,6 @@ func (h *house) applied(want Declared, prune bool) string {
 	h.t.Helper()
 	steps, err := h.Compare(h.t.Context(), want, prune)
 	h.must(err)
-	h.must(h.Try(h.t.Context(), want, prune, steps)) // It changes nothing: Apply finds the same steps.
 	h.must(h.Apply(h.t.Context(), want, prune, steps))
 	left, err := h.Compare(h.t.Context(), want, prune)
 	h.must(err)
@@ -99,6 +98,12 @@ func TestDeclared(t *testing.T) {
 	want.Accounts[0].SendAs = nil
 	want.Groups[0].Members, want.Groups[1].Members = addrs("alice"), []mail.Address{GroupName("all")}
 	want.Domains[1].AliasOf = "xn--bcher-kva.example"
+	steps, err := h.Compare(h.t.Context(), want, true)
+	h.must(err)
+	h.must(h.Try(h.t.Context(), want, true, steps))
+	if tried, err := h.Declaration(t.Context(), true); err != nil || !reflect.DeepEqual(tried, now) {
+		t.Errorf("a try left\n%+v\nof\n%+v, %v", tried, now, err)
+	}
 	h.applied(want, true)
 	h.wantNoRoute("alice@old.example", mail.NotFound)
 	h.applied(Declared{}, true)

@@ -102,6 +102,7 @@ type Plan struct {
 	Skip       []string                    // folders that are left, by Folder.Source
 	Running    bool                        // the old server goes on: what it has not numbered yet waits for the next time
 	RemoveGone bool                        // what is gone there goes here too, if it was not touched
+	DryRun     bool                        // only counts, and notes where each folder would go
 	MaxMessage int64                       // octets; 0 means MaxMessage
 	Train      Trainer                     // learns from what is taken; nil: nobody
 }

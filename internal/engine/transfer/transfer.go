@@ -53,8 +53,10 @@ type run struct {
 }
 
 func (r *run) all(ctx context.Context) error {
-	if err := r.t.sweep(ctx, r.plan.Account); err != nil {
-		return err
+	if !r.plan.DryRun {
+		if err := r.t.sweep(ctx, r.plan.Account); err != nil {
+			return err
+		}
 	}
 	folders, problems, err := r.from.Folders(ctx)
 	if err != nil {
@@ -101,6 +103,14 @@ func (r *run) folder(ctx context.Context, f Folder) error {
 	for _, p := range from.Problems() {
 		r.report.fail(p.Folder, p.Message, p.Reason)
 	}
+	if r.plan.DryRun {
+		err := r.try(ctx, f, list)
+		if skippable(err) {
+			r.report.fail(f.Source, "", err.Error())
+			return nil
+		}
+		return err
+	}
 	o, role, err := r.target(ctx, f)
 	if skippable(err) {
 		r.report.fail(f.Source, "", err.Error())
@@ -121,6 +131,42 @@ func (r *run) folder(ctx context.Context, f Folder) error {
 		return nil
 	}
 	return err
+}
+
+// try counts what would be taken of a folder, and says where it would go. Messages whose
+// octets the mailbox has from elsewhere count as if they were taken.
+func (r *run) try(ctx context.Context, f Folder, list []Message) error {
+	o, err := r.t.findOrigin(ctx, r.plan.Account, r.from.Kind(), f.Origin)
+	if err != nil {
+		return err
+	}
+	var m store.Mailbox
+	b := &folderRun{run: r, folder: f, origin: o, list: list}
+	if o.id != 0 {
+		if b.rows, b.others, _, err = r.t.load(ctx, o); err == nil {
+			m, err = r.t.store.MailboxByID(ctx, r.plan.Account, o.mailbox)
+		}
+	} else {
+		m, err = r.meant(ctx, f)
+	}
+	if err != nil && (mail.KindOf(err) != mail.NotFound || m.Name == "") {
+		return err
+	}
+	if plain, err := nameOf(f.Levels); err == nil && plain != m.Name {
+		r.renamed[strings.Join(f.Levels, "\x00")] = m.Name
+	}
+	wanted := 0
+	for _, one := range list {
+		if _, there := b.rows[one.Key]; there {
+			r.report.There++
+			continue
+		}
+		wanted++
+		r.report.Octets += one.Size
+	}
+	r.report.Taken += wanted
+	r.report.note(fmt.Sprintf("%s: %d would go to %s", f.Source, wanted, m.Name))
+	return nil
 }
 
 // skippable reports whether err is about one folder.
@@ -169,6 +215,24 @@ func (r *run) target(ctx context.Context, f Folder) (o origin, role mail.Role, e
 // says; to the mailbox of its role; below what its parent became; or by its name.
 func (r *run) mailbox(ctx context.Context, f Folder) (store.Mailbox, error) {
 	s, account := r.t.store, r.plan.Account
+	m, err := r.meant(ctx, f)
+	if err == nil || mail.KindOf(err) != mail.NotFound || m.Name == "" {
+		return m, err
+	}
+	name, role := m.Name, f.Role
+	if role == mail.RoleInbox {
+		role = ""
+	}
+	m, err = s.CreateMailbox(ctx, account, name, role)
+	if err != nil && mail.KindOf(err) == mail.Conflict {
+		m, err = s.CreateMailbox(ctx, account, name, "")
+	}
+	return m, err
+}
+
+// meant is the mailbox that a folder goes to; NotFound, with its name, if it is to be made.
+func (r *run) meant(ctx context.Context, f Folder) (store.Mailbox, error) {
+	s, account := r.t.store, r.plan.Account
 	name, ok := r.plan.Rename[f.Source]
 	if !ok && f.Role != "" {
 		m, err := s.MailboxByRole(ctx, account, f.Role)
@@ -186,16 +250,8 @@ func (r *run) mailbox(ctx context.Context, f Folder) (store.Mailbox, error) {
 		}
 	}
 	m, err := s.Mailbox(ctx, account, name)
-	if err == nil || mail.KindOf(err) != mail.NotFound {
-		return m, err
-	}
-	role := f.Role
-	if role == mail.RoleInbox {
-		role = ""
-	}
-	m, err = s.CreateMailbox(ctx, account, name, role)
-	if err != nil && mail.KindOf(err) == mail.Conflict {
-		m, err = s.CreateMailbox(ctx, account, name, "")
+	if mail.KindOf(err) == mail.NotFound {
+		m.Name = name
 	}
 	return m, err
 }

@@ -29,6 +29,7 @@ type ImportMail struct {
 	Skip       []string          `json:"skip,omitempty"`
 	Running    bool              `json:"running,omitempty"`     // see transfer.Plan
 	RemoveGone bool              `json:"remove_gone,omitempty"` // see transfer.Plan
+	DryRun     bool              `json:"dry_run,omitempty"`     // see transfer.Plan
 	Train      bool              `json:"train,omitempty"`       // what is junk is learned from what is taken
 }
 

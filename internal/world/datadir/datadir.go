@@ -11,7 +11,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -179,9 +181,25 @@ func checkOwner(path string) error {
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if ok && os.Geteuid() == 0 && st.Uid != 0 {
-		return fmt.Errorf("data folder %s belongs to user %d; run this as that user, with sudo -u '#%d'", path, st.Uid, st.Uid)
+		return fmt.Errorf("data folder %s belongs to %s; run this as that user, with sudo -u %s", path, userName(st.Uid), sudoName(st.Uid))
 	}
 	return nil
+}
+
+// userName is a user for people: the name, if this machine has one for the number.
+func userName(uid uint32) string {
+	if u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("user %d", uid)
+}
+
+// sudoName is a user as sudo -u takes one.
+func sudoName(uid uint32) string {
+	if u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("'#%d'", uid)
 }
 
 // mark makes an empty folder a data folder.

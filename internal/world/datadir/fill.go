@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"yubin/internal/world/files"
 )
@@ -40,10 +42,10 @@ func Fill(path string) (*Filling, error) {
 }
 
 func (f *Filling) begin(path string) error {
-	if err := checkOwner(path); err != nil {
+	if err := f.mayFill(path); err != nil {
 		return err
 	}
-	if err := f.mayFill(path); err != nil {
+	if err := checkOwner(path); err != nil {
 		return err
 	}
 	if err := f.folder.Replace(fillingFile, []byte(fillingText)); err != nil {
@@ -123,6 +125,38 @@ func IsDatabase(name string) bool {
 	rest, of := strings.CutPrefix(name, Database)
 	return of && slices.Contains([]string{"", "-wal", "-shm", "-journal", ".lock"}, rest)
 }
+
+// Give makes the data folder at path, with all that is in it, that of a user and group; no
+// link is followed. It must not be in use.
+func Give(path string, uid, gid int) error {
+	folder, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return fs.WalkDir(folder.FS(), ".", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return folder.Lchown(name, uid, gid)
+	})
+}
+
+// Owner is to whom the folder or file at path belongs.
+func Owner(path string) (uid, gid int, err error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, errors.New("this system does not say whose it is")
+	}
+	return int(st.Uid), int(st.Gid), nil
+}
+
+// Named is a user for people.
+func Named(uid int) string { return userName(uint32(uid)) }
 
 // Each calls fn for every file of a data folder that is neither the database's, nor a
 // large message, nor this package's, nor in skip, and for every link; by name, with

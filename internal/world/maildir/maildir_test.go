@@ -147,6 +147,28 @@ func TestTrees(t *testing.T) {
 	}
 }
 
+// TestFolderOfMaildirs: Maildirs of many beside each other are not the folders of one;
+// what has an INBOX or a list of folders is.
+func TestFolderOfMaildirs(t *testing.T) {
+	root := t.TempDir()
+	put(t, filepath.Join(root, "alice/cur/x"), "")
+	put(t, filepath.Join(root, "bob/new/x"), "")
+	_, err := Read(files.From(root), plain)
+	if mail.KindOf(err) != mail.Invalid || !strings.Contains(err.Error(), root+" is no Maildir, but a folder of Maildirs: name that of one person, such as "+root+"/alice;") {
+		t.Error(err)
+	}
+	for _, mark := range []string{"INBOX/cur/x", "subscriptions", "dovecot-uidvalidity", ".Work/cur/x", "cur/x"} {
+		at := filepath.Join(root, mark)
+		put(t, at, "")
+		if tree, err := Read(files.From(root), plain); err != nil || len(tree.Folders) < 2 {
+			t.Errorf("%s: %v, %v", mark, tree, err)
+		}
+		if err := os.RemoveAll(filepath.Join(root, strings.Split(mark, "/")[0])); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestWriteAndRead: what is written is read again, and writing again brings it
 // up to date.
 func TestWriteAndRead(t *testing.T) {

@@ -50,6 +50,10 @@ func Read(root *files.Place, c Codec) (t Tree, err error) {
 	if err != nil {
 		return t, unopened(root, err)
 	}
+	if people := w.people(entries); len(people) > 0 {
+		return t, mail.Errorf(mail.Invalid, "%s is no Maildir, but a folder of Maildirs: name that of one person, such as %s; "+
+			"if they are folders of one person, make a folder %s first", dir.Path("."), dir.Path(people[0]), dir.Path("cur"))
+	}
 	w.walk(".", entries, nil)
 	if len(t.Folders) == 0 {
 		return t, w.notMaildir()
@@ -96,6 +100,25 @@ func (w *walker) notMaildir() error {
 		}
 	}
 	return mail.Errorf(mail.NotFound, "%s is no Maildir: it has no folder cur", root)
+}
+
+// people are the Maildirs in a folder that is none itself and has nothing of one: neither
+// an INBOX, nor a list that stands beside its folders.
+func (w *walker) people(entries []fs.DirEntry) (names []string) {
+	if len(w.tree.Folders) > 0 {
+		return nil
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case strings.EqualFold(name, string(mail.Inbox)), name == subscriptionFile, name == exportMark,
+			strings.HasPrefix(name, "dovecot"), strings.HasPrefix(name, "."), strings.HasPrefix(name, "courierimap"):
+			return nil
+		case e.IsDir() && w.isMaildir(name):
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (w *walker) take(levels []string, at string) {
