@@ -1,9 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -25,10 +29,13 @@ func addPassword(t *testing.T, c *admin.Client, n admin.NewPassword) string {
 	return made.Text
 }
 
-// On the wire a password that does not count here is a wrong one, by PLAIN and by SCRAM.
+// On the wire a password that does not count here is a wrong one, by PLAIN and by SCRAM; the
+// log says why, and which it was.
 func TestAppPasswordsOnTheWire(t *testing.T) {
-	c := local(t)
-	s, stop := start(t, c)
+	c, d := local(t), deps()
+	var log bytes.Buffer
+	d.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, stop := startWith(t, c, d)
 	a := admin.InProcess(s.Admin())
 	only := map[string]string{}
 	for _, x := range protocols {
@@ -60,6 +67,23 @@ func TestAppPasswordsOnTheWire(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+	for _, want := range []string{
+		`msg=login .*mech=PLAIN .*user=bob@yubin.test app_password=pop3\n`, `msg=login .* user=bob@yubin.test app_password=imap\n`,
+		`msg=login .* user=bob@yubin.test app_password=submission\n`,
+		`msg="login refused" proto=imap .*reason="not for this protocol" mech=PLAIN .*user=bob@yubin.test app_password=pop3\n`,
+		`msg="login refused" proto=pop3 .*reason="not for this protocol" mech=SCRAM-SHA-256 .*user=bob@yubin.test app_password=imap\n`,
+		`msg="login refused" .*reason="not for this protocol" .*user=bob@yubin.test app_password=pop3\n`,
+		`msg="login refused" .*reason="not from this network" .*user=bob@yubin.test app_password=elsewhere\n`,
+	} {
+		if !regexp.MustCompile(want).Match(log.Bytes()) {
+			t.Errorf("the log lacks %s", want)
+		}
+	}
+	for _, text := range append(slices.Collect(maps.Values(only)), elsewhere) {
+		if bytes.Contains(log.Bytes(), []byte(text)) {
+			t.Error("a password is in the log")
+		}
 	}
 }
 
