@@ -61,7 +61,10 @@ func (c *accountRenameCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		if c.KeepAlias {
+		switch {
+		case a.Address == c.Address:
+			return e.did(a, "account %s is called so already", a.Address)
+		case c.KeepAlias:
 			return e.did(a, "account %s is %s now; mail for the old address goes there", c.Address, a.Address)
 		}
 		return e.did(a, "account %s is %s now; the old address is free", c.Address, a.Address)

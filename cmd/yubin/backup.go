@@ -42,7 +42,7 @@ func (c *backupMakeCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		if err := e.did(s, "snapshot %s: %s, of which %s are new in %s; %s", s.ID, octets(s.Octets()), octets(s.Written), c.Dir,
+		if err := e.did(s, "snapshot %s: %s, of which %s are new in %s; %s", s.ID, octets(s.Octets), octets(s.Written), c.Dir,
 			s.Took.Round(time.Millisecond)); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (c *backupMakeCmd) Run(e *env) error {
 }
 
 // tellFaults fails if the store lacked something: the snapshot lacks it too.
-func tellFaults(e *env, s backup.Snapshot) error {
+func tellFaults(e *env, s backup.Brief) error {
 	for _, f := range s.Faults {
 		e.tell("%s", f)
 	}
@@ -93,10 +93,14 @@ func (c *backupListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	err = e.show(list, func(w io.Writer) {
+	brief := make([]backup.Brief, len(list))
+	for i, s := range list {
+		brief[i] = s.Brief()
+	}
+	err = e.show(brief, func(w io.Writer) {
 		t := table{{"SNAPSHOT", "MADE", "SIZE", "NEW", "FILES"}}
-		for _, s := range list {
-			t.add(s.ID, s.Time.Local().Format(time.DateTime), octets(s.Octets()), octets(s.Written), fmt.Sprint(s.Files.Count+1))
+		for _, s := range brief {
+			t.add(s.ID, s.Time.Local().Format(time.DateTime), octets(s.Octets), octets(s.Written), fmt.Sprint(s.Files))
 		}
 		t.write(w)
 	})

@@ -116,7 +116,8 @@ func (e *env) run(args []string) int {
 		if wrong := (*kong.ParseError)(nil); errors.As(err, &wrong) && wrong.Context.Selected() != nil {
 			command += " " + wrong.Context.Selected().Path()
 		}
-		fmt.Fprintf(e.stderr, "yubin: %v; see %s --help\n", err, command)
+		text := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1) // Nothing said is nothing that can be said.
+		fmt.Fprintf(e.stderr, "yubin: %s; see %s --help\n", text, command)
 		return exitUsage
 	}
 	e.json = line.JSON

@@ -171,7 +171,11 @@ func (i *importer[T]) tell() {
 	for _, f := range i.faults {
 		i.sum.Failed++
 		i.progress.clear()
-		i.e.tell("line %d: %s", f.Line, f.Text)
+		whose := ""
+		if f.Address != "" && !strings.Contains(f.Text, f.Address) {
+			whose = f.Address + ": "
+		}
+		i.e.tell("line %d: %s%s", f.Line, whose, f.Text)
 		if len(i.sum.Failures) < maxSheetFaults {
 			i.sum.Failures = append(i.sum.Failures, f)
 		}

@@ -96,6 +96,9 @@ type Address struct {
 // Net-Unicode, which has none), are no part of an address.
 func ParseAddress(s string) (Address, error) {
 	a, rest, err := CutAddress(s)
+	if err == errNoAt && len(s) <= maxShown {
+		return Address{}, Errorf(Invalid, "%q is no address: it needs a local part, an @ and a domain", s)
+	}
 	if err != nil {
 		return Address{}, err
 	}
@@ -105,6 +108,12 @@ func ParseAddress(s string) (Address, error) {
 	return a, nil
 }
 
+// errNoAt is of a text that is not even shaped like an address.
+var errNoAt error = &Error{Kind: Invalid, Text: "address needs a local part, an @ and a domain"}
+
+// maxShown is how long a text is that an error shows.
+const maxShown = 100
+
 // CutAddress reads an address at the start of s and returns what follows it,
 // beginning with one of " >,:;" or empty.
 func CutAddress(s string) (a Address, rest string, err error) {
@@ -113,7 +122,7 @@ func CutAddress(s string) (a Address, rest string, err error) {
 		return Address{}, "", err
 	}
 	if !strings.HasPrefix(rest, "@") {
-		return Address{}, "", Errorf(Invalid, "address needs a local part, an @ and a domain")
+		return Address{}, "", errNoAt
 	}
 	rest = rest[1:]
 	end := strings.IndexAny(rest, " >,:;")

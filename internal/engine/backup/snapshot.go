@@ -48,6 +48,23 @@ type Snapshot struct {
 	Faults  []string         `json:"faults,omitempty"` // what the store lacked already
 }
 
+// Brief is a Snapshot for who made it or lists it: without what only a restore needs.
+type Brief struct {
+	ID      string        `json:"id"`
+	Time    time.Time     `json:"time"`
+	Version string        `json:"version"`
+	Octets  int64         `json:"octets"`
+	Written int64         `json:"written"` // octets that it added
+	Files   int           `json:"files"`   // the database, as one, included
+	Took    time.Duration `json:"took"`    // nanoseconds
+	Faults  []string      `json:"faults,omitempty"`
+}
+
+// Brief is s in short.
+func (s Snapshot) Brief() Brief {
+	return Brief{ID: s.ID, Time: s.Time, Version: s.Version, Octets: s.Octets(), Written: s.Written, Files: s.Files.Count + 1, Took: s.Took, Faults: s.Faults}
+}
+
 // Octets returns how large what it shows is.
 func (s Snapshot) Octets() int64 { return s.rows() + s.Files.Octets }
 

@@ -123,7 +123,7 @@ func TestImportOfHashes(t *testing.T) {
 	if report.Added != 1 || report.Failed != 4 {
 		t.Errorf("%+v", report)
 	}
-	for i, want := range []string{"who has a hash of SHA soon has the password", "DES-CRYPT", "m from 8*p to 65536", "hexadecimal"} {
+	for i, want := range []string{"the hash is of SHA, which keeps no password safe", "DES-CRYPT", "m from 8*p to 65536", "hexadecimal"} {
 		if !strings.Contains(report.Failures[i].Text, want) {
 			t.Errorf("%+v, want %q", report.Failures[i], want)
 		}

@@ -199,7 +199,7 @@ func (d *Directory) secretsOf(ctx context.Context, r Record, o ImportOptions) (s
 func (d *Directory) foreignSecrets(text string, allowWeak bool) (secrets, error) {
 	h, err := password.Parse(text)
 	if err == nil && h.Weak() && !allowWeak {
-		err = mail.Errorf(mail.Invalid, "who has a hash of %s soon has the password; give the account a new one, or take the hash with --allow-weak", h.Scheme())
+		err = mail.Errorf(mail.Invalid, "the hash is of %s, which keeps no password safe from who sees it; give the account a new password, or take the hash with --allow-weak", h.Scheme())
 	}
 	if err != nil {
 		return secrets{}, err

@@ -90,6 +90,11 @@ func (h *Handler) listAccounts(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.Domain != "" {
+		if _, err := h.Domains.Domain(r.Context(), f.Domain); err != nil {
+			return nil, err
+		}
+	}
 	accounts, err := h.Accounts.Accounts(r.Context(), f)
 	if err != nil {
 		return nil, err
@@ -276,9 +281,18 @@ func (h *Handler) importAccounts(r *http.Request) (any, error) {
 	}
 	out := Imported{Added: report.Added, Skipped: report.Skipped, Failed: report.Failed}
 	for _, f := range report.Failures {
-		out.Failures = append(out.Failures, ImportFailure{Line: f.Line, Text: f.Text})
+		out.Failures = append(out.Failures, importFailure(f))
 	}
 	return out, nil
+}
+
+// importFailure is a failure of a record, which it names.
+func importFailure(f directory.ImportFailure) ImportFailure {
+	out := ImportFailure{Line: f.Line, Text: f.Text}
+	if !f.Address.IsZero() {
+		out.Address = f.Address.String()
+	}
+	return out
 }
 
 // records yields the accounts as the directory wants them; an address that is

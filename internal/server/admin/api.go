@@ -229,8 +229,9 @@ type Imported struct {
 
 // ImportFailure says why an account was not imported.
 type ImportFailure struct {
-	Line int    `json:"line,omitempty"`
-	Text string `json:"text"`
+	Line    int    `json:"line,omitempty"`
+	Address string `json:"address,omitempty"` // whose record it is, if that can be read
+	Text    string `json:"text"`
 }
 
 // Alias stands for its targets. An address without a local part ("@example.org")

@@ -22,7 +22,7 @@ type Backups interface {
 // BackupLine is a line of the answer: how far it is, or at the end the snapshot.
 type BackupLine struct {
 	Progress *backup.Progress `json:"progress,omitempty"`
-	Snapshot *backup.Snapshot `json:"snapshot,omitempty"`
+	Snapshot *backup.Brief    `json:"snapshot,omitempty"`
 	Failure  *Failure         `json:"failure,omitempty"`
 }
 
@@ -120,7 +120,8 @@ func (h *Handler) backup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Log.Info("backup made", "folder", into.Path(), "snapshot", s.ID, "octets", s.Octets(), "written", s.Written, "took", s.Took)
-	l.tell(BackupLine{Snapshot: &s})
+	made := s.Brief()
+	l.tell(BackupLine{Snapshot: &made})
 }
 
 func (h *Handler) putBack(w http.ResponseWriter, r *http.Request) {
@@ -168,7 +169,7 @@ func (p PutBack) wanted() (w backup.Wanted, err error) {
 
 // Backup has the server make a snapshot in a folder, which is made if need be, and
 // reports how far it is.
-func (c *Client) Backup(ctx context.Context, into *files.Place, progress func(backup.Progress)) (s backup.Snapshot, err error) {
+func (c *Client) Backup(ctx context.Context, into *files.Place, progress func(backup.Progress)) (s backup.Brief, err error) {
 	err = stream(ctx, c.lending(into), "/v1/backup", nil, func(l BackupLine) (over bool, err error) {
 		switch {
 		case l.Failure != nil:

@@ -113,6 +113,9 @@ func opened(path string, info fs.FileInfo, file *os.File) (*os.File, error) {
 // is held.
 func OpenInput(path string) (*os.File, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &mail.Error{Kind: mail.NotFound, Text: "there is no file " + path, Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}
