@@ -117,6 +117,13 @@ func (h *house) queue(name string, alone bool) *Queue {
 	return q
 }
 
+// lives bounds how long mail is tried, before anything is sent: days of it take a queue that
+// is shared, and renews its leases, long.
+func (h *house) lives(d time.Duration) {
+	h.options = func(o *Options) { o.Schedule.Lifetime = d }
+	h.Queue = h.queue("node", !h.shared)
+}
+
 func (h *house) random() float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()

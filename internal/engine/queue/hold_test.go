@@ -12,6 +12,7 @@ import (
 // sender wanted.
 func TestHeldBySomething(t *testing.T) {
 	inBubble(t, func(h *house) {
+		h.lives(6 * time.Hour)
 		h.run()
 		hold := Hold{By: HeldBySending, Note: "much more than usual"}
 		mine := from("s@a.test")
@@ -20,7 +21,7 @@ func TestHeldBySomething(t *testing.T) {
 		held[0].Hold = hold
 		h.send("held", mine, append(held, to("free@b.test")...))
 		later := mine
-		later.HoldUntil = time.Now().Add(48 * time.Hour)
+		later.HoldUntil = time.Now().Add(3 * time.Hour)
 		h.send("later", later, to("later@b.test"))
 		h.answers(always(tempfail()))
 		h.send("waits", mine, to("waits@c.test"))
@@ -34,7 +35,7 @@ func TestHeldBySomething(t *testing.T) {
 		n, err = h.HoldFor(ctx, Filter{Account: 7}, hold, nil)
 		h.must(err)
 		h.want("held of the account", n, 2) // "later", and "free", which was refused for now.
-		h.pass(10 * 24 * time.Hour)
+		h.pass(12 * time.Hour)
 		h.want("held", []int{h.count(Filter{}).Held, h.count(Filter{HeldBy: HeldBySending}).Held, h.count(Filter{Account: 7}).Held}, []int{4, 3, 4})
 		s, err := h.Show(ctx, 1)
 		h.must(err)

@@ -66,6 +66,7 @@ func TestFilters(t *testing.T) {
 
 func TestHoldReleaseRetry(t *testing.T) {
 	inBubble(t, func(h *house) {
+		h.lives(6 * time.Hour)
 		h.waiting(3)
 		var steps []int
 		n, err := h.Hold(ctx, Filter{Domain: "b.test"}, "looks odd", func(n int) { steps = append(steps, n) })
@@ -77,7 +78,7 @@ func TestHoldReleaseRetry(t *testing.T) {
 		h.want("retried", n, 3)
 		h.pass(time.Second)
 		h.want("taken", h.got(), 3)
-		h.pass(10 * 24 * time.Hour)
+		h.pass(12 * time.Hour)
 		h.want("held mail does not expire", h.count(Filter{}).Held, 3)
 		n, err = h.Release(ctx, Filter{Item: 1}, "fine", nil)
 		h.must(err)
