@@ -304,10 +304,11 @@ func TestDKIMCorpus(t *testing.T) {
 	for file, bits := range map[string]int{
 		"1024_testkey_wo_markers.pub.rsa.txt": 1024, "1024_testkey_wo_markers.pub.txt": 1024,
 		"2048_testkey_wo_markers.pub.rsa.txt": 2048, "2048_testkey_wo_markers.pub.txt": 2048, "2048_testkey_PKCS8.key.pub.txt": 2048,
-		"test.txt": 1024, "test2.txt": 1024, "badk.txt": 0, "badversion.txt": 0, "test_bad.txt": 0, "test_tlsrpt.txt": 0,
+		"test.txt": 1024, "test2.txt": 1024, "badk.txt": 0, "badversion.txt": 0, "test_bad.txt": 0, "test_tlsrpt.txt": 1024,
 	} {
 		k, why := dkim.ParseKey(read(t, folder+file))
-		if bits == 0 && k != nil || bits > 0 && (k == nil || k.Bits != bits) {
+		reports := file == "test_tlsrpt.txt"
+		if bits == 0 && k != nil || bits > 0 && (k == nil || k.Bits != bits || k.Reports != reports) {
 			t.Errorf("%s: %+v, %s", file, k, why)
 		}
 	}
