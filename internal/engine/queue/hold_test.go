@@ -13,6 +13,7 @@ import (
 func TestHeldBySomething(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.lives(6 * time.Hour)
+		h.answers(always(tempfail()))
 		h.run()
 		hold := Hold{By: HeldBySending, Note: "much more than usual"}
 		mine := from("s@a.test")
@@ -23,7 +24,6 @@ func TestHeldBySomething(t *testing.T) {
 		later := mine
 		later.HoldUntil = time.Now().Add(3 * time.Hour)
 		h.send("later", later, to("later@b.test"))
-		h.answers(always(tempfail()))
 		h.send("waits", mine, to("waits@c.test"))
 		h.send("another's", from("r@a.test"), to("other@c.test"))
 		h.pass(time.Second)
