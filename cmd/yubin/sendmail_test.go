@@ -107,6 +107,12 @@ func TestLetter(t *testing.T) {
 		{"To: a\nno line between\n", false, "To: a\r\n\r\nno line between\r\n.\r\n"},
 		{"To: a,\n b\n\nx\n", false, "To: a,\r\n b\r\n\r\nx\r\n.\r\n"},
 		{"To: a\n\n10%\r20%\rdone\r\r\n", false, "To: a\r\n\r\n10%\r\n20%\r\ndone\r\n\r\n.\r\n"},
+		{"Subject: x\nstray\nBcc: a@b.test\n\nhello\n", false, "Subject: x\r\nstray\r\nBcc: a@b.test\r\n\r\nhello\r\n.\r\n"},
+		{"Subject: x\nFrom a Mon Jan  2\nBcc: a@b.test\n\nhello\n", false, "Subject: x\r\nFrom a Mon Jan  2\r\nBcc: a@b.test\r\n\r\nhello\r\n.\r\n"},
+		{"a stray line\nFrom: a@b.test\n\nhello\n", false, "a stray line\r\nFrom: a@b.test\r\n\r\nhello\r\n.\r\n"},
+		{"Disk is full\nplease look\n\nbye\n", false, "\r\nDisk is full\r\nplease look\r\n\r\nbye\r\n.\r\n"},
+		{"From " + strings.Repeat("x", 100_000) + "\nA: b\n\ny\n", false, "A: b\r\n\r\ny\r\n.\r\n"},
+		{strings.Repeat("x", 300_000) + "\nA: b\n\ny\n", false, "\r\n" + strings.Repeat("x", 300_000) + "\r\nA: b\r\n\r\ny\r\n.\r\n"},
 		{"", false, "\r\n.\r\n"},
 		{"\n\n\n", false, "\r\n\r\n\r\n.\r\n"},
 		{".\n", false, "\r\n.\r\n"},
@@ -169,9 +175,10 @@ func TestLetterRecipients(t *testing.T) {
 		"To: a@x.test, Bob <bob>\nCc: (none)\nBcc: friends: c@x.test, \"D, E\" <d@x.test>;\nX-To: no@x.test\n": "[a@x.test bob c@x.test d@x.test]",
 		"Resent-To: r@x.test\nResent-To: old@x.test\nTo: a@x.test\n":                                           "[r@x.test]",
 		"To: undisclosed-recipients:;\n":                                                                       "[]",
-		"To: Bob Builder\n":                                                                                    "error 65",
-		"To: \"a b\"@x.test\n":                                                                                 `["a b"@x.test]`,
-		"To: a@x..test\n":                                                                                      "error 65",
+		"Subject: x\nstray\nTo: a@x.test\nX: y\nFrom x Mon\nBcc: b@x.test\n":                                   "[a@x.test b@x.test]",
+		"To: Bob Builder\n":    "error 65",
+		"To: \"a b\"@x.test\n": `["a b"@x.test]`,
+		"To: a@x..test\n":      "error 65",
 	} {
 		l, err := readLetter(strings.NewReader(in+"\n"), false)
 		if err != nil {
@@ -201,7 +208,14 @@ func TestLetterFrom(t *testing.T) {
 			t.Errorf("%q: %q", name, got)
 		}
 	}
-	l := &letter{header: []byte("From: x\r\n")}
+	l, err := readLetter(strings.NewReader(" a stray line\nTo: b\n\n"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.addFrom("Y", "y@x.test"); string(l.header) != "From: \"Y\" <y@x.test>\r\nX-Stray-Line:  a stray line\r\nTo: b\r\n" {
+		t.Errorf("before a stray line: %q", l.header)
+	}
+	l = &letter{header: []byte("From: x\r\n")}
 	if l.addFrom("Y", "y@x.test"); string(l.header) != "From: x\r\n" {
 		t.Errorf("a second From: %q", l.header)
 	}

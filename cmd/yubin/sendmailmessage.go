@@ -21,7 +21,9 @@ const (
 // letter is a message that was read to its end, with CRLF. Nothing is sent before: a
 // program may take hours for what it writes.
 type letter struct {
-	header []byte // without the empty line
+	header []byte          // without the empty line
+	lead   string          // what stands between fields that are put before the header and it
+	head   *message.Parser // says where the header ends; nil once that is known
 	memory bytes.Buffer
 	file   *os.File // what memory did not hold, or nil
 }
@@ -29,31 +31,20 @@ type letter struct {
 // readLetter reads a message up to the end of r, or to a line with a dot alone unless
 // dots is true. A separator of mbox before the header is dropped.
 func readLetter(r io.Reader, dots bool) (*letter, error) {
-	l := &letter{}
+	l := &letter{head: message.NewParser()}
 	lines := letterLines{r: bufio.NewReaderSize(r, 64<<10), dots: dots}
-	inHeader := true
+	separator := false
 	for first := true; ; first = false {
 		piece, begins, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			return l, nil
-		}
-		if err == nil {
-			switch {
-			case inHeader && first && begins && bytes.HasPrefix(piece, []byte("From ")):
-				continue
-			case inHeader && (!begins || l.takesField(piece)):
-				l.header = append(l.header, piece...)
-				if len(l.header) > maxLetterHeader {
-					err = exitf(exDataErr, "the header is over %d KiB", maxLetterHeader>>10)
-				}
-			case inHeader:
-				inHeader = false
-				if string(piece) != "\r\n" { // Text without a header, or without the line after it.
-					err = l.write(piece)
-				}
-			default:
-				err = l.write(piece)
+		separator = begins && first && bytes.HasPrefix(piece, []byte("From ")) || !begins && separator
+		switch {
+		case errors.Is(err, io.EOF):
+			err = l.end()
+			if err == nil {
+				return l, nil
 			}
+		case err == nil && !separator:
+			err = l.take(piece)
 		}
 		if err != nil {
 			l.close()
@@ -62,14 +53,43 @@ func readLetter(r io.Reader, dots bool) (*letter, error) {
 	}
 }
 
-// takesField reports whether a line goes on with the header.
-func (l *letter) takesField(line []byte) bool {
-	if line[0] == ' ' || line[0] == '\t' {
-		return len(l.header) > 0
+// take adds to the message: to the header, until it is known where that ends.
+func (l *letter) take(p []byte) error {
+	if l.head == nil {
+		return l.write(p)
 	}
-	colon := bytes.IndexByte(line, ':')
-	name := bytes.TrimRight(line[:max(colon, 0)], " \t")
-	return len(name) > 0 && bytes.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+	l.header = append(l.header, p...)
+	_, _ = l.head.Write(p) // It never fails.
+	return l.part()
+}
+
+// end is told that nothing more comes.
+func (l *letter) end() error {
+	if l.head == nil {
+		return nil
+	}
+	l.head.Finish()
+	return l.part()
+}
+
+// part parts the header from the body if it is known where it ends.
+func (l *letter) part() error {
+	h, known := l.head.Header()
+	if l.head.HeaderSize() > maxLetterHeader {
+		if message.HeaderSize(l.header) > 0 {
+			return exitf(exDataErr, "the header is over %d KiB", maxLetterHeader>>10)
+		}
+		h, known = message.Header{}, true // One long line that is no field.
+	}
+	if !known {
+		return nil
+	}
+	header, body := l.header[:h.Size:h.Size], l.header[h.Size:]
+	if bytes.HasSuffix(header, []byte("\n\r\n")) || string(header) == "\r\n" {
+		header = header[:len(header)-2]
+	}
+	l.header, l.lead, l.head = header, h.Lead, nil
+	return l.write(body)
 }
 
 // write adds to the body.
@@ -232,7 +252,8 @@ func (l *letter) recipients() (all []string, err error) {
 	return all, nil
 }
 
-// addFrom puts a From field into a header that has none.
+// addFrom puts a From field into a header that has none. Lines that are no fields stay
+// apart from it.
 func (l *letter) addFrom(name, address string) {
 	if l.has("from") {
 		return
@@ -244,6 +265,9 @@ func (l *letter) addFrom(name, address string) {
 		return r
 	}, name)
 	field := "From: " + quotedName(name) + " <" + address + ">\r\n"
+	if len(message.BeforeFields(l.header)) > 0 {
+		field += l.lead
+	}
 	l.header = append([]byte(field), l.header...)
 }
 
