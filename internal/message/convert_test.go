@@ -78,6 +78,8 @@ func TestConversion(t *testing.T) {
 		{name: "signed by others", in: lines("DKIM-Signature: v=1", "Subject: a", "", "ü"), err: ErrSealed},
 		{name: "sealed by others", in: lines("ARC-Message-Signature: i=1", "Subject: a", "", "ü"), err: ErrSealed},
 		{name: "signed inside", in: lines("Content-Type: multipart/signed; boundary=b", "", "--b", "", "ü", "--b", "Content-Type: application/pgp-signature", "", "x", "--b--"), err: ErrSealed},
+		{name: "encrypted", in: lines("Content-Type: multipart/encrypted; boundary=b", "", "--b", "Content-Type: application/pgp-encrypted", "", "Version: 1", "--b", "", "ü", "--b--"), err: ErrSealed},
+		{name: "encrypted, within", in: lines("Content-Type: multipart/mixed; boundary=a", "", "--a", "Content-Type: multipart/encrypted; boundary=b", "", "--b", "", "ü", "--b--", "--a--"), err: ErrSealed},
 		{name: "signed, but nothing has to change", in: lines("DKIM-Signature: v=1", "", "u"), want: lines("DKIM-Signature: v=1", "", "u")},
 		{
 			name: "long lines", long: true,

@@ -109,6 +109,15 @@ func (g *Generator) signedEightBit() Message {
 	return Message{Octets: []byte(h + "\n" + body), Structure: "multipart/signed(text/plain,application/pgp-signature)"}
 }
 
+// encryptedEightBit has octets beyond ASCII in what is encrypted: nobody may convert
+// them on the way.
+func (g *Generator) encryptedEightBit() Message {
+	h := g.header("encrypted as it is", "MIME-Version: 1.0\nContent-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\";\n\tboundary=e8\n")
+	body := "--e8\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n\n--e8\nContent-Type: application/octet-stream; name=encrypted.asc\nContent-Transfer-Encoding: 8bit\n\n" +
+		"-----BEGIN PGP MESSAGE-----\nComment: Grüße\n\nhQEMA5sdrUNP\n=abcd\n-----END PGP MESSAGE-----\n\n--e8--\n"
+	return Message{Octets: []byte(h + "\n" + body), Structure: "multipart/encrypted(application/pgp-encrypted,application/octet-stream)"}
+}
+
 // exact is one row a kind of message that only BDAT, APPEND and files can carry.
 var exact = [...]writer{
 	{"nul", func(g *Generator) Message {

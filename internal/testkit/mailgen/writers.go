@@ -62,6 +62,7 @@ var writers = [...]writer{
 	{"long-addresses", (*Generator).longAddresses},
 	{"long-text", (*Generator).longText},
 	{"signed-8bit", (*Generator).signedEightBit},
+	{"encrypted-8bit", (*Generator).encryptedEightBit},
 }
 
 func (g *Generator) mutt() Message {
