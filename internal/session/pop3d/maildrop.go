@@ -20,12 +20,14 @@ type message struct {
 // messageMemory is what a message takes of memory in octets, about.
 const messageMemory = 32
 
-// maildrop is the INBOX as it stood at login. Message numbers are indexes into
-// messages, from 1.
+// maildrop is the INBOX as it stood at login: what other sessions expunge meanwhile is
+// read as long as the store keeps it, since nobody can tell the client. Message numbers
+// are indexes into messages, from 1.
 type maildrop struct {
 	mail     Maildrops
 	mailbox  store.Mailbox
-	utf8     bool // messages are sent as they are, though their headers hold UTF-8
+	since    mail.ModSeq // of the mailbox at login
+	utf8     bool        // messages are sent as they are, though their headers hold UTF-8
 	messages []message
 	left     int   // messages not marked as deleted
 	octets   int64 // of those
@@ -43,7 +45,7 @@ func openMaildrop(ctx context.Context, m Maildrops, a mail.AccountID, utf8 bool,
 	if err != nil {
 		return nil, err
 	}
-	d := &maildrop{mail: m, mailbox: inbox, utf8: utf8}
+	d := &maildrop{mail: m, mailbox: inbox, since: view.ModSeq(), utf8: utf8}
 	d.ahead.held.Of(share)
 	d.held.Of(share)
 	if err := d.held.Grow(view.Len() * messageMemory); err != nil {
@@ -70,7 +72,7 @@ func firstUIDs(v *store.View) []mail.UID {
 func (d *maildrop) read(ctx context.Context, uids []mail.UID) error {
 	d.messages = make([]message, 0, len(uids))
 	for len(uids) > 0 {
-		rows, more, err := d.mail.Rows(ctx, d.mailbox.ID, uids, 0)
+		rows, more, err := d.rows(ctx, uids, 0)
 		if err != nil {
 			return err
 		}
@@ -86,6 +88,11 @@ func (d *maildrop) read(ctx context.Context, uids []mail.UID) error {
 	}
 	d.left = len(d.messages)
 	return nil
+}
+
+// rows reads messages of those that were there at login.
+func (d *maildrop) rows(ctx context.Context, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
+	return d.mail.RowsSince(ctx, d.mailbox.ID, d.since, uids, need, store.MaxRowOctets)
 }
 
 // get returns the message numbered n, if there is one that is not deleted.
@@ -159,10 +166,10 @@ func (d *maildrop) content(ctx context.Context, n int) (*store.Content, error) {
 	if err := d.ahead.held.Grow(int(min(d.messages[n-1].size, store.InlineMax))); err != nil {
 		return nil, err
 	}
-	rows, _, err := d.mail.Rows(ctx, d.mailbox.ID, d.batch(n), store.NeedContent)
+	rows, _, err := d.rows(ctx, d.batch(n), store.NeedContent)
 	if err != nil && d.ahead.batch > 1 { // Perhaps it is another message that cannot be read.
 		d.ahead.batch = 1
-		rows, _, err = d.mail.Rows(ctx, d.mailbox.ID, d.batch(n), store.NeedContent)
+		rows, _, err = d.rows(ctx, d.batch(n), store.NeedContent)
 	}
 	if err != nil {
 		return nil, err

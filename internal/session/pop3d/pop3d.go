@@ -68,7 +68,7 @@ const (
 type Maildrops interface {
 	MailboxByRole(ctx context.Context, a mail.AccountID, role mail.Role) (store.Mailbox, error)
 	View(ctx context.Context, id mail.MailboxID) (*store.View, error)
-	Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) (rows []store.Row, more int, err error)
+	RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) (rows []store.Row, more int, err error)
 	ExpungeAny(ctx context.Context, id mail.MailboxID, uids mail.UIDSet) ([]mail.UID, error)
 }
 

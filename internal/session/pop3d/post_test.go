@@ -44,6 +44,7 @@ type post struct {
 	dir    string
 	db     *sqldb.DB
 	store  *store.Store
+	later  atomic.Int64 // nanoseconds that the store's clock is ahead
 	faulty *faulty
 	server *Server
 	tls    *tls.Config
@@ -118,7 +119,7 @@ func (p *post) openStore() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if p.store, err = store.Open(p.ctx, store.Options{DB: p.db, Blobs: blobs, Now: time.Now}); err != nil {
+	if p.store, err = store.Open(p.ctx, store.Options{DB: p.db, Blobs: blobs, Now: func() time.Time { return time.Now().Add(time.Duration(p.later.Load())) }}); err != nil {
 		p.t.Fatal(err)
 	}
 	for _, a := range []mail.AccountID{anna, bob, name} {
@@ -195,6 +196,9 @@ func (p *post) do(verb, args string) (string, error) {
 		}
 		_, err = p.store.ExpungeAny(p.ctx, p.inbox(), mail.UIDs(mail.UID(uid)))
 		return "", err
+	case "sweep": // A week and a day later.
+		p.later.Store(int64(8 * 24 * time.Hour))
+		return "", p.store.Sweep(p.ctx)
 	case "fail":
 		p.faulty.call.Store(args)
 		return "", nil
@@ -247,7 +251,7 @@ func (p *post) uids() (string, error) {
 type faulty struct {
 	*store.Store
 	call atomic.Value // string
-	rows atomic.Int64 // calls of Rows
+	rows atomic.Int64 // calls of RowsSince
 }
 
 func (f *faulty) fails(call string) error {
@@ -271,7 +275,7 @@ func (f *faulty) View(ctx context.Context, id mail.MailboxID) (*store.View, erro
 	return f.Store.View(ctx, id)
 }
 
-func (f *faulty) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, need store.Need) ([]store.Row, int, error) {
+func (f *faulty) RowsSince(ctx context.Context, id mail.MailboxID, since mail.ModSeq, uids []mail.UID, need store.Need, most int) ([]store.Row, int, error) {
 	f.rows.Add(1)
 	err := f.fails("Rows")
 	if len(uids) > 1 && err == nil {
@@ -280,7 +284,7 @@ func (f *faulty) Rows(ctx context.Context, id mail.MailboxID, uids []mail.UID, n
 	if err != nil {
 		return nil, 0, err
 	}
-	return f.Store.Rows(ctx, id, uids, need)
+	return f.Store.RowsSince(ctx, id, since, uids, need, most)
 }
 
 func (f *faulty) ExpungeAny(ctx context.Context, id mail.MailboxID, uids mail.UIDSet) ([]mail.UID, error) {
