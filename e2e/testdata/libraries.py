@@ -60,6 +60,8 @@ def read_imap(connect):
     c.literal = "世界".encode()
     typ, (found,) = c.uid("SEARCH", "CHARSET", "UTF-8", "TEXT")
     assert typ == "OK" and len(found.split()) == 2, found
+    typ, (found,) = c.search("UTF-8", "TEXT", "世界".encode())  # It puts no quotes around it.
+    assert typ == "OK" and len(found.split()) == 2, found
     return c
 
 

@@ -8,24 +8,24 @@ import (
 )
 
 // login = "LOGIN" SP userid SP password. Quirk: passwords beyond US-ASCII come
-// as UTF-8 in a quoted string, though nothing can be enabled yet (Horde,
-// imap_tools).
+// as UTF-8, though nothing can be enabled yet (Horde, imap_tools).
 func (p *parser) login() any {
-	p.quoted8 = true
+	p.eight = true
 	p.sp()
 	user := p.astring()
 	p.sp()
 	return &Login{User: string(user), Password: string(p.astring())}
 }
 
-// authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp] (RFC 4959 §7).
+// authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp] (RFC 4959 §7). Quirk:
+// some clients put two spaces, or one behind a mechanism without a response.
 func (p *parser) authenticate() any {
 	p.sp()
+	p.While(isSpace)
 	a := &Authenticate{Mechanism: strings.ToUpper(p.atom("mechanism"))}
-	if p.AtEnd() {
+	if spaces := p.While(isSpace); len(spaces) == 0 || p.AtEnd() {
 		return a
 	}
-	p.sp()
 	if p.Try('=') {
 		a.Initial = []byte{}
 		return a

@@ -43,12 +43,7 @@ func (p *parser) mboxOrPat(l *List) {
 }
 
 // listMailbox = 1*list-char / string.
-func (p *parser) listMailbox() string {
-	if c := p.Peek(); c == '"' || c == '{' {
-		return p.pattern(p.str())
-	}
-	return p.pattern(p.While1(isListChar, "mailbox pattern"))
-}
+func (p *parser) listMailbox() string { return p.pattern(p.bareOr(isListChar, "mailbox pattern")) }
 
 // pattern decodes a pattern or reference name. One that is no modified UTF-7
 // is kept as it is: it can match what it spells, and nothing worse.

@@ -57,7 +57,10 @@ var parsed = []struct {
 	{"NOOP  ", "NOOP", nil},
 	{`login "a\"b\\" {3}` + "\r\nx y", "LOGIN", &Login{`a"b\`, "x y"}},
 	{`login joe "pässwörd"`, "LOGIN", &Login{"joe", "pässwörd"}},
+	{"login jörg@example.org pässwörd", "LOGIN", &Login{"jörg@example.org", "pässwörd"}},
 	{"AUTHENTICATE plain AGEAYg==", "AUTHENTICATE", &Authenticate{"PLAIN", []byte("\x00a\x00b")}},
+	{"AUTHENTICATE  plain  AGEAYg==", "AUTHENTICATE", &Authenticate{"PLAIN", []byte("\x00a\x00b")}},
+	{"AUTHENTICATE plain  ", "AUTHENTICATE", &Authenticate{Mechanism: "PLAIN"}},
 	{"AUTHENTICATE external =", "AUTHENTICATE", &Authenticate{"EXTERNAL", []byte{}}},
 	{"AUTHENTICATE SCRAM-SHA-256-PLUS", "AUTHENTICATE", &Authenticate{Mechanism: "SCRAM-SHA-256-PLUS"}},
 	{"enable utf8=accept imap4rev2", "ENABLE", &Enable{[]string{"UTF8=ACCEPT", "IMAP4REV2"}}},
@@ -215,7 +218,7 @@ func latin1(charset string, text []byte) (string, bool) {
 }
 
 func TestSearchCharset(t *testing.T) {
-	for _, in := range []string{"{1}\r\n\xe9", "\"\xe9\""} {
+	for _, in := range []string{"{1}\r\n\xe9", "\"\xe9\"", "\xe9"} {
 		cmd, err := ParseCommand([]byte(`t SEARCH CHARSET "iso-8859-1" TEXT `+in), Mode{Decode: latin1})
 		if err != nil || cmd.Args.(*Search).Key.Text != "é" {
 			t.Errorf("%q: %+v, %v", in, cmd.Args, err)
@@ -226,6 +229,8 @@ func TestSearchCharset(t *testing.T) {
 		"RETURN (SAVE) CHARSET KOI8-R ALL":      true,
 		"TEXT {1}\r\n\xe9":                      false,
 		"CHARSET US-ASCII TEXT {2}\r\n\xe9\xe9": false,
+		"TEXT \"\xe9\"":                         false,
+		"TEXT \xe9":                             false,
 	} {
 		_, err := ParseCommand([]byte("t SEARCH "+in), Mode{Decode: latin1})
 		var e *Error
@@ -238,17 +243,36 @@ func TestSearchCharset(t *testing.T) {
 	}
 }
 
+// What is beyond US-ASCII may stand in quotes and without them once UTF-8 is enabled, and
+// in neither before.
 func TestUTF8Mode(t *testing.T) {
-	quoted := []byte(`t SELECT "Entwürfe & mehr"`)
-	cmd, err := ParseCommand(quoted, Mode{UTF8: true})
-	if err != nil || cmd.Args.(*Select).Mailbox != "Entwürfe & mehr" {
-		t.Errorf("got %+v, %v", cmd.Args, err)
-	}
-	if _, err := ParseCommand(quoted, Mode{}); err == nil {
-		t.Error("UTF-8 in a quoted string before it is enabled")
-	}
-	if _, err := ParseCommand([]byte("t SELECT \"\xff\""), Mode{UTF8: true}); err == nil {
-		t.Error("quoted string that is no UTF-8")
+	const name = "Entwürfe"
+	for _, given := range []string{`"` + name + `"`, name} {
+		for _, c := range []struct {
+			in  string
+			got func(any) string
+		}{
+			{"SELECT " + given, func(a any) string { return a.(*Select).Mailbox }},
+			{"STATUS " + given + " (MESSAGES)", func(a any) string { return a.(*Status).Mailbox }},
+			{"APPEND " + given + " {1}", func(a any) string { return a.(*Append).Mailbox }},
+			{"RENAME x " + given, func(a any) string { return a.(*Rename).To }},
+			{`LIST ` + given + ` ""`, func(a any) string { return a.(*List).Reference }},
+			{`LIST "" ` + given, func(a any) string { return a.(*List).Patterns[0] }},
+			{`LSUB "" ` + given, func(a any) string { return a.(*List).Patterns[0] }},
+			{"FETCH 1 BODY[HEADER.FIELDS (" + given + ")]", func(a any) string { return a.(*Fetch).Items[0].Section.Fields[0] }},
+		} {
+			cmd, err := ParseCommand([]byte("t "+c.in), Mode{UTF8: true})
+			if err != nil || c.got(cmd.Args) != name {
+				t.Errorf("%s: %+v, %v", c.in, cmd.Args, err)
+			}
+			if _, err := ParseCommand([]byte("t "+c.in), Mode{}); err == nil || !strings.Contains(err.Error(), "before UTF-8 is enabled") {
+				t.Errorf("%s, before UTF-8 is enabled: %v", c.in, err)
+			}
+			notUTF8 := strings.ReplaceAll(c.in, "ü", "\xff")
+			if _, err := ParseCommand([]byte("t "+notUTF8), Mode{UTF8: true}); err == nil {
+				t.Errorf("%q, which is no UTF-8, is taken", notUTF8)
+			}
+		}
 	}
 }
 

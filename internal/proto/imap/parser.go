@@ -19,7 +19,7 @@ const (
 	MaxFlags        = 256      // flags in one command
 	MaxSearchDepth  = 4096     // of parentheses, NOT and OR
 	MaxSearchKeys   = 8192     // parentheses, NOT and OR counted
-	MaxSearchText   = 32 << 10 // octets of all texts and field names of one SEARCH
+	MaxSearchText   = 64 << 10 // octets of all texts and field names of one SEARCH: as long as a line
 	MaxFetchItems   = 256
 	MaxHeaderFields = 256 // names in one HEADER.FIELDS
 	MaxSectionDepth = 64  // part numbers in one section
@@ -57,7 +57,8 @@ type parser struct {
 	scan.Cursor
 	mode    Mode
 	fault   *Error // a failure that is more than a matter of syntax
-	quoted8 bool   // octets beyond US-ASCII in quoted strings whatever the mode
+	eight   bool   // octets beyond US-ASCII in strings whatever the mode
+	ofOther bool   // and who asked for a string finds out whether they are UTF-8
 	charset string // of the search text, as given
 	texts   int    // octets of search texts and field names read
 }
@@ -108,9 +109,11 @@ func (p *parser) command() Command {
 // end wants the end of the command. Quirk: spaces before it are let pass;
 // aioimaplib was one to send "IDLE ".
 func (p *parser) end() {
-	p.While(func(b byte) bool { return b == ' ' })
+	p.While(isSpace)
 	p.End()
 }
+
+func isSpace(b byte) bool { return b == ' ' }
 
 func (p *parser) tag() []byte {
 	tag := p.While1(isTagChar, "tag")
@@ -171,19 +174,17 @@ func (p *parser) upper(class func(byte) bool) string {
 }
 
 // astring = 1*ASTRING-CHAR / string.
-func (p *parser) astring() []byte {
-	if c := p.Peek(); c == '"' || c == '{' {
-		return p.str()
-	}
-	return p.While1(isAstringChar, "string")
-}
+func (p *parser) astring() []byte { return p.bareOr(isAstringChar, "string") }
 
-// astring8 is astring, with octets beyond US-ASCII wherever others may stand.
-func (p *parser) astring8() []byte {
+// bareOr = 1*class / string. Quirk: octets beyond US-ASCII that may stand in quotes may
+// stand without them too (imaplib of Python puts quotes around passwords alone).
+func (p *parser) bareOr(class func(byte) bool, want string) []byte {
 	if c := p.Peek(); c == '"' || c == '{' {
 		return p.str()
 	}
-	return p.While1(func(b byte) bool { return b >= utf8.RuneSelf || isAstringChar(b) }, "string")
+	text := p.While1(func(b byte) bool { return b >= utf8.RuneSelf || class(b) }, want)
+	p.beyondASCII(text)
+	return text
 }
 
 // str is string = quoted / literal.
@@ -230,7 +231,7 @@ func (p *parser) quoted() []byte {
 	if p.Peek() == '\\' {
 		text = p.escaped(bytes.Clone(text))
 	}
-	p.quotedUTF8(text)
+	p.beyondASCII(text)
 	if !p.Try('"') {
 		p.Fail("closing quote")
 	}
@@ -250,13 +251,14 @@ func (p *parser) escaped(text []byte) []byte {
 	return text
 }
 
-// quotedUTF8 checks the octets beyond US-ASCII of a quoted string (RFC 9755 §3).
-func (p *parser) quotedUTF8(text []byte) {
+// beyondASCII checks the octets beyond US-ASCII of a string that is no literal (RFC
+// 9755 §3).
+func (p *parser) beyondASCII(text []byte) {
 	switch {
 	case isASCII(text):
-	case !p.mode.UTF8 && !p.quoted8:
-		p.Fail("US-ASCII in a quoted string before UTF-8 is enabled")
-	case isBuiltIn(p.charset) && !utf8.Valid(text):
+	case !p.mode.UTF8 && !p.eight:
+		p.Fail("US-ASCII in a string before UTF-8 is enabled")
+	case !p.ofOther && !utf8.Valid(text):
 		p.Fail("UTF-8")
 	}
 }

@@ -12,7 +12,7 @@ import (
 const (
 	MaxLine        = 64 << 10 // octets of all its lines
 	MaxLiteralSize = 64 << 10 // octets of all its literals, but for the message of APPEND
-	MaxLiterals    = 256
+	MaxLiterals    = 2048     // as many as the thousand keys that a SEARCH may OR, and more
 	// MaxSkip is how many octets are read only to be dropped, when a literal
 	// that the client did not wait for is refused (RFC 7888 §4).
 	MaxSkip = 64 << 20

@@ -118,6 +118,26 @@ func TestLiteralLimits(t *testing.T) {
 	}
 }
 
+// TestThousandKeys: a SEARCH may OR a thousand keys, each with texts of an ordinary
+// length, quoted or in literals.
+func TestThousandKeys(t *testing.T) {
+	const n = 1000
+	id := strings.Repeat("0123456789", 3) + "@example.org"
+	for name, in := range map[string]string{
+		"quoted":   strings.Repeat(`OR TEXT "`+id+`" `, n) + "SEEN",
+		"headers":  strings.Repeat(`OR HEADER Message-ID <`+id[:24]+`> `, n) + "SEEN",
+		"literals": strings.Repeat(fmt.Sprintf("OR SUBJECT {%d+}\r\n%s ", len(id), id), n) + "SEEN",
+	} {
+		_, r := newWire("a SEARCH " + in + "\r\n")
+		cmd, err := r.ReadCommand(Mode{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if key := cmd.Args.(*Search).Key; key.Op != SearchOr || len(key.Keys) != n+1 {
+			t.Errorf("%s: %d keys of %d", name, len(key.Keys), n+1)
+		}
+	}
+}
+
 func TestLiteralBeyondSkipping(t *testing.T) {
 	for _, size := range []string{fmt.Sprint(MaxSkip + 1), "9223372036854775807", "99999999999999999999"} {
 		_, r := newWire("a LOGIN {" + size + "+}\r\n")

@@ -13,7 +13,7 @@ import (
 // search-key *(SP search-key).
 func (p *parser) search() any {
 	s := &Search{}
-	p.quoted8 = true
+	p.eight, p.ofOther = true, true
 	p.sp()
 	if p.TryFold("RETURN (") {
 		p.searchReturn(&s.Return)
@@ -82,10 +82,9 @@ func isBuiltIn(charset string) bool {
 
 // searchText is an astring in the charset of the search, as UTF-8. Text beyond
 // US-ASCII without a CHARSET is taken as UTF-8, the default of RFC 9051 §6.4.4.
-// Quirk: it may stand in quoted strings before UTF-8 is enabled (imap_tools), and
-// without quotes (imaplib of Python).
+// Quirk: it may stand in quoted strings before UTF-8 is enabled (imap_tools).
 func (p *parser) searchText() string {
-	b := p.astring8()
+	b := p.astring()
 	if p.texts += len(b); p.texts > MaxSearchText {
 		p.Fail("shorter search texts")
 	}

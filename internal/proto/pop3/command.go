@@ -103,14 +103,17 @@ func text(c *scan.Cursor, want string) string {
 	return string(c.Skip(len(c.Rest())))
 }
 
+// parseAuth reads "AUTH" [SP mechanism [SP initial-response]] (RFC 5034 §4). Quirk: some
+// clients put two spaces.
 func parseAuth(c *scan.Cursor) any {
 	var a Auth
 	if c.AtEnd() {
 		return a
 	}
 	c.Expect(' ')
+	c.While(isSpace)
 	a.Mechanism = strings.ToUpper(string(c.While1(isMechanism, "a SASL mechanism")))
-	if c.Try(' ') {
+	if len(c.While(isSpace)) > 0 {
 		a.Initial = bytes.Clone(c.While1(isVchar, "an initial response in base64, or ="))
 	}
 	return a
@@ -156,6 +159,8 @@ func parseLang(c *scan.Cursor) any {
 	}
 	return l
 }
+
+func isSpace(b byte) bool { return b == ' ' }
 
 // isVchar is VCHAR of RFC 5234.
 func isVchar(b byte) bool { return b > ' ' && b < 0x7f }

@@ -36,6 +36,8 @@ func TestParse(t *testing.T) {
 		{"AUTH plain", Command{AUTH, Auth{Mechanism: "PLAIN"}}},
 		{"AUTH SCRAM-SHA-256 biws", Command{AUTH, Auth{"SCRAM-SHA-256", []byte("biws")}}},
 		{"AUTH PLAIN =", Command{AUTH, Auth{"PLAIN", []byte("=")}}},
+		{"AUTH  PLAIN  AGEAYg==", Command{AUTH, Auth{"PLAIN", []byte("AGEAYg==")}}}, // Quirk: two spaces
+		{"AUTH PLAIN  ", Command{AUTH, Auth{Mechanism: "PLAIN"}}},
 		{"LANG", Command{LANG, Lang{}}},
 		{"LANG *", Command{LANG, Lang{"*"}}},
 		{"LANG de-DE", Command{LANG, Lang{"de-DE"}}},
@@ -80,7 +82,6 @@ func TestParseRefuses(t *testing.T) {
 		{"PASS ", "PASS: expected a space and a password in UTF-8"},
 		{"PASS a\xc3", "PASS: expected a space and a password in UTF-8"},
 		{"AUTH PL/AIN", "AUTH: expected end of line"},
-		{"AUTH  PLAIN", "AUTH: expected a SASL mechanism"},
 		{"AUTH PLAIN a b", "AUTH: expected end of line"},
 		{"LANG a b", "LANG: expected end of line"},
 		{"LANG " + strings.Repeat("a", MaxLanguage+1), "LANG: expected a shorter language range"},
