@@ -79,4 +79,5 @@ type Credential struct {
 	Number int       // in the account, given once; 0 for what is kept by others
 	Name   string    // of an app password; "" for the account's own
 	Until  time.Time // when it ends by itself; zero for never
+	Via    string    // what somebody else vouched by, for the log; "" for a password
 }

@@ -93,6 +93,9 @@
 // Options.Shared), an account is counted by itself: see OwnFailures. The networks
 // of an owner are rows, written with the first login of a day from each.
 //
+// Somebody else may vouch for people (Vouched): a provider of identities, who has shown who
+// they are in his own way. An account may have no password at all, and live by that alone.
+//
 // A login is of one version of the account, and of one credential. Who registers a session
 // asks Confirm afterwards: what a change did not find to revoke is refused there.
 //

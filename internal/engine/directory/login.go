@@ -23,12 +23,14 @@ var (
 	errUnknownUser   = errors.New("directory: unknown user")
 )
 
-// Reason says in a word or two why a login failed, for the log of an operator and
+// Reason says in a few words why a login failed, for the log of an operator and
 // never for the client; "" for nil.
 func Reason(err error) string {
-	switch {
+	switch u := (*Unproven)(nil); {
 	case err == nil:
 		return ""
+	case errors.As(err, &u):
+		return u.Why
 	case errors.Is(err, errWrongPassword):
 		return "wrong password"
 	case errors.Is(err, errSamePassword):

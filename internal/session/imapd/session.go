@@ -133,7 +133,7 @@ func (s *session) logFailure(command string, err error) {
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mech, user string, cause error) {
 	l := obs.Login{Proto: "imap", Listen: s.listener.Name, Remote: s.conn.Remote(), User: user, Mech: mech, Reason: directory.Reason(cause), Err: cause,
-		AppPassword: cmp.Or(directory.AppPassword(cause), s.principal.Credential.Name)}
+		AppPassword: cmp.Or(directory.AppPassword(cause), s.principal.Credential.Name), Via: s.principal.Credential.Via}
 	if st, secure := s.conn.TLS(); secure {
 		l.TLS = obs.TLS(st.Version)
 	}

@@ -106,6 +106,6 @@ func (s *session) logRejection(r smtp.Reply, to string, cause error) {
 // logLogin writes the line of a login; cause is why it failed.
 func (s *session) logLogin(mechanism, user string, cause error) {
 	l := obs.Login{Session: s.id, Remote: s.client.Remote, User: user, Mech: mechanism, Reason: directory.Reason(cause), Err: cause,
-		AppPassword: cmp.Or(directory.AppPassword(cause), s.client.Principal.Credential.Name), TLS: s.tls.version()}
+		AppPassword: cmp.Or(directory.AppPassword(cause), s.client.Principal.Credential.Name), Via: s.client.Principal.Credential.Via, TLS: s.tls.version()}
 	obs.LogLogin(s.srv.log, l)
 }

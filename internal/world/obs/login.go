@@ -23,6 +23,7 @@ type Login struct {
 	Reason  string // why it was refused, in a word or two; "" if it was right
 	Err     error  // shown if it is a failure of our own
 
+	Via         string // what somebody else vouched by; "" for a password
 	AppPassword string // its name, if it was one; "" for the account's own password
 }
 
@@ -60,7 +61,7 @@ func LogLogin(log *slog.Logger, l Login) {
 	for _, a := range []struct{ key, value string }{
 		{KeyProto, l.Proto}, {KeyListen, l.Listen}, {KeySession, l.Session}, {KeyRemote, ""},
 		{KeyNetwork, network}, {KeyReason, l.Reason}, {KeyMech, l.Mech}, {KeyTLS, l.TLS}, {KeyUser, l.User},
-		{"app_password", l.AppPassword},
+		{"via", l.Via}, {"app_password", l.AppPassword},
 	} {
 		switch {
 		case a.key == KeyRemote && l.Remote.IsValid():
