@@ -56,6 +56,7 @@ type commandLine struct {
 	MTASTS      mtastsCmd      `cmd:"" name:"mta-sts" help:"What other domains ask of the connections that bring them mail (MTA-STS)."`
 	Copy        copyCmd        `cmd:"" help:"Who gets copies of mail: archives, journals."`
 	Network     networkCmd     `cmd:"" help:"The networks whose computers may send to anywhere without logging in."`
+	OAuth       oauthCmd       `cmd:"" name:"oauth" help:"The provider of identities whose tokens people log in with."`
 	Ban         banCmd         `cmd:"" help:"Addresses that are turned away because they guess, scan or flood."`
 	Apply       applyCmd       `cmd:"" help:"Make domains, accounts, aliases, groups, routes and networks be as a file says, after showing what that changes."`
 	Dump        dumpCmd        `cmd:"" help:"Write such a file of what there is."`

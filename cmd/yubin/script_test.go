@@ -28,6 +28,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"yubin/internal/testkit/dnstest"
+	"yubin/internal/testkit/openidtest"
 )
 
 func TestMain(m *testing.M) {
@@ -49,6 +50,7 @@ func runScripts(t *testing.T, dir string, more func(e *testscript.Env)) {
 			}
 			e.Values[serversKey{}] = map[string]*process{}
 			e.Values[heldKey{}] = map[string]*heldConn{}
+			e.Values[identityKey{}] = map[string]*openidtest.Provider{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -67,6 +69,9 @@ func runScripts(t *testing.T, dir string, more func(e *testscript.Env)) {
 			"office":   startOffice,
 			"names":    serveNames,
 			"fetch":    fetch,
+			"identity": startIdentity,
+			"token":    makeToken,
+			"bearer":   bearer,
 		},
 	})
 }

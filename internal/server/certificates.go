@@ -95,6 +95,11 @@ const dialTime = 10 * time.Second
 
 // dial connects to a host by the addresses that our resolver has, one after the other.
 func (s *Store) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return s.dialAllowed(ctx, network, address, nil)
+}
+
+// dialAllowed is dial to addresses that are allowed; nil allows all.
+func (s *Store) dialAllowed(ctx context.Context, network, address string, allowed func(netip.Addr) bool) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -115,6 +120,10 @@ func (s *Store) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	var errs []error
 	for _, a := range addrs {
+		if allowed != nil && !allowed(a) {
+			errs = append(errs, fmt.Errorf("%s is at %s, which it may not lead us to", host, a))
+			continue
+		}
 		conn, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, net.JoinHostPort(a.String(), port))
 		if err == nil {
 			return conn, nil

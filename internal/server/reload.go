@@ -24,6 +24,7 @@ func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
 	defer s.mu.Unlock()
 	r.NeedRestart = s.keep(&cfg)
 	certErr := s.loadCertificates(cfg)
+	oauthErr := s.store.setOAuth(cfg.OAuth, s.deps)
 	old := s.cfg
 	s.cfg = cfg
 	s.services.Store(s.newServices(cfg, s.services.Load()))
@@ -34,9 +35,12 @@ func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
 	s.store.secrets.Reload()
 	s.store.certificates.Set(certificateSettings(cfg))
 	s.store.warnOfSecrets(s.deps)
-	err = errors.Join(certErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
+	err = errors.Join(certErr, oauthErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
 	if certErr != nil {
 		s.cfg.TLS, s.cfg.ACME = old.TLS, old.ACME
+	}
+	if oauthErr != nil {
+		s.cfg.OAuth = old.OAuth
 	}
 	r.Changed = config.Changed(old, s.cfg)
 	s.warn()

@@ -99,6 +99,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.loadCertificates(s.cfg); err != nil {
 		return err
 	}
+	if err := s.store.setOAuth(s.cfg.OAuth, s.deps); err != nil {
+		return err
+	}
 	s.services.Store(s.newServices(s.cfg, nil))
 	for _, l := range s.listenersOf(s.cfg) {
 		opened, err := s.openListener(ctx, l)

@@ -91,6 +91,7 @@ type Store struct {
 	clients   *clients.Clients
 	offered   atomic.Pointer[[]clients.Service] // what clients may use now
 	zone      *zone.Zone
+	oauth     atomic.Pointer[oauth]         // whose tokens are taken; nil for none
 	known     atomic.Pointer[config.Config] // all that is configured, as it is now; of a command without one, the folder alone
 	admin     *admin.Handler
 

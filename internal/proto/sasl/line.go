@@ -8,7 +8,7 @@ import (
 
 // MaxLine is the longest line that a client needs for one message, in octets
 // without CRLF.
-const MaxLine = (MaxMessage + 2) / 3 * 4
+const MaxLine = (MaxTokenMessage + 2) / 3 * 4
 
 // IsCancel reports whether line gives the exchange up (RFC 4954 §4, RFC 5034
 // §4, RFC 9051 §6.2.2).

@@ -1,8 +1,9 @@
 // Package sasl is the server side of SASL (RFC 4422): the mechanisms PLAIN
 // (RFC 4616), LOGIN (the de-facto one), SCRAM-SHA-256 and SCRAM-SHA-256-PLUS
 // (RFC 5802, RFC 7677) with the channel bindings tls-exporter (RFC 9266),
-// tls-unique and tls-server-end-point (RFC 5929), and the base64 lines in
-// which SMTP, IMAP and POP3 carry them.
+// tls-unique and tls-server-end-point (RFC 5929), OAUTHBEARER (RFC 7628) and
+// XOAUTH2 (the de-facto one before it), and the base64 lines in which SMTP,
+// IMAP and POP3 carry them.
 //
 // It does not prepare names and passwords (SASLprep, RFC 4013): protocols also
 // have logins that are not SASL, so the Authenticator does that for all. It
@@ -23,11 +24,13 @@ const (
 	Login           = "LOGIN"
 	ScramSHA256     = "SCRAM-SHA-256"
 	ScramSHA256Plus = "SCRAM-SHA-256-PLUS"
+	OAuthBearer     = "OAUTHBEARER"
+	XOAuth2         = "XOAUTH2"
 )
 
 // Limits on what a client sends, in octets.
 const (
-	MaxMessage  = 4096 // one decoded message
+	MaxMessage  = 4096 // one decoded message; of those that carry a token, MaxTokenMessage
 	MaxName     = 512  // authentication or authorization identity; RFC 4616 §2 asks for 255
 	MaxPassword = 1024
 )
@@ -44,8 +47,8 @@ type StoredKeys struct {
 // Key is what is kept of one password.
 type Key struct{ StoredKey, ServerKey []byte }
 
-// Authenticator knows the passwords. Users and passwords come to it as valid
-// UTF-8 without NUL, not empty, and otherwise as received. Its errors are
+// Authenticator knows the passwords, and who is asked about tokens. Users and passwords come
+// to it as valid UTF-8 without NUL, not empty, and otherwise as received. Its errors are
 // *mail.Error: Forbidden for bad credentials, RateLimited, or Unavailable.
 type Authenticator interface {
 	// Login checks a password.
@@ -55,6 +58,10 @@ type Authenticator interface {
 	// the same and as many, which no password fits: the client must not see the
 	// difference before its proof is refused, nor by the time that takes.
 	Scram(ctx context.Context, user string) (StoredKeys, Finish, error)
+	// Bearer says whose a token is (RFC 6750); "" is none, of a client that wants to hear
+	// what it needs. The user is who the client says to be, and must be the same; "" if it
+	// does not say. A Forbidden with the cause *TokenRefused is told to the client.
+	Bearer(ctx context.Context, user, token string) (mail.Principal, error)
 }
 
 // Finish ends a login by SCRAM, at most once: not if the client went away before.
@@ -62,20 +69,28 @@ type Authenticator interface {
 // which of the keys it fits, or -1. Its errors are those of an Authenticator.
 type Finish func(ctx context.Context, proved func() (which int)) (mail.Principal, error)
 
-// Mechanisms lists what to advertise, the strongest first. withScram says that there are
-// keys for everybody who may log in; plus that
-// NewServer will be given a Binding; plainAllowed that passwords may cross this
-// connection in clear: it has TLS, or is loopback. LOGIN is left out: SMTP adds
-// it after PLAIN for old clients, and NewServer knows it.
-func Mechanisms(withScram, plus, plainAllowed bool) []string {
+// Offer is what there is to log in with on a connection.
+type Offer struct {
+	Scram   bool // there are keys for everybody who may log in
+	Binding bool // NewServer will be given a Binding
+	Tokens  bool // somebody can be asked about tokens, and the connection has TLS (RFC 7628 §3)
+	Clear   bool // passwords may cross the connection as they are: it has TLS, or is loopback
+}
+
+// Mechanisms lists what to advertise, the strongest first. LOGIN is left out: SMTP adds it
+// after PLAIN for old clients, and NewServer knows it.
+func (o Offer) Mechanisms() []string {
 	var names []string
-	if withScram && plus {
+	if o.Scram && o.Binding {
 		names = append(names, ScramSHA256Plus)
 	}
-	if withScram {
+	if o.Scram {
 		names = append(names, ScramSHA256)
 	}
-	if plainAllowed {
+	if o.Tokens {
+		names = append(names, OAuthBearer, XOAuth2)
+	}
+	if o.Clear {
 		names = append(names, Plain)
 	}
 	return names
@@ -84,6 +99,8 @@ func Mechanisms(withScram, plus, plainAllowed bool) []string {
 // Server is one authentication exchange. Not safe for concurrent use.
 type Server struct {
 	auth      Authenticator
+	mech      string
+	most      int // octets of a message
 	binding   Binding
 	greeting  []byte        // the challenge for a client without an initial response
 	plus      bool          // channel binding is required
@@ -92,6 +109,7 @@ type Server struct {
 	user      string
 	principal mail.Principal
 	started   bool
+	refused   error // what the exchange ends with, once the client was told of it
 }
 
 // step takes one client message and returns the challenge and what comes after
@@ -104,8 +122,8 @@ type step func(ctx context.Context, response []byte) (challenge []byte, next ste
 //
 // Whether mech may be used on this connection is for the caller to check.
 func NewServer(mech string, auth Authenticator, binding Binding) (*Server, error) {
-	s := &Server{auth: auth, binding: binding, greeting: []byte{}}
-	switch strings.ToUpper(mech) {
+	s := &Server{auth: auth, mech: strings.ToUpper(mech), most: MaxMessage, binding: binding, greeting: []byte{}}
+	switch s.mech {
 	case Plain:
 		s.next = s.plain
 	case Login:
@@ -118,6 +136,8 @@ func NewServer(mech string, auth Authenticator, binding Binding) (*Server, error
 		}
 		s.plus = true
 		s.next = s.scramFirst
+	case OAuthBearer, XOAuth2:
+		s.next, s.most = s.bearer, MaxTokenMessage
 	default:
 		return nil, mail.Errorf(mail.NotFound, "this authentication mechanism is not known here")
 	}
@@ -130,7 +150,7 @@ func NewServer(mech string, auth Authenticator, binding Binding) (*Server, error
 // the client has proved to be Principal.
 //
 // Errors: Invalid for a message that is not of the mechanism, TooLarge beyond
-// MaxMessage, or the Authenticator's. After done or an error the Server is
+// MaxMessage (MaxTokenMessage), or the Authenticator's. After done or an error the Server is
 // used up.
 func (s *Server) Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error) {
 	next := s.next
@@ -142,8 +162,8 @@ func (s *Server) Next(ctx context.Context, response []byte) (challenge []byte, d
 		return s.greeting, false, nil
 	}
 	s.started, s.next = true, nil
-	if len(response) > MaxMessage {
-		return nil, false, mail.Errorf(mail.TooLarge, "an authentication message has at most %d octets", MaxMessage)
+	if len(response) > s.most {
+		return nil, false, mail.Errorf(mail.TooLarge, "an authentication message has at most %d octets", s.most)
 	}
 	challenge, s.next, err = next(ctx, response)
 	if err != nil {
@@ -152,6 +172,11 @@ func (s *Server) Next(ctx context.Context, response []byte) (challenge []byte, d
 	}
 	return challenge, s.next == nil, nil
 }
+
+// Refused is what the login failed with if the client was told so in the last challenge: then
+// it fails with that, whatever comes now, also if the client gives up (RFC 7628 §3.2.3). Else
+// nil.
+func (s *Server) Refused() error { return s.refused }
 
 // Principal is who logged in, once Next has said done; before, the zero value.
 func (s *Server) Principal() mail.Principal {

@@ -20,6 +20,7 @@ type book struct {
 	outcomes       []bool // of Finish
 	scramErr       error
 	doneErr        error
+	asked          []string // of Bearer
 }
 
 func newBook(t testing.TB, user, password, salt string) *book {
@@ -44,6 +45,23 @@ func (b *book) Login(_ context.Context, user, password string) (mail.Principal, 
 		return mail.Principal{}, errBadCredentials()
 	}
 	return b.principal, nil
+}
+
+// Bearer takes one token; the others are refused in the ways that there are.
+func (b *book) Bearer(_ context.Context, user, token string) (mail.Principal, error) {
+	b.asked = append(b.asked, user+" "+token)
+	switch token {
+	case "good":
+		return b.principal, nil
+	case "down":
+		return mail.Principal{}, mail.Errorf(mail.Unavailable, "away")
+	case "narrow":
+		return mail.Principal{}, &mail.Error{Kind: mail.Forbidden, Text: "no", Err: &TokenRefused{Status: "insufficient_scope", Scope: "mail"}}
+	case "silent":
+		return mail.Principal{}, mail.Errorf(mail.Forbidden, "no")
+	}
+	return mail.Principal{}, &mail.Error{Kind: mail.Forbidden, Text: "no",
+		Err: &TokenRefused{Status: "invalid_token", Configuration: "https://id.example/.well-known/openid-configuration"}}
 }
 
 func (b *book) Scram(_ context.Context, user string) (StoredKeys, Finish, error) {
@@ -89,18 +107,20 @@ func wantKind(t testing.TB, err error, want mail.Kind) {
 
 func TestMechanisms(t *testing.T) {
 	for _, c := range []struct {
-		scram, tls, plain bool
-		want              string
+		o    Offer
+		want string
 	}{
-		{true, false, false, "SCRAM-SHA-256"},
-		{true, false, true, "SCRAM-SHA-256 PLAIN"},
-		{true, true, true, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN"},
-		{false, true, true, "PLAIN"},
-		{false, true, false, ""},
+		{Offer{Scram: true}, "SCRAM-SHA-256"},
+		{Offer{Scram: true, Clear: true}, "SCRAM-SHA-256 PLAIN"},
+		{Offer{Scram: true, Binding: true, Clear: true}, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN"},
+		{Offer{Binding: true, Clear: true}, "PLAIN"},
+		{Offer{Binding: true}, ""},
+		{Offer{Tokens: true}, "OAUTHBEARER XOAUTH2"},
+		{Offer{Scram: true, Binding: true, Tokens: true, Clear: true}, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN"},
 	} {
-		got := Mechanisms(c.scram, c.tls, c.plain)
+		got := c.o.Mechanisms()
 		if !slices.Equal(got, strings.Fields(c.want)) {
-			t.Errorf("Mechanisms(%v, %v, %v) = %q", c.scram, c.tls, c.plain, got)
+			t.Errorf("%+v: %q, want %q", c.o, got, c.want)
 		}
 		for _, m := range append(got, Login) {
 			newServer(t, strings.ToLower(m), &book{}, Binding{EndPoint: []byte("x")})
@@ -235,7 +255,7 @@ func TestLines(t *testing.T) {
 	wantKind(t, err, mail.Invalid)
 	_, err = DecodeLine(make([]byte, MaxLine+1))
 	wantKind(t, err, mail.TooLarge)
-	if full := AppendChallenge(nil, make([]byte, MaxMessage)); len(full) != MaxLine {
+	if full := AppendChallenge(nil, make([]byte, MaxTokenMessage)); len(full) != MaxLine {
 		t.Errorf("MaxLine is %d, the largest message takes %d", MaxLine, len(full))
 	}
 }

@@ -81,6 +81,10 @@ func (o *office) Login(_ context.Context, user, password string) (mail.Principal
 	return mail.Principal{Account: 1, Address: mail.Address{Local: "user", Domain: "example.net"}}, nil
 }
 
+func (o *office) Bearer(context.Context, string, string) (mail.Principal, error) {
+	return mail.Principal{}, mail.Errorf(mail.Forbidden, "no tokens here")
+}
+
 func (o *office) Scram(context.Context, string) (sasl.StoredKeys, sasl.Finish, error) {
 	client, err := scram.SHA256.NewClient("user@example.net", "secret", "")
 	if err != nil {

@@ -48,7 +48,12 @@ func (s *session) authenticate(ctx context.Context, cmd *imap.Command) (status, 
 			break
 		}
 		var cancelled bool
-		if response, cancelled, err = s.ask(challenge); err != nil {
+		response, cancelled, err = s.ask(challenge)
+		if refused := exchange.Refused(); refused != nil && (err == nil || !fatal(err)) {
+			err = refused // The client knows, whatever it answers (RFC 7628 §3.2.3).
+			break
+		}
+		if err != nil {
 			return saslFault(err)
 		}
 		if cancelled {

@@ -105,6 +105,26 @@ func (l login) Login(ctx context.Context, user, password string) (mail.Principal
 	return l.Directory.Login(ctx, user, password, l.from)
 }
 
+func (l login) Bearer(ctx context.Context, user, token string) (mail.Principal, error) {
+	v := directory.Voucher{Name: "id.example", Domains: []mail.Domain{"example.org"}}
+	return l.Vouched(ctx, user, token, l.from, v, func(context.Context) (directory.Vouched, error) {
+		name, right := strings.CutPrefix(token, "token-of-")
+		switch {
+		case token == "away":
+			return directory.Vouched{}, mail.Errorf(mail.Unavailable, "the identity provider cannot be asked")
+		case !right:
+			return directory.Vouched{}, refusedToken("the token has expired")
+		}
+		return directory.Vouched{Address: mail.Address{Local: name, Domain: "example.org"}, Via: "a token"}, nil
+	})
+}
+
+// refusedToken is what a server says of a token that it does not take.
+func refusedToken(why string) error {
+	return &mail.Error{Kind: mail.Forbidden, Text: "the token is not taken", Err: &directory.Unproven{Why: why,
+		Err: &sasl.TokenRefused{Status: "invalid_token", Scope: "mail", Configuration: "https://id.example/.well-known/openid-configuration"}}}
+}
+
 func (l login) Scram(ctx context.Context, user string) (sasl.StoredKeys, sasl.Finish, error) {
 	s, err := l.Directory.Scram(ctx, user, l.from)
 	if err != nil {
@@ -338,7 +358,7 @@ func (h *house) expungeElsewhere(args string) error {
 
 func TestTranscripts(t *testing.T) {
 	transcript.Run(t, "testdata/*.txt", func(t *testing.T, f *transcript.File) transcript.Server {
-		h := newHouse(t)
+		h := newHouse(t, func(c *Config) { c.Tokens = func() bool { return f.Setting("tokens", "no") == "yes" } })
 		h.far = f.Setting("from", "loopback") != "loopback"
 		return transcript.Server{Serve: h.serve, Do: h.do}
 	})

@@ -134,6 +134,8 @@ type Config struct {
 	// Scram says whether there are keys for everybody who may log in, and so SCRAM is
 	// offered; nil says yes.
 	Scram func() bool
+	// Tokens says whether clients on TLS may log in with tokens of OAuth; nil says no.
+	Tokens func() bool
 	// AllowPlainLoopback lets clients log in without TLS over loopback.
 	AllowPlainLoopback bool
 	// ChannelBinding offers SCRAM-SHA-256-PLUS to clients on TLS.

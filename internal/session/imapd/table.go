@@ -150,7 +150,8 @@ func (s *session) offerMechanisms() []string {
 // mechanisms lists the SASL mechanisms that may be used on the connection now.
 func (s *session) mechanisms() []string {
 	_, secure := s.conn.TLS()
-	return sasl.Mechanisms(s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), secure && s.srv.cfg.ChannelBinding, s.plainAllowed())
+	return sasl.Offer{Scram: s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), Binding: secure && s.srv.cfg.ChannelBinding,
+		Tokens: secure && s.srv.cfg.Tokens != nil && s.srv.cfg.Tokens(), Clear: s.plainAllowed()}.Mechanisms()
 }
 
 func (s *session) offersMechanism(name string) bool {

@@ -22,7 +22,15 @@ func (s *session) mechanisms() []string {
 		return nil
 	}
 	_, secure := s.conn.TLS()
-	return sasl.Mechanisms(s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), secure && s.srv.cfg.ChannelBinding, true)
+	return sasl.Offer{Scram: s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), Binding: secure && s.srv.cfg.ChannelBinding,
+		Tokens: s.takesTokens(), Clear: true}.Mechanisms()
+}
+
+// takesTokens reports whether the client may log in with a token of OAuth: over TLS alone
+// (RFC 7628 §3), also on loopback.
+func (s *session) takesTokens() bool {
+	_, secure := s.conn.TLS()
+	return secure && s.srv.cfg.Tokens != nil && s.srv.cfg.Tokens()
 }
 
 // mayStartTLS reports whether STLS would be taken.
@@ -106,7 +114,11 @@ func (s *session) converse(ctx context.Context, exchange *sasl.Server, initial [
 		if done || err != nil {
 			return err
 		}
-		if response, err = s.ask(challenge); err != nil {
+		response, err = s.ask(challenge)
+		if l := (*lost)(nil); exchange.Refused() != nil && !errors.As(err, &l) {
+			return exchange.Refused() // The client knows, whatever it answers (RFC 7628 §3.2.3).
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 
 	"yubin/internal/proto/pop3"
+	"yubin/internal/proto/sasl"
 	"yubin/internal/world/netx"
 )
 
@@ -55,14 +57,31 @@ func (s *session) next(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errShutdown
 	}
-	line, err := s.conn.ReadLine(pop3.MaxLine)
+	line, err := s.conn.ReadLine(s.maxLine())
 	switch {
+	case err == nil && len(line) > pop3.MaxLine && !isAuth(line):
+		return s.fault(errors.New("the line is too long"))
 	case err == nil:
 		return s.execute(ctx, line)
 	case err == netx.ErrLineTooLong:
 		return s.tooLong()
 	}
 	return &lost{err}
+}
+
+// maxLine is how long a command may be now. Tokens are long, and clients send them with AUTH
+// in one line: of all other commands it is still pop3.MaxLine.
+func (s *session) maxLine() int {
+	if s.state != authorization || !s.takesTokens() {
+		return pop3.MaxLine
+	}
+	return pop3.MaxLine + sasl.MaxLine
+}
+
+// isAuth reports whether a line is AUTH with something behind it.
+func isAuth(line []byte) bool {
+	const auth = "AUTH "
+	return len(line) > len(auth) && strings.EqualFold(string(line[:len(auth)]), auth)
 }
 
 // tooLong answers a line that was not read to its end, and drops the rest of it.

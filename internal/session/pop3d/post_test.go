@@ -19,6 +19,7 @@ import (
 
 	"github.com/xdg-go/scram"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
@@ -325,6 +326,23 @@ func (w passwords) Login(_ context.Context, user, password string) (mail.Princip
 	return p, nil
 }
 
+func (w passwords) Bearer(_ context.Context, user, token string) (mail.Principal, error) {
+	switch token {
+	case "token-of-anna":
+		p, _ := w.account("anna@example.org")
+		return p, nil
+	case "away":
+		return mail.Principal{}, mail.Errorf(mail.Unavailable, "the identity provider cannot be asked")
+	}
+	return mail.Principal{}, refusedToken("the token has expired")
+}
+
+// refusedToken is what a server says of a token that it does not take.
+func refusedToken(why string) error {
+	return &mail.Error{Kind: mail.Forbidden, Text: "the token is not taken", Err: &directory.Unproven{Why: why,
+		Err: &sasl.TokenRefused{Status: "invalid_token", Scope: "mail", Configuration: "https://id.example/.well-known/openid-configuration"}}}
+}
+
 func (w passwords) Scram(_ context.Context, user string) (sasl.StoredKeys, sasl.Finish, error) {
 	p, right := w.account(user)
 	client, err := scram.SHA256.NewClient(user, right, "")
@@ -345,6 +363,7 @@ func TestTranscripts(t *testing.T) {
 	transcript.Run(t, "testdata/*.txt", func(t *testing.T, f *transcript.File) transcript.Server {
 		p := newPost(t)
 		p.secure = f.Setting("tls", "") == "implicit"
+		p.server.cfg.Tokens = func() bool { return f.Setting("tokens", "no") == "yes" }
 		return transcript.Server{Serve: p.serve, Do: p.do}
 	})
 }

@@ -2,7 +2,9 @@ package smtpd
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 
 	"yubin/internal/mail"
 	"yubin/internal/proto/sasl"
@@ -21,11 +23,33 @@ func (s *session) mechanisms() []string {
 	if s.client.Profile != Submission || s.srv.cfg.Auth == nil || !s.tls.on && !s.plain {
 		return nil
 	}
-	names := sasl.Mechanisms(s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), s.tls.on && s.srv.cfg.ChannelBinding, true)
+	names := sasl.Offer{Scram: s.srv.cfg.Scram == nil || s.srv.cfg.Scram(), Binding: s.tls.on && s.srv.cfg.ChannelBinding,
+		Tokens: s.takesTokens(), Clear: true}.Mechanisms()
 	if slices.Contains(names, sasl.Plain) {
 		names = append(names, sasl.Login)
 	}
 	return names
+}
+
+// takesTokens reports whether the client may log in with a token of OAuth: over TLS alone
+// (RFC 7628 §3), also on loopback.
+func (s *session) takesTokens() bool {
+	return s.client.Profile == Submission && s.tls.on && s.srv.cfg.Tokens != nil && s.srv.cfg.Tokens()
+}
+
+// maxCommand is how long a command may be now. Tokens are long, and clients send them with
+// the command: of all the others it is still smtp.MaxCommandLine.
+func (s *session) maxCommand() int {
+	if s.client.Authenticated || !s.takesTokens() {
+		return smtp.MaxCommandLine
+	}
+	return smtp.MaxCommandLine + smtp.MaxAuthLine
+}
+
+// isAuth reports whether a line is AUTH with something behind it.
+func isAuth(line []byte) bool {
+	const auth = "AUTH "
+	return len(line) > len(auth) && strings.EqualFold(string(line[:len(auth)]), auth)
 }
 
 // auth is AUTH (RFC 4954 §4).
@@ -70,6 +94,9 @@ func (s *session) authLine(ctx context.Context, line []byte) smtp.Reply {
 }
 
 func (s *session) answer(ctx context.Context, line []byte) smtp.Reply {
+	if x := s.login.exchange; x.Refused() != nil { // The client knows, whatever it answers (RFC 7628 §3.2.3).
+		return s.loginFailed(s.login.mechanism, x.User(), x.Refused())
+	}
 	if sasl.IsCancel(line) {
 		s.endLogin()
 		return status(501, 5, 7, 0, "cancelled")
@@ -117,14 +144,16 @@ func (s *session) loginFailed(mechanism, user string, err error) smtp.Reply {
 		s.authFail++
 	}
 	var r smtp.Reply
-	switch kind {
-	case mail.Forbidden, mail.NotFound:
+	switch token := (*sasl.TokenRefused)(nil); {
+	case errors.As(err, &token):
+		r = status(535, 5, 7, 8, replyTo(err).Text)
+	case kind == mail.Forbidden, kind == mail.NotFound:
 		r = status(535, 5, 7, 8, "user name or password is wrong")
-	case mail.Invalid:
+	case kind == mail.Invalid:
 		r = status(501, 5, 5, 2, "the authentication exchange is not valid")
-	case mail.TooLarge:
+	case kind == mail.TooLarge:
 		r = status(500, 5, 5, 6, "the line is too long")
-	case mail.RateLimited:
+	case kind == mail.RateLimited:
 		r = status(454, 4, 7, 0, replyTo(err).Text)
 	default:
 		r = status(454, 4, 7, 0, "logging in does not work just now; try again later")

@@ -160,11 +160,11 @@ func (c *conn) fail(ctx context.Context, err error) {
 }
 
 func (c *conn) command(ctx context.Context) {
-	line, ok := c.line(ctx, smtp.MaxCommandLine)
+	line, ok := c.line(ctx, c.s.maxCommand())
 	switch {
 	case !ok:
 		return
-	case line == nil:
+	case line == nil, len(line) > smtp.MaxCommandLine && !isAuth(line):
 		r := status(500, 5, 5, 2, "the line is too long")
 		c.s.note(smtp.Unknown, r)
 		c.write(r)

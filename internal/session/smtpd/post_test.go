@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/bans"
+	"yubin/internal/engine/directory"
 	"yubin/internal/engine/filter"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/journal"
@@ -112,6 +113,22 @@ func (people) Login(_ context.Context, user, password string) (mail.Principal, e
 		return mail.Principal{}, errors.New("a secret of the database")
 	}
 	return mail.Principal{}, mail.Errorf(mail.Forbidden, "wrong")
+}
+
+func (people) Bearer(_ context.Context, user, token string) (mail.Principal, error) {
+	switch {
+	case token == "token-of-alice" && (user == "" || user == "alice@example.org"), len(token) > 8000:
+		return principal("alice", alice), nil
+	case token == "away":
+		return mail.Principal{}, mail.Errorf(mail.Unavailable, "the identity provider cannot be asked")
+	}
+	return mail.Principal{}, refusedToken("the token has expired")
+}
+
+// refusedToken is what a server says of a token that it does not take.
+func refusedToken(why string) error {
+	return &mail.Error{Kind: mail.Forbidden, Text: "the token is not taken", Err: &directory.Unproven{Why: why,
+		Err: &sasl.TokenRefused{Status: "invalid_token", Scope: "mail", Configuration: "https://id.example/.well-known/openid-configuration"}}}
 }
 
 func principal(local string, id mail.AccountID) mail.Principal {
@@ -406,6 +423,9 @@ func newPost(t testing.TB, f *transcript.File) *post {
 	}
 	if f.Setting("sending", "free") == "bounded" {
 		cfg.Sending = &p.meter
+	}
+	if f.Setting("tokens", "no") == "yes" {
+		cfg.Tokens = func() bool { return true }
 	}
 	if f.Setting("tls", "yes") == "no" {
 		cfg.TLS = nil

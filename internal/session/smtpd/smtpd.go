@@ -141,6 +141,8 @@ type Config struct {
 	// Scram says whether there are keys for everybody who may log in, and so SCRAM is
 	// offered; nil says yes.
 	Scram func() bool
+	// Tokens says whether clients on TLS may log in with tokens of OAuth; nil says no.
+	Tokens func() bool
 	// AllowPlainLoopback lets clients on the loopback interface log in without TLS.
 	AllowPlainLoopback bool
 

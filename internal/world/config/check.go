@@ -64,6 +64,12 @@ func (c *Config) Verify(file string) error {
 	} else if c.ACME.Root != "" && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		faults.add(0, "acme.root: there is no certificate in %s: it must be PEM", c.ACME.Root)
 	}
+	if _, err := c.OAuth.Secret(); err != nil {
+		faults.add(0, "oauth.client_secret_file: %s", explain(err))
+	}
+	if _, err := c.OAuth.Roots(); err != nil {
+		faults.add(0, "oauth.root: %s", explain(err))
+	}
 	if info, err := os.Stat(c.Data); err == nil && !info.IsDir() {
 		faults.add(0, "data: %s is not a folder", c.Data)
 	} else if errors.Is(err, fs.ErrNotExist) {

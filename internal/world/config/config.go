@@ -48,6 +48,7 @@ type Config struct {
 	Sendmail              Sendmail
 	Bans                  Bans
 	Sending               Sending
+	OAuth                 OAuth
 	Listeners             []Listener
 
 	// Open is set by Local only: plain logins on loopback are expected, and no

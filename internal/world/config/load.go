@@ -110,6 +110,7 @@ func (t *table) config(c *Config) {
 	t.table("admin", func(t *table) { t.admin(&c.Admin) })
 	t.table("bans", func(t *table) { t.bans(&c.Bans) })
 	t.table("sending", func(t *table) { t.sending(&c.Sending) })
+	t.table("oauth", func(t *table) { t.oauth(&c.OAuth) })
 	t.table("sendmail", func(t *table) { t.sendmail(&c.Sendmail) })
 	t.tables("dns_list", func(t *table) { c.DNSLists = append(c.DNSLists, t.dnsList(c.DNSLists)) })
 	t.tables("filter", func(t *table) { c.Filters = append(c.Filters, t.filter(c.Filters)) })
@@ -400,7 +401,7 @@ func (c *Config) resolve(folder string) {
 }
 
 func (c *Config) paths() []*string {
-	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket, &c.ACME.EABKeyFile, &c.ACME.Root, &c.DNSUpdate.KeyFile}
+	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket, &c.ACME.EABKeyFile, &c.ACME.Root, &c.DNSUpdate.KeyFile, &c.OAuth.SecretFile, &c.OAuth.Root}
 	for i := range c.TLS.Certificates {
 		paths = append(paths, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
 	}
