@@ -368,10 +368,11 @@ func TestStrangeCommand(t *testing.T) {
 			command, server := pair(t)
 			b := borrowRaw(t, command, server, "/lent")
 			b.wait = patience(name)
-			go func() {
+			var answering sync.WaitGroup // It has files of its own that it hands over.
+			answering.Go(func() {
 				_, _, _ = readFrame(command, nil)
 				answer(command)
-			}()
+			})
 			f, err := b.Places()[0].OpenFile()
 			if f != nil || mail.KindOf(err) != mail.Unavailable || err.Error() != "the command that has the files went away" {
 				t.Errorf("%v, %v", f, err)
@@ -382,6 +383,7 @@ func TestStrangeCommand(t *testing.T) {
 			}
 			_ = b.Close()
 			_ = command.Close()
+			answering.Wait()
 			if now := openFiles(t); now > before {
 				t.Errorf("%d files are open, %d were", now, before)
 			}
