@@ -244,10 +244,15 @@ func (l *link) flush() error {
 		return nil
 	}
 	l.db.trips.Add(1)
+	begun := time.Now()
 	if err := l.send(); err != nil {
 		return err
 	}
-	return l.receive(nil)
+	if err := l.receive(nil); err != nil {
+		return err
+	}
+	l.db.travelled(time.Since(begun))
+	return nil
 }
 
 // settle reads what is still coming in, and keeps it for who wants it.

@@ -377,6 +377,29 @@ func TestCutInCommit(t *testing.T) {
 	}
 }
 
+// TestSlicesOfAFarServer: the way to the server is not what a slice has its time for.
+func TestSlicesOfAFarServer(t *testing.T) {
+	p := dbtest.NewProxy(t)
+	p.Delay(5 * time.Millisecond)
+	defer p.Delay(0)
+	o := dbtest.OnURL(t, p.URL())
+	o.Slice = time.Millisecond
+	db := ready(t, o)
+	trips := 0
+	err := db.Slices().Write(ctx, func(tx *sqldb.Tx) error {
+		for trips = 0; !tx.Enough() && trips < 1000; trips++ {
+			var n int
+			if err := tx.QueryRow(`SELECT 1`).Scan(&n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || trips < 10 || trips > 100 {
+		t.Errorf("%d trips in a slice, %v", trips, err)
+	}
+}
+
 // TestCutsUnderLoad: connections that end at any moment lose and double nothing.
 func TestCutsUnderLoad(t *testing.T) {
 	l, p := weather(t)

@@ -89,6 +89,30 @@ func (p *postgres) write(ctx context.Context, fn func(*Tx) error, later bool) er
 	return nil
 }
 
+// Slices of who is far from the server.
+const (
+	near       = 500 * time.Microsecond // from here on a server is far
+	sliceTrips = 40                     // there and back that a slice has beside Options.Slice; about ten begin and end it
+)
+
+// slice is how long a slice may take. What it waits for on the way to a server that is far costs nobody but its own account.
+func (p *postgres) slice() time.Duration {
+	if d := time.Duration(p.distance.Load()); d >= near {
+		return p.o.Slice + sliceTrips*d
+	}
+	return p.o.Slice
+}
+
+// travelled is told how long the server took to answer.
+func (p *postgres) travelled(took time.Duration) {
+	for {
+		least := p.distance.Load()
+		if least != 0 && least <= int64(took) || p.distance.CompareAndSwap(least, int64(took)) {
+			return
+		}
+	}
+}
+
 // runs runs a closure until it succeeds or fails by itself: again when others
 // stood in its way, and once more when its connection was lost before its commit,
 // or in it but without it.
@@ -100,7 +124,7 @@ func (p *postgres) runs(ctx context.Context, fn func(*Tx) error, c *Commit) (hoo
 			return nil, err
 		}
 		t := p.newTx(l, true)
-		t.until = time.Now().Add(p.o.Slice)
+		t.until = time.Now().Add(p.slice())
 		var id int64
 		err = p.call(&t.Tx, fn)
 		t.closeAll()
@@ -186,7 +210,7 @@ func (p *postgres) readOnce(ctx context.Context, fn func(*Tx) error, long bool) 
 	}
 	defer p.pool.give(l)
 	t := p.newTx(l, false)
-	t.until = time.Now().Add(p.o.Slice)
+	t.until = time.Now().Add(p.slice())
 	if long {
 		t.lasts = func() error {
 			select {

@@ -167,7 +167,8 @@
 // so nobody waits for more than one slice, however large the operations of others
 // are and however many of them there are. A slice has Options.Slice with its
 // commit: on a slow disk it does less. On PostgreSQL further slices have a quarter of the
-// connections at most, and locks are given back between slices.
+// connections at most, locks are given back between slices, and a slice has longer the farther the
+// server is: its ways there and back are not its work.
 //
 // It deliberately has no query builder and no models.
 package sqldb
