@@ -42,6 +42,7 @@ type Case struct {
 	header     int  // octets of it, about
 	author     author
 	keys       []keyOf
+	policies   []*asked[*dmarc.Author] // of author.domains, in their order
 
 	heard    filter.Result                                          // of filters of others
 	score    func(context.Context, mail.AccountID) (float64, error) // of what it says; nil until it is asked for
@@ -174,8 +175,7 @@ func (c *Case) begin(h *dkim.Header, _ *dkim.Body) {
 	}
 	c.askLists(listedAuthors(c.author.domains)...)
 	for _, d := range c.author.domains {
-		// Only for the answers to be there at the end.
-		ask(c, func(ctx context.Context) dmarc.Verdict { return dmarc.Check(ctx, c.j.o.Resolver, d, nil) })
+		c.policies = append(c.policies, ask(c, func(ctx context.Context) *dmarc.Author { return dmarc.Find(ctx, c.j.o.Resolver, d) }))
 	}
 }
 

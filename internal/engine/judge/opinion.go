@@ -78,7 +78,6 @@ func isPostmaster(a mail.Address) bool { return strings.EqualFold(a.Local, "post
 
 // facts gathers what is known of a message that is complete.
 func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipient) *Facts {
-	r := c.j.o.Resolver
 	f := &Facts{Now: c.j.o.Now(), Hostname: c.j.o.Hostname, Client: c.client, ReversePath: c.sender, Author: c.author.address, From: c.author.fault,
 		Content: new(extract.Content)}
 	for _, one := range to {
@@ -102,7 +101,7 @@ func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipie
 	f.SPF = c.spf.get()
 	rev := c.reverse.get()
 	f.Reverse, f.ReverseName = rev.answer, rev.name
-	c.whoWrote(ctx, r, f)
+	c.whoWrote(ctx, f)
 	f.Crowd, f.Unread = c.author.more, c.author.unread
 	f.Vouched = c.vouched(ctx, f)
 	c.hearLists(f)
@@ -116,7 +115,7 @@ func (c *Case) facts(ctx context.Context, m *intake.Message, to []intake.Recipie
 const policyWait = 2 * time.Second
 
 // whoWrote asks DMARC about the author.
-func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
+func (c *Case) whoWrote(ctx context.Context, f *Facts) {
 	asking, cancel := context.WithTimeout(c.ctx, policyWait)
 	defer cancel()
 	var ids []dmarc.Identifier
@@ -142,7 +141,7 @@ func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
 		ids = append(ids, dmarc.Identifier{Method: dmarc.DKIM, Domain: v.Signature.Domain, Outcome: outcome})
 	}
 	for i, d := range c.author.domains {
-		v := dmarc.Check(asking, r, d, ids)
+		v := c.policy(asking, i, d).Check(asking, ids)
 		if i == 0 || worse(v, f.DMARC) {
 			f.DMARC, f.Policed = v, d
 		}
@@ -166,6 +165,20 @@ func (c *Case) whoWrote(ctx context.Context, r Resolver, f *Facts) {
 			f.Authenticated = c.author.domains[0]
 		}
 	}
+}
+
+// policy is what was found of the author's domain number i: if that failed, it is asked for again.
+func (c *Case) policy(ctx context.Context, i int, d mail.Domain) *dmarc.Author {
+	if i < len(c.policies) {
+		select {
+		case <-c.policies[i].done:
+			if a := c.policies[i].value; a.Err() == nil {
+				return a
+			}
+		case <-ctx.Done():
+		}
+	}
+	return dmarc.Find(ctx, c.j.o.Resolver, d)
 }
 
 // ours is the first domain in From that is one of ours, or below one.

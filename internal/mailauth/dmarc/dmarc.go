@@ -92,41 +92,68 @@ type Verdict struct {
 	SPF, DKIM bool
 }
 
+// Author is a domain in the From field of a message, and what was found in the DNS about it. One goroutine at a time
+// uses it.
+type Author struct {
+	domain mail.Domain
+	name   dns.Name // the root if there is no policy of such a domain
+	tree   *tree
+	found  found
+	err    error // of a lookup that failed for now
+}
+
+// Find looks for the policy of an author's domain, before it is known who wrote: of what Check asks the DNS it is
+// the most.
+func Find(ctx context.Context, r Resolver, author mail.Domain) *Author {
+	a := &Author{domain: author, tree: newTree(ctx, r)}
+	if n, err := dns.NameOf(author); err == nil && !n.IsRoot() {
+		a.name = n
+		a.found, a.err = a.tree.policy(n)
+	}
+	return a
+}
+
+// Err is of a lookup that failed for now: Check gives TempError.
+func (a *Author) Err() error { return a.err }
+
 // Check evaluates a message whose From field has one domain, author.
 func Check(ctx context.Context, r Resolver, author mail.Domain, identifiers []Identifier) Verdict {
-	n, err := dns.NameOf(author)
-	if err != nil || n.IsRoot() {
-		return Verdict{Reason: fmt.Sprintf("%+q is not a domain name with a policy", string(author))}
-	}
-	t := newTree(ctx, r)
-	f, err := t.policy(n)
-	v := Verdict{Domain: f.domain, Record: f.record}
+	return Find(ctx, r, author).Check(ctx, identifiers)
+}
+
+// Check evaluates a message whose From field has this domain alone.
+func (a *Author) Check(ctx context.Context, identifiers []Identifier) Verdict {
+	a.tree.ctx = ctx
+	n, record := a.name, a.found.record
+	v := Verdict{Domain: a.found.domain, Record: record}
 	switch {
-	case err != nil:
-		v.say(TempError, "the DNS cannot tell now: "+trouble(err))
+	case n.IsRoot():
+		return Verdict{Reason: fmt.Sprintf("%+q is not a domain name with a policy", string(a.domain))}
+	case a.err != nil:
+		v.say(TempError, "the DNS cannot tell now: "+trouble(a.err))
 		v.Domain, v.Record = "", nil
 		return v
-	case f.record == nil:
+	case record == nil:
 		return Verdict{Reason: fmt.Sprintf("%s has no policy", n)}
-	case f.record.Unusable != "":
-		v.say(PermError, fmt.Sprintf("the record of %s has no valid %q, and nobody to report to", f.domain, f.record.Unusable))
+	case record.Unusable != "":
+		v.say(PermError, fmt.Sprintf("the record of %s has no valid %q, and nobody to report to", v.Domain, record.Unusable))
 		return v
 	}
-	a := alignment{tree: t, author: n, record: f.record}
+	with := alignment{tree: a.tree, author: n, record: record}
 	for _, id := range identifiers {
-		v.take(id, &a)
+		v.take(id, &with)
 	}
 	switch {
 	case v.Result == Pass:
 		return v
-	case a.failed != nil:
-		v.say(TempError, "the DNS cannot tell now: "+trouble(a.failed))
+	case with.failed != nil:
+		v.say(TempError, "the DNS cannot tell now: "+trouble(with.failed))
 		return v
 	case v.Result == TempError:
 		return v
 	}
 	v.say(Fail, fmt.Sprintf("neither SPF nor DKIM passes for a domain that is aligned with %s", n))
-	if err := v.apply(t, n); err != nil {
+	if err := v.apply(a.tree, n); err != nil {
 		v.say(TempError, "the DNS cannot tell now: "+trouble(err))
 	}
 	return v
