@@ -135,115 +135,145 @@ func (f *Features) body(s string) {
 // words adds the words of a text, each with the one before and the one before that, up to a
 // limit, and returns what follows.
 func (f *Features) words(text string, kind byte, s sort, limit int) (rest string) {
-	var b [maxWord * utf8.UTFMax]byte
 	var before, last uint64
+	var w word
 	for n := 0; n < limit; n++ {
-		w, cjk, size := nextWord(text, b[:0])
-		raw := text[:size]
-		text = text[size:]
-		if len(w) == 0 {
+		w = nextWord(text, seed(kind))
+		raw := text[:w.size]
+		text = text[w.size:]
+		if !w.some {
 			return ""
 		}
-		h := mixString(seed(kind), w)
-		if cjk {
-			h = mixString(seed('c'), w)
+		f.add(w.hash, s)
+		f.looks(&w, raw, text, s)
+		if w.dense {
+			before, last = 0, 0
+			continue
 		}
-		f.add(h, s)
-		f.looks(raw, text, h, s)
-		if last != 0 && !cjk {
-			f.add(bits.RotateLeft64(last, 21)*31+h, s)
+		if last != 0 {
+			f.add(bits.RotateLeft64(last, 21)*31+w.hash, s)
 			if before != 0 {
-				f.add(bits.RotateLeft64(before, 42)*37+h, s)
+				f.add(bits.RotateLeft64(before, 42)*37+w.hash, s)
 			}
 		}
-		before, last = last, h
-		if cjk {
-			before, last = 0, 0
-		}
+		before, last = last, w.hash
 	}
 	return text
 }
 
-// looks adds how a word with hash h is written: in capitals, before an exclamation mark, with digits.
-func (f *Features) looks(raw, next string, h uint64, s sort) {
-	capitals, small, digits := 0, 0, 0
-	for i := range len(raw) {
-		switch c := raw[i]; {
-		case 'A' <= c && c <= 'Z':
-			capitals++
-		case 'a' <= c && c <= 'z':
-			small++
-		case '0' <= c && c <= '9':
-			digits++
-		}
-	}
+// looks adds how a word is written: in capitals, before an exclamation mark, with digits.
+func (f *Features) looks(w *word, raw, next string, s sort) {
+	capitals, small, digits := w.seen&0xffff, w.seen>>16&0xffff, w.seen>>32
 	if capitals > 2 && small == 0 {
-		f.add(mix(h, 'A'), s)
+		f.add(mix(w.hash, 'A'), s)
 	}
 	if next != "" && next[0] == '!' {
-		f.add(mix(h, '!'), s)
+		f.add(mix(w.hash, '!'), s)
 	}
 	if digits > 0 {
 		f.say('9', s, pattern(strings.TrimSpace(raw)))
 	}
 }
 
-// nextWord takes the first word off a text, folded and cut to maxWord characters, or, of
+// word is what nextWord finds.
+type word struct {
+	some  bool   // there is one
+	dense bool   // it is of a script without spaces between words
+	hash  uint64 // of its characters, folded, of which maxWord count
+	seen  uint64 // sum of what tallied has for its octets
+	size  int    // octets of the text that are done
+}
+
+// What an octet of ASCII is in a word.
+const (
+	isSmall = 1 << iota
+	isCapital
+	isDigit
+	isLow    // the underscore
+	isJoiner // part of a word between its characters
+	isMark   // a word by itself, by up to four of the same
+
+	isWord = isSmall | isCapital | isDigit | isLow
+)
+
+var octets = func() (t [256]uint8) {
+	for c := 'a'; c <= 'z'; c++ {
+		t[c], t[c-'a'+'A'] = isSmall, isCapital
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] = isDigit
+	}
+	t['_'] = isLow
+	for _, c := range "'-.,@" {
+		t[c] = isJoiner
+	}
+	for _, c := range "!$%#*" {
+		t[c] = isMark
+	}
+	return t
+}()
+
+// nextWord finds the first word of a text: folded and cut to maxWord characters, or, of
 // scripts without spaces between words, two characters of which the second stays for the next
-// one. It returns how many octets of the text are done.
-func nextWord(text string, b []byte) (w []byte, cjk bool, size int) {
-	i, n := 0, 0
+// one. Its hash begins with h.
+func nextWord(text string, h uint64) word {
+	n, i := 0, 0
+	var seen uint64
 	for i < len(text) {
 		c := text[i]
-		if c < utf8.RuneSelf {
-			switch {
-			case isWordByte(c):
-				if n < maxWord {
-					if 'A' <= c && c <= 'Z' {
-						c |= 0x20
-					}
-					b = append(b, c)
-				}
-				n++
-			case len(b) > 0 && (c == '\'' || c == '-' || c == '.' || c == ',' || c == '@') && i+1 < len(text) && isWordByte(text[i+1]):
-				if n < maxWord {
-					b = append(b, c)
-				}
-				n++
-			case len(b) > 0:
-				return b, false, i
-			case c == '!' || c == '$' || c == '%' || c == '#' || c == '*':
-				for j := i; j < len(text) && text[j] == c && len(b) < 4; j++ {
-					b = append(b, c)
-				}
-				return b, false, i + len(b)
-			}
-			i++
-			continue
-		}
-		r, k := utf8.DecodeRuneInString(text[i:])
+		k := octets[c]
 		switch {
-		case extract.IsInvisible(r):
-		case isDense(r):
-			if len(b) > 0 {
-				return b, false, i
-			}
-			b = utf8.AppendRune(b, r)
-			if next, m := utf8.DecodeRuneInString(text[i+k:]); m > 1 && isDense(next) {
-				return utf8.AppendRune(b, next), true, i + k
-			}
-			return b, true, i + k
-		case unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) || unicode.IsSymbol(r) && len(b) == 0:
+		case k&isWord != 0:
 			if n < maxWord {
-				b = appendFolded(b, r)
+				h = mix(h, c|(k&isCapital)<<4)
 			}
 			n++
-		case len(b) > 0:
-			return b, false, i
+			seen += tallied[c]
+		case c >= utf8.RuneSelf:
+			r, size := utf8.DecodeRuneInString(text[i:])
+			switch {
+			case extract.IsInvisible(r):
+			case isDense(r) && n == 0:
+				return denseWord(text, i, size)
+			case !isDense(r) && (unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) || unicode.IsSymbol(r) && n == 0):
+				if n < maxWord {
+					h = mixFolded(h, r)
+				}
+				n++
+			case n > 0:
+				return word{some: true, hash: h, seen: seen, size: i}
+			}
+			i += size
+			continue
+		case n == 0 && k == isMark:
+			size := i
+			for size < len(text) && text[size] == c && size < i+4 {
+				h = mix(h, c)
+				size++
+			}
+			return word{some: true, hash: h, size: size}
+		case n == 0:
+		case k == isJoiner && i+1 < len(text) && octets[text[i+1]]&isWord != 0:
+			if n < maxWord {
+				h = mix(h, c)
+			}
+			n++
+		default:
+			return word{some: true, hash: h, seen: seen, size: i}
 		}
-		i += k
+		i++
 	}
-	return b, false, i
+	return word{some: n > 0, hash: h, seen: seen, size: i}
+}
+
+// denseWord is the word that begins at text[i:] with a character of k octets, of a script without
+// spaces between words: two characters.
+func denseWord(text string, i, k int) word {
+	h := mixString(seed('c'), text[i:i+k])
+	if next, m := utf8.DecodeRuneInString(text[i+k:]); m > 1 && isDense(next) {
+		h = mixString(h, text[i+k:i+k+m])
+	}
+	return word{some: true, dense: true, hash: h, size: i + k}
 }
 
 func isWordByte(c byte) bool {
@@ -256,13 +286,13 @@ func isDense(r rune) bool {
 		r >= 0xf900 && r < 0xfb00 || r >= 0x20000 && r < 0x32000
 }
 
-// appendFolded appends r in lower case and in its plain form.
-func appendFolded(b []byte, r rune) []byte {
-	if r < 0x2000 {
-		return utf8.AppendRune(b, unicode.ToLower(r))
-	}
+// mixFolded adds r to a hash, in lower case and in its plain form.
+func mixFolded(h uint64, r rune) uint64 {
 	var one [utf8.UTFMax]byte
-	return append(b, bytes.ToLower(norm.NFKC.Bytes(one[:utf8.EncodeRune(one[:], r)]))...)
+	if r < 0x2000 {
+		return mixString(h, utf8.AppendRune(one[:0], unicode.ToLower(r)))
+	}
+	return mixString(h, bytes.ToLower(norm.NFKC.Bytes(one[:utf8.EncodeRune(one[:], r)])))
 }
 
 // links adds where links lead.

@@ -232,23 +232,27 @@ func TestWords(t *testing.T) {
 		strings.Repeat("x", 50):                 strings.Repeat("x", maxWord),
 		" .,;":                                  "",
 	} {
-		var got []string
-		for rest := text; ; {
-			w, _, n := nextWord(rest, nil)
-			if len(w) == 0 {
-				break
+		rest := text
+		for one := range strings.FieldsSeq(want) {
+			w := nextWord(rest, seed('w'))
+			kind := byte('w')
+			if w.dense {
+				kind = 'c'
 			}
-			got, rest = append(got, string(w)), rest[n:]
+			if !w.some || w.hash != mixString(seed(kind), one) {
+				t.Errorf("%q: no %q where %q is left", text, one, rest)
+			}
+			rest = rest[w.size:]
 		}
-		if s := strings.Join(got, " "); s != want {
-			t.Errorf("%q: %q, want %q", text, s, want)
+		if w := nextWord(rest, seed('w')); w.some {
+			t.Errorf("%q: %q is left", text, rest)
 		}
 	}
 }
 
 // A site with 1,000 accounts that learned much stays below 64 MiB.
 func TestSize(t *testing.T) {
-	site := SitePages * pageSlots * 16
+	site := SitePages * pageSlots * (16 + 4)
 	account := AccountPages * pageSlots * 4
 	if slotSize := reflect.TypeFor[slot]().Size(); slotSize != 16 {
 		t.Errorf("a slot has %d octets", slotSize)
@@ -323,5 +327,49 @@ func BenchmarkScore(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ScoreOf(site, account, f)
+	}
+}
+
+// A score by the gists is that by the slots themselves, within what nobody can tell apart, also after lessons
+// were taken back and pages read again.
+func TestGists(t *testing.T) {
+	r := rand.New(rand.NewSource(11))
+	site, account := NewSite(), NewAccount()
+	var lessons []Lesson
+	for i := range 400 {
+		junk := i%3 == 0
+		lessons = append(lessons, Learn(site, account, featuresOf(letter(r, junk)), junk))
+	}
+	for _, l := range lessons[100:200] {
+		Unlearn(site, account, l)
+	}
+	again := NewSite()
+	for page := Head; page < SitePages; page++ {
+		if err := again.SetPage(page, site.AppendPage(nil, page)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	worst := 0.0
+	for i := range 200 {
+		f := featuresOf(letter(r, i%2 == 0))
+		v := site.see(f)
+		got := ScoreOf(site, account, f)
+		if got != ScoreOf(again, account, f) {
+			t.Fatal("pages that were read again say something else")
+		}
+		own := account.own(f, &v)
+		worst = max(worst, math.Abs(got.Site-v.says)/(1+math.Abs(v.says)), math.Abs(got.Account-own)/(1+math.Abs(own)))
+		if math.Abs(v.says) < 0.01 {
+			t.Fatalf("the letters say nothing: %v", v.says)
+		}
+	}
+	if worst > 0.05 {
+		t.Errorf("differs by a share of %v", worst)
+	}
+	for n, k := range map[uint32]slot{1: {weight: 5 << 21, junk: 1}, 2: {weight: -5 << 21, ham: 1 << 31}, 3: {weight: -3, junk: 1 << 31, ham: 1}} {
+		site.gist(n, k)
+		if g := site.gists[n]; g.weight() != max(-maxWeight, min(maxWeight, k.weight)) || g%gistKinds == 0 {
+			t.Errorf("gist of %+v: weight %d, kind %d", k, g.weight(), g%gistKinds)
+		}
 	}
 }

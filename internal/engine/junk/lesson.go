@@ -122,6 +122,7 @@ func (s *Site) apply(l Lesson, sign int32) {
 	s.bias.weight += sign * l.bias.weight
 	s.bias.gradient += uint32(sign) * l.bias.gradient
 	s.counts = true
+	s.worths()
 	for _, c := range l.site {
 		k := s.change(c.slot)
 		k.weight += sign * c.weight
@@ -132,6 +133,7 @@ func (s *Site) apply(l Lesson, sign int32) {
 		if c.ham {
 			k.ham += uint32(sign)
 		}
+		s.gist(c.slot, *k)
 	}
 }
 

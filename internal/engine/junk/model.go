@@ -2,7 +2,6 @@ package junk
 
 import (
 	"math"
-	"slices"
 	"sync"
 )
 
@@ -39,6 +38,8 @@ type Counts struct{ Junk, Ham uint32 }
 type Site struct {
 	mu     sync.RWMutex
 	pages  [SitePages]*[pageSlots]slot
+	gists  []gist             // of all slots; nil as long as nothing was learned
+	worth  [gistKinds]float32 // how much a feature counts by the kind of its gist
 	dirty  [SitePages]bool
 	bias   slot // of every message; its counts are the Counts
 	counts bool // bias changed since Clean
@@ -54,8 +55,14 @@ type Account struct {
 	counts bool
 }
 
-// NewSite and NewAccount return models that know nothing. They take memory as they learn.
-func NewSite() *Site       { return new(Site) }
+// NewSite returns a model that knows nothing. It takes memory as it learns.
+func NewSite() *Site {
+	s := new(Site)
+	s.worths()
+	return s
+}
+
+// NewAccount returns a model that knows nothing. It takes memory as it learns.
 func NewAccount() *Account { return new(Account) }
 
 func siteSlot(h uint32) uint32    { return h >> (32 - siteBits) }
@@ -76,7 +83,7 @@ func (a *Account) at(n uint32) int32 {
 	return 0
 }
 
-// change returns the slot with a number, to be changed.
+// change returns the slot with a number, to be changed; its gist is to follow.
 func (s *Site) change(n uint32) *slot {
 	i := n >> pageBits
 	if s.pages[i] == nil {
@@ -86,6 +93,7 @@ func (s *Site) change(n uint32) *slot {
 	return &s.pages[i][n&(pageSlots-1)]
 }
 
+// change returns the slot with a number, to be changed.
 func (a *Account) change(n uint32) *int32 {
 	i := n >> pageBits
 	if a.pages[i] == nil {
@@ -131,7 +139,6 @@ type vector struct {
 	slots  []slot    // what is known of each feature
 	values []float64 // how much it counts
 	margin float64   // what the weights of the site say
-	sure   float64   // Score.Sure
 	says   float64   // the site's log-odds
 }
 
@@ -142,41 +149,17 @@ var lengths = [sorts]float64{text: 6, subject: 4, header: 6, shape: 3, link: 3, 
 // see takes up what is known of the features of a message: a feature counts for as much as the messages that
 // had it say that it tells junk from others.
 func (s *Site) see(f *Features) (v vector) {
-	s.seeInto(&v, f)
-	return v
-}
-
-// seeInto is see in the memory of a vector that was used before.
-func (s *Site) seeInto(v *vector, f *Features) {
-	const few = 16
-	var counts [few][few]float64 // what a feature counts that so many messages of each kind had
-	var worked [few][few]bool    // and whether that is worked out
-	*v = vector{slots: slices.Grow(v.slots[:0], len(f.list))[:len(f.list)], values: slices.Grow(v.values[:0], len(f.list))[:len(f.list)]}
-	imbalance := logarithm((float64(s.bias.ham) + 1) / (float64(s.bias.junk) + 1))
+	v = vector{slots: make([]slot, len(f.list)), values: make([]float64, len(f.list))}
+	imbalance := s.imbalance()
 	var squares, scales [sorts]float64
-	for i, x := range f.list { // By itself: the model is larger than caches, and so many reads are under way at a time.
-		v.slots[i] = s.at(siteSlot(x.hash))
-	}
 	for i, x := range f.list {
-		k := &v.slots[i]
-		var value float64
-		rare := k.junk < few && k.ham < few
-		if rare && worked[k.junk][k.ham] {
-			value = counts[k.junk][k.ham]
-		} else {
-			ratio := imbalance + logarithm((float64(k.junk)+smoothing)/(float64(k.ham)+smoothing))
-			value = logarithm(1 + math.Abs(ratio))
-			if rare {
-				counts[k.junk][k.ham], worked[k.junk][k.ham] = value, true
-			}
-		}
-		v.values[i] = value
+		k := s.at(siteSlot(x.hash))
+		value := worth(imbalance, logarithm((float64(k.junk)+smoothing)/(float64(k.ham)+smoothing)))
+		v.slots[i], v.values[i] = k, value
 		squares[x.sort] += value * value
 	}
 	for sort, sum := range squares {
-		if sum > 0 {
-			scales[sort] = lengths[sort] / math.Sqrt(sum+telling)
-		}
+		scales[sort] = scaleOf(sort, sum)
 	}
 	v.margin = float64(s.bias.weight) / weightUnit
 	all, known := 0.0, 0.0
@@ -188,14 +171,34 @@ func (s *Site) seeInto(v *vector, f *Features) {
 		}
 		v.margin += v.values[i] * float64(v.slots[i].weight) / weightUnit
 	}
-	if learned := float64(s.bias.junk) + float64(s.bias.ham); all > 0 {
-		v.sure = known / all * learned / (learned + doubt)
-	}
-	v.says = slope * v.margin * v.sure
+	v.says = slope * v.margin * s.sure(all, known)
+	return v
 }
 
-// vectors are used again for scores: one of a long message has a hundred KiB.
-var vectors = sync.Pool{New: func() any { return new(vector) }}
+// imbalance is the log-odds that a message is not junk, of all that were learned.
+func (s *Site) imbalance() float64 {
+	return logarithm((float64(s.bias.ham) + 1) / (float64(s.bias.junk) + 1))
+}
+
+// worth is how much a feature counts with these log-odds among the messages that had it.
+func worth(imbalance, odds float64) float64 { return logarithm(1 + math.Abs(imbalance+odds)) }
+
+// scaleOf is what the features of a sort are multiplied by, from the squares of what they count.
+func scaleOf(sort int, squares float64) float64 {
+	if squares == 0 {
+		return 0
+	}
+	return lengths[sort] / math.Sqrt(squares+telling)
+}
+
+// sure is Score.Sure: from how much of a message is known, and how much was learned at all.
+func (s *Site) sure(all, known float64) float64 {
+	if all == 0 {
+		return 0
+	}
+	learned := float64(s.bias.junk) + float64(s.bias.ham)
+	return known / all * learned / (learned + doubt)
+}
 
 // logarithm is the natural logarithm of a positive number to some five digits, at a fraction of the
 // cost of math.Log.
@@ -227,17 +230,12 @@ type Score struct {
 
 // ScoreOf weighs a message. The account may be nil: then the site alone speaks.
 func ScoreOf(s *Site, a *Account, f *Features) Score {
-	v := vectors.Get().(*vector)
-	defer vectors.Put(v)
 	s.mu.RLock()
-	s.seeInto(v, f)
-	s.mu.RUnlock()
-	out := Score{Site: v.says, Sure: v.sure}
+	defer s.mu.RUnlock()
 	if a != nil {
 		a.mu.RLock()
-		out.Account = a.own(f, v)
-		a.mu.RUnlock()
+		defer a.mu.RUnlock()
 	}
-	out.LogOdds = max(-MaxScore, min(MaxScore, out.Site+out.Account))
-	return out
+	sums := s.weigh(a, f)
+	return s.score(&sums)
 }

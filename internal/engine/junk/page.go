@@ -128,10 +128,15 @@ func (s *Site) SetPage(page int, b []byte) error {
 	switch {
 	case page == Head:
 		s.bias = slots[0]
+		s.worths()
+		return nil
 	case len(b) == 0:
 		s.pages[page] = nil
 	default:
 		s.pages[page] = (*[pageSlots]slot)(slots)
+	}
+	for i, k := range slots {
+		s.gist(uint32(page<<pageBits+i), k)
 	}
 	return nil
 }
