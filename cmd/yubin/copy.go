@@ -38,6 +38,11 @@ func (c *copyAddCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		if who := strings.TrimPrefix(made.Pattern, "account:"); strings.Contains(who, "@") && !e.json {
+			if found, err := client.Found(ctx, who); err == nil && found.Local && found.By == "" {
+				e.tell("nobody has %s here, so nothing is copied yet: is it spelled right?", who)
+			}
+		}
 		return e.did(made, "copy %s added: mail %s goes to %s, too", made.Name, copyWords(made), copyTarget(made))
 	})
 }

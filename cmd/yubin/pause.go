@@ -58,6 +58,9 @@ func (c *queuePauseCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		if now.Unknown && !e.json {
+			e.tell("no mail waits for %s, and none went there lately: is that the name?", cmp.Or(now.Called, now.Name))
+		}
 		return e.did(now, "%s is paused; what is being sent now comes to its end", what(now))
 	})
 }

@@ -120,6 +120,7 @@ type queueList struct {
 	e     *env
 	now   time.Time
 	shown int
+	stops bool // a pause keeps some of it from going out
 }
 
 func (l *queueList) show(items []admin.QueueDelivery) error {
@@ -132,6 +133,7 @@ func (l *queueList) show(items []admin.QueueDelivery) error {
 		t = table{}
 	}
 	for _, d := range items {
+		l.stops = l.stops || d.Paused
 		t.add(d.ID, stateOf(d), length(l.now.Sub(d.Arrived)), fmt.Sprint(d.Attempts), l.next(d), path(d.Sender), d.Recipient, d.SiteName, whyOf(d))
 	}
 	if len(items) > 0 {
@@ -149,8 +151,11 @@ func stateOf(d admin.QueueDelivery) string {
 }
 
 func (l *queueList) next(d admin.QueueDelivery) string {
-	if d.State != "waiting" {
+	switch {
+	case d.State != "waiting":
 		return "-"
+	case d.Paused:
+		return "paused"
 	}
 	return nextAt(d.Due, l.now)
 }
@@ -180,6 +185,9 @@ func (l *queueList) end(all bool, limit int) error {
 		fmt.Fprintln(l.e.stdout, "nothing in the queue is like that")
 	case l.shown == limit:
 		l.e.tell("these are the first %d; --limit 0 shows all", limit)
+	}
+	if l.stops {
+		l.e.tell(`mail is paused: "yubin queue pauses" says what and why, "yubin queue resume" ends it`)
 	}
 	return nil
 }

@@ -13,8 +13,9 @@ import (
 
 // teller writes stories of messages for people.
 type teller struct {
-	w   io.Writer
-	now time.Time
+	w    io.Writer
+	now  time.Time
+	told string // who hears of what fails
 }
 
 func newTeller(w io.Writer, now time.Time) *teller { return &teller{w: w, now: now} }
@@ -114,6 +115,9 @@ func messageWords(id string, size int64) string {
 }
 
 func arrivalWords(a *admin.Arrival) string {
+	if a.Service == admin.OwnService {
+		return "written by this server"
+	}
 	s := strings.TrimSpace("by " + a.Service)
 	if a.Client != "" {
 		s += " from " + a.Client
@@ -146,6 +150,9 @@ func placeWords(p admin.Place) string {
 	account := cmp.Or(p.Account, "an account that is gone")
 	mailbox := cmp.Or(p.Mailbox, "a mailbox that is gone")
 	s := fmt.Sprintf("%s, %s, UID %d", account, mailbox, p.UID)
+	if p.Copy != "" {
+		s += ", a copy by the rule " + oneLine(p.Copy)
+	}
 	switch {
 	case p.There == nil || p.Mailbox == "":
 		return s
@@ -161,6 +168,15 @@ func (t *teller) message(m admin.QueueMessage) {
 	var f facts
 	if m.Unreadable != "" {
 		f.add("cannot be read", "%s", m.Unreadable)
+	}
+	t.told = "the sender"
+	switch {
+	case m.Copy != "":
+		t.told = "the postmaster"
+		f.add("is", "a copy by the rule %s, which travels in the name of %s", oneLine(m.Copy), angle(m.Sender))
+	case m.Forward:
+		t.told = "the owner of that account"
+		f.add("is", "what an account sends on and keeps, in the name of %s", angle(m.Sender))
 	}
 	if a := m.Came; a != nil {
 		t.envelope(&f, a)
@@ -288,7 +304,10 @@ func (t *teller) progress(r recipient, events []admin.QueueEvent) string {
 	switch d.State {
 	case "waiting":
 		s := "waits; next attempt "
-		if d.Parked {
+		switch {
+		case d.Paused:
+			return "waits until a pause ends (yubin queue pauses); " + site
+		case d.Parked:
 			s = "waits, because its site is down or paused; looked at again "
 		}
 		return s + t.when(d.Due) + "; " + site
@@ -342,7 +361,7 @@ func (t *teller) events(events []admin.QueueEvent, from time.Time) {
 		if e.Attempt != nil {
 			at = e.Attempt.At.Add(time.Duration(e.Attempt.Seconds * float64(time.Second)))
 		}
-		lines.add("    "+at.Local().Format(layoutFrom(from, at)), eventWords(e))
+		lines.add("    "+at.Local().Format(layoutFrom(from, at)), t.eventWords(e))
 	}
 	if len(lines) > 0 {
 		lines.write(t.w)
@@ -359,8 +378,8 @@ func layoutFrom(from, at time.Time) string {
 
 var actWords = map[string]string{
 	"expired": "given up: it took too long",
-	"report":  "the sender was told: report",
-	"untold":  "the sender cannot be told",
+	"report":  "%s was told: report",
+	"untold":  "%s cannot be told",
 	"hold":    "held by an operator",
 	"release": "released by an operator",
 	"retry":   "to be tried at once, says an operator",
@@ -369,11 +388,11 @@ var actWords = map[string]string{
 	"drop":    "dropped by an operator",
 }
 
-func eventWords(e admin.QueueEvent) string {
+func (t *teller) eventWords(e admin.QueueEvent) string {
 	if e.Attempt != nil {
 		return attemptWords(*e.Attempt)
 	}
-	s := cmp.Or(actWords[e.Kind], e.Kind)
+	s := strings.Replace(cmp.Or(actWords[e.Kind], e.Kind), "%s", cmp.Or(t.told, "the sender"), 1)
 	switch {
 	case e.Note == "":
 		return s
@@ -387,6 +406,9 @@ func eventWords(e admin.QueueEvent) string {
 // and what was said.
 func attemptWords(a admin.QueueAttempt) string {
 	s := a.Outcome
+	if a.Untried {
+		s = "put off, not tried; last"
+	}
 	switch {
 	case a.Host != "" && a.Address != "":
 		s += " at " + a.Host + " [" + a.Address + "]"

@@ -58,7 +58,7 @@ func (p *Plan) layCopies(seen map[mail.AccountID]bool) {
 		it.ReversePath, it.Account, it.SignFor, it.Language = c.Sender, 0, "", ""
 		it.Prefix = p.copyPrefix(c, false)
 		it.Ret, it.EnvID, it.DeliverBy, it.HoldUntil = 0, "", mail.DeliverBy{}, time.Time{}
-		it.Report, it.About = spool.NoReport, 0
+		it.Report, it.About, it.Cause = spool.NoReport, 0, spool.CopyBy(c.Name)
 		for _, o := range onward {
 			if len(it.Recipients) == queue.MaxRecipients || slices.ContainsFunc(it.Recipients, func(r queue.Recipient) bool { return r.Address == o.Address }) {
 				continue

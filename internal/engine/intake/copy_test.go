@@ -31,7 +31,7 @@ func newArchivedHouse(t *testing.T) *house {
 func TestCopiesAreMade(t *testing.T) {
 	h := newArchivedHouse(t)
 	p := h.plan(text, from("s@a.test"), to("a@here.test", []mail.AccountID{ann}))
-	h.want("the plan", p.String(), "file for account 1 in the mailbox with the role inbox\nfile for account 3 in Journal, made if there is none, the copy journal\n"+
+	h.want("the plan", p.String(), "file for account 1 in INBOX\nfile for account 3 in Journal, made if there is none, the copy journal\n"+
 		"queue for in@vault.test by mx:vault.test, the copy vault, from <postmaster@here.test>, with 31 octets in front\n")
 	r, err := h.Commit(ctx, p)
 	h.must(err)

@@ -34,7 +34,7 @@ func (o opinions) Judge(context.Context, *intake.Message, intake.Envelope, []int
 func TestJudged(t *testing.T) {
 	two := []intake.Recipient{to("ann@here.test", []mail.AccountID{ann}), to("bea@here.test", []mail.AccountID{bea})}
 	alias := []intake.Recipient{to("ann@here.test", []mail.AccountID{ann}, "x@else.test")}
-	const junk, inbox = " in the mailbox with the role junk with $Junk\n", " in the mailbox with the role inbox\n"
+	const junk, inbox = " in Junk with $Junk\n", " in INBOX\n"
 	for _, c := range []struct {
 		name string
 		o    opinions

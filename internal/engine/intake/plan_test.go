@@ -12,6 +12,8 @@ import (
 
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
+	"yubin/internal/engine/spool"
 	"yubin/internal/engine/store"
 	"yubin/internal/mail"
 	"yubin/internal/testkit/linear"
@@ -24,6 +26,48 @@ func bare(octets string, taps ...intake.Tap) *intake.Message {
 		panic(err)
 	}
 	return m
+}
+
+// TestKeptForward: what fails of mail that an account keeps and sends on is its owner's to
+// hear of, and nobody's if it is a report; many such accounts make no more items than there
+// may be.
+func TestKeptForward(t *testing.T) {
+	keeper := to("bea@here.test", []mail.AccountID{bea}, "x@far.test")
+	keeper.Route.Onward[0].By, keeper.Route.Onward[0].Forward = bea, "here.test"
+	keeper.Notify, keeper.ORCPT = mail.NotifySuccess, "rfc822;b@else.test"
+	e := from("s@a.test")
+	e.EnvID, e.Ret, e.Language, e.Report = "order 5", mail.RetFull, "ja", spool.NoReport
+	plan := func(e intake.Envelope, to ...intake.Recipient) *intake.Plan {
+		t.Helper()
+		p, err := intake.New(intake.Options{Forwards: paths{}}).Plan(ctx, bare(text), e, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := plan(e, keeper, to("y@far.test", nil, "y@far.test"))
+	it := p.Items[0]
+	if it.Cause != spool.KeptForward || it.ReversePath.String() != "b@here.test" || it.EnvID != "" || it.Ret != 0 || it.Language != "" || it.SignFor != "here.test" ||
+		it.Recipients[0].Notify != 0 {
+		t.Errorf("the forward: %+v", it)
+	}
+	if other := p.Items[1]; other.Cause != "" || other.ReversePath.String() != "s@a.test" || other.EnvID != "order 5" {
+		t.Errorf("another recipient: %+v", other)
+	}
+	report := from("")
+	report.Report, report.About = spool.WholeReport, 7
+	if it := plan(report, keeper).Items[0]; !it.ReversePath.IsNull() || it.Report != spool.NoReport || it.About != 0 || it.Recipients[0].Notify != mail.NotifyNever {
+		t.Errorf("a report: %+v", it)
+	}
+	many := to("all@here.test", nil)
+	for i := range 2 * intake.MaxItems {
+		id, name := mail.AccountID(i+10), mail.Address{Local: fmt.Sprint("n", i), Domain: "here.test"}
+		many.Route.Accounts, many.Route.Names, many.Route.By = append(many.Route.Accounts, id), append(many.Route.Names, name), append(many.Route.By, 0)
+		many.Route.Onward = append(many.Route.Onward, route.Onward{Address: mail.Address{Local: fmt.Sprint("m", i), Domain: "far.test"}, By: id, Forward: "here.test"})
+	}
+	if n := len(plan(from("s@a.test"), many).Items); n >= intake.MaxItems || n < 2 {
+		t.Errorf("%d items for many forwards", n)
+	}
 }
 
 // TestPlan: plans without a database, as people read them.
@@ -52,42 +96,45 @@ func TestPlan(t *testing.T) {
 		want    string
 	}{
 		{"one", text, from("s@a.test"), []intake.Recipient{dear}, nil,
-			"file for account 1 in the mailbox with the role inbox\n"},
+			"file for account 1 in INBOX\n"},
 		{"twice the same account", text, from("s@a.test"), []intake.Recipient{dear, to("alias@here.test", []mail.AccountID{ann})}, nil,
-			"file for account 1 in the mailbox with the role inbox\n"},
+			"file for account 1 in INBOX\n"},
 		{"here and there", text, from("s@a.test"), []intake.Recipient{dear, to("x@far.test", nil, "x@far.test"), to("y@far.test", nil, "y@far.test", "x@far.test")}, nil,
-			"file for account 1 in the mailbox with the role inbox\n" +
+			"file for account 1 in INBOX\n" +
 				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
 				"queue for y@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n"},
 		{"success is told", text, from("s@a.test"), []intake.Recipient{reported}, nil,
-			"file for account 1 in the mailbox with the role inbox\n" +
+			"file for account 1 in INBOX\n" +
 				"report the delivery to ann@here.test, from <s@a.test>, with 16 octets in front\n"},
-		{"not to nobody", text, from(""), []intake.Recipient{reported}, nil, "file for account 1 in the mailbox with the role inbox\n"},
-		{"nor by us of mail from the queue", text, queued, []intake.Recipient{reported}, nil, "file for account 1 in the mailbox with the role inbox\n"},
+		{"not to nobody", text, from(""), []intake.Recipient{reported}, nil, "file for account 1 in INBOX\n"},
+		{"nor by us of mail from the queue", text, queued, []intake.Recipient{reported}, nil, "file for account 1 in INBOX\n"},
 		{"an expansion", text, from("s@a.test"), []intake.Recipient{list}, nil,
-			"file for account 1 in the mailbox with the role inbox\nfile for account 2 in the mailbox with the role inbox\n" +
+			"file for account 1 in INBOX\nfile for account 2 in INBOX\n" +
 				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
 				"report the expansion of list@here.test, from <s@a.test>, with 16 octets in front\n"},
 		{"part of it is gone", text, each, []intake.Recipient{list}, gone,
-			"file for account 1 in the mailbox with the role inbox\n" +
+			"file for account 1 in INBOX\n" +
 				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
 				"queue for b@here.test by local:, from <s@a.test>, with 16 octets in front\n" +
 				"report the expansion of list@here.test, from <s@a.test>, with 16 octets in front\n"},
 		{"who keeps a copy sends on", text, from("s@a.test"), []intake.Recipient{alone}, nil,
-			"file for account 2 in the mailbox with the role inbox\nfile for account 3 in the mailbox with the role inbox\n" +
-				"queue for x@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n"},
+			"file for account 2 in INBOX\nfile for account 3 in INBOX\n" +
+				"queue for x@far.test by mx:far.test, from <b@here.test>, with 16 octets in front\n"},
+		{"a report, too", text, from(""), []intake.Recipient{alone}, nil,
+			"file for account 2 in INBOX\nfile for account 3 in INBOX\n" +
+				"queue for x@far.test by mx:far.test, from <>, with 16 octets in front\n"},
 		{"but not before there is one", text, from("s@a.test"), []intake.Recipient{alone}, gone, "refuse bea@here.test: no such account\n"},
 		{"while others have theirs", text, from("s@a.test"), []intake.Recipient{keeper}, gone,
-			"file for account 1 in the mailbox with the role inbox\n" +
+			"file for account 1 in INBOX\n" +
 				"queue for y@far.test by mx:far.test, from <s@a.test>, with 16 octets in front\n" +
 				"queue for b@here.test by local:, from <s@a.test>, with 16 octets in front\n"},
 		{"a loop", loop, from("s@a.test"), []intake.Recipient{dear}, nil,
 			"refuse ann@here.test: the message was delivered to this recipient before: a loop\n"},
 		{"a loop, and others: one answer", loop, from("s@a.test"), []intake.Recipient{dear, to("bea@here.test", []mail.AccountID{bea})}, nil,
-			"file for account 2 in the mailbox with the role inbox\n" +
+			"file for account 2 in INBOX\n" +
 				"queue for ann@here.test by local:, from <s@a.test>, with 16 octets in front\n"},
 		{"a loop, and others: an answer each", loop, each, []intake.Recipient{dear, to("bea@here.test", []mail.AccountID{bea})}, nil,
-			"file for account 2 in the mailbox with the role inbox\n" +
+			"file for account 2 in INBOX\n" +
 				"refuse ann@here.test: the message was delivered to this recipient before: a loop\n"},
 		{"nobody is left", text, from("s@a.test"), []intake.Recipient{to("bea@here.test", []mail.AccountID{bea})}, gone, "refuse bea@here.test: no such account\n"},
 		{"nowhere", text, from("s@a.test"), []intake.Recipient{to("void@here.test", nil)}, nil, "drop the message\n"},

@@ -11,9 +11,14 @@ import (
 // String says what a plan does, a line for each filing, recipient of an item and
 // refusal, in words for people.
 func (p *Plan) String() string {
+	return p.Words(func(id mail.AccountID) string { return fmt.Sprintf("account %d", id) })
+}
+
+// Words is String, with accounts as name calls them.
+func (p *Plan) Words(name func(mail.AccountID) string) string {
 	var b strings.Builder
 	for _, f := range p.Filings {
-		fmt.Fprintf(&b, "file for account %d in %s", f.Account, f.where())
+		fmt.Fprintf(&b, "file for %s in %s", name(f.Account), f.where())
 		if words := f.words(); len(words) > 0 {
 			fmt.Fprintf(&b, " with %s", strings.Join(words, " "))
 		}
@@ -62,9 +67,20 @@ func (it Item) octets() string {
 // words are the flags and keywords of a filing.
 func (f Filing) words() []string { return append(f.Flags.AppendNames(nil), f.Keywords.Names()...) }
 
+// roleName is what people call the mailbox with a role: INBOX, Junk.
+func roleName(r mail.Role) string {
+	switch {
+	case r == mail.RoleInbox:
+		return "INBOX"
+	case r == "":
+		return "no mailbox"
+	}
+	return strings.ToUpper(string(r[:1])) + string(r[1:])
+}
+
 // where names the mailbox of a filing.
 func (f Filing) where() string {
-	s := "the mailbox with the role " + string(f.Role)
+	s := roleName(f.Role)
 	switch {
 	case f.Mailbox != 0:
 		s = fmt.Sprintf("mailbox %d", f.Mailbox)

@@ -70,4 +70,5 @@ type Filed struct {
 	Account mail.AccountID
 	Mailbox mail.MailboxID
 	UID     mail.UID
+	Copy    string // the rule that made it, if it is a copy for somebody who is no recipient; at most MaxText octets
 }

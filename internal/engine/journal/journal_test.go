@@ -116,7 +116,7 @@ func full() Entry {
 		ReversePath: mail.ReversePath(address("Alice@example.org")),
 		Recipients:  []mail.Address{address(`"a \"b\" c"@example.org`), address("Ünal@bücher.example")},
 		MessageID:   "<Mixed.Case@Host>", Size: 4096, Took: 1500 * time.Microsecond, Item: 7,
-		Filed: []Filed{{1, 2, 3}, {4, 5, 6}}, Code: 550, Enhanced: "5.1.1", Text: "nobody\nhere"}
+		Filed: []Filed{{1, 2, 3, ""}, {4, 5, 6, "an \"archive\""}}, Code: 550, Enhanced: "5.1.1", Text: "nobody\nhere"}
 }
 
 // TestLine: what is written is read again, and is JSON.
@@ -139,7 +139,7 @@ func TestBounds(t *testing.T) {
 	e := Entry{Kind: Accepted, Service: long, Session: long, Transaction: long, Hello: long, TLS: long, User: long, MessageID: long, Enhanced: long, Text: long}
 	for i := range 3 * MaxRecipients {
 		e.Recipients = append(e.Recipients, address(fmt.Sprintf("%s%04d@%s.example", strings.Repeat("X", 60), i, strings.Repeat("y", 60))))
-		e.Filed = append(e.Filed, Filed{1, 2, 3})
+		e.Filed = append(e.Filed, Filed{1, 2, 3, ""})
 	}
 	text := appendLine(nil, &e)
 	if len(text) > findChunk/4 {
@@ -585,7 +585,7 @@ func typical() Entry {
 		Remote: netip.MustParseAddrPort("192.0.2.1:4711"), Hello: "mail.example.net", TLS: "TLS1.3 TLS_AES_128_GCM_SHA256",
 		ReversePath: mail.ReversePath(address("alice@example.net")), Recipients: []mail.Address{address("bob@example.org")},
 		MessageID: "<20260725120000.12345@mail.example.net>", Size: 4096, Took: 1500 * time.Microsecond,
-		Filed: []Filed{{1, 2, 3}}, Code: 250, Enhanced: "2.0.0", Text: "taken as d1k3j5h7.1"}
+		Filed: []Filed{{1, 2, 3, ""}}, Code: 250, Enhanced: "2.0.0", Text: "taken as d1k3j5h7.1"}
 }
 
 func BenchmarkAdd(b *testing.B) {

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type line struct {
 	Took        int64    `json:"us"`
 	Item        int64    `json:"item"`
 	Filed       []int64  `json:"filed"` // account, mailbox, UID of each
+	Copies      []string `json:"copy"`  // of each the rule that made it, "" for none; left out where there is none
 	Code        int      `json:"code"`
 	Enhanced    string   `json:"enh"`
 	Text        string   `json:"text"`
@@ -105,6 +107,16 @@ func appendFiled(b []byte, filed []Filed) []byte {
 			b = strconv.AppendInt(b, n, 10)
 			open = ','
 		}
+	}
+	b = append(b, ']')
+	if !slices.ContainsFunc(filed, func(f Filed) bool { return f.Copy != "" }) {
+		return b
+	}
+	b = appendKey(b, "copy")
+	open = '['
+	for _, f := range filed[:min(len(filed), MaxRecipients)] {
+		b = appendString(append(b, open), f.Copy)
+		open = ','
 	}
 	return append(b, ']')
 }
@@ -185,7 +197,7 @@ func clip(s string, most int) string {
 // parseLine reads what appendLine wrote. ok is false for what is no entry.
 func parseLine(text []byte) (e Entry, ok bool) {
 	var l line
-	if err := json.Unmarshal(text, &l); err != nil || l.Kind < Accepted || l.Kind > Refused || len(l.Filed)%3 != 0 {
+	if err := json.Unmarshal(text, &l); err != nil || l.Kind < Accepted || l.Kind > Refused || len(l.Filed)%3 != 0 || len(l.Copies) != 0 && len(l.Copies) != len(l.Filed)/3 {
 		return e, false
 	}
 	e = Entry{At: time.UnixMilli(l.At), Kind: l.Kind, Service: l.Service, Session: l.Session, Transaction: l.Transaction,
@@ -199,7 +211,11 @@ func parseLine(text []byte) (e Entry, ok bool) {
 		}
 	}
 	for i := 0; i < len(l.Filed); i += 3 {
-		e.Filed = append(e.Filed, Filed{mail.AccountID(l.Filed[i]), mail.MailboxID(l.Filed[i+1]), mail.UID(l.Filed[i+2])})
+		f := Filed{Account: mail.AccountID(l.Filed[i]), Mailbox: mail.MailboxID(l.Filed[i+1]), UID: mail.UID(l.Filed[i+2])}
+		if len(l.Copies) > 0 {
+			f.Copy = l.Copies[i/3]
+		}
+		e.Filed = append(e.Filed, f)
 	}
 	return e, e.setEnvelope(l)
 }

@@ -10,16 +10,17 @@ import (
 )
 
 // change is what an operator does to many deliveries. query changes one: $1 and
-// $2 name it, $3 is now, $4 is arg if that is set. It says in what states.
+// $2 name it, $3 is now, $4 is arg if that is set, $5 the site if there is a new one. It
+// says in what states.
 type change struct {
 	kind   EventKind
 	note   string
 	query  string
 	arg    any
-	settle bool // the delivery may be the last of its item
-	revive bool // its site is to be asked anew
-	check  func(Listed) error
-	always bool // also what is being carried
+	settle bool                         // the delivery may be the last of its item
+	revive bool                         // its site is to be asked anew
+	site   func(Listed) (string, error) // where it goes from now on; nil: where it went
+	always bool                         // also what is being carried
 }
 
 // bulk changes what f chooses, in slices: each is found in a snapshot, so that
@@ -34,11 +35,6 @@ func (q *Queue) bulk(ctx context.Context, f Filter, c change, p Progress) (chang
 		page, err := q.List(ctx, f, after, bulkSlice)
 		if err != nil || len(page) == 0 {
 			return changed, err
-		}
-		if changed == 0 && c.check != nil {
-			if err := c.check(page[0]); err != nil {
-				return 0, err
-			}
 		}
 		n, err := q.changeSlice(ctx, page, c)
 		if err != nil {
@@ -57,10 +53,18 @@ func (q *Queue) bulk(ctx context.Context, f Filter, c change, p Progress) (chang
 
 func (q *Queue) changeSlice(ctx context.Context, page []Listed, c change) (n int, err error) {
 	now := q.o.Now()
+	sites := make([]string, len(page))
+	for i, l := range page {
+		if c.site == nil || l.Unreadable != "" {
+			sites[i] = l.Site
+		} else if sites[i], err = c.site(l); err != nil {
+			return 0, err
+		}
+	}
 	frozen := q.newFrozen()
 	defer frozen.thaw()
 	err = q.db.Write(ctx, func(tx *sqldb.Tx) (err error) {
-		n, err = q.changeRows(tx, page, c, frozen, now)
+		n, err = q.changeRows(tx, page, sites, c, frozen, now)
 		return err
 	})
 	if err != nil {
@@ -75,8 +79,9 @@ func (q *Queue) changeSlice(ctx context.Context, page []Listed, c change) (n int
 	return n, nil
 }
 
-// changeRows changes a page, which is in the order of the items: as they are locked.
-func (q *Queue) changeRows(tx *sqldb.Tx, page []Listed, c change, frozen *frozen, now time.Time) (n int, err error) {
+// changeRows changes a page, which is in the order of the items: as they are locked. sites
+// are where they go from now on.
+func (q *Queue) changeRows(tx *sqldb.Tx, page []Listed, sites []string, c change, frozen *frozen, now time.Time) (n int, err error) {
 	for i, l := range page {
 		if i == 0 || page[i-1].Item != l.Item {
 			q.o.Spool.Lock(tx, l.Item)
@@ -91,6 +96,10 @@ func (q *Queue) changeRows(tx *sqldb.Tx, page []Listed, c change, frozen *frozen
 		args := []any{l.Item, l.N, millis(now)}
 		if c.arg != nil {
 			args = append(args, c.arg)
+		}
+		if c.site != nil {
+			args = append(args, sites[i])
+			frozen.freeze(key{l.Item, sites[i]}) // What is known of its rows there is no longer all of them.
 		}
 		if free[i] || c.always {
 			changed[i] = tx.Ask(c.query+` RETURNING n`, args...)

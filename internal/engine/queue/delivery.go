@@ -63,6 +63,7 @@ type Delivery struct {
 	Attempts  int
 	Deferrals int          // attempts, and times put off because its site is down
 	Parked    bool         // put off because of its site
+	Paused    bool         // it waits until an operator ends a pause; List, Show and Trace say so
 	Noticed   bool         // the sender was told of the delay
 	HeldBy    string       // what keeps one that is held: Hold.By, or "" for operators
 	Last      mail.Attempt // At is zero before the first

@@ -66,6 +66,7 @@ func (q *Queue) Show(ctx context.Context, id spool.ItemID) (s Story, err error) 
 		s, err = q.story(tx, id)
 		return err
 	})
+	q.markPauses(ctx, &s)
 	return s, err
 }
 
@@ -145,6 +146,9 @@ func (q *Queue) Trace(ctx context.Context, addressOrMessageID string, since time
 		}
 		return err
 	})
+	for i := range found {
+		q.markPauses(ctx, &found[i])
+	}
 	return found, err
 }
 

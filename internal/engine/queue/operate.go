@@ -154,6 +154,7 @@ func (q *Queue) List(ctx context.Context, f Filter, after DeliveryID, limit int)
 	})
 	for i := range page {
 		q.markProbe(&page[i].Delivery)
+		q.markPause(ctx, &page[i].Delivery, page[i].Sender)
 	}
 	return page, err
 }
@@ -282,19 +283,23 @@ func (q *Queue) Retry(ctx context.Context, f Filter, note string, p Progress) (i
 }
 
 // Reroute sends waiting and held deliveries by another route; "" is what the
-// tables say. Those that wait after an attempt are due now. Invalid or what the Router says if
+// tables say. They stand at their new site at once. Those that wait after an attempt are due now. Invalid or what the Router says if
 // there is no such route.
 func (q *Queue) Reroute(ctx context.Context, f Filter, via, note string, p Progress) (int, error) {
 	if len(via) > maxNote {
 		return 0, mail.Errorf(mail.TooLarge, "a route has over %d octets", maxNote)
 	}
 	c := change{kind: EventReroute, note: strings.TrimSpace(via + " " + note), arg: via, query: `UPDATE queue_delivery SET
-		due = CASE WHEN state = 1 AND deferrals > 0 THEN $3 ELSE due END, parked = 0, via = $4 WHERE item = $1 AND n = $2 AND state IN (1, 2)`}
-	if via != "" {
-		c.check = func(l Listed) error {
-			_, err := q.o.Router.NextHop(ctx, Question{Recipient: l.Address, Sender: l.Sender, Via: via})
-			return err
+		due = CASE WHEN state = 1 AND deferrals > 0 THEN $3 ELSE due END, parked = 0, via = $4, site = $5 WHERE item = $1 AND n = $2 AND state IN (1, 2)`}
+	c.site = func(l Listed) (string, error) {
+		hop, err := q.o.Router.NextHop(ctx, Question{Recipient: l.Address, Sender: l.Sender, Via: via})
+		switch {
+		case err == nil:
+			return hop.Site(), nil
+		case via == "": // Who carries it tells its sender that there is no way.
+			return l.Site, nil
 		}
+		return "", err
 	}
 	return q.bulk(ctx, f, c, p)
 }

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -128,6 +129,76 @@ func TestReroute(t *testing.T) {
 		h.want("rerouted", n, 2)
 		h.pass(time.Second)
 		h.want("by", hops, []string{"lmtp:backup.test:24", "lmtp:backup.test:24"})
+	})
+}
+
+// TestRerouteWhilePaused: what is rerouted stands at its new site before anybody carries
+// it, and goes that way when the pause ends.
+func TestRerouteWhilePaused(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.must(h.Pause(ctx, PauseAll, "", ""))
+		h.run()
+		id := h.send("one", from("s@a.test"), to("x@b.test", "y@b.test"))
+		h.send("two", from("s@a.test"), to("z@b.test"))
+		h.pass(time.Second)
+		n, err := h.Reroute(ctx, Filter{Item: id, N: 1}, "backup.test", "", nil)
+		h.must(err)
+		h.want("rerouted", n, 1)
+		sites := func() (list []string) {
+			page, err := h.List(ctx, Filter{}, DeliveryID{}, 10)
+			h.must(err)
+			for _, l := range page {
+				list = append(list, l.Address.Local+" "+l.Site)
+			}
+			return list
+		}
+		h.want("sites", sites(), []string{"x lmtp:backup.test:24", "y mx:b.test", "z mx:b.test"})
+		h.want("there", h.count(Filter{Site: "lmtp:backup.test:24"}).Waiting, 1)
+		_, err = h.Reroute(ctx, Filter{Recipient: address("y@b.test")}, "backup.test", "", nil)
+		h.must(err)
+		_, err = h.Reroute(ctx, Filter{Recipient: address("x@b.test")}, "", "", nil)
+		h.must(err)
+		h.want("sites", sites(), []string{"x mx:b.test", "y lmtp:backup.test:24", "z mx:b.test"})
+		var hops []string
+		h.answers(func(hop mail.NextHop, r mail.OutgoingRecipient) mail.Attempt {
+			hops = append(hops, r.Address.Local+" "+hop.Site())
+			return delivered()
+		})
+		h.must(h.Resume(ctx, PauseAll, ""))
+		h.pass(5 * time.Second)
+		slices.Sort(hops)
+		h.want("by", hops, []string{"x mx:b.test", "y lmtp:backup.test:24", "z mx:b.test"})
+	})
+}
+
+// TestListsTellOfPauses: what waits for an operator says so, whatever was paused.
+func TestListsTellOfPauses(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.via = map[string]string{"c.test": "slow"}
+		h.waiting(1)
+		paused := func() (list []string) {
+			page, err := h.List(ctx, Filter{}, DeliveryID{}, 10)
+			h.must(err)
+			for _, l := range page {
+				s, err := h.Show(ctx, l.Item)
+				h.must(err)
+				h.want("as its story says", s.Deliveries[0].Paused, l.Paused)
+				if l.Paused {
+					list = append(list, string(l.Address.Domain))
+				}
+			}
+			return list
+		}
+		for _, c := range []struct {
+			scope Scope
+			name  string
+			want  []string
+		}{{PauseAll, "", []string{"b.test", "c.test"}}, {PauseSite, "mx:b.test", []string{"b.test"}}, {PauseRoute, "slow", []string{"c.test"}}} {
+			h.must(h.Pause(ctx, c.scope, c.name, ""))
+			h.want(string(c.scope), paused(), c.want)
+			h.must(h.Resume(ctx, c.scope, c.name))
+			h.want("resumed", len(paused()), 0)
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"yubin/internal/mail"
@@ -117,6 +118,13 @@ func mayBeNoticed(d Delivery) bool { return !d.Noticed && wantsDelay(d.Notify) }
 
 // untried is what is said of an attempt that is not made; why stands in the next line.
 const untried = "The mail system of the recipient did not take other mail; this message was not tried."
+
+// Untried says of an attempt that was not made why its site was down, or "" if that is not
+// known; ok is false of one that was made.
+func Untried(a mail.Attempt) (why string, ok bool) {
+	why, ok = strings.CutPrefix(a.Text, untried)
+	return strings.TrimPrefix(why, "\n"), ok && a.Ours
+}
 
 // siteDown stands for an attempt that is not made because its site is down.
 func (q *Queue) siteDown(name string, now time.Time) mail.Attempt {

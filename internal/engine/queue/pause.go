@@ -44,6 +44,30 @@ func (q *Queue) paused(site, route string) bool {
 	return q.pauses.covers(site, route)
 }
 
+// markPause says of what waits whether a pause keeps it from going out. It may ask the
+// Router, so no transaction is open.
+func (q *Queue) markPause(ctx context.Context, d *Delivery, sender mail.ReversePath) {
+	if d.State != Waiting || d.Unreadable != "" {
+		return
+	}
+	q.mu.Lock()
+	d.Paused = q.pauses.all || q.pauses.sites[d.Site]
+	byRoute := len(q.pauses.routes) > 0
+	q.mu.Unlock()
+	if d.Paused || !byRoute {
+		return
+	}
+	hop, err := q.o.Router.NextHop(ctx, Question{Recipient: d.Address, Sender: sender, Via: d.Via})
+	d.Paused = err == nil && q.paused(hop.Site(), hop.Route)
+}
+
+// markPauses is markPause of a whole story.
+func (q *Queue) markPauses(ctx context.Context, s *Story) {
+	for i := range s.Deliveries {
+		q.markPause(ctx, &s.Deliveries[i], s.Item.ReversePath)
+	}
+}
+
 // Pause stops sending to a site, by a route, or at all. Transactions under way
 // come to their end. Mail that is paused for too long expires as usual.
 func (q *Queue) Pause(ctx context.Context, scope Scope, name, why string) error {

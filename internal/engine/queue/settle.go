@@ -65,7 +65,7 @@ func (q *Queue) decide(it spool.Item, s settlement, now time.Time) decision {
 	case s.result.Outcome == mail.Deferred && !s.over && !expired(it, now):
 		d.due = q.next(it, s.d.Deferrals+1, now)
 	case !told:
-		d.fate, d.untold = ended, null
+		d.fate, d.untold = ended, null && it.Cause != spool.KeptForward
 	default:
 		d.fate = owed
 	}

@@ -42,6 +42,7 @@ type SiteStatus struct {
 	Concurrency int       // transactions allowed at a time now; 0 if nobody spoke with it lately
 	Down        bool      // no session comes about
 	Paused      bool
+	Login       bool // of one that does not answer: it refuses our login
 }
 
 // Sites lists the sites that the scheduler knows, busy or not, by name.
@@ -68,7 +69,7 @@ func (q *Queue) statusOf(s *site) SiteStatus {
 		st.State = SiteFailing
 	}
 	if st.State == SiteDown || st.State == SiteFailing {
-		st.Next, st.Words = s.probeAt, s.why.Text
+		st.Next, st.Words, st.Login = s.probeAt, s.why.Text, s.why.Phase == mail.PhaseAuth
 	}
 	q.markPaused(&st)
 	return st

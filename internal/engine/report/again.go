@@ -94,7 +94,7 @@ func (m *Maker) unreachable(ctx context.Context, r queue.Report, to mail.Address
 	}
 	defer original.Close()
 	now := m.cfg.Now()
-	o := m.options(r, original, now)
+	o := m.options(r, route.Routed{}, original, now)
 	o.Ret, o.SevenBit = mail.RetHeaders, true
 	small, err := dsn.New(m.document(r), o)
 	if err != nil {

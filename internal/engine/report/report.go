@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"yubin/internal/engine/forward"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/route"
@@ -174,7 +175,7 @@ func (m *Maker) tell(w io.Writer, r queue.Report, to mail.Address, routed route.
 	}
 	defer original.Close()
 	now := m.cfg.Now()
-	doc, err := dsn.New(m.document(r), m.options(r, original, now))
+	doc, err := dsn.New(m.document(r), m.options(r, routed, original, now))
 	if err != nil {
 		return letter{}, err
 	}
@@ -195,9 +196,11 @@ func returned(it spool.Item) mail.Ret {
 	return it.Ret
 }
 
-func (m *Maker) options(r queue.Report, original io.Reader, now time.Time) dsn.Options {
+func (m *Maker) options(r queue.Report, routed route.Routed, original io.Reader, now time.Time) dsn.Options {
 	o := dsn.Options{
-		To:       r.Item.ReversePath,
+		To:       shownTo(r.Item.ReversePath, routed),
+		Copy:     r.Item.Cause.Rule(),
+		Forward:  r.Item.Cause == spool.KeptForward,
 		From:     m.cfg.Postmaster,
 		Date:     now,
 		ID:       m.cfg.NewID(),
@@ -208,6 +211,18 @@ func (m *Maker) options(r queue.Report, original io.Reader, now time.Time) dsn.O
 	}
 	o.Languages = languagesOf(r.Item.Language)
 	return o
+}
+
+// shownTo is whom a report is to, for people: who is behind a reverse-path that
+// engine/forward made, be that the sender or the postmaster.
+func shownTo(path mail.ReversePath, routed route.Routed) mail.ReversePath {
+	switch {
+	case !forward.Looks(mail.Address(path)) || len(routed.Accounts)+len(routed.Onward) == 0:
+		return path
+	case len(routed.Accounts) == 0 && len(routed.Onward) == 1:
+		return mail.ReversePath(routed.Onward[0].Address)
+	}
+	return mail.ReversePath{Local: "postmaster", Domain: path.Domain}
 }
 
 // languagesOf is the language of a tag, if reports are written in it.

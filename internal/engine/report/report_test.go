@@ -119,6 +119,53 @@ func make1(t *testing.T, r *fixed, rep queue.Report) (planned, dsn.Report, strin
 	return made, got, out.String()
 }
 
+// TestCopyAndForward: a copy that failed is told in the postmaster's words, with its rule, and
+// a forward in those of who keeps the mail; neither advises to send the message again.
+func TestCopyAndForward(t *testing.T) {
+	r := &fixed{routed: route.Routed{Accounts: []mail.AccountID{5}}}
+	for cause, want := range map[spool.Cause][]string{
+		spool.CopyBy("journal"): {"Subject: A copy was not delivered: Lunch", "The copy of this one could not be delivered to this address:", "The rule journal makes these copies."},
+		spool.KeptForward:       {"Subject: Not forwarded: Lunch", "You have your mail forwarded, too, and that could not be done to this address:", "have your forwarding changed"},
+	} {
+		rep := about(told(queue.ActionFailed, refused))
+		rep.Item.Cause = cause
+		_, _, text := make1(t, r, rep)
+		flat := strings.Join(strings.Fields(strings.ReplaceAll(text, "=\r\n", "")), " ")
+		for _, w := range want {
+			if !strings.Contains(flat, w) {
+				t.Errorf("%s: no %q in\n%s", cause, w, text)
+			}
+		}
+		if strings.Contains(flat, "typing errors") || strings.Contains(flat, "Your message") {
+			t.Errorf("%s: it speaks to the sender:\n%s", cause, text)
+		}
+		rep.Item.Language = "ja"
+		if _, _, text := make1(t, r, rep); !strings.Contains(text, "Content-Language: ja") {
+			t.Errorf("%s in Japanese:\n%s", cause, text)
+		}
+	}
+}
+
+// TestShownReader: a report to a reverse-path that was rewritten is to who is behind it.
+func TestShownReader(t *testing.T) {
+	srs := mail.ReversePath{Local: "SRS0=aaaa=bb=else.test=ann", Domain: "yubin.test"}
+	ann := mail.Address{Local: "ann", Domain: "else.test"}
+	for want, routed := range map[string]route.Routed{
+		"ann@else.test":         {Onward: []route.Onward{{Address: ann, Hop: mail.NextHop{Kind: mail.HopMX, Domain: ann.Domain}}}},
+		"postmaster@yubin.test": {Accounts: []mail.AccountID{3}},
+	} {
+		rep := about(told(queue.ActionFailed, refused))
+		rep.Item.ReversePath = srs
+		made, _, text := make1(t, &fixed{routed: routed}, rep)
+		if !strings.Contains(text, "To: <"+want+">") && !strings.Contains(text, "To: "+want) || strings.Contains(text, "To: <SRS0") {
+			t.Errorf("no To of %s in\n%s", want, text)
+		}
+		if len(made.Recipients) > 0 && made.Recipients[0].Address != ann {
+			t.Errorf("it goes to %s", made.Recipients[0].Address)
+		}
+	}
+}
+
 // TestFiled: the sender has a mailbox here, and reads Japanese.
 func TestFiled(t *testing.T) {
 	r := &fixed{routed: route.Routed{Accounts: []mail.AccountID{3}}}

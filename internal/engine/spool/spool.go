@@ -28,6 +28,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"yubin/internal/engine/store"
@@ -42,6 +43,7 @@ const (
 	MaxMessageID   = 1000
 	MaxLanguage    = 35 // RFC 5646 §4.4.1
 	MaxTransaction = 100
+	MaxCause       = 200
 )
 
 // ItemID numbers items, from 1, in the order of their arrival.
@@ -65,7 +67,30 @@ type Item struct {
 	Report      Report         // of a delivery report that was made here
 	About       ItemID         // the message that the report is about
 	SignFor     mail.Domain    // for which it is signed when it leaves, whoever sent it; "" leaves that to engine/signing
+	Cause       Cause          // why it goes there, if not because its sender said so
 	Settled     time.Time      // when nobody waited for it any more, or zero
+}
+
+// Cause says why an item goes where it goes, if that is not its sender's doing: what fails of
+// it is for whoever is in its reverse-path then, and reports say so.
+type Cause string
+
+// KeptForward is of what an account sends on that keeps the mail as well: its owner hears of
+// what fails.
+const KeptForward Cause = "kept forward"
+
+const copyCause = "copy "
+
+// CopyBy is of a copy that a rule makes: the postmaster hears of what fails.
+func CopyBy(rule string) Cause { return Cause(copyCause + rule) }
+
+// Rule is the rule that makes the copy that an item is; "" if it is none.
+func (c Cause) Rule() string {
+	rule, is := strings.CutPrefix(string(c), copyCause)
+	if !is {
+		return ""
+	}
+	return rule
 }
 
 // Report says that an item is a delivery report that was made here, and in which
@@ -131,7 +156,8 @@ func schema() []string {
 		settled {int} NOT NULL
 	);
 	CREATE INDEX spool_settled ON spool_item (settled) WHERE settled > 0`,
-		`ALTER TABLE spool_item ADD COLUMN sign_for {text} NOT NULL DEFAULT '' -- a domain, or ''`}
+		`ALTER TABLE spool_item ADD COLUMN sign_for {text} NOT NULL DEFAULT '' -- a domain, or ''`,
+		`ALTER TABLE spool_item ADD COLUMN cause {text} NOT NULL DEFAULT '' -- see Cause`}
 }
 
 // Bits of the column flags.
@@ -185,11 +211,11 @@ func (s *Spool) Add(tx *sqldb.Tx, it Item) (ItemID, error) {
 		return 0, err
 	}
 	tx.Do(`INSERT INTO spool_item (id, blob, prefix, size, sender, envid, ret, body, flags, priority, arrived,
-		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, sign_for, settled)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, 0)`,
+		hold_until, deliver_by, expire, account, language, trans, message_id, report, about, sign_for, cause, settled)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0)`,
 		ids[0], it.Blob, it.Prefix, it.Size, it.ReversePath.String(), it.EnvID, it.Ret, it.Body, packFlags(it.Outgoing), it.Priority,
 		millis(it.Arrived), millis(it.HoldUntil), millis(it.DeliverBy.At), millis(it.Expire), it.Account, it.Language,
-		it.Transaction, it.MessageID, it.Report, it.About, it.SignFor)
+		it.Transaction, it.MessageID, it.Report, it.About, it.SignFor, string(it.Cause))
 	return ItemID(ids[0]), nil
 }
 
@@ -202,7 +228,7 @@ func check(it Item) error {
 	case it.Priority < -9 || it.Priority > 9:
 		return mail.Errorf(mail.Invalid, "a priority is from -9 to 9")
 	case len(it.EnvID) > MaxEnvID, len(it.MessageID) > MaxMessageID,
-		len(it.Language) > MaxLanguage, len(it.Transaction) > MaxTransaction:
+		len(it.Language) > MaxLanguage, len(it.Transaction) > MaxTransaction, len(it.Cause) > MaxCause:
 		return mail.Errorf(mail.TooLarge, "a text of the message's envelope is too long")
 	case !store.ValidPrefix(it.Prefix[:message.PrefixSize(it.Prefix)]):
 		return mail.Errorf(mail.Internal, "the fields in front of a message must be whole lines")
@@ -225,7 +251,7 @@ func (s *Spool) Item(tx *sqldb.Tx, id ItemID) (Item, error) {
 // AskItem asks for what ScanItem reads.
 func (s *Spool) AskItem(tx *sqldb.Tx, id ItemID) *sqldb.Answer {
 	return tx.Ask(`SELECT blob, prefix, size, sender, envid, ret, body, flags, priority, arrived, hold_until, deliver_by,
-		expire, account, language, trans, message_id, report, about, sign_for, settled FROM spool_item WHERE id = $1`, id)
+		expire, account, language, trans, message_id, report, about, sign_for, cause, settled FROM spool_item WHERE id = $1`, id)
 }
 
 // ScanItem is Item of an answer to AskItem.
@@ -235,7 +261,7 @@ func (s *Spool) ScanItem(a *sqldb.Answer, id ItemID) (Item, error) {
 	var flags int
 	var arrived, hold, by, expire, settled int64
 	err := a.Scan(&it.Blob, &it.Prefix, &it.Size, &sender, &it.EnvID, &it.Ret, &it.Body, &flags, &it.Priority, &arrived, &hold, &by,
-		&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &it.SignFor, &settled)
+		&expire, &it.Account, &it.Language, &it.Transaction, &it.MessageID, &it.Report, &it.About, &it.SignFor, &it.Cause, &settled)
 	if err == sqldb.ErrNoRows {
 		return it, mail.Errorf(mail.NotFound, "there is no message %d in the queue", id)
 	}

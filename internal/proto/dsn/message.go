@@ -22,6 +22,8 @@ type Options struct {
 	UTF8      bool             // the original came with SMTPUTF8
 	Ret       mail.Ret         // what the sender asked for
 	SevenBit  bool             // write a message for a way back without 8BITMIME and SMTPUTF8
+	Copy      string           // the rule that made the original, which is a copy: To are the people who run this mail system
+	Forward   bool             // the original was kept in the mailbox of To, and sent on from there
 	Lost      bool             // the original is itself a report, whose reader cannot be reached: To are the people who run this mail system
 }
 

@@ -1,5 +1,7 @@
 package dsn
 
+import "strings"
+
 // phrasebook has the words of the text in one language. Where there is one for
 // each Action, it is indexed by it.
 type phrasebook struct {
@@ -18,6 +20,7 @@ type phrasebook struct {
 	about    string    // heading above the facts about the original
 	labels   [4]string // Subject, Date, Message-ID, envelope-id
 	attached [3]string // nothing, the header, the message
+	hint     string    // what to do about a copy, whose rule takes the place of %s, or about a forward; "" for other mail
 	sign     string    // %s: reporting MTA, its people's address
 	date     string    // layout
 }
@@ -127,5 +130,71 @@ var lostPhrases = [languages]phrasebook{
 func (p phrasebook) lost(w phrasebook) phrasebook {
 	p.subject, p.untitled, p.one, p.many = w.subject, w.untitled, w.one, w.many
 	p.about, p.attached, p.sign = w.about, w.attached, w.sign
+	return p
+}
+
+// copyPhrases are the words to the people who run the mail system about a copy, which a rule
+// of theirs made.
+var copyPhrases = [languages]phrasebook{
+	English: phrases[English].copied(phrasebook{
+		subject:  [6]string{Failed: "A copy was not delivered: %s", Delayed: "A copy is not yet delivered: %s"},
+		untitled: [6]string{Failed: "A copy was not delivered", Delayed: "A copy is not yet delivered"},
+		one: [6]string{Failed: "This mail system makes a copy of some messages. The copy of this one could not be delivered to this address:",
+			Delayed: "This mail system makes a copy of some messages. The copy of this one has not been delivered to this address yet:"},
+		about:    "The message, which its own recipients got or get:",
+		attached: [...]string{"", "The header of the message is attached.", "The copy is attached."},
+		hint:     "The rule %s makes these copies. Correct the address, or end the rule: yubin copy list, yubin copy remove. The sender does not know of the copy, and was told nothing.",
+		until:    "We will keep trying until %s.",
+		keepOn:   "We will keep trying.",
+		sign:     "This was written by the mail system of %s for its postmaster, %s.",
+	}),
+	Japanese: phrases[Japanese].copied(phrasebook{
+		subject:  [6]string{Failed: "写しを配信できませんでした: %s", Delayed: "写しの配信が遅れています: %s"},
+		untitled: [6]string{Failed: "写しを配信できませんでした", Delayed: "写しの配信が遅れています"},
+		one: [6]string{Failed: "このメールシステムは、一部のメールの写しを作成しています。このメールの写しを、次の宛先に配信できませんでした。",
+			Delayed: "このメールシステムは、一部のメールの写しを作成しています。このメールの写しは、次の宛先にまだ配信されていません。"},
+		about:    "対象のメール（本来の宛先への配信には影響ありません）:",
+		attached: [...]string{"", "メールのヘッダーを添付しています。", "写しを添付しています。"},
+		hint:     "この写しは、規則 %s によるものです。宛先を訂正するか、規則を終了してください（yubin copy list、yubin copy remove）。送信者は写しのことを知らず、何も通知されていません。",
+		until:    "%s まで配信を続けます。",
+		keepOn:   "引き続き配信を試みます。",
+		sign:     "このお知らせは、%s のメールシステムが管理者（%s）あてに自動的に作成しました。",
+	}),
+}
+
+// forwardPhrases are the words to somebody who keeps his mail and has it sent on, too.
+var forwardPhrases = [languages]phrasebook{
+	English: phrases[English].copied(phrasebook{
+		subject:  [6]string{Failed: "Not forwarded: %s", Delayed: "Not yet forwarded: %s"},
+		untitled: [6]string{Failed: "A message to you was not forwarded", Delayed: "A message to you is not yet forwarded"},
+		one: [6]string{Failed: "A message to you is in your mailbox. You have your mail forwarded, too, and that could not be done to this address:",
+			Delayed: "A message to you is in your mailbox. You have your mail forwarded, too, and that could not be done to this address yet:"},
+		about:    "The message:",
+		attached: [...]string{"", "The header of the message is attached.", "The message is attached."},
+		hint:     "If that address is wrong or no more, have your forwarding changed. The sender was told nothing, for you have the message.",
+		until:    "We will keep trying until %s.",
+		keepOn:   "We will keep trying.",
+		sign:     phrases[English].sign,
+	}),
+	Japanese: phrases[Japanese].copied(phrasebook{
+		subject:  [6]string{Failed: "転送できませんでした: %s", Delayed: "転送が遅れています: %s"},
+		untitled: [6]string{Failed: "あなた宛てのメールを転送できませんでした", Delayed: "あなた宛てのメールの転送が遅れています"},
+		one: [6]string{Failed: "あなた宛てのメールは、メールボックスに届いています。設定されている転送先のうち、次の宛先に転送できませんでした。",
+			Delayed: "あなた宛てのメールは、メールボックスに届いています。設定されている転送先のうち、次の宛先にはまだ転送されていません。"},
+		about:    "対象のメール:",
+		attached: [...]string{"", "メールのヘッダーを添付しています。", "メールを添付しています。"},
+		hint:     "転送先が誤っている、または使われなくなっている場合は、転送の設定を変更してください。メールは届いているため、送信者には何も通知していません。",
+		until:    "%s まで転送を続けます。",
+		keepOn:   "引き続き転送を試みます。",
+		sign:     phrases[Japanese].sign,
+	}),
+}
+
+// copied is p with the words of w about mail that failed or is late; there is no other.
+func (p phrasebook) copied(w phrasebook) phrasebook {
+	for _, a := range []Action{Failed, Delayed} {
+		p.subject[a], p.untitled[a], p.one[a], p.many[a] = w.subject[a], w.untitled[a], w.one[a], strings.NewReplacer("this address", "these addresses").Replace(w.one[a])
+	}
+	p.about, p.attached, p.hint, p.until, p.keepOn, p.sign = w.about, w.attached, w.hint, w.until, w.keepOn, w.sign
 	return p
 }

@@ -23,8 +23,13 @@ func (m *Message) subject(words *phrasebook) string {
 
 // words are those for the reader of m.
 func (m *Message) words(l Language) *phrasebook {
-	if m.opts.Lost {
+	switch {
+	case m.opts.Lost:
 		return &lostPhrases[l]
+	case m.opts.Copy != "":
+		return &copyPhrases[l]
+	case m.opts.Forward:
+		return &forwardPhrases[l]
 	}
 	return &phrases[l]
 }
@@ -93,6 +98,15 @@ func (w *textWriter) write() {
 	for action := Failed; action <= Expanded; action++ {
 		w.section(action)
 	}
+	switch {
+	case w.words.hint == "":
+	case w.m.opts.Copy != "":
+		w.line("", fmt.Sprintf(w.words.hint, cleanLine(w.m.opts.Copy, MaxValue)))
+		w.blank()
+	default:
+		w.line("", w.words.hint)
+		w.blank()
+	}
 	w.about()
 	mta := cleanLine(w.m.report.ReportingMTA.Name, MaxValue)
 	w.line("", fmt.Sprintf(w.words.sign, mta, w.m.opts.From))
@@ -152,7 +166,7 @@ func (w *textWriter) outcome(p *Recipient) {
 		if p.Status.Class == Temporary {
 			w.line("    ", w.words.gaveUp)
 		}
-		if !w.m.opts.Lost { // It is for senders.
+		if o := w.m.opts; !o.Lost && o.Copy == "" && !o.Forward { // It is for senders.
 			w.line("    ", advice)
 		}
 	case p.WillRetryUntil.IsZero():

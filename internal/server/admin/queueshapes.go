@@ -26,6 +26,7 @@ type QueueDelivery struct {
 	SiteName  string        `json:"site_name"`         // what people call that
 	Route     string        `json:"route,omitempty"`   // that an operator chose
 	Parked    bool          `json:"parked,omitempty"`  // put off because its site is down or paused
+	Paused    bool          `json:"paused,omitempty"`  // it waits until an operator ends a pause
 	HeldBy    string        `json:"held_by,omitempty"` // what keeps it, if no operator does: "sending"
 	Noticed   bool          `json:"noticed,omitempty"` // its sender was told that it is late
 	Last      *QueueAttempt `json:"last,omitempty"`
@@ -55,6 +56,7 @@ type QueueAttempt struct {
 	Text       string    `json:"text,omitempty"`
 	Ours       bool      `json:"ours,omitempty"`        // the words are this server's
 	AnswerLost bool      `json:"answer_lost,omitempty"` // it may have been delivered
+	Untried    bool      `json:"untried,omitempty"`     // it was put off without an attempt: the words are of the last one at its site
 }
 
 // QueueEvent is one thing that happened to a message or a recipient.
@@ -83,8 +85,10 @@ type QueueMessage struct {
 	Priority    int             `json:"priority,omitempty"`
 	RequireTLS  bool            `json:"require_tls,omitempty"`
 	TLSOptional bool            `json:"tls_optional,omitempty"`
-	Came        *Arrival        `json:"came,omitempty"` // how it came, if that is remembered
-	Deliveries  []QueueDelivery `json:"deliveries"`     // those that are not settled
+	Copy        string          `json:"copy,omitempty"`    // the rule that made it, if it is a copy
+	Forward     bool            `json:"forward,omitempty"` // an account that keeps the message too sends it on, in its own name
+	Came        *Arrival        `json:"came,omitempty"`    // how it came, if that is remembered
+	Deliveries  []QueueDelivery `json:"deliveries"`        // those that are not settled
 	Events      []QueueEvent    `json:"events"`
 
 	// Unreadable says what is wrong with the row of the message, if it cannot be read.
@@ -138,6 +142,9 @@ type QueuePause struct {
 	Called string    `json:"called,omitempty"` // what people call the site
 	Since  time.Time `json:"since,omitzero"`
 	Why    string    `json:"why,omitempty"`
+
+	// Unknown says of a new pause that nobody has mail for that site, and none went there lately.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 func queueDeliveryOf(l queue.Listed, names sitesNamer) QueueDelivery {
@@ -149,7 +156,7 @@ func queueDeliveryOf(l queue.Listed, names sitesNamer) QueueDelivery {
 
 func deliveryOf(d queue.Delivery, names sitesNamer) QueueDelivery {
 	out := QueueDelivery{ID: d.String(), Item: int64(d.Item), Recipient: d.Address.String(), State: d.State.String(), Due: d.Due,
-		Attempts: d.Attempts, Site: d.Site, SiteName: names.name(d.Site), Route: d.Via, Parked: d.Parked, Noticed: d.Noticed,
+		Attempts: d.Attempts, Site: d.Site, SiteName: names.name(d.Site), Route: d.Via, Parked: d.Parked, Paused: d.Paused, Noticed: d.Noticed,
 		Unreadable: d.Unreadable}
 	if d.State == queue.Held {
 		out.HeldBy = d.HeldBy
@@ -166,6 +173,10 @@ func attemptOf(a mail.Attempt) *QueueAttempt {
 	if a.Remote.IsValid() {
 		out.Address = a.Remote.String()
 	}
+	var why string
+	if why, out.Untried = queue.Untried(a); why != "" {
+		out.Text = why
+	}
 	return out
 }
 
@@ -174,7 +185,7 @@ func queueMessageOf(s queue.Story, names sitesNamer) *QueueMessage {
 	m := &QueueMessage{Item: int64(it.ID), Sender: it.ReversePath.String(), Size: it.Size, Arrived: it.Arrived, HoldUntil: it.HoldUntil,
 		DeliverBy: it.DeliverBy.At, Expire: it.Expire, Settled: it.Settled, MessageID: it.MessageID, Transaction: it.Transaction,
 		Unreadable: s.Unreadable, EnvID: it.EnvID, Priority: int(it.Priority), RequireTLS: it.RequireTLS,
-		TLSOptional: it.Demand() == mail.TLSWaived, Deliveries: []QueueDelivery{}, Events: []QueueEvent{}}
+		Copy: it.Cause.Rule(), Forward: it.Cause == spool.KeptForward, TLSOptional: it.Demand() == mail.TLSWaived, Deliveries: []QueueDelivery{}, Events: []QueueEvent{}}
 	for _, d := range s.Deliveries {
 		m.Deliveries = append(m.Deliveries, deliveryOf(d, names))
 	}

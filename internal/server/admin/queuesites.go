@@ -2,9 +2,11 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"yubin/internal/engine/queue"
+	"yubin/internal/engine/route"
 	"yubin/internal/mail"
 )
 
@@ -37,15 +39,20 @@ func (h *Handler) listPauses(*http.Request) (any, error) {
 	if err := h.needQueue(); err != nil {
 		return nil, err
 	}
-	page, names := Page[QueuePause]{Items: []QueuePause{}}, h.sitesNamer()
+	return Page[QueuePause]{Items: h.Pauses()}, nil
+}
+
+// Pauses are those in force, their sites with the names that people write.
+func (h *Handler) Pauses() []QueuePause {
+	list, names := []QueuePause{}, h.sitesNamer()
 	for _, p := range h.Queue.Pauses() {
 		one := QueuePause{Scope: string(p.Scope), Name: p.Name, Since: p.Since, Why: p.Why}
 		if p.Scope == queue.PauseSite {
 			one.Called = names.name(p.Name)
 		}
-		page.Items = append(page.Items, one)
+		list = append(list, one)
 	}
-	return page, nil
+	return list
 }
 
 func (h *Handler) pause(r *http.Request) (any, error) {
@@ -56,10 +63,19 @@ func (h *Handler) pause(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := h.pauseNames(r, in.Scope, in.Name)
+	names, known := []string{in.Name}, true
+	switch {
+	case in.Scope == string(queue.PauseSite) && in.Name != "":
+		names, known, err = h.findSites(r.Context(), in.Name)
+	case in.Scope == string(queue.PauseRoute) && h.Routes != nil:
+		if !slices.ContainsFunc(h.Routes.Routes(), func(r route.Route) bool { return r.Name == in.Name }) {
+			err = mail.Errorf(mail.NotFound, "there is no route %s", in.Name)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	in.Unknown = !known
 	for _, in.Name = range names {
 		if err := h.Queue.Pause(r.Context(), queue.Scope(in.Scope), in.Name, in.Why); err != nil {
 			return nil, err

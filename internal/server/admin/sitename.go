@@ -64,17 +64,23 @@ func (n sitesNamer) name(site string) string {
 // sitesCalled finds the keys of the sites that somebody means: by a key, a name, a
 // domain or host, or a route. What nobody knows yet is the exchangers of a domain.
 func (h *Handler) sitesCalled(ctx context.Context, text string) ([]string, error) {
+	sites, _, err := h.findSites(ctx, text)
+	return sites, err
+}
+
+// findSites is sitesCalled, and says whether somebody knows them.
+func (h *Handler) findSites(ctx context.Context, text string) (sites []string, known bool, err error) {
 	if _, _, _, ok := kindOf(text); ok {
-		return []string{text}, nil
+		return []string{text}, true, nil
 	}
 	n := h.sitesNamer()
 	for site, route := range n.routes {
 		if route == text {
-			return []string{site}, nil
+			return []string{site}, true, nil
 		}
 	}
 	if text == n.name("local:") {
-		return []string{"local:"}, nil
+		return []string{"local:"}, true, nil
 	}
 	base, _, full := strings.Cut(text, " via ")
 	hosts := strings.Split(base, ", ")
@@ -87,7 +93,7 @@ func (h *Handler) sitesCalled(ctx context.Context, text string) ([]string, error
 	for _, port := range []string{"", ":0"} {
 		list, err := h.Queue.SitesNamed(ctx, strings.Join(hosts, port+",")+port)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		for _, site := range list {
 			if !full || n.name(site) == text {
@@ -96,13 +102,13 @@ func (h *Handler) sitesCalled(ctx context.Context, text string) ([]string, error
 		}
 	}
 	if len(found) > 0 {
-		return found, nil
+		return found, true, nil
 	}
 	d, err := mail.ParseDomain(base)
 	if err != nil || full && !strings.HasSuffix(text, " via mx") {
-		return nil, mail.Errorf(mail.Invalid, "%q is no site: it is a domain, a route, or what yubin queue sites calls one", text)
+		return nil, false, mail.Errorf(mail.Invalid, "%q is no site: it is a domain, a route, or what yubin queue sites calls one", text)
 	}
-	return []string{mail.NextHop{Kind: mail.HopMX, Domain: d}.Site()}, nil
+	return []string{mail.NextHop{Kind: mail.HopMX, Domain: d}.Site()}, false, nil
 }
 
 // siteState reads a state of sites; "" is any.

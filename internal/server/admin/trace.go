@@ -48,6 +48,9 @@ type Owners interface {
 	AccountByID(context.Context, mail.AccountID) (directory.Account, error)
 }
 
+// OwnService is the service of what this server wrote itself, such as a letter to postmaster.
+const OwnService = "this server"
+
 // Trace is the answer to a trace, the newest first.
 type Trace struct {
 	About    string    `json:"about"`
@@ -101,6 +104,7 @@ type Place struct {
 	Mailbox string `json:"mailbox,omitempty"`
 	UID     uint32 `json:"uid"`
 	There   *bool  `json:"there,omitempty"` // still; absent if nobody looked
+	Copy    string `json:"copy,omitempty"`  // the rule that made it, if it is a copy for somebody who is no recipient
 }
 
 func (h *Handler) trace(r *http.Request) (any, error) {
@@ -256,7 +260,7 @@ func newPlaces() *places {
 
 // place says where a copy was filed, by names, and whether it is there.
 func (h *Handler) place(ctx context.Context, f journal.Filed, look *places) (p Place, err error) {
-	p.UID = uint32(f.UID)
+	p.UID, p.Copy = uint32(f.UID), f.Copy
 	if p.Account, err = h.owner(ctx, f.Account, look); err != nil {
 		return p, err
 	}

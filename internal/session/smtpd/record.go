@@ -87,7 +87,7 @@ func (s *session) recordAccepted(a acceptance, r smtp.Reply) {
 		}
 	}
 	for i, f := range a.Filed {
-		e.Filed = append(e.Filed, journal.Filed{Account: a.Plan.Filings[i].Account, Mailbox: f.Mailbox, UID: f.UID})
+		e.Filed = append(e.Filed, journal.Filed{Account: a.Plan.Filings[i].Account, Mailbox: f.Mailbox, UID: f.UID, Copy: a.Plan.Filings[i].Copy})
 	}
 	s.srv.cfg.Record(e)
 }
