@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"yubin/internal/server"
@@ -39,9 +38,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return e.serve(srv, log, signals, func() {
-		c.reload(srv, level, log)
-	})
+	return e.serve(srv, log, signals, func() { c.reload(srv, level) })
 }
 
 // catchSignals begins to keep the signals that serve obeys. It is called before
@@ -61,42 +58,17 @@ func (e *env) serverDeps(log *slog.Logger) server.Deps {
 }
 
 // reload applies the configuration as it is now; a faulty one changes nothing.
-func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar, log *slog.Logger) {
+func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar) {
 	cfg, err := config.LoadVerified(c.Config)
 	if err != nil {
-		log.Error("configuration not reloaded; the old one stays", obs.Err(err))
+		srv.NotReloaded(err)
 		return
 	}
-	done, err := srv.Reload(cfg)
+	if c.Database != "" {
+		cfg.Database = c.Database
+	}
+	_, _ = srv.Reload(cfg) // It has told what it did.
 	level.Set(cfg.Log.Level)
-	changed := "nothing"
-	if len(done.Changed) > 0 {
-		changed = strings.Join(done.Changed, ", ")
-	}
-	if len(done.NeedRestart) > 0 {
-		log.Warn("some changes need a restart", "keys", strings.Join(done.NeedRestart, ", "))
-	}
-	if err == nil {
-		log.Info("configuration reloaded", obs.KeyFile, c.Config, "changed", changed)
-		return
-	}
-	for _, err := range parts(err) {
-		log.Error("a part of the configuration was not taken over", obs.Err(err))
-	}
-	log.Warn("configuration reloaded but for that part", obs.KeyFile, c.Config, "changed", changed)
-}
-
-// parts are the errors that were joined.
-func parts(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []error{err}
-	}
-	var all []error
-	for _, one := range joined.Unwrap() {
-		all = append(all, parts(one)...)
-	}
-	return all
 }
 
 // goLimit is what GOMEMLIMIT says, in octets; 0 if it says nothing.

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -118,7 +120,7 @@ func (s *statusScreen) ask() shownStatus {
 	client, err := admin.Dial(ctx, s.folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return shownStatus{State: admin.Trouble, Why: "no server runs on " + s.folder}
+		return shownStatus{State: admin.Trouble, Why: "no server runs on " + s.folder + `; "systemctl start yubin" starts one that is installed, "yubin serve" any`}
 	case errors.Is(err, fs.ErrPermission):
 		return shownStatus{State: "unknown", Why: "the server at " + s.folder + " may be asked by its own user and root only"}
 	case err != nil:
@@ -174,6 +176,9 @@ func (s *statusScreen) text(w io.Writer, o admin.Overview, small bool) {
 		t.add(name, fmt.Sprintf("%s on %s, TLS %s, %s", l.Service, l.Address, l.TLS, count(l.Open, "connection", "connections")))
 	}
 	t.add("queue", queueWords(o, now))
+	for _, p := range o.Pauses {
+		t.add("paused", pauseWords(p, now))
+	}
 	t.add("accepted", last(o.Accepted, now))
 	t.add("delivered", last(o.Delivered, now))
 	if d := o.Disk; d != nil {
@@ -219,6 +224,15 @@ func queueWords(o admin.Overview, now time.Time) string {
 	return s + "; the oldest came " + length(now.Sub(q.Oldest)) + " ago"
 }
 
+// pauseWords is what is paused, since when, and why.
+func pauseWords(p admin.QueuePause, now time.Time) string {
+	s := what(p) + ", for " + length(now.Sub(p.Since))
+	if p.Why != "" {
+		s += ": " + oneLine(p.Why)
+	}
+	return s
+}
+
 func last(at, now time.Time) string {
 	if at.IsZero() {
 		return "none since the start"
@@ -248,9 +262,15 @@ func warningWords(list []admin.LoggedWarning) string {
 	if len(list) == 0 {
 		return "none in the last 24 hours"
 	}
-	n := 0
+	n, errs := 0, 0
 	for _, l := range list {
-		n += l.Count
+		if n += l.Count; l.Level == slog.LevelError.String() {
+			errs += l.Count
+		}
 	}
-	return fmt.Sprintf("%d in the last 24 hours", n)
+	s := fmt.Sprintf("%d in the last 24 hours", n)
+	if errs > 0 {
+		s += ", errors among them: " + strconv.Itoa(errs)
+	}
+	return s
 }

@@ -212,8 +212,17 @@ func (w *watcher) ofCertificates(ctx context.Context) (all []admin.Concern) {
 		}
 		all = append(all, c)
 	}
-	for _, c := range certs.Concerns(w.certificates(), "", w.now()) {
-		add(c.Files.Cert, fmt.Sprintf("the certificate %s %s", c.Files.Cert, c.Text), c.Ended)
+	for _, f := range w.faultyCertificates() {
+		add("unread:"+f.Files.Cert, fmt.Sprintf("a changed certificate does not load, and the old one stays in use: %v", f.Err), false)
+	}
+	known := w.s.known.Load()
+	for _, c := range certs.Concerns(w.certificates(), known.CertificateName(), w.now()) {
+		switch {
+		case !c.Named:
+			add(c.Files.Cert, fmt.Sprintf("the certificate %s %s", c.Files.Cert, c.Text), c.Ended)
+		case !known.ACME.On: // else it is ordered, and told of below
+			add("names", fmt.Sprintf("the certificate %s %s", c.Files.Cert, c.Text), false)
+		}
 	}
 	if w.s.certificates == nil {
 		return all

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yubin/internal/engine/intake"
+	"yubin/internal/engine/journal"
 	"yubin/internal/engine/route"
 	"yubin/internal/engine/spool"
 	"yubin/internal/mail"
@@ -129,13 +130,30 @@ func (w *watcher) send(ctx context.Context, l dsn.Letter, also func(*sqldb.Tx) e
 	}
 	p, err := w.s.intake.Plan(ctx, m, intake.Envelope{Item: spool.Item{Arrived: now}, Ours: true, Each: true},
 		[]intake.Recipient{{Address: to, Route: routed, Notify: mail.NotifyNever}})
-	if err == nil {
-		_, err = w.s.intake.Commit(ctx, p, func(tx *sqldb.Tx, _ intake.Receipt) error { return also(tx) })
+	if err != nil {
+		return err
 	}
+	done, err := w.s.intake.Commit(ctx, p, func(tx *sqldb.Tx, _ intake.Receipt) error { return also(tx) })
 	if mail.KindOf(err) == mail.Conflict && err != nil {
 		return nil // It was told already.
 	}
+	if err == nil {
+		w.s.journal.Add(journalOf(done, to, l.ID, now))
+	}
 	return err
+}
+
+// journalOf is what is remembered of a letter that this server wrote and delivered.
+func journalOf(done intake.Receipt, to mail.Address, id string, at time.Time) journal.Entry {
+	e := journal.Entry{At: at, Kind: journal.Accepted, Service: admin.OwnService, Recipients: []mail.Address{to}, MessageID: "<" + id + "@" + string(to.Domain) + ">",
+		Code: 250, Enhanced: "2.0.0", Text: "written here"}
+	for i, f := range done.Filed {
+		e.Filed = append(e.Filed, journal.Filed{Account: done.Plan.Filings[i].Account, Mailbox: f.Mailbox, UID: f.UID, Copy: done.Plan.Filings[i].Copy})
+	}
+	if len(done.Items) > 0 {
+		e.Item = done.Items[0]
+	}
+	return e
 }
 
 // summarize writes the summary of the day when it is time for it.
@@ -208,7 +226,11 @@ func (w *watcher) summary(o admin.Overview) dsn.Letter {
 				lines = append(lines, fmt.Sprintf("and %d more", len(o.Warnings)-i))
 				break
 			}
-			lines = append(lines, obs.Printable(fmt.Sprintf("%d× %s %s", warning.Count, warning.Message, warning.Reason)))
+			line := fmt.Sprintf("%d× %s", warning.Count, warning.Message)
+			if warning.Reason != "" {
+				line += ": " + warning.Reason
+			}
+			lines = append(lines, obs.Printable(line))
 		}
 		l.Paragraphs = append(l.Paragraphs, strings.Join(lines, "\n"))
 	}

@@ -2,22 +2,82 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
+	"strings"
+	"time"
 
 	"yubin/internal/world/config"
+	"yubin/internal/world/obs"
 )
 
 // Reloaded says what a reload did: the tables and keys whose changes were taken over,
 // and the keys that only a restart changes.
 type Reloaded struct{ Changed, NeedRestart []string }
 
-// Reload applies cfg to a running server. Connections that are open go on as
+// NotReloaded says that a configuration was asked for that has faults, so that the old one
+// stays: in the log, and as a concern until a reload succeeds.
+func (s *Server) NotReloaded(why error) {
+	s.deps.Log.Error("configuration not reloaded; the old one stays", obs.Err(why))
+	s.store.watcher.reloaded(fmt.Sprintf(`the configuration was not read again at %s, and the old one stays: %s; "yubin check-config" says it all. Correct it and reload`,
+		s.deps.Now().UTC().Format(time.DateTime+" MST"), brief(why)))
+}
+
+// brief is an error in a line.
+func brief(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if len(text) > maxBrief {
+		text = strings.ToValidUTF8(text[:maxBrief], "") + "…"
+	}
+	return text
+}
+
+// maxBrief is how much of an error a concern has, in octets.
+const maxBrief = 300
+
+// Reload applies cfg to a running server, and says in the log what it did. Connections that are open go on as
 // they began; those of listeners that are gone are told goodbye. What is left
 // of the old configuration: NeedRestart names the keys that only a restart
 // changes, the errors that are joined in err tell the listeners and certificates
 // that could not be opened.
-func (s *Server) Reload(cfg config.Config) (r Reloaded, err error) {
+func (s *Server) Reload(cfg config.Config) (Reloaded, error) {
+	r, err := s.reload(cfg)
+	changed := "nothing"
+	if len(r.Changed) > 0 {
+		changed = strings.Join(r.Changed, ", ")
+	}
+	if len(r.NeedRestart) > 0 {
+		s.deps.Log.Warn("some changes need a restart", "keys", strings.Join(r.NeedRestart, ", "))
+	}
+	if err == nil {
+		s.store.watcher.reloaded("")
+		s.deps.Log.Info("configuration reloaded", "changed", changed)
+		return r, nil
+	}
+	for _, one := range parts(err) {
+		s.deps.Log.Error("a part of the configuration was not taken over", obs.Err(one))
+	}
+	s.deps.Log.Warn("configuration reloaded but for that part", "changed", changed)
+	s.store.watcher.reloaded(fmt.Sprintf("a part of the configuration was not taken over at %s: %s; correct that and reload",
+		s.deps.Now().UTC().Format(time.DateTime+" MST"), brief(err)))
+	return r, err
+}
+
+// parts are the errors that were joined.
+func parts(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, parts(one)...)
+	}
+	return all
+}
+
+func (s *Server) reload(cfg config.Config) (r Reloaded, err error) {
 	s.notify(s.deps.Notify.Reloading())
 	defer func() { s.notify(s.deps.Notify.Ready()) }()
 	s.mu.Lock()

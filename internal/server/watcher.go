@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/metrics"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,10 +25,15 @@ import (
 const (
 	watchEvery  = time.Minute
 	watchCalm   = time.Hour       // what was in need of a hand is well when it was so for as long
-	diskFull    = 100 << 20       // octets: with less, mail is about to be refused
+	diskFull    = 100 << 20       // octets: with less, others had better not bring mail here (/readyz)
 	diskLow     = 2 << 30         // at most; a smaller disk is low with a tenth
 	aliveWait   = 5 * time.Second // for an answer of the database
 	maxConcerns = 100
+	maxPolicies = 10 // of others that cannot be fetched
+
+	routeFails     = 10 * time.Minute // hosts of a route that do not answer are told of after it
+	policyFails    = 24 * time.Hour   // policies of others that cannot be fetched are told of after it
+	pauseForgotten = 24 * time.Hour   // a pause of a site or route is told of after it
 
 	maxCertificates = 20 // that an overview shows; those that need a hand it tells of
 )
@@ -46,6 +52,8 @@ type watcher struct {
 	recent *obs.Recent
 	watch  atomic.Pointer[config.Watch]
 	poked  chan struct{}
+
+	notReloaded atomic.Pointer[string] // what a reload left to be done; nil for nothing
 
 	accepted, delivered atomic.Int64 // when, in milliseconds; 0 for never
 	day                 dayCounts
@@ -174,14 +182,18 @@ func (w *watcher) look(ctx context.Context) error {
 // concerns are all that needs a hand now.
 func (w *watcher) concerns(ctx context.Context) (all []admin.Concern) {
 	c := *w.watch.Load()
+	all = append(all, w.ofReload()...)
 	all = append(all, w.ofDisk(c)...)
 	all = append(all, w.ofCertificates(ctx)...)
+	all = append(all, w.ofPauses()...)
+	all = append(all, w.ofRoutes()...)
 	all = append(all, w.ofQueue(c)...)
 	all = append(all, w.ofSending(ctx)...)
 	if err := w.alive(ctx); err != nil {
 		all = append(all, admin.Concern{Cause: "database", State: admin.Trouble,
 			Text: "the database does not answer: " + obs.Reason(err) + "; mail is refused for now. The log says more"})
 	}
+	all = append(all, w.ofRecords(ctx)...)
 	return all[:min(len(all), maxConcerns)]
 }
 
@@ -204,8 +216,8 @@ func (w *watcher) ofDisk(c config.Watch) []admin.Concern {
 	}
 	switch {
 	case free < diskFull:
-		return []admin.Concern{{Cause: "disk", State: admin.Trouble, Text: fmt.Sprintf("the disk of %s is full: %s of %s are free, and mail is about to be "+
-			"refused for now. Make room there", folder, mebibytes(free), mebibytes(total))}}
+		return []admin.Concern{{Cause: "disk", State: admin.Trouble, Text: fmt.Sprintf("the disk of %s is full but for %s of %s: mail is taken until "+
+			"nothing is left, and then refused for now. Make room there", folder, mebibytes(free), mebibytes(total))}}
 	case free < low:
 		return []admin.Concern{{Cause: "disk", State: admin.Warning, Text: fmt.Sprintf("the disk of %s is almost full: %s of %s are free. "+
 			"Make room there; when it is full, mail is refused for now", folder, mebibytes(free), mebibytes(total))}}
@@ -221,15 +233,112 @@ func mebibytes(n uint64) string {
 }
 
 func (w *watcher) certificates() []certs.Info {
+	if s := w.server.Load(); s != nil {
+		return s.Certificates()
+	}
+	return nil
+}
+
+// faultyCertificates looks at the files of certificates, reads those that changed, and
+// tells of those that do not load.
+func (w *watcher) faultyCertificates() []certs.Fault {
 	s := w.server.Load()
 	if s == nil {
 		return nil
 	}
-	c := s.certs.Load()
-	if c == nil {
-		return nil
+	if c := s.certs.Load(); c != nil {
+		return c.Faults()
 	}
-	return c.List()
+	return nil
+}
+
+// ofReload is the configuration that could not be taken over, or not all of it, until a
+// reload succeeds.
+func (w *watcher) ofReload() []admin.Concern {
+	if text := w.notReloaded.Load(); text != nil {
+		return []admin.Concern{{Cause: "configuration", State: admin.Warning, Text: *text}}
+	}
+	return nil
+}
+
+// reloaded remembers how a reload ended: what of it is left to be done, or "".
+func (w *watcher) reloaded(text string) {
+	if text == "" {
+		w.notReloaded.Store(nil)
+	} else {
+		w.notReloaded.Store(&text)
+	}
+	w.poke()
+}
+
+// ofPauses are the pauses that somebody may have forgotten: that of all mail from its
+// beginning, others after some time.
+func (w *watcher) ofPauses() (all []admin.Concern) {
+	for _, p := range w.s.admin.Pauses() {
+		what, flag := "all outgoing mail", "--all"
+		switch {
+		case p.Scope == string(queue.PauseAll):
+		case w.now().Sub(p.Since) < pauseForgotten:
+			continue
+		case p.Scope == string(queue.PauseSite):
+			what, flag = "mail to "+p.Called, "--site '"+p.Called+"'"
+		default:
+			what, flag = "mail by the route "+p.Name, "--route "+p.Name
+		}
+		text := fmt.Sprintf("%s is paused since %s", what, p.Since.UTC().Format(time.DateTime+" MST"))
+		if p.Why != "" {
+			text += " (" + p.Why + ")"
+		}
+		all = append(all, admin.Concern{Cause: strings.TrimSuffix("paused:"+p.Scope+" "+p.Name, " "), State: admin.Warning,
+			Text: text + `: "yubin queue resume ` + flag + `" lets it go out`})
+	}
+	return all
+}
+
+// ofRoutes are the routes to hosts, such as a smarthost, that take no mail: their hosts are
+// the operator's choice, as is the login there. One that does not answer is told of when that
+// lasts, a login that is refused at once.
+func (w *watcher) ofRoutes() (all []admin.Concern) {
+	routes := map[string]string{}
+	for _, r := range w.s.outgoing.router.Routes() {
+		if site := r.Site(); site != "" {
+			routes[site] = r.Name
+		}
+	}
+	for _, st := range w.s.outgoing.queue.Sites() {
+		name := routes[st.Site]
+		lasts := st.State == queue.SiteDown || st.State == queue.SiteFailing && (st.Login || w.now().Sub(st.Since) > routeFails)
+		if name == "" || !lasts {
+			continue
+		}
+		if st.Login {
+			st.Words = "the login there is refused: " + st.Words
+		}
+		all = append(all, admin.Concern{Cause: "route:" + name, State: admin.Warning, Text: fmt.Sprintf("no mail goes out by the route %s since %s: %s; "+
+			`it waits. "yubin queue list --site %s" shows it, "yubin route show %s" the route`, name, st.Since.UTC().Format(time.DateTime+" MST"), st.Words, name, name)})
+	}
+	return all
+}
+
+// ofRecords are records of ours in the DNS that are not kept up, and policies of others that
+// cannot be fetched anew.
+func (w *watcher) ofRecords(ctx context.Context) (all []admin.Concern) {
+	for _, f := range w.s.zone.Failing() {
+		all = append(all, admin.Concern{Cause: "dns:" + string(f.Domain), State: admin.Warning, Text: fmt.Sprintf("the records of %s are not kept up in the DNS since %s: %s; "+
+			`"yubin dns check %s" says which are wrong, "yubin dns publish %s" tries again`, f.Domain, f.Since.UTC().Format(time.DateTime+" MST"), brief(f.Why), f.Domain, f.Domain)})
+	}
+	ctx, cancel := context.WithTimeout(ctx, aliveWait)
+	defer cancel()
+	list, err := w.s.outgoing.policies.Failing(ctx, w.now().Add(-policyFails))
+	if err != nil {
+		return all // What is wrong with the database is told elsewhere.
+	}
+	for _, f := range list[:min(len(list), maxPolicies)] {
+		all = append(all, admin.Concern{Cause: "policy:" + string(f.Domain), State: admin.Warning, Text: fmt.Sprintf("the policy for mail to %s cannot be fetched anew since %s: %s; "+
+			`mail goes by the old one until %s. "yubin mta-sts show %s" says more`, f.Domain, f.Failed.UTC().Format(time.DateTime+" MST"), f.Why,
+			f.Expires.UTC().Format(time.DateTime+" MST"), f.Domain)})
+	}
+	return all
 }
 
 func (w *watcher) ofQueue(c config.Watch) (all []admin.Concern) {
@@ -257,7 +366,7 @@ func (w *watcher) Overview(ctx context.Context) (admin.Overview, error) {
 	status := w.s.admin.Status
 	o := admin.Overview{State: admin.Well, Concerns: w.concerns(ctx), Version: status.Version, Hostname: s.hostname(), Started: status.Started,
 		Process: status.Process, Listeners: s.overListeners(), Accepted: fromMillis(w.accepted.Load()), Delivered: fromMillis(w.delivered.Load()),
-		Memory: processMemory(), Certificates: []admin.Certificate{}, Warnings: []admin.LoggedWarning{}}
+		Pauses: w.s.admin.Pauses(), Memory: processMemory(), Certificates: []admin.Certificate{}, Warnings: []admin.LoggedWarning{}}
 	for _, c := range o.Concerns {
 		o.State = o.State.Worse(c.State)
 	}

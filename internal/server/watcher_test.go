@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"yubin/internal/engine/journal"
+	"yubin/internal/engine/judge"
+	"yubin/internal/engine/queue"
 	"yubin/internal/mail"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/config"
@@ -58,6 +62,10 @@ func TestPostmasterIsTold(t *testing.T) {
 	}
 	step("well", 100<<30, 0, "")
 	step("low", 1<<30, time.Minute, "1024 MiB of 200 GiB are free")
+	trace, err := admin.InProcess(s.Admin()).Trace(t.Context(), "postmaster@mx.near.example", time.Time{}, 10)
+	if err != nil || len(trace.Messages) != 1 || trace.Messages[0].Came.Service != admin.OwnService || trace.Messages[0].Came.Filed[0].Account != "alice@near.example" {
+		t.Errorf("its trace: %+v, %v", trace.Messages, err)
+	}
 	step("still low", 1<<30, time.Minute, "")
 	past := *now
 	w, now, free = watching(t, s, config.Watch{Mail: true, Summary: -1})
@@ -71,6 +79,107 @@ func TestPostmasterIsTold(t *testing.T) {
 	step("low again", 1<<30, time.Minute, "almost full:")
 	w.set(config.Watch{Summary: -1})
 	step("full, and nobody wants to know", 50<<20, time.Minute, "")
+}
+
+// causesOf are what needs a hand now, with the texts.
+func causesOf(t *testing.T, w *watcher) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, c := range w.concerns(t.Context()) {
+		all[c.Cause] = c.Text
+	}
+	return all
+}
+
+// TestPausesAreConcerns: that of all mail at once, others when they may be forgotten.
+func TestPausesAreConcerns(t *testing.T) {
+	s, _ := near(t, farZone, 1)
+	w, now, _ := watching(t, s, config.Watch{Summary: -1})
+	q := s.store.outgoing.queue
+	pause := func(scope queue.Scope, name, why string) {
+		t.Helper()
+		if err := q.Pause(t.Context(), scope, name, why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause(queue.PauseAll, "", "spam?")
+	pause(queue.PauseSite, "mx:far.example", "")
+	if got := causesOf(t, w); len(got) != 1 || !strings.HasPrefix(got["paused:all"], "all outgoing mail is paused since ") ||
+		!strings.HasSuffix(got["paused:all"], ` (spam?): "yubin queue resume --all" lets it go out`) {
+		t.Errorf("at once: %q", got)
+	}
+	*now = now.Add(pauseForgotten + time.Minute)
+	if got := causesOf(t, w); len(got) != 2 || !strings.Contains(got["paused:site mx:far.example"], `mail to far.example via mx is paused since `) ||
+		!strings.Contains(got["paused:site mx:far.example"], `"yubin queue resume --site 'far.example via mx'"`) {
+		t.Errorf("after a day: %q", got)
+	}
+	o, err := w.Overview(t.Context())
+	if err != nil || len(o.Pauses) != 2 || o.State != admin.Warning {
+		t.Errorf("overview: %+v, %v", o.Pauses, err)
+	}
+	if err := q.Resume(t.Context(), queue.PauseAll, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Resume(t.Context(), queue.PauseSite, "mx:far.example"); err != nil {
+		t.Fatal(err)
+	}
+	if got := causesOf(t, w); len(got) != 0 {
+		t.Errorf("resumed: %q", got)
+	}
+}
+
+// TestReloadIsAConcern: until one succeeds.
+func TestReloadIsAConcern(t *testing.T) {
+	s, c := near(t, farZone, 1)
+	w, _, _ := watching(t, s, config.Watch{Summary: -1})
+	s.store.watcher = w
+	s.NotReloaded(fmt.Errorf("yubin.toml:3: hostname must be a domain name\nyubin.toml:4: more"))
+	if got := causesOf(t, w)["configuration"]; !strings.Contains(got, "the old one stays: yubin.toml:3: hostname must be a domain name; yubin.toml:4: more;") {
+		t.Errorf("faulty: %q", got)
+	}
+	broken := c
+	broken.Listeners = append(slices.Clone(c.Listeners), config.Listener{Protocol: config.IMAP, Address: "192.0.2.1:143", TLS: config.TLSNone})
+	if _, err := s.Reload(broken); err == nil {
+		t.Fatal("a listener on an address of others opened")
+	}
+	if got := causesOf(t, w)["configuration"]; !strings.Contains(got, "a part of the configuration was not taken over at ") || !strings.Contains(got, "192.0.2.1") {
+		t.Errorf("a part: %q", got)
+	}
+	if _, err := s.Reload(c); err != nil {
+		t.Fatal(err)
+	}
+	if got := causesOf(t, w); len(got) != 0 {
+		t.Errorf("well: %q", got)
+	}
+}
+
+// TestRefusedLoginIsAConcern: a smarthost that does not take our password is told of with
+// its first answer.
+func TestRefusedLoginIsAConcern(t *testing.T) {
+	far, farConfig := far(t)
+	s, c := near(t, farZone, 1)
+	w, _, _ := watching(t, s, config.Watch{Summary: -1})
+	client := admin.InProcess(s.Admin())
+	if _, err := client.SetRoute(t.Context(), admin.Route{Name: "smart", To: []string{"*"}, Action: "smtp", TLS: "none", User: "carol@far.example", Password: "wrong",
+		Hosts: []string{listenerOf(far, farConfig, "submission").String()}}); err != nil {
+		t.Fatal(err)
+	}
+	submit(t, listenerOf(s, c, "submission"), "bob@else.example", "lunch")
+	var got map[string]string
+	for end := time.Now().Add(30 * time.Second); len(got) == 0 && time.Now().Before(end); runtime.Gosched() {
+		got = causesOf(t, w)
+	}
+	if text := got["route:smart"]; !strings.HasPrefix(text, "no mail goes out by the route smart since ") || !strings.Contains(text, ": the login there is refused: user name or password is wrong; it waits.") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestThresholdsOfConfiguration: what the configuration takes for the defaults of engines
+// is so.
+func TestThresholdsOfConfiguration(t *testing.T) {
+	if config.DefaultJunk != judge.DefaultJunk || config.DefaultRefuse != judge.DefaultRefuse || config.DefaultLifetime != queue.DefaultLifetime {
+		t.Error("the configuration checks bounds against other defaults than those of the engines")
+	}
 }
 
 // TestSummary: once a day, at its time.
@@ -134,7 +243,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	*free = 1
-	if got := get(s.ready); !strings.HasPrefix(got, "503 the disk of ") || !strings.Contains(got, "is full") {
+	if got := get(s.ready); !strings.HasPrefix(got, "503 the disk of ") || !strings.Contains(got, "is full but for 0 MiB of 200 GiB: mail is taken until") {
 		t.Errorf("got %q", got)
 	}
 	w.log.Info("nothing")

@@ -80,7 +80,8 @@ func (s *Server) connections() []metrics.Listener {
 // live says that the process serves.
 func (s *Server) live(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// ready says whether mail can be taken, and why not.
+// ready says whether mail should be brought here, and why not: with a disk that is nearly
+// full it is taken still, and balancers had better ask another server.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	var why []string
 	for _, c := range s.store.watcher.concerns(r.Context()) {

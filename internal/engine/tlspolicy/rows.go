@@ -216,6 +216,30 @@ func (p *Policies) List(ctx context.Context, after mail.Domain) (list []Found, e
 	return list, err
 }
 
+// Failing is what is known of domains whose policies hold and could not be fetched anew since
+// a moment, MaxListed at most.
+func (p *Policies) Failing(ctx context.Context, since time.Time) (list []Found, err error) {
+	err = p.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
+		list = nil
+		rows, err := tx.Query(`SELECT `+columns+` FROM tlspolicy WHERE failed > 0 AND failed <= $1 ORDER BY domain LIMIT $2`, seconds(since), MaxListed)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			f, err := p.scan(rows)
+			if err != nil {
+				return err
+			}
+			if f.Holds && f.Trouble != NoTrouble && f.Policy.Mode != mtasts.None {
+				list = append(list, f)
+			}
+		}
+		return rows.Err()
+	})
+	return list, err
+}
+
 // Known is what is known of a domain. NotFound if that is nothing.
 func (p *Policies) Known(ctx context.Context, d mail.Domain) (Found, error) {
 	f, err := p.read(ctx, d)

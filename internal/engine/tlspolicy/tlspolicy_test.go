@@ -184,6 +184,12 @@ func TestPolicy(t *testing.T) {
 	if f.Trouble != Unfetched || f.ID != "2" || f.Why != "mta-sts.a.example answers 500 Internal Server Error" || !f.Failed.Equal(w.now) {
 		t.Errorf("%+v", f)
 	}
+	if list, err := w.p.Failing(t.Context(), w.now.Add(-time.Minute)); err != nil || len(list) != 0 {
+		t.Errorf("failing for a minute: %v, %v", list, err)
+	}
+	if list, err := w.p.Failing(t.Context(), w.now); err != nil || len(list) != 1 || list[0].Domain != d || list[0].Why == "" {
+		t.Errorf("failing: %v, %v", list, err)
+	}
 	w.pass(RefreshAgain - time.Second)
 	w.want("not again so soon", d, true, mtasts.Enforce, 0)
 	w.pass(time.Second)

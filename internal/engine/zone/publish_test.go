@@ -214,10 +214,13 @@ func TestRun(t *testing.T) {
 	if told["example.org"] != "down" {
 		t.Errorf("%q", told)
 	}
+	if list := s.Failing(); len(list) != 1 || list[0].Domain != "example.org" || list[0].Why.Error() != "down" || list[0].Since.IsZero() {
+		t.Errorf("failing: %v", list)
+	}
 	s.failing = nil
 	s.pass(t.Context(), told)
-	if got := s.updates[2:]; !slices.Equal(got, []string{"example.org: 0 added, 1 removed"}) || len(told) != 0 {
-		t.Errorf("%q, %q", got, told)
+	if got := s.updates[2:]; !slices.Equal(got, []string{"example.org: 0 added, 1 removed"}) || len(told)+len(s.Failing()) != 0 {
+		t.Errorf("%q, %q, %v", got, told, s.Failing())
 	}
 }
 

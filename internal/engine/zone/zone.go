@@ -38,6 +38,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"yubin/internal/dns"
@@ -178,6 +179,9 @@ type Options struct {
 type Zone struct {
 	o     Options
 	aside sqldb.Aside
+
+	mu      sync.Mutex
+	failing map[mail.Domain]Failing
 }
 
 // Open prepares the table. It starts nothing; see Run.

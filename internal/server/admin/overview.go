@@ -47,6 +47,7 @@ type Overview struct {
 	Listeners    []OpenListener  `json:"listeners"`
 	Queue        *QueueCounts    `json:"queue,omitempty"` // nil while it is not counted yet
 	Counted      time.Time       `json:"counted,omitzero"`
+	Pauses       []QueuePause    `json:"pauses"`             // of outgoing mail
 	Accepted     time.Time       `json:"accepted,omitzero"`  // the last message taken since the start
 	Delivered    time.Time       `json:"delivered,omitzero"` // the last one filed, or handed on
 	Disk         *Disk           `json:"disk,omitempty"`     // of the data folder; nil if that is not known

@@ -2,8 +2,8 @@
 // read again when they change, those of a Source (ordered from a certificate
 // authority), chosen by server name, or self-signed when there are none yet.
 //
-// A renewed certificate needs no reload: at most every checkEvery a handshake
-// looks at the size and time of the files. A pair that does not load (half
+// A renewed certificate needs no reload: at most every checkEvery a handshake, or who
+// watches the server (Faults), looks at the size and time of the files. A pair that does not load (half
 // written, key and certificate from different renewals) is logged once and the
 // old one stays in use.
 //
@@ -90,6 +90,27 @@ func (c *Certs) Reload() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.look(func(error) {})
+}
+
+// Fault is a pair of files that do not load as they are now; the old certificate stays in
+// use.
+type Fault struct {
+	Files Files
+	Err   error
+}
+
+// Faults looks at the files if that is due, as a handshake does, and tells of those that do
+// not load.
+func (c *Certs) Faults() (list []Fault) {
+	c.refresh()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.files() {
+		if p.fault != nil {
+			list = append(list, Fault{p.files, p.fault})
+		}
+	}
+	return list
 }
 
 // refresh is Reload if that is due. Handshakes do not wait for one another here.

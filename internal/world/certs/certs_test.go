@@ -128,6 +128,23 @@ func TestRenewedFilesAreReadAgain(t *testing.T) {
 	}
 }
 
+// TestFaultsLooks: who watches the server sees a renewal that no client came for.
+func TestFaultsLooks(t *testing.T) {
+	w := newWorld(t)
+	files := w.write("a", "old.example.org")
+	c := w.open(files)
+	w.write("a", "new.example.org")
+	w.now = w.now.Add(checkEvery)
+	if list := c.Faults(); len(list) != 0 || c.List()[0].Names[0] != "new.example.org" {
+		t.Errorf("faults %v, and %v is in use", list, c.List()[0].Names)
+	}
+	w.put(files.Key, nil)
+	w.now = w.now.Add(checkEvery)
+	if list := c.Faults(); len(list) != 1 || !strings.Contains(w.log.String(), "does not load") {
+		t.Errorf("faults %v, log %s", list, w.log.String())
+	}
+}
+
 func TestBrokenRenewalKeepsTheOld(t *testing.T) {
 	w := newWorld(t)
 	files := w.write("a", "old.example.org")
@@ -161,6 +178,9 @@ func TestBrokenRenewalKeepsTheOld(t *testing.T) {
 		}
 		if err := c.Reload(); err == nil || !strings.Contains(err.Error(), files.Key) {
 			t.Errorf("fault %d: Reload says %v", i, err)
+		}
+		if list := c.Faults(); len(list) != 1 || list[0].Files != files || !strings.Contains(list[0].Err.Error(), files.Key) {
+			t.Errorf("fault %d: Faults says %v", i, list)
 		}
 	}
 	w.put(files.Key, newKey)

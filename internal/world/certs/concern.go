@@ -17,6 +17,7 @@ type Concern struct {
 	Files Files
 	Text  string
 	Ended bool // it has expired: clients refuse it
+	Named bool // it is about the names of all of them
 }
 
 // Concerns says what is to be seen to about certificates that load, for a server of
@@ -25,7 +26,7 @@ type Concern struct {
 func Concerns(list []Info, hostname string, now time.Time) (all []Concern) {
 	for _, i := range list {
 		if text := i.time(now); text != "" && i.Files != (Files{}) {
-			all = append(all, Concern{i.Files, text, !now.Before(i.NotAfter)})
+			all = append(all, Concern{Files: i.Files, Text: text, Ended: !now.Before(i.NotAfter)})
 		}
 	}
 	if hostname == "" || len(list) == 0 {
@@ -37,7 +38,7 @@ func Concerns(list []Info, hostname string, now time.Time) (all []Concern) {
 		}
 	}
 	first := list[0]
-	return append(all, Concern{Files: first.Files, Text: fmt.Sprintf("is for %s, and none is for the host name %s: clients that look at the name refuse it; "+
+	return append(all, Concern{Files: first.Files, Named: true, Text: fmt.Sprintf("is for %s, and none is for the host name %s: clients that look at the name refuse it; "+
 		"have one made for %s, or correct hostname", listed(first.Names), hostname, hostname)})
 }
 

@@ -13,6 +13,7 @@ var keyNames = map[string][]string{
 	"ShutdownTimeout":       {"shutdown_timeout"}, "Log": {"log"}, "TLS": {"tls", "certificate"}, "ACME": {"acme"}, "Limits": {"limits"}, "DNS": {"dns"},
 	"Queue": {"queue"}, "DKIM": {"dkim"}, "Addresses": {"addresses"}, "MTASTS": {"mta_sts"}, "DNSUpdate": {"dns_update"}, "Retention": {"retention"}, "Judge": {"judge"}, "DNSLists": {"dns_list"}, "Filters": {"filter"},
 	"Reports": {"reports"}, "Admin": {"admin"}, "Listeners": {"listener"}, "Bans": {"bans"}, "Sending": {"sending"}, "OAuth": {"oauth"},
+	"Watch": {"watch"}, "Sendmail": {"sendmail"},
 }
 
 // Changed names the keys and tables in which two configurations differ, sorted. Where

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"math"
 
 	"yubin/internal/mail"
@@ -23,6 +24,12 @@ type Judge struct {
 // maxDomains is how many domains a list of the [judge] table has.
 const maxDomains = 1000
 
+// The scores where nothing is said; those of engine/judge, as a test of server holds.
+const (
+	DefaultJunk   = 5.0
+	DefaultRefuse = 15.0
+)
+
 // Bounds of the scores.
 const (
 	minScore = 0.1
@@ -37,6 +44,14 @@ func (t *table) judge(j *Judge) {
 	t.boolean("greylist", &j.Greylist)
 	t.score("junk", &j.Junk)
 	t.score("refuse", &j.Refuse)
+	if junk := cmp.Or(j.Junk, DefaultJunk); junk > cmp.Or(j.Refuse, DefaultRefuse) {
+		key := "junk"
+		if j.Junk == 0 {
+			key = "refuse"
+		}
+		t.fault(key, "leaves nothing for Junk: mail goes there from %g on, and is refused from %g on; junk must not be over refuse",
+			junk, cmp.Or(j.Refuse, DefaultRefuse))
+	}
 	t.domains("trusted_arc", &j.TrustedARC)
 	t.domains("known_lists", &j.KnownLists)
 	t.domains("refuse_own", &j.RefuseOwn)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -165,12 +166,19 @@ func (t *table) dns(d *DNS) {
 	t.count("attempts", &d.Attempts, 1, maxDNSAttempts)
 }
 
+// DefaultLifetime is that of the queue, as a test of server holds.
+const DefaultLifetime = 5 * 24 * time.Hour
+
 func (t *table) queue(q *Queue) {
 	t.count("concurrency", &q.Concurrency, 1, 10_000)
 	t.count("site_concurrency", &q.SiteConcurrency, 1, 1000)
 	t.count("site_rate", &q.SiteRate, 0, 1_000_000)
 	t.duration("lifetime", &q.Lifetime, time.Hour, 30*24*time.Hour)
 	t.noticeAfter(&q.NoticeAfter)
+	if life := cmp.Or(q.Lifetime, DefaultLifetime); q.NoticeAfter >= life {
+		t.fault("notice_after", `must be less than lifetime, %s: after that the sender is told that it failed, and never that it is late; "never" if that is meant`,
+			shortDuration(life))
+	}
 	t.duration("history", &q.History, time.Hour, 3650*24*time.Hour)
 }
 

@@ -25,7 +25,7 @@ func (c *Config) Warnings(now time.Time) []Fault {
 		w.add(c.hostnameLine, "%s", text)
 	}
 	list := certs.Inspect(c.TLS.Files(), func(int, error) {})
-	for _, concern := range certs.Concerns(list, c.certificateName(), now) {
+	for _, concern := range certs.Concerns(list, c.CertificateName(), now) {
 		w.add(c.lineOf(concern.Files), "certificate %s %s", concern.Files.Cert, concern.Text)
 	}
 	c.warnUnreadable(w)
@@ -68,9 +68,9 @@ func (c *Config) NoScram(accounts []string) string {
 	return "SCRAM is not offered: " + who + "; the next login makes it ours, or disable who never comes"
 }
 
-// certificateName is the name that a certificate must be for; "" if that cannot be
+// CertificateName is the name that a certificate must be for; "" if that cannot be
 // said.
-func (c *Config) certificateName() string {
+func (c *Config) CertificateName() string {
 	if c.hostnameWarning() != "" {
 		return ""
 	}

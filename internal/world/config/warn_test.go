@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,21 @@ func TestUnreadableForTheServer(t *testing.T) {
 	warned(true)
 	if os.Geteuid() != 0 {
 		t.Error("this process became somebody else")
+	}
+}
+
+// TestChangedKnowsEveryField: what a file can say has a name among what a reload tells of.
+func TestChangedKnowsEveryField(t *testing.T) {
+	inNoFile := []string{"Folder", "Open", "Capture", "DeliverPort"}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		if f.IsExported() && len(f.Index) == 1 && !slices.Contains(inNoFile, f.Name) && keyNames[f.Name] == nil {
+			t.Errorf("a changed %s is not told at a reload", f.Name)
+		}
+	}
+	a, b := Default(), Default()
+	b.Sendmail.Rate, b.Watch.QueueLength = 7, 7
+	if got := Changed(a, b); !slices.Equal(got, []string{"sendmail", "watch"}) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,7 +20,7 @@ const (
 type Warned struct {
 	Level   slog.Level
 	Message string
-	Reason  string // of the latest, or ""
+	Reason  string // of the latest, or ""; of those with a reason in a word or two (KeyReason), the latest maxReasons
 	Count   int
 	Last    time.Time
 }
@@ -36,7 +37,8 @@ type Recent struct {
 // warned counts in hours, so that each ages out alone.
 type warned struct {
 	Warned
-	hours [24]struct {
+	reasons []string // the latest last
+	hours   [24]struct {
 		hour  int64
 		count int
 	}
@@ -77,19 +79,26 @@ func (h recentHandler) WithGroup(name string) slog.Handler {
 	return recentHandler{h.Handler.WithGroup(name), h.recent}
 }
 
-// maxReason is how much of a reason is remembered, in octets.
-const maxReason = 200
+// maxReason is how much of a reason is remembered, in octets, and maxReasons how many that
+// differ.
+const (
+	maxReason  = 200
+	maxReasons = 3
+)
 
 func (r *Recent) add(rec slog.Record) {
-	reason := ""
+	reason, failed, several := "", false, false
 	rec.Attrs(func(a slog.Attr) bool {
-		if a.Key == KeyErr {
-			reason = a.Value.String()
+		switch {
+		case a.Key == KeyErr:
+			reason, failed, several = a.Value.String(), true, false
+		case a.Key == KeyReason && !failed:
+			reason, several = a.Value.String(), true
 		}
 		return true
 	})
-	if len(reason) > maxReason {
-		reason = reason[:maxReason]
+	if reason = strings.ReplaceAll(reason, "\n", "; "); len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}
 	now := r.now()
 	r.mu.Lock()
@@ -102,13 +111,26 @@ func (r *Recent) add(rec slog.Record) {
 		w = &warned{Warned: Warned{Message: rec.Message}}
 		r.told[rec.Message] = w
 	}
-	w.Level, w.Reason, w.Last = max(w.Level, rec.Level), reason, now
+	w.Level, w.Last = max(w.Level, rec.Level), now
+	w.because(reason, several)
 	hour := now.Unix() / 3600
 	at := &w.hours[hour%24]
 	if at.hour != hour {
 		at.hour, at.count = hour, 0
 	}
 	at.count++
+}
+
+// because remembers why it was told; several says that other reasons stand beside it.
+func (w *warned) because(reason string, several bool) {
+	w.reasons = slices.DeleteFunc(w.reasons, func(s string) bool { return s == reason || !several })
+	if reason != "" {
+		w.reasons = append(w.reasons, reason)
+	}
+	if n := len(w.reasons); n > maxReasons {
+		w.reasons = w.reasons[n-maxReasons:]
+	}
+	w.Reason = strings.Join(w.reasons, "; ")
 }
 
 func (r *Recent) dropOldest() {

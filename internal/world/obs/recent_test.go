@@ -9,6 +9,27 @@ import (
 	"time"
 )
 
+// TestRecentReasons: of a warning that is told for several reasons the latest are
+// remembered, each once.
+func TestRecentReasons(t *testing.T) {
+	r := NewRecent(time.Now)
+	log := slog.New(r.Handler(slog.DiscardHandler))
+	for _, why := range []string{"a", "b", "a", "c", "d", strings.Repeat("é", maxReason)} {
+		log.Warn("the configuration needs a hand", KeyReason, why)
+	}
+	got := r.List()[0]
+	if want := "c; d; " + strings.Repeat("é", maxReason/2) + "…"; got.Reason != want || got.Count != 6 {
+		t.Errorf("%d× %s", got.Count, got.Reason)
+	}
+	log.Error("disk", Err(errors.New("full")), KeyReason, "x")
+	log.Error("disk", Err(errors.New("slow")))
+	for _, w := range r.List() {
+		if w.Message == "disk" && w.Reason != "slow" {
+			t.Errorf("of an error: %s", w.Reason)
+		}
+	}
+}
+
 // TestRecent: warnings of a day, those alike counted as one, whatever the level of the log.
 func TestRecent(t *testing.T) {
 	now := time.Unix(1e9, 0)
