@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"yubin/internal/proto/dsn"
 	"yubin/internal/server/admin"
 )
 
@@ -49,6 +50,7 @@ func (c *accountAddCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		e.tellLanguage(c.Language)
 		return e.did(a, "account %s added", a.Address)
 	})
 }
@@ -135,7 +137,18 @@ type accountLanguageCmd struct {
 }
 
 func (c *accountLanguageCmd) Run(e *env) error {
-	return e.changeAccount(c.place, c.Address, admin.AccountChange{Language: &c.Language}, "language of %s set")
+	err := e.changeAccount(c.place, c.Address, admin.AccountChange{Language: &c.Language}, "language of %s set")
+	if err == nil {
+		e.tellLanguage(c.Language)
+	}
+	return err
+}
+
+// tellLanguage says that nothing is written in a language.
+func (e *env) tellLanguage(tag string) {
+	if _, err := dsn.ParseLanguage(tag); err != nil && tag != "" && !e.json {
+		e.tell("yubin writes English and Japanese (en, ja): what it writes to that account is in English")
+	}
 }
 
 type accountDisableCmd struct {

@@ -47,7 +47,7 @@ func (c *auditCmd) Run(e *env) error {
 			for _, l := range list {
 				t.add(moment(l.At), l.Who, l.What, l.Subject, entries(l.Before), entries(orAsked(l)))
 			}
-			t.write(w)
+			t.writeWithin(w, auditColumn)
 		})
 	})
 }
@@ -60,6 +60,9 @@ func orAsked(l admin.AuditLine) json.RawMessage {
 	}
 	return l.After
 }
+
+// auditColumn is how wide a column of a list gets: what is longer stands out of its own row.
+const auditColumn = 40
 
 // entriesWidth is how much of them stands in a list.
 const entriesWidth = 100

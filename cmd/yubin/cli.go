@@ -35,6 +35,7 @@ type env struct {
 	system  string // the configuration of a server that was installed
 	version string
 	json    bool
+	guessed bool // which server is meant was told
 }
 
 // commandLine is all commands and flags.
@@ -110,6 +111,9 @@ func (e *env) run(args []string) int {
 	}
 	if args, err = spelledOut(parser.Model.Node, args); err != nil {
 		return e.report(err)
+	}
+	if slices.Equal(args, []string{"sendmail", "--help"}) {
+		return e.runSendmail(args[0], args[1:])
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {

@@ -39,7 +39,8 @@ func (e *env) folder(p place) (path string, named bool, err error) {
 // configured returns what is known of the server that p says, by flags before the
 // environment: nothing but the data folder, if that was named. If neither says
 // anything it is the server that was installed; only where none is, what
-// localserve made in ./local-data. Which one was guessed is told.
+// localserve made in ./local-data. Which one was guessed is told, where it may be another one
+// than somebody thinks.
 func (e *env) configured(p place) (c config.Config, named bool, err error) {
 	if p == (place{}) {
 		p = place{Config: e.getenv("YUBIN_CONFIG"), Data: e.getenv("YUBIN_DATA")}
@@ -58,23 +59,23 @@ func (e *env) configured(p place) (c config.Config, named bool, err error) {
 	toy := datadir.Is(config.LocalData)
 	switch {
 	case !errors.Is(err, fs.ErrNotExist) && toy:
-		e.tell("this is for the server of %s; --data %s is for that of localserve here", e.system, config.LocalData)
-	case !errors.Is(err, fs.ErrNotExist):
-		e.guessed("this is for the server of %s", e.system)
+		e.guess(true, "this is for the server of %s; --data %s is for that of localserve here", e.system, config.LocalData)
+	case !errors.Is(err, fs.ErrNotExist): // Nobody takes another one for it.
 	case toy:
-		e.guessed("this is for the server of localserve in ./%s", config.LocalData)
+		e.guess(false, "this is for the server of localserve in ./%s", config.LocalData)
 		c = config.Config{}
 		c.Data, err = filepath.Abs(config.LocalData)
 	default:
 		c, err = config.Config{Data: config.Default().Data}, nil
-		e.guessed("this is for the server in %s", c.Data)
+		e.guess(false, "this is for the server in %s", c.Data)
 	}
 	return c, false, err
 }
 
-// guessed tells somebody at a terminal which server is meant.
-func (e *env) guessed(format string, args ...any) {
-	if isTerminal(e.console) {
+// guess tells, once, which server is meant: somebody at a terminal, or everybody.
+func (e *env) guess(everybody bool, format string, args ...any) {
+	if !e.guessed && (everybody || isTerminal(e.console)) {
+		e.guessed = true
 		e.tell(format, args...)
 	}
 }

@@ -31,6 +31,9 @@ func (c *domainAddCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		if !strings.Contains(d.Domain, ".") && !e.json {
+			e.tell("%s has no dot, so nobody elsewhere can write to it: is it spelled right?", d.Domain)
+		}
 		return e.did(d, "domain %s added", d.Domain)
 	})
 }

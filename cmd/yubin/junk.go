@@ -114,7 +114,7 @@ func (c *junkTestCmd) Run(e *env) error {
 		out, err := client.TestJunk(ctx, admin.TestJunk{Account: c.Account, Quoting: c.Quoting}, from[0], func(s admin.JunkScore) {
 			_ = e.show(s, func(w io.Writer) { writeLine(w, "%+.2f  %s: %s", s.Score, s.Folder, s.Message) })
 		})
-		if err == nil {
+		if err == nil && (out.Messages > 0 || out.Failed == 0) {
 			err = e.show(out, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: %d junk, %d ham, %d it cannot tell\n", messages(int64(out.Messages)), out.Junk, out.Ham, out.Unsure)
 			})

@@ -115,13 +115,9 @@ func level(s string) (*float64, error) {
 }
 
 func tellPreferences(w io.Writer, whose string, p admin.JunkPreferences) {
-	score := func(n float64) string {
-		if n == 0 {
-			return "as above it" // The wider scope says.
-		}
-		return strconv.FormatFloat(n, 'f', -1, 64)
-	}
-	fmt.Fprintf(w, "%s: into Junk from %s, refused from %s\n", whose, score(p.Junk), score(p.Refuse))
+	score := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
+	c := p.Counts
+	fmt.Fprintf(w, "%s: into Junk from %s (%s), refused from %s (%s)\n", whose, score(c.Junk), c.JunkFrom, score(c.Refuse), c.RefuseFrom)
 	var t table
 	for _, s := range p.Senders {
 		t.add("  "+s.Sender, map[bool]string{true: "let in", false: "kept out"}[s.Allow])

@@ -306,7 +306,7 @@ func (c *aliasImportCmd) alias(r record) (a newAlias, key string, err error) {
 		case strings.HasPrefix(t, "|") || strings.HasPrefix(t, `"|`) || strings.HasPrefix(t, "/") || strings.HasPrefix(t, ":"):
 			return a, "", fmt.Errorf("goes to %s: an alias goes to addresses alone, not to programs and files", cut(t, 60))
 		case strings.HasPrefix(t, "@"):
-			return a, "", fmt.Errorf("goes to the whole domain %s, which an alias cannot", cut(t, 60))
+			return a, "", fmt.Errorf("goes to the whole domain %s, which an alias cannot: name addresses, or make all of a domain another's by yubin domain alias add", cut(t, 60))
 		case !strings.Contains(t, "@") && c.Domain == "":
 			return a, "", fmt.Errorf("goes to the name %s without a domain: say --domain", cut(t, 60))
 		case !strings.Contains(t, "@"):
@@ -474,7 +474,8 @@ func (a *aliasImport) tryAll() (out admin.Imported) {
 		case !a.isHere(n.Address):
 			fault = mail.Errorf(mail.NotFound, "%s is of no domain of this server; add that first", n.Address)
 		case a.accounts[keyOfAddress(n.Address)]:
-			fault = mail.Errorf(mail.Exists, "account %s exists already", n.Address)
+			fault = mail.Errorf(mail.Exists, "account %s exists already, and an address is one or the other: "+
+				"yubin account forward has its mail go to others, too; else take the line out", n.Address)
 		default:
 			for _, t := range n.Targets {
 				key := keyOfAddress(t)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"strings"
 	"unicode/utf8"
@@ -52,33 +53,39 @@ type table [][]string
 
 func (t *table) add(cells ...string) { *t = append(*t, cells) }
 
-func (t table) write(w io.Writer) {
+func (t table) write(w io.Writer) { t.writeWithin(w, math.MaxInt) }
+
+// writeWithin is write where a cell of more than most characters widens no column: its row
+// goes on behind it.
+func (t table) writeWithin(w io.Writer, most int) {
 	for _, row := range t {
 		for i, cell := range row {
 			row[i] = obs.Printable(cell) // One line, whatever it holds.
 		}
 	}
-	widths := t.widths()
+	widths := t.widths(most)
 	for _, row := range t {
 		var b strings.Builder
 		for i, cell := range row {
 			b.WriteString(cell)
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+				b.WriteString(strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0)+2))
 			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 	}
 }
 
-func (t table) widths() []int {
+func (t table) widths(most int) []int {
 	var widths []int
 	for _, row := range t {
 		for i, cell := range row {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			if n := utf8.RuneCountInString(cell); n <= most {
+				widths[i] = max(widths[i], n)
+			}
 		}
 	}
 	return widths

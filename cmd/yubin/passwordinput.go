@@ -11,6 +11,9 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"yubin/internal/engine/password"
+	"yubin/internal/mail"
 )
 
 // withPassword is the flag of commands that take a password.
@@ -43,11 +46,11 @@ func (p withPassword) read(e *env, whom string) (string, error) {
 	if err != nil && err != io.EOF {
 		return "", err
 	}
-	password := strings.TrimRight(line, "\r\n")
-	if password == "" {
+	typed := strings.TrimRight(line, "\r\n")
+	if typed == "" {
 		return "", usagef("there is no password on the standard input")
 	}
-	return password, nil
+	return typed, nil
 }
 
 // read is that of withPassword; on a terminal it asks twice.
@@ -56,10 +59,16 @@ func (p newPassword) read(e *env, whom string) (string, error) {
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return p.withPassword.read(e, whom)
 	}
+	owner, _ := mail.ParseAddress(whom) // Who makes the account tells of one that is none.
+	var weak error
 	for range maxPasswordAsks {
 		first, err := e.ask(in, "new password of "+whom+": ")
 		if err != nil {
 			return "", err
+		}
+		if weak = password.CheckFloor(first, owner); weak != nil && !p.AllowWeakPassword {
+			e.tell("%v", weak)
+			continue
 		}
 		again, err := e.ask(in, "once more: ")
 		if err != nil {
@@ -69,6 +78,9 @@ func (p newPassword) read(e *env, whom string) (string, error) {
 			return first, nil
 		}
 		e.tell("the two are not the same; type it again")
+	}
+	if weak != nil && !p.AllowWeakPassword {
+		return "", errors.New("no password was taken; nothing was changed")
 	}
 	return "", errors.New("the two passwords were never the same; nothing was changed")
 }

@@ -155,13 +155,24 @@ func bounds(u admin.Usage) string {
 	return given(q, "")
 }
 
+// quotaSize writes a size as it is given: in powers of ten what is no power of two.
+func quotaSize(n int64) string {
+	switch {
+	case n%(1<<20) == 0 || n%1_000_000 != 0:
+		return octets(n)
+	case n%1_000_000_000 == 0:
+		return fmt.Sprintf("%d GB", n/1_000_000_000)
+	}
+	return fmt.Sprintf("%d MB", n/1_000_000)
+}
+
 // given writes a quota; above is where the parts that it does not say are said,
 // "" for nowhere.
 func given(q admin.Quota, above string) string {
 	var parts []string
 	switch {
 	case q.Octets > 0:
-		parts = append(parts, octets(q.Octets))
+		parts = append(parts, quotaSize(q.Octets))
 	case q.Octets == 0 && q.Messages != 0:
 		parts = append(parts, "any size")
 	}

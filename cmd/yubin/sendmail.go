@@ -96,7 +96,7 @@ func (e *env) sendmail(name string, args []string) error {
 func (e *env) mailq(o sendmailOptions) error {
 	err := (&queueListCmd{place: place{Config: o.config}}).Run(e)
 	if errors.Is(err, os.ErrPermission) || err != nil && strings.Contains(err.Error(), "its own user and root only") {
-		return exitf(exNoPerm, "%v", err)
+		return exitf(exNoPerm, "the queue is shown to root and to the user who runs the mail server")
 	}
 	return err
 }

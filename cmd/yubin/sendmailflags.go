@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 
 	"yubin/internal/mail"
@@ -195,6 +196,9 @@ func (o *sendmailOptions) setMode(value string) error {
 // exit code if one is none.
 func recipientsIn(list []byte, wrong int) (all []string, err error) {
 	for _, a := range message.ParseAddressList(list) {
+		if bytes.IndexByte(a.Mailbox, '@') >= 0 && !bytes.ContainsAny(list, `"\`) { // It is read as if it were quoted.
+			return nil, exitf(wrong, "%s@%s is no address: it has more than one @", a.Mailbox, a.Host)
+		}
 		if a.Group != message.NoGroup {
 			continue
 		}

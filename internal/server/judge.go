@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"strings"
@@ -60,6 +61,12 @@ type judging struct {
 	now func() time.Time
 }
 
+// Thresholds implements admin.Judging.
+func (g judging) Thresholds() judge.Thresholds {
+	c := g.s.known.Load().Judge
+	return judge.Thresholds{Junk: c.Junk, Refuse: c.Refuse}
+}
+
 // Judge implements admin.Judging.
 func (g judging) Judge(ctx context.Context, q admin.JudgeQuestion, octets io.Reader) (out admin.Judged, err error) {
 	j := g.s.judge
@@ -101,7 +108,7 @@ func (g judging) Judge(ctx context.Context, q admin.JudgeQuestion, octets io.Rea
 	case err != nil:
 		return out, err
 	default:
-		out.Action, out.Plan = "deliver", strings.Split(strings.TrimSuffix(plan.String(), "\n"), "\n")
+		out.Action, out.Plan = "deliver", strings.Split(strings.TrimSuffix(plan.Words(g.nameOf(ctx)), "\n"), "\n")
 	}
 	results := c.Results()
 	out.Results = string(results.Append(nil, false))
@@ -144,6 +151,17 @@ func (g judging) recipients(ctx context.Context, q admin.JudgeQuestion) (to []in
 		to = append(to, intake.Recipient{Address: a, Route: routed})
 	}
 	return to, nil
+}
+
+// nameOf calls accounts by their addresses.
+func (g judging) nameOf(ctx context.Context) func(mail.AccountID) string {
+	return func(id mail.AccountID) string {
+		a, err := g.s.directory.AccountByID(ctx, id)
+		if err != nil {
+			return fmt.Sprintf("account %d", id)
+		}
+		return a.Address.String()
+	}
 }
 
 // verdicts adds those of c, and what the worst of them comes to.

@@ -131,6 +131,16 @@ func checkFree(tx *sqldb.Tx, a mail.Address) error {
 	return mail.Errorf(mail.Exists, "account %s exists already", a)
 }
 
+// aliasIsFree is checkFree for a new alias.
+func aliasIsFree(tx *sqldb.Tx, a mail.Address) error {
+	err := checkFree(tx, a)
+	if mail.KindOf(err) == mail.Exists && err != nil {
+		return mail.Errorf(mail.Exists, "account %s exists already, and an address is one or the other: "+
+			"yubin account forward has its mail go to others, too", a)
+	}
+	return err
+}
+
 // Account finds the account with the address a. Errors: NotFound.
 func (d *Directory) Account(ctx context.Context, a mail.Address) (found Account, err error) {
 	err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {

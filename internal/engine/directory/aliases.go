@@ -121,7 +121,7 @@ func (d *Directory) writeAlias(tx *sqldb.Tx, a Alias) (Alias, error) {
 // checkRoom checks that a can become an alias.
 func checkRoom(tx *sqldb.Tx, a mail.Address) error {
 	if !isCatchAll(a) {
-		return checkFree(tx, a)
+		return aliasIsFree(tx, a)
 	}
 	if err := needDomain(tx, a.Domain); err != nil {
 		return err

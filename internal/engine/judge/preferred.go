@@ -21,14 +21,21 @@ const (
 	weightDenied  = 20.0
 )
 
-// preferred is what an account wants, in t and as a reason. Who is on a list of those
-// let in has to be proven; who is kept out has not. A person's list puts into Junk, one
+// preferred is what an account wants, in t and as a reason. A list is about the author, in
+// From; who is kept out is so in MAIL FROM too. Who is on a list of those let in has to be
+// proven; who is kept out has not. A person's list puts into Junk, one
 // of the domain or the site refuses.
 func (c *Case) preferred(ctx context.Context, f *Facts, account mail.AccountID, at mail.Domain, t *Thresholds) (reasons []Reason, least intake.Action) {
 	if c.j.o.Preferences == nil {
 		return nil, intake.Accept
 	}
 	a, err := c.j.o.Preferences.Ask(ctx, account, at, f.Author)
+	if sender := mail.Address(f.ReversePath); err == nil && !a.Listed && !sender.IsZero() && sender != f.Author {
+		var envelope preferences.Answer
+		if envelope, err = c.j.o.Preferences.Ask(ctx, account, at, sender); envelope.Listed && !envelope.Allow {
+			a = envelope
+		}
+	}
 	if err != nil {
 		c.j.o.Log.Warn("what an account wants could not be read; the message is judged without it", "err", err)
 		return nil, intake.Accept

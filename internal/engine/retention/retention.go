@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -76,6 +77,15 @@ type Rule struct {
 // Roles are those that a rule can be for.
 func Roles() []mail.Role {
 	return []mail.Role{mail.RoleTrash, mail.RoleJunk, mail.RoleInbox, mail.RoleSent, mail.RoleDrafts, mail.RoleArchive, mail.RoleFlagged, mail.RoleAll}
+}
+
+// RoleWords names them: "trash, junk, …".
+func RoleWords() string {
+	var names []string
+	for _, r := range Roles() {
+		names = append(names, string(r))
+	}
+	return strings.Join(names, ", ")
 }
 
 // Mail is the store.
@@ -151,7 +161,7 @@ func schema() []string {
 // check says what is wrong with a rule.
 func (r Rule) check() error {
 	if !slices.Contains(Roles(), r.Role) {
-		return mail.Errorf(mail.Invalid, "%q is no kind of mailbox; there are %v", string(r.Role), Roles())
+		return mail.Errorf(mail.Invalid, "%q is no kind of mailbox; there are %s", string(r.Role), RoleWords())
 	}
 	if r.Account != 0 && r.Domain != "" {
 		return mail.Errorf(mail.Invalid, "a rule is for an account or a domain, not both")

@@ -167,7 +167,8 @@ func held(tx *sqldb.Tx, fence int64) error {
 }
 
 // sweep forgets the keys of domains that are gone, and of a zone that is not the
-// site's any more.
+// site's any more. Those that were made within a day stay for it: their selector names the
+// day, and a domain that comes back gets the same keys, not others by the same name.
 func (s *Signing) sweep(ctx context.Context, domains []mail.Domain, p Policy) error {
 	var gone []int64
 	var lost []mail.Domain
@@ -179,7 +180,7 @@ func (s *Signing) sweep(ctx context.Context, domains []mail.Domain, p Policy) er
 		}
 		for _, k := range keys {
 			_, local := slices.BinarySearch(domains, k.Owner.Name)
-			if k.Owner.Zone && k.Owner.Name != p.Zone || !k.Owner.Zone && !local {
+			if k.Owner.Zone && k.Owner.Name != p.Zone || !k.Owner.Zone && !local && s.o.Now().Sub(k.Created) > 24*time.Hour {
 				gone = append(gone, k.ID)
 			}
 		}

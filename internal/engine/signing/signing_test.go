@@ -219,6 +219,28 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestDomainComesBack: a domain that was removed and added again within a day has the keys that
+// it had, for their selectors name the day.
+func TestDomainComesBack(t *testing.T) {
+	s := newSite(t, Policy{}, "example.org")
+	s.pass()
+	s.publish("example.org")
+	before := s.records("example.org")
+	names := s.names
+	s.names = nil
+	s.wait(passEvery)
+	s.pass()
+	s.names = names
+	s.wait(passEvery)
+	s.pass()
+	s.has("example.org", "y20260131r active signs", "y20260131e active signs")
+	for i, r := range s.records("example.org") {
+		if r.Name != before[i].Name || r.Text != before[i].Text {
+			t.Errorf("%s is %s, and was %s", r.Name, r.Text, before[i].Text)
+		}
+	}
+}
+
 // TestVanished: a key whose record is gone signs no more, until it is back; trouble
 // of the DNS changes nothing.
 func TestVanished(t *testing.T) {

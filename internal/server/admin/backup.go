@@ -91,6 +91,16 @@ func (l *lines) due() bool {
 	return true
 }
 
+// isAskers reports whether whoever asked is at fault, who is told of it: a typing error is
+// nothing that somebody else has to see to.
+func isAskers(err error) bool {
+	switch mail.KindOf(err) {
+	case mail.Invalid, mail.NotFound, mail.Exists, mail.Forbidden:
+		return true
+	}
+	return false
+}
+
 // fail ends the answer with err: as a status, if nothing was sent yet.
 func (l *lines) fail(err error, line func(*Failure) any) {
 	if !l.begun {
@@ -98,9 +108,12 @@ func (l *lines) fail(err error, line func(*Failure) any) {
 		return
 	}
 	request := l.r.Method + " " + l.r.URL.Path
-	if l.r.Context().Err() != nil {
+	switch {
+	case l.r.Context().Err() != nil:
 		l.h.Log.Info("administration cut short: who asked went away, or the server stops", "request", request, obs.Err(err))
-	} else {
+	case isAskers(err):
+		l.h.Log.Info("administration was asked for what cannot be", "request", request, obs.Err(err))
+	default:
 		l.h.Log.Error("administration failed", "request", request, obs.Err(err))
 	}
 	f := failureOf(interrupted(l.r, err))

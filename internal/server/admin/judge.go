@@ -16,6 +16,8 @@ import (
 // Judging says what would become of a message.
 type Judging interface {
 	Judge(ctx context.Context, q JudgeQuestion, message io.Reader) (Judged, error)
+	// Thresholds are those of the configuration; 0 where it says nothing.
+	Thresholds() judge.Thresholds
 }
 
 // MaxMessage is how large a message may be that is to be judged, in octets.

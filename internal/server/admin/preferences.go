@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"yubin/internal/engine/judge"
 	"yubin/internal/engine/preferences"
 	"yubin/internal/mail"
 )
@@ -30,6 +31,18 @@ type JunkPreferences struct {
 	Junk    float64      `json:"junk,omitempty"`   // from here on into Junk; 0 is what the wider scope says
 	Refuse  float64      `json:"refuse,omitempty"` // from here on refused
 	Senders []JunkSender `json:"senders"`
+
+	// Counts is what counts: what the scope says, or else a wider one.
+	Counts JunkCounts `json:"counts"`
+}
+
+// JunkCounts are the thresholds that count, and who says so: "this account", "the domain
+// example.org", "the site", "the configuration" or "the default".
+type JunkCounts struct {
+	Junk       float64 `json:"junk"`
+	JunkFrom   string  `json:"junk_from"`
+	Refuse     float64 `json:"refuse"`
+	RefuseFrom string  `json:"refuse_from"`
 }
 
 // JunkSender is a sender that is let in, or kept out.
@@ -89,42 +102,98 @@ func (h *Handler) preferenceRoutes() map[string]func(*http.Request) (any, error)
 	}
 }
 
-// scope finds whose preference is meant.
-func (h *Handler) scope(ctx context.Context, s Scope) (preferences.Scope, error) {
+// speaker is a scope by its name for people.
+type speaker struct {
+	scope preferences.Scope
+	name  string
+}
+
+// scopes finds whose preference is meant, and those that count where it says nothing.
+func (h *Handler) scopes(ctx context.Context, s Scope) ([]speaker, error) {
+	site := speaker{preferences.Site, "the site"}
 	switch {
 	case h.Preferences == nil:
-		return "", mail.Errorf(mail.Unavailable, "this server judges nothing")
+		return nil, mail.Errorf(mail.Unavailable, "this server judges nothing")
 	case s.Account != "" && s.Domain != "":
-		return "", mail.Errorf(mail.Invalid, "give an account or a domain, not both")
+		return nil, mail.Errorf(mail.Invalid, "give an account or a domain, not both")
 	case s.Account != "":
 		a, err := mail.ParseAddress(s.Account)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		found, err := h.Accounts.Account(ctx, a)
-		return preferences.OfAccount(found.ID), err
+		domain := found.Address.Domain
+		return []speaker{{preferences.OfAccount(found.ID), "this account"}, {preferences.OfDomain(domain), "the domain " + string(domain)}, site}, err
 	case s.Domain != "":
 		name, err := mail.ParseDomain(s.Domain)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		d, err := h.Domains.Domain(ctx, name)
-		return preferences.OfDomain(d.Name), err
+		return []speaker{{preferences.OfDomain(d.Name), "the domain " + string(d.Name)}, site}, err
 	}
-	return preferences.Site, nil
+	return []speaker{site}, nil
+}
+
+// scope finds whose preference is meant.
+func (h *Handler) scope(ctx context.Context, s Scope) (preferences.Scope, error) {
+	all, err := h.scopes(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	return all[0].scope, nil
 }
 
 func (h *Handler) saidBy(ctx context.Context, s Scope) (any, error) {
-	scope, err := h.scope(ctx, s)
+	all, err := h.scopes(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	said, err := h.Preferences.Said(ctx, scope)
+	said, err := h.Preferences.Said(ctx, all[0].scope)
+	if err != nil {
+		return nil, err
+	}
 	out := JunkPreferences{Scope: s, Junk: said.Junk, Refuse: said.Refuse, Senders: []JunkSender{}}
 	for _, sender := range said.Senders {
 		out.Senders = append(out.Senders, JunkSender{sender.Pattern, sender.Allow})
 	}
+	out.Counts, err = h.counts(ctx, all, said.Levels)
 	return out, err
+}
+
+// counts are the thresholds that count if the first scope says l.
+func (h *Handler) counts(ctx context.Context, all []speaker, l preferences.Levels) (c JunkCounts, err error) {
+	for i, s := range all {
+		if i > 0 {
+			said, err := h.Preferences.Said(ctx, s.scope)
+			if err != nil {
+				return c, err
+			}
+			l = said.Levels
+		}
+		if c.Junk == 0 && l.Junk != 0 {
+			c.Junk, c.JunkFrom = l.Junk, s.name
+		}
+		if c.Refuse == 0 && l.Refuse != 0 {
+			c.Refuse, c.RefuseFrom = l.Refuse, s.name
+		}
+	}
+	var configured judge.Thresholds
+	if h.Judging != nil {
+		configured = h.Judging.Thresholds()
+	}
+	last := func(n *float64, from *string, said, usual float64) {
+		switch {
+		case *n != 0:
+		case said != 0:
+			*n, *from = said, "the configuration"
+		default:
+			*n, *from = usual, "the default"
+		}
+	}
+	last(&c.Junk, &c.JunkFrom, configured.Junk, judge.DefaultJunk)
+	last(&c.Refuse, &c.RefuseFrom, configured.Refuse, judge.DefaultRefuse)
+	return c, nil
 }
 
 func scopeOf(r *http.Request) Scope {
@@ -141,10 +210,11 @@ func (h *Handler) setJunkLevels(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	scope, err := h.scope(r.Context(), in.Scope)
+	scopes, err := h.scopes(r.Context(), in.Scope)
 	if err != nil {
 		return nil, err
 	}
+	scope := scopes[0].scope
 	said, err := h.Preferences.Said(r.Context(), scope)
 	if err != nil {
 		return nil, err
@@ -154,6 +224,14 @@ func (h *Handler) setJunkLevels(r *http.Request) (any, error) {
 	}
 	if in.Refuse != nil {
 		said.Refuse = *in.Refuse
+	}
+	c, err := h.counts(r.Context(), scopes, said.Levels)
+	if err != nil {
+		return nil, err
+	}
+	if c.Junk > c.Refuse {
+		return nil, mail.Errorf(mail.Invalid, "mail would go into Junk from %g on (%s) and be refused from %g on (%s), so that none came into Junk: "+
+			"the score for Junk must not be over that for refusing", c.Junk, c.JunkFrom, c.Refuse, c.RefuseFrom)
 	}
 	if err := h.Preferences.SetLevels(r.Context(), scope, said.Levels); err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func (h *Handler) unsetRetention(r *http.Request) (any, error) {
 	}
 	role := mail.Role(r.URL.Query().Get("role"))
 	if !slices.Contains(retention.Roles(), role) {
-		return nil, mail.Errorf(mail.Invalid, "%q is no kind of mailbox; there are %v", string(role), retention.Roles())
+		return nil, mail.Errorf(mail.Invalid, "%q is no kind of mailbox; there are %s", string(role), retention.RoleWords())
 	}
 	return done{}, h.Retention.Unset(r.Context(), scope, role)
 }

@@ -51,7 +51,7 @@ func Index(r io.ReaderAt, size int64) (f File, err error) {
 	}
 	x.finish(x.size)
 	if !x.begun && size > 0 {
-		return f, mail.Errorf(mail.Invalid, "it is no mbox: it does not begin with a From line")
+		return f, mail.Errorf(mail.Invalid, "it is no mbox: it does not begin with a From line; of a single message yubin judge tells what is thought")
 	}
 	x.file.number()
 	return x.file, nil
