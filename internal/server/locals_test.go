@@ -11,8 +11,8 @@ import (
 	"yubin/internal/world/config"
 )
 
-// machine are the users of the machine of these tests.
-func machine(uid string) (*user.User, error) {
+// people are the users of the machine of these tests.
+func people(uid string) (*user.User, error) {
 	if name, ok := map[string]string{"0": "root", "33": "www-data", "1000": "alice"}[uid]; ok {
 		return &user.User{Uid: uid, Username: name}, nil
 	}
@@ -23,7 +23,7 @@ func TestLocalUsers(t *testing.T) {
 	s, stop := start(t, local(t))
 	defer stop()
 	l := newLocals(s.store, "mx.yubin.test", time.Now)
-	l.lookup = machine
+	l.lookup = people
 	u := users{l, config.Sendmail{Trusted: []string{"root", "77"}, Users: map[string][]string{
 		"www-data": {"bob@yubin.test", "shop@elsewhere.test", "*@shop.test"}, "2000": {"app@yubin.test"}}}}
 	may := func(uid uint32, address string, want bool) {

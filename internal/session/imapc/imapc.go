@@ -1,6 +1,6 @@
 // Package imapc is the client's side of an IMAP conversation (RFC 3501, RFC
 // 9051), as far as it takes to bring mail here from another server: log in, list
-// mailboxes, list messages, read them. It changes nothing there: mailboxes are
+// mailboxes, list messages, read them. It changes nothing there but what Take removes: mailboxes are
 // opened by EXAMINE and messages read by BODY.PEEK.
 //
 // Extensions that it uses where they are offered: STARTTLS, SASL-IR (RFC 4959),
