@@ -62,6 +62,7 @@ type commandLine struct {
 	Apply       applyCmd       `cmd:"" help:"Make domains, accounts, aliases, groups, routes and networks be as a file says, after showing what that changes."`
 	Dump        dumpCmd        `cmd:"" help:"Write such a file of what there is."`
 	Queue       queueCmd       `cmd:"" help:"Mail that is on its way out."`
+	Selftest    selftestCmd    `cmd:"" help:"Send a message round by submission, MX and IMAP, look at all that mail stands on, and say what is wrong and what to do."`
 	Status      statusCmd      `cmd:"" help:"Show on one screen how the server is; the exit code is for monitoring."`
 	Sendmail    sendmailCmd    `cmd:"" help:"Send the message on the standard input, as sendmail does. Any user may."`
 	Trace       traceCmd       `cmd:"" help:"Tell everything known of a message: how it came, where it went, why it was refused."`

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"yubin/internal/engine/dnslist"
 	"yubin/internal/engine/filter"
@@ -16,14 +17,41 @@ import (
 	"yubin/internal/world/config"
 	"yubin/internal/world/netx"
 	"yubin/internal/world/obs"
+	"yubin/internal/world/resolver"
 	"yubin/internal/world/web"
 )
+
+// Listed asks the lists of a configuration about addresses, for a command that has no server:
+// each list is tried before.
+func Listed(ctx context.Context, c config.Config, at []netip.Addr, now time.Time) (f dnslist.Findings, err error) {
+	up, err := upstream(c.DNS)
+	if err != nil {
+		return f, err
+	}
+	r, err := resolver.New(resolver.Options{Upstream: up, Now: time.Now})
+	if err != nil {
+		return f, err
+	}
+	lists, err := dnslist.New(dnslist.Options{Lists: listsOf(c), Resolver: r})
+	if err != nil {
+		return f, err
+	}
+	lists.Try(ctx, now)
+	return lists.Ask(ctx, clientsOf(at)...), nil
+}
+
+// clientsOf are addresses as lists are asked about them.
+func clientsOf(at []netip.Addr) (list []dnslist.Subject) {
+	for _, a := range at {
+		list = append(list, dnslist.Subject{About: dnslist.Client, Addr: a})
+	}
+	return list
+}
 
 // newLists makes the lists in the DNS that are configured. They are asked once they
 // were tried.
 func (s *Store) newLists(cfg config.Config, d Deps) (*dnslist.Lists, error) {
-	about := map[string]dnslist.About{"client": dnslist.Client, "sender": dnslist.Sender, "link": dnslist.Link}
-	o := dnslist.Options{Resolver: s.outgoing.resolver, Observe: func(list string, o dnslist.Outcome) { s.metrics.List(list, o.String()) },
+	o := dnslist.Options{Lists: listsOf(cfg), Resolver: s.outgoing.resolver, Observe: func(list string, o dnslist.Outcome) { s.metrics.List(list, o.String()) },
 		Changed: func(list string, asked bool, reason string) {
 			s.metrics.ListAsked(list, asked)
 			if asked {
@@ -32,6 +60,12 @@ func (s *Store) newLists(cfg config.Config, d Deps) (*dnslist.Lists, error) {
 			}
 			d.Log.Warn("a list in the DNS is not asked any more", "list", list, obs.KeyReason, reason)
 		}}
+	return dnslist.New(o)
+}
+
+// listsOf are the lists of a configuration.
+func listsOf(cfg config.Config) (all []dnslist.List) {
+	about := map[string]dnslist.About{"client": dnslist.Client, "sender": dnslist.Sender, "link": dnslist.Link}
 	for _, c := range cfg.DNSLists {
 		l := dnslist.List{Name: c.Name, Zone: c.Zone, Test: c.Test}
 		for _, a := range c.About {
@@ -40,9 +74,9 @@ func (s *Store) newLists(cfg config.Config, d Deps) (*dnslist.Lists, error) {
 		for _, code := range c.Codes {
 			l.Codes = append(l.Codes, dnslist.Code(code))
 		}
-		o.Lists = append(o.Lists, l)
+		all = append(all, l)
 	}
-	return dnslist.New(o)
+	return all
 }
 
 // newFilters makes the panel of the filters of a profile; nil if it has none.

@@ -86,6 +86,7 @@ type Store struct {
 	guests    guests
 	warner    *warner
 	watcher   *watcher
+	selftest  *selftest
 	learning  learning
 	audit     *audit.Audit
 	clients   *clients.Clients
@@ -221,6 +222,7 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 	if s.watcher.alarm, err = alarm.Open(ctx, s.db); err != nil {
 		return err
 	}
+	s.selftest = newSelftest(s, d)
 	s.admin = s.newAdmin(blobs, d)
 	return nil
 }
@@ -309,6 +311,7 @@ func (s *Store) newAdmin(blobs *blob.Dir, d Deps) *admin.Handler {
 		Zone:      s.zone,
 		Metrics:   s.metrics.Handler(),
 		Overviews: s.watcher,
+		Selftests: s.selftest,
 		Clients:   s.clients,
 		Status:    admin.Status{Version: d.Version, Started: d.Now(), Process: os.Getpid()}, Log: d.Log,
 
@@ -357,6 +360,7 @@ func (s *Store) run(ctx context.Context) error {
 	g.Go(func() { s.breaker.run(ctx) })
 	g.Go(func() { s.retention.Run(ctx) })
 	g.Go(func() { s.watcher.run(ctx) })
+	g.Go(func() { s.selftest.run(ctx) })
 	g.Go(func() { s.outgoing.signing.Run(ctx) })
 	g.Go(func() { s.outgoing.policies.Run(ctx) })
 	g.Go(func() { s.certificates.Run(ctx) })

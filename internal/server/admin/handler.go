@@ -111,6 +111,7 @@ type Config struct {
 	Audit       Audit       // nil for none
 	Zone        Zone        // nil for none
 	Overviews   Overviews   // nil for none
+	Selftests   Selftests   // nil for none
 	Clients     Clients
 	Status      Status
 	Metrics     http.Handler // GET /metrics; nil for none
@@ -214,6 +215,7 @@ func New(c Config) *Handler {
 	h.mux.HandleFunc("POST /v1/apply", h.answer(h.apply))
 	h.mux.HandleFunc("POST "+planPath, h.answer(h.plan))
 	h.mux.HandleFunc("POST "+judgePath, h.judge)
+	h.mux.HandleFunc("POST "+selftestPath, h.answer(h.selftest))
 	h.mux.HandleFunc("POST /v1/check", h.check)
 	h.mux.HandleFunc("POST /v1/backup", h.backup)
 	h.mux.HandleFunc("POST /v1/move", h.move)

@@ -213,6 +213,7 @@ type Retention struct {
 type Watch struct {
 	Mail        bool          // the postmaster gets a mail
 	Summary     time.Duration // when the postmaster gets a summary of the day, after midnight where the server is; negative for never
+	Selftest    time.Duration // when the server tries itself out each day, as Summary; negative for never
 	QueueOldest time.Duration // mail that waits for so long is too old
 	QueueLength int           // so many recipients are too many
 	DiskFree    int64         // less is too little; 0 is a tenth of the disk, 2 GiB at most
@@ -377,7 +378,7 @@ func Default() Config {
 		Retention: Retention{Expunged: 7 * 24 * time.Hour, Changes: 30 * 24 * time.Hour, ChangesSize: 8 << 20, Audit: 400 * 24 * time.Hour},
 		MTASTS:    MTASTS{Mode: STSTesting, MaxAge: 7 * 24 * time.Hour},
 		DNSUpdate: DNSUpdate{Automatic: true},
-		Watch:     Watch{Mail: true, Summary: -1, QueueOldest: 24 * time.Hour, QueueLength: 10000},
+		Watch:     Watch{Mail: true, Summary: -1, Selftest: -1, QueueOldest: 24 * time.Hour, QueueLength: 10000},
 		Sendmail:  Sendmail{Socket: SendmailSocket, Trusted: []string{"root"}, Rate: 1000},
 		Sending:   Sending{MessagesHour: 1000, MessagesDay: 5000, NewHour: 1000, NewDay: 3000, Breaker: true},
 		Reports:   Reports{Addresses: []string{"dmarc-reports", "tls-reports"}, Send: true, Keep: 400 * 24 * time.Hour},

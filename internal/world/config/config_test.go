@@ -102,6 +102,7 @@ proxies = ["192.0.2.10", "2001:db8:7::1/64"]
 [watch]
 mail = false
 summary = "07:30"
+selftest = "05:10"
 queue_oldest = "2h"
 queue_length = 500
 disk_free = "1 GiB"
@@ -141,7 +142,7 @@ end_sessions = true
 	want.Queue = Queue{Concurrency: 100, SiteConcurrency: 5, SiteRate: 10, Lifetime: 48 * time.Hour, NoticeAfter: -1, History: 90 * day}
 	want.DKIM = DKIM{Off: true, Zone: "dkim.example.net", Rotate: 90 * day}
 	want.Retention = Retention{Expunged: 14 * day, Changes: 60 * day, ChangesSize: 16 << 20, Audit: 1000 * day}
-	want.Watch = Watch{Summary: 7*time.Hour + 30*time.Minute, QueueOldest: 2 * time.Hour, QueueLength: 500, DiskFree: 1 << 30}
+	want.Watch = Watch{Summary: 7*time.Hour + 30*time.Minute, Selftest: 5*time.Hour + 10*time.Minute, QueueOldest: 2 * time.Hour, QueueLength: 500, DiskFree: 1 << 30}
 	want.Reports = Reports{Addresses: []string{"dmarc", "reports@example.org"}, Organization: "Example",
 		Contact: mail.Address{Local: "boss", Domain: "example.org"}, Keep: 30 * day}
 	want.Bans = Bans{Off: true, Never: []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("2001:db8:9::/48")}}

@@ -262,20 +262,26 @@ func (t *table) watch(w *Watch) {
 	t.duration("queue_oldest", &w.QueueOldest, time.Minute, 100*24*time.Hour)
 	t.count("queue_length", &w.QueueLength, 1, 1e9)
 	t.size("disk_free", &w.DiskFree, 1<<20, 1<<50)
-	if _, there := t.values["summary"]; !there {
+	t.timeOfDay("summary", &w.Summary)
+	t.timeOfDay("selftest", &w.Selftest)
+}
+
+// timeOfDay is the time after midnight, or "never", which is negative.
+func (t *table) timeOfDay(key string, dst *time.Duration) {
+	if _, there := t.values[key]; !there {
 		return
 	}
 	var text string
-	if t.text("summary", &text); text == "never" {
-		w.Summary = -1
+	if t.text(key, &text); text == "never" {
+		*dst = -1
 		return
 	}
 	at, err := time.Parse("15:04", text)
 	if err != nil {
-		t.fault("summary", `must be a time of the day like "07:00", or "never", not %q`, text)
+		t.fault(key, `must be a time of the day like "07:00", or "never", not %q`, text)
 		return
 	}
-	w.Summary = time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
+	*dst = time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
 }
 
 func (t *table) reports(r *Reports) {
