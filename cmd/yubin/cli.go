@@ -44,6 +44,8 @@ type commandLine struct {
 	ShowVersion bool `name:"version" help:"Print the version."`
 
 	Localserve  localserveCmd  `cmd:"" help:"Try it: a post office on 127.0.0.1 with three accounts and nothing to set up."`
+	Setup       setupCmd       `cmd:"" help:"Make a post office on this machine: looks whether it is fit, asks four questions, makes all that is needed, and says what to write into the DNS."`
+	SetupOffice setupOfficeCmd `cmd:"" hidden:"" name:"setup-office" help:"What setup does as the user of the service."`
 	Serve       serveCmd       `cmd:"" help:"Run the server."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Tell everything that is wrong with a configuration."`
 	Domain      domainCmd      `cmd:"" help:"The domains whose mail is kept here."`

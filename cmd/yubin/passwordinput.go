@@ -42,7 +42,12 @@ func (p withPassword) read(e *env, whom string) (string, error) {
 	if !p.PasswordStdin {
 		return "", usagef("there is no terminal to ask for the password; give it on the standard input, with --password-stdin")
 	}
-	line, err := bufio.NewReader(io.LimitReader(e.stdin, maxPasswordLine)).ReadString('\n')
+	return passwordLine(e.stdin)
+}
+
+// passwordLine reads a password that is the first line of what comes.
+func passwordLine(in io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(in, maxPasswordLine)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return "", err
 	}

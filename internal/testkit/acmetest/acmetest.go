@@ -35,6 +35,7 @@ type Authority struct {
 	Roots     *x509.CertPool // who signed the certificate of its own server
 	RootPEM   []byte         // that, as a file
 	Issuers   *x509.CertPool // who signs what it makes
+	IssuerPEM []byte         // that, as a file
 }
 
 // Start runs one until the test ends. It sets the environment of the test, as pebble takes
@@ -65,6 +66,7 @@ func Start(t *testing.T, o Options) *Authority {
 		RootPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
 	a.Roots.AddCert(server.Certificate())
 	a.Issuers.AddCert(issuer.GetRootCert(0).Cert)
+	a.IssuerPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.GetRootCert(0).Cert.Raw})
 	return a
 }
 

@@ -11,6 +11,7 @@
 //	world          world/*
 //	engines        engine/*
 //	conversations  session/*
+//	installation   deploy: files that are put onto a machine
 //	assembly       server, cmd/yubin; and testkit for tests
 package arch
 

@@ -97,8 +97,13 @@ var tiers = []tier{
 		all:      true,
 	},
 	{
+		name:    "installation", // files that are put onto a machine
+		folders: []string{"deploy"},
+		refuses: pure,
+	},
+	{
 		name:    "assembly",
 		folders: []string{"internal/server", "cmd/yubin"},
-		imports: []string{"words", "languages", "world", "engines", "conversations", "assembly"},
+		imports: []string{"words", "languages", "world", "engines", "conversations", "assembly", "installation"},
 	},
 }

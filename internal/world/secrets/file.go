@@ -115,9 +115,9 @@ func create(paths []string, random io.Reader) (path string, keys []key, err erro
 	if _, err := io.ReadFull(random, secret); err != nil {
 		return "", nil, &mail.Error{Kind: mail.Internal, Text: "no randomness", Err: err}
 	}
-	text := fileHead + linePrefix + base64.StdEncoding.EncodeToString(secret) + "\n"
+	text := fileText(secret)
 	for _, path := range paths {
-		if err = writeNew(path, []byte(text)); errors.Is(err, fs.ErrExist) {
+		if err = writeNew(path, text); errors.Is(err, fs.ErrExist) {
 			if keys, err = read(path); err == nil {
 				return path, keys, nil
 			}
@@ -131,6 +131,11 @@ func create(paths []string, random io.Reader) (path string, keys []key, err erro
 		}
 	}
 	return "", nil, &mail.Error{Kind: mail.Unavailable, Text: fmt.Sprintf("a file of secrets cannot be made at %s: %s", strings.Join(paths, " or "), why(err)), Err: err}
+}
+
+// fileText is a file with one key.
+func fileText(secret []byte) []byte {
+	return []byte(fileHead + linePrefix + base64.StdEncoding.EncodeToString(secret) + "\n")
 }
 
 // writeNew makes a file, whole and durable, or none. It replaces nothing.
@@ -157,4 +162,14 @@ func writeNew(path string, text []byte) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Make makes a file with a new key, 0600, whole and durable. The error is fs.ErrExist if
+// there is one: none is replaced.
+func Make(path string, random io.Reader) error {
+	secret := make([]byte, keySize)
+	if _, err := io.ReadFull(random, secret); err != nil {
+		return err
+	}
+	return writeNew(path, fileText(secret))
 }

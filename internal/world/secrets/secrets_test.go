@@ -2,7 +2,9 @@ package secrets
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +26,30 @@ func seal(t *testing.T, k *Keyring, text string) []byte {
 		t.Fatal(err)
 	}
 	return sealed
+}
+
+// TestMake: a key that is made before anything is sealed; none is replaced.
+func TestMake(t *testing.T) {
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := Make(path, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("its mode is %v, %v", info.Mode(), err)
+	}
+	if k := open(t, path); k.Err() != nil || k.Current() == "" || len(seal(t, k, "a private key")) == 0 {
+		t.Errorf("it seals nothing: %v", k.Err())
+	}
+	if err := Make(path, rand.Reader); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("once more: %v", err)
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, was) {
+		t.Errorf("it was replaced, %v", err)
+	}
 }
 
 func TestSealOpen(t *testing.T) {
