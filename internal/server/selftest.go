@@ -113,6 +113,9 @@ func (t *selftest) traveller(ctx context.Context, name string) (a directory.Acco
 	a, err = t.s.directory.Account(ctx, address)
 	if mail.KindOf(err) == mail.NotFound && err != nil {
 		a, err = t.s.directory.AddAccount(ctx, directory.NewAccount{Address: address, Password: rand.Text()}) // Nobody knows it.
+		if err == nil {
+			t.d.Log.Info("an account was made for the selftest", obs.KeyUser, address.String())
+		}
 	}
 	return a, failed, err
 }
