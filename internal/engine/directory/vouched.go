@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/obs"
@@ -119,11 +120,22 @@ func (d *Directory) vouchedFor(ctx context.Context, a mail.Address, user string,
 	return d.lodger(ctx, at)
 }
 
+// offices are names by which people speak for a domain (RFC 2142), among them those that
+// authorities for certificates write to (CA/Browser Forum, Baseline Requirements §3.2.2.4.4):
+// whoever can choose a name at a voucher is not to become one of them.
+var offices = []string{"postmaster", "abuse", "admin", "administrator", "hostmaster", "webmaster", "root", "security", "noc", "mailer-daemon"}
+
 // makeVouched makes an account that has no password: its owner logs in by who vouches for
 // him. One that somebody else has made meanwhile is fine.
 func (d *Directory) makeVouched(ctx context.Context, a mail.Address, v Voucher) error {
 	if err := checkNew(a, ""); err != nil {
 		return unproven("%s cannot be the address of an account: %v", a, err)
+	}
+	switch key := a.Key(); {
+	case strings.Contains(key.Local, separator):
+		return unproven("there is no account %s, and none is made: what stands behind a %s is for who has the name before it", a, separator)
+	case slices.Contains(offices, key.Local):
+		return unproven("there is no account %s, and none is made: by such an address people speak for the domain", a)
 	}
 	f, err := d.newFactors()
 	if err != nil {

@@ -156,6 +156,8 @@ func TestVouchedMakesAccounts(t *testing.T) {
 	}
 	for of, why := range map[mail.Address]string{
 		addr("sales"):                         "there is no account sales@example.org, and ",
+		addr("alice+home"):                    "there is no account alice+home@example.org, and none is made: what stands behind a +",
+		addr("Hostmaster"):                    "there is no account Hostmaster@example.org, and none is made: by such an address",
 		addr(`"a b"`):                         `"a b"@example.org cannot be the address of an account: `,
 		{Local: "eve", Domain: "far.example"}: "there is no account eve@far.example, and none can be made: ",
 	} {
