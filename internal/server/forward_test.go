@@ -12,7 +12,8 @@ import (
 
 // TestDeadForward: a forward that fails is told to who wrote it, if that is known, and
 // else to the postmaster; whoever a stranger claims to be hears nothing. So it is for
-// what an account sends on, for a catch-all, for an alias and by a domain's other name.
+// a catch-all, for an alias and by a domain's other name. What an account sends on that
+// keeps it is told to its owner, and to nobody else.
 func TestDeadForward(t *testing.T) {
 	far, farConfig := far(t)
 	s, c := near(t, farZone+"stranger.example. 60 IN MX 10 mx.far.example.\n", portOf(listenerOf(far, farConfig, "smtp")),
@@ -42,13 +43,21 @@ func TestDeadForward(t *testing.T) {
 		}
 	}
 	out, in := listenerOf(s, c, "submission"), listenerOf(s, c, "smtp")
+	bobs := uint32(0) // in his INBOX: what alice writes, and reports; what strangers write is junk
 	for _, to := range []string{"bob@near.example", "gone@near.example", "whoever@near.example", "bob@old.example", "whoever@old.example"} {
-		told := arrival(t, s, "alice@near.example")
+		next := func(more uint32) func() string {
+			if !strings.HasPrefix(to, "bob@") {
+				return arrival(t, s, "alice@near.example")
+			}
+			bobs += more
+			return func() string { return holding(t, s, "bob@near.example", bobs) }
+		}
+		told := next(2)
 		submit(t, out, to, "by alice")
 		wantReport(t, told(), to, "by alice")
 
 		// A stranger, in the name of carol: the postmaster is told, who is alice.
-		told = arrival(t, s, "alice@near.example")
+		told = next(1)
 		p := dial(t, in)
 		p.say("", "220 ")
 		p.say("EHLO stranger.example", "250 ")
@@ -66,8 +75,11 @@ func TestDeadForward(t *testing.T) {
 	if n := inboxOf(t, far, carol.ID).Exists; n != 0 {
 		t.Errorf("carol, who wrote nothing, was told %d times", n)
 	}
-	if bob, err := client.Account(t.Context(), "bob@near.example"); err != nil || bob.Holds.Messages != 4 {
-		t.Errorf("bob kept %+v of 4 copies, %v", bob.Holds, err)
+	if bob, err := client.Account(t.Context(), "bob@near.example"); err != nil || bob.Holds.Messages != 8 {
+		t.Errorf("bob has %+v, not 4 copies and 4 reports, %v", bob.Holds, err)
+	}
+	if alice, err := client.Account(t.Context(), "alice@near.example"); err != nil || alice.Holds.Messages != 6 {
+		t.Errorf("alice has %+v, not 6 reports, %v", alice.Holds, err)
 	}
 	checkAll(t, s)
 }
