@@ -246,8 +246,8 @@ func subjectOf(pattern string, r *http.Request, in, after map[string]any) string
 	return strings.Join(names, " ")
 }
 
-// moving are keys of what changes by itself.
-var moving = map[string]bool{"usage": true, "holds": true}
+// moving are keys of what changes by itself, or follows from what else is told.
+var moving = map[string]bool{"usage": true, "holds": true, "counts": true}
 
 // secret reports whether what stands under a key is nobody's business: whole names, as
 // "passed" of a report is none.
