@@ -109,6 +109,11 @@ func TestPasswordIsNotShown(t *testing.T) {
 
 	x, tty = newTerminal(t)
 	cmd = begin(x, tty)
+	x.types("short\n") // Told before it is typed once more.
+	x.await("needs at least 8, or say --allow-weak-password\r\nnew password of alice@example.org: ")
+	for echoes(t, tty) {
+		runtime.Gosched()
+	}
 	x.types("correct horse\n")
 	x.await("once more: ")
 	for echoes(t, tty) {

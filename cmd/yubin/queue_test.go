@@ -43,6 +43,26 @@ func startOffice(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
+// TestUntried: what was not tried says why in the words of the last attempt at its site.
+func TestUntried(t *testing.T) {
+	a := admin.QueueAttempt{Outcome: "deferred", Untried: true, Host: "mx.a.test", Address: "192.0.2.1:25", Phase: "connect", Ours: true, Text: "connection refused"}
+	if got, want := attemptWords(a), "put off, not tried; last at mx.a.test [192.0.2.1:25]: connection refused"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := whyOf(admin.QueueDelivery{Last: &a}); got != "connection refused" {
+		t.Errorf("in a list: %q", got)
+	}
+}
+
+// TestWideCell: a cell that is too long widens no column but its own row.
+func TestWideCell(t *testing.T) {
+	var out strings.Builder
+	table{{"A", "B"}, {"short", "x"}, {strings.Repeat("w", 12), "y"}}.writeWithin(&out, 10)
+	if want := "A      B\nshort  x\nwwwwwwwwwwww  y\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
 func TestWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 s", time.Second: "1 s", 75 * time.Second: "1 min 15 s", 12*time.Minute + 30*time.Second: "12 min", time.Hour: "1 h",

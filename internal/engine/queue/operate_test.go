@@ -171,6 +171,32 @@ func TestRerouteWhilePaused(t *testing.T) {
 	})
 }
 
+// TestUntriedSaysWhy: of what was put off because its site is down, the site's words are told.
+func TestUntriedSaysWhy(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.answers(always(mail.Attempt{Phase: mail.PhaseConnect, Enhanced: "4.4.1", Text: "connection refused", Ours: true, Outcome: mail.Deferred}))
+		h.run()
+		for i := range 8 {
+			h.send(fmt.Sprint(i), from("s@a.test"), to(fmt.Sprintf("x%d@b.test", i)))
+		}
+		h.pass(time.Minute)
+		page, err := h.List(ctx, Filter{}, DeliveryID{}, 10)
+		h.must(err)
+		untried := 0
+		for _, l := range page {
+			why, ok := Untried(l.Last)
+			if ok {
+				untried++
+				h.want("why", why, "connection refused")
+			}
+		}
+		h.want("some were not tried", untried > 0, true)
+		if _, ok := Untried(tempfail()); ok {
+			h.t.Error("what was tried is not")
+		}
+	})
+}
+
 // TestListsTellOfPauses: what waits for an operator says so, whatever was paused.
 func TestListsTellOfPauses(t *testing.T) {
 	inBubble(t, func(h *house) {
