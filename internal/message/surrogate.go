@@ -26,7 +26,8 @@ const maxRewritten = 64 << 10
 //   - Subject, Comments, Content-Description and X- fields become encoded-words.
 //   - A parameter of Content-Type and Content-Disposition gets the encoding of RFC
 //     2231, as RFC 6857 has it: without the name of an attachment nobody could open it.
-//   - Any other field, and what cannot be written so, is left out.
+//   - Any other field, and what cannot be written so, is left out. Not so for a stray
+//     line behind it (RFC 7103 §7.2), which has a question mark for each such octet.
 //   - Lines before the first field, and a header of more than MaxHeader octets, have
 //     a question mark for each octet that is not ASCII.
 //
@@ -199,10 +200,13 @@ func appendSurrogateField(dst, raw []byte, colon int) []byte {
 	default:
 		ok = bytes.HasPrefix(bytes.ToLower(raw[:min(colon, 2)]), []byte("x-")) && f.text(DecodeText(unfold(value)))
 	}
-	if !ok {
-		return dst
+	if ok {
+		return append(f.dst, "\r\n"...)
 	}
-	return append(f.dst, "\r\n"...)
+	if own := colon + 1 + len(folded(value)); own < len(raw) && IsHeaderASCII(raw[:own]) {
+		return appendMasked(dst, raw)
+	}
+	return dst
 }
 
 // Widths of the lines of a field (RFC 5322 §2.1.1, RFC 2047 §2).

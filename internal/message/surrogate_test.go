@@ -52,7 +52,10 @@ func TestSurrogate(t *testing.T) {
 		{"Content-Type: t\u00e9xt/plain; a=b\r\n\r\n", "\r\n"},
 		// Others, stray lines, and fields that are too long.
 		{"X-A: \u00e9\r\nReceived: from \u00e9 by x\r\nMessage-ID: <\u00e9@x>\r\nA: b\r\n\r\n", "X-A: =?utf-8?b?w6k=?=\r\nA: b\r\n\r\n"},
-		{"From x \u00e9\r\nA: b\r\nstr\u00e9y\r\nC: d\r\n\r\n", "From x ??\r\nC: d\r\n\r\n"},
+		{"From x \u00e9\r\nA: b\r\nstr\u00e9y\r\nC: d\r\n\r\n", "From x ??\r\nA: b\r\nstr??y\r\nC: d\r\n\r\n"},
+		{"References: <a@b>\r\n <c@d>\r\nX-\u00e9: 1\r\n\r\n", "References: <a@b>\r\n <c@d>\r\nX-??: 1\r\n\r\n"},
+		{"Content-Type: text/html\r\nstr\u00e9y\r\n\r\n", "Content-Type: text/html\r\nstr??y\r\n\r\n"},
+		{"A: \u00e9\r\nstray\r\nC: d\r\n\r\n", "C: d\r\n\r\n"},
 		{"A: b\r\nSubject: " + strings.Repeat("\u00e9", maxRewritten/2) + "\r\n\r\n", "A: b\r\n\r\n"},
 		{"A: " + strings.Repeat("\u00e9", MaxHeader/2) + "\r\n\r\n\u00e9", "A: " + strings.Repeat("??", MaxHeader/2) + "\r\n\r\n\u00e9"},
 		{"Subject: a\x00b\r\n\r\n\x00", "Subject: =?utf-8?b?YWI=?=\r\n\r\n\x00"},
