@@ -46,6 +46,17 @@ func folded(value []byte) []byte {
 	return value
 }
 
+// foldedParams is folded for a value with parameters, but a stray line behind a semicolon
+// goes on with them: who wrote it forgot to fold.
+func foldedParams(value []byte) []byte {
+	for n := lineLen(value); n < len(value); n += lineLen(value[n:]) {
+		if !isWSP(value[n]) && !bytes.HasSuffix(bytes.TrimRight(value[:n], " \t\r\n"), []byte(";")) {
+			return value[:n]
+		}
+	}
+	return value
+}
+
 // unfoldOnce takes the first of a field, and notes if there are more.
 func (p *Parser) unfoldOnce(dst *[]byte, value []byte) {
 	if *dst == nil {

@@ -88,7 +88,8 @@ func (e *headerEnd) delimits(b, kept []byte) bool {
 		e.boundary = nil
 		for f := range Fields(kept[e.typeAt:]) {
 			var p Part
-			p.setType(f.Value)
+			_, value, _ := bytes.Cut(f.Raw, []byte(":"))
+			p.setType(unfold(foldedParams(value)))
 			e.boundary = p.boundary()
 			break
 		}
@@ -216,11 +217,11 @@ func (h *Header) count(name, value []byte) {
 		h.Received++
 	case "delivered-to":
 		if len(h.DeliveredTo) < MaxDeliveredTo {
-			h.DeliveredTo = append(h.DeliveredTo, limited(value))
+			h.DeliveredTo = append(h.DeliveredTo, limited(folded(value)))
 		}
 	case "tls-required":
 		if len(h.TLSRequired) < 2 {
-			h.TLSRequired = append(h.TLSRequired, limited(value))
+			h.TLSRequired = append(h.TLSRequired, limited(folded(value)))
 		}
 	}
 }

@@ -98,6 +98,32 @@ func TestStrayLineInEnvelope(t *testing.T) {
 	}
 }
 
+// TestStrayLineBehindType: what a part is ends before a stray line, unless that goes on
+// with its parameters.
+func TestStrayLineBehindType(t *testing.T) {
+	for _, stray := range []string{"stray", "From x@y Mon Jan  1 10:00:00 2024", "X-\u00e9: 1", ": x", "name=\"no parameter\""} {
+		m := Parse([]byte(crlf("Content-Type: multipart/mixed; boundary=b\n" + stray + "\nDelivered-To: a@b\n" + stray + "\n\n--b\nContent-Type: text/html; charset=utf-8\n" + stray +
+			"\nContent-Disposition: attachment; filename=x.txt\n" + stray + "\nContent-Transfer-Encoding: 8\n" + stray + "\nContent-ID: <a@b>\n" + stray + "\nContent-Description: long\n" + stray +
+			"\n\ntext\n--b--\n")))
+		if len(m.Root.Children) != 1 || strings.Join(m.Header.DeliveredTo, ",") != "a@b" {
+			t.Errorf("%s: %d parts, delivered to %q", stray, len(m.Root.Children), m.Header.DeliveredTo)
+			continue
+		}
+		p := m.Root.Children[0]
+		if got := p.Type + "/" + p.Subtype + " " + p.Param("charset") + " " + p.Disposition + " " + p.Filename() + " " + p.Encoding + " " + p.ID + " " + p.Description; got != "text/html utf-8 attachment x.txt 8 <a@b> long "+stray {
+			t.Errorf("%s: %s", stray, got)
+		}
+	}
+	m := Parse([]byte(crlf("Content-Type: multipart/mixed; \nboundary=b\n\n--b\nContent-Type: text/html;\ncharset=utf-8;\n name=x\nstray\n\ntext\n--b--\n")))
+	if len(m.Root.Children) != 1 || m.Root.Children[0].Param("charset") != "utf-8" || m.Root.Children[0].Param("name") != "x" {
+		t.Errorf("parameters that were not folded: %+v", m.Root)
+	}
+	// The multipart's first delimiter ends its header, whatever stands behind its type.
+	if m := Parse([]byte(crlf("Content-Type: multipart/mixed; boundary=b\nstray\nSubject: x\n--b\n\ntext\n--b--\n"))); len(m.Root.Children) != 1 || m.Subject != "x" {
+		t.Errorf("no empty line: %d parts, %q", len(m.Root.Children), m.Subject)
+	}
+}
+
 // TestHeaderSize: what finds the end of a header alone finds what Parser finds.
 func TestHeaderSize(t *testing.T) {
 	lines := []string{"A: b\r\n", "From: a@b\r\n", " folded\r\n", "stray\r\n", "From x@y\r\n", "Content-Type: multipart/mixed; boundary=b\r\n", "--b\r\n", "\r\n", "text"}

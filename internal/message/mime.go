@@ -65,32 +65,33 @@ func (p *Parser) defaultType(part *Part) {
 	part.Type, part.Subtype, part.Params = "text", "plain", usASCII()
 }
 
-// setField takes a Content- field. Of repeated ones the first counts.
+// setField takes a Content- field. Of repeated ones the first counts. Only a description
+// goes on in a stray line.
 func (p *Part) setField(name string, value []byte) {
 	switch name {
 	case "type":
 		if p.Type == "" {
-			p.setType(unfold(value))
+			p.setType(unfold(foldedParams(value)))
 		}
 	case "transfer-encoding":
 		if !p.encoded {
-			p.Encoding, p.encoded = encodingName(value), true
+			p.Encoding, p.encoded = encodingName(folded(value)), true
 		}
 	case "disposition":
 		if p.Disposition == "" {
-			p.setDisposition(unfold(value))
+			p.setDisposition(unfold(foldedParams(value)))
 		}
 	case "id":
-		setOnce(&p.ID, limited(value))
+		setOnce(&p.ID, limited(folded(value)))
 	case "description":
 		setOnce(&p.Description, limited(value))
 	case "md5":
-		setOnce(&p.MD5, limited(value))
+		setOnce(&p.MD5, limited(folded(value)))
 	case "location":
-		setOnce(&p.Location, strings.Join(strings.Fields(limited(value)), "")) // RFC 2557 §4.4.1
+		setOnce(&p.Location, strings.Join(strings.Fields(limited(folded(value))), "")) // RFC 2557 §4.4.1
 	case "language":
 		if p.Languages == nil {
-			p.Languages = languages(unfold(value))
+			p.Languages = languages(unfold(folded(value)))
 		}
 	}
 }

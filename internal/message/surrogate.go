@@ -77,7 +77,8 @@ func (s *Surrogate) Reader(r io.Reader) io.Reader {
 	return &converted{from: r, edits: edits}
 }
 
-// note adds a header of which kept is all that was kept, or the start if cut.
+// note adds a header of which kept is all that was kept, without the empty line, or the
+// start if cut.
 func (s *Surrogate) note(from, to int64, kept []byte, cut bool) {
 	switch {
 	case cut:
@@ -85,7 +86,9 @@ func (s *Surrogate) note(from, to int64, kept []byte, cut bool) {
 	case !IsHeaderASCII(kept):
 		s.zones = append(s.zones, surrogateZone{from, to, false})
 		_, surplus := appendSurrogate(nil, kept)
-		s.surplus += surplus
+		if s.surplus += surplus; to-from == int64(len(kept)) && wantsBlank(kept) {
+			s.surplus += 2
+		}
 	}
 }
 
@@ -121,6 +124,9 @@ func (s *surrogateHeader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		out, _ := appendSurrogate(make([]byte, 0, len(header)), header)
+		if wantsBlank(header) {
+			out = append(out, "\r\n"...)
+		}
 		s.r = nil
 		s.then.Reset(out)
 	}
@@ -134,6 +140,13 @@ func SurrogateFields(fields []byte) (out []byte, surplus int64) {
 		return fields, 0
 	}
 	return appendSurrogate(nil, fields)
+}
+
+// wantsBlank reports whether an empty line is put behind a header: where it ended without
+// one, what ended it, a delimiter of its own type or a stray line, may end it no more.
+func wantsBlank(header []byte) bool {
+	before, ended := bytes.CutSuffix(header, []byte("\n"))
+	return ended && !isBlank(header[bytes.LastIndexByte(before, '\n')+1:])
 }
 
 // appendSurrogate appends what stands for header, and returns its surplus.
@@ -187,14 +200,16 @@ func appendSurrogateField(dst, raw []byte, colon int) []byte {
 		return dst
 	}
 	f := fieldWriter{dst: append(dst, raw[:colon+1]...), width: colon + 1}
-	ok := false
+	ok, own := false, folded(value)
 	switch string(name) {
 	case "bcc", "cc", "from", "reply-to", "resent-bcc", "resent-cc", "resent-from", "resent-sender", "resent-to", "sender", "to":
 		ok = f.addresses(ParseAddressList(value))
 	case "return-path":
 		ok = f.returnPath(ParseAddressList(value))
 	case "content-type", "content-disposition":
-		ok = f.parameters(unfold(value))
+		if own = foldedParams(value); !IsHeaderASCII(own) {
+			ok = f.parameters(unfold(own))
+		}
 	case "subject", "comments", "content-description":
 		ok = f.text(DecodeText(unfold(value)))
 	default:
@@ -203,7 +218,7 @@ func appendSurrogateField(dst, raw []byte, colon int) []byte {
 	if ok {
 		return append(f.dst, "\r\n"...)
 	}
-	if own := colon + 1 + len(folded(value)); own < len(raw) && IsHeaderASCII(raw[:own]) {
+	if len(own) < len(value) && IsHeaderASCII(own) {
 		return appendMasked(dst, raw)
 	}
 	return dst

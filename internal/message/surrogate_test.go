@@ -55,6 +55,9 @@ func TestSurrogate(t *testing.T) {
 		{"From x \u00e9\r\nA: b\r\nstr\u00e9y\r\nC: d\r\n\r\n", "From x ??\r\nA: b\r\nstr??y\r\nC: d\r\n\r\n"},
 		{"References: <a@b>\r\n <c@d>\r\nX-\u00e9: 1\r\n\r\n", "References: <a@b>\r\n <c@d>\r\nX-??: 1\r\n\r\n"},
 		{"Content-Type: text/html\r\nstr\u00e9y\r\n\r\n", "Content-Type: text/html\r\nstr??y\r\n\r\n"},
+		{"Content-Type: text/html; charset=utf-8\r\nstr\u00e9y\r\n\r\n", "Content-Type: text/html; charset=utf-8\r\nstr??y\r\n\r\n"},
+		{"Content-Type: text/html; name=\u00e9\r\nstr\u00e9y\r\n\r\n", "Content-Type: text/html; name*=utf-8''%C3%A9\r\n\r\n"},
+		{"Content-Type: text/html;\r\nname=\u00e9\r\n\r\n", "Content-Type: text/html; name*=utf-8''%C3%A9\r\n\r\n"},
 		{"A: \u00e9\r\nstray\r\nC: d\r\n\r\n", "C: d\r\n\r\n"},
 		{"A: b\r\nSubject: " + strings.Repeat("\u00e9", maxRewritten/2) + "\r\n\r\n", "A: b\r\n\r\n"},
 		{"A: " + strings.Repeat("\u00e9", MaxHeader/2) + "\r\n\r\n\u00e9", "A: " + strings.Repeat("??", MaxHeader/2) + "\r\n\r\n\u00e9"},
@@ -65,7 +68,10 @@ func TestSurrogate(t *testing.T) {
 			"Content-Type: multipart/mixed; boundary=b\r\n\r\n\u00e9\r\n--b\r\nContent-Disposition: attachment; filename*=utf-8''%C3%A9\r\n\r\n\u00e9\r\n--b\r\n" +
 				"Content-Type: message/global\r\n\r\nSubject: =?utf-8?b?w6k=?=\r\n\r\n\u00e9\r\n--b--\r\n"},
 		// What the message ends in may be all there is.
-		{"A: \u00e9", ""}, {"A: b\r\nC: \u00e9\r", "A: b\r\n"}, {"A: \u00e9\n", ""},
+		{"A: \u00e9", ""}, {"A: b\r\nC: \u00e9\r", "A: b\r\n"}, {"A: \u00e9\n", "\r\n"},
+		// What ended a header still does.
+		{"Content-Type: multipart/m\u00e9; boundary=b\r\n--b\r\n\r\nstr\u00e9y\r\n--b--\r\n", "\r\n--b\r\n\r\nstr\u00e9y\r\n--b--\r\n"},
+		{"A: b\r\nSubject: \u00e9\r\ntext right away\r\n", "A: b\r\nSubject: =?utf-8?b?w6k=?=\r\n\r\ntext right away\r\n"},
 	} {
 		if got := surrogate(t, c.msg); got != c.want {
 			t.Errorf("%.200q became %.300q, want %.300q", c.msg, got, c.want)
