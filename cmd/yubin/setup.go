@@ -309,7 +309,7 @@ func (e *env) sayWhatNext(a setup.Answers, o setup.Office) {
 	writeLine(e.stdout, "next:")
 	writeLine(e.stdout, "  write these records into the DNS (for a zone file: yubin dns records %s --zone)", a.Domain)
 	writeLine(e.stdout, "  yubin dns check %s     says which of them are right", a.Domain)
-	writeLine(e.stdout, "  yubin selftest%s  sends mail round and says what is not right yet", strings.Repeat(" ", len(a.Domain)+6))
+	writeLine(e.stdout, "  yubin selftest%s  sends mail round and says what is not right yet", strings.Repeat(" ", len(a.Domain)+5))
 	writeLine(e.stdout, "  enter %s and the password in a mail program (by hand: yubin client-settings %s)", a.Account, a.Account)
 }
 

@@ -280,6 +280,8 @@ func TestSelftestLetters(t *testing.T) {
 		return admin.Test{Check: "dns", About: about, State: state, Text: about + " is " + string(state)}
 	}
 	full := admin.Test{Check: "disk", State: admin.TestWrong, Text: "the disk is full"} // The watcher tells of it.
+	ends := admin.Test{Check: "certificate", About: "/etc/yubin/tls/fullchain.pem", State: admin.TestWarning, Text: "it ends"}
+	doubted := admin.Test{Check: "certificate", About: "mx.near.example", State: admin.TestWrong, Text: "nobody believes it"}
 	letters := uint32(0)
 	due := time.Date(2031, 3, 5, 5, 0, 0, 0, time.UTC)
 	day := func(what string, tests []admin.Test, want ...string) {
@@ -305,7 +307,9 @@ func TestSelftestLetters(t *testing.T) {
 			t.Errorf("%s: %d letters, want %d", what, n, letters)
 		}
 	}
-	day("all is well", []admin.Test{clock(admin.TestOK), record("example.org", admin.TestOK), full})
+	day("all is well", []admin.Test{clock(admin.TestOK), record("example.org", admin.TestOK), full, ends})
+	day("a certificate that nobody believes", []admin.Test{doubted, ends}, "finds what is not right: certificate", "certificate mx.near.example: nobody believes it")
+	day("it is believed", nil, "finds all well again")
 	day("one is new", []admin.Test{clock(admin.TestWarning), record("example.org", admin.TestOK), full},
 		"Subject: mx.near.example: the selftest finds what is not right: clock", "clock: the clock. To do: a clockmaker")
 	day("the same", []admin.Test{clock(admin.TestWarning), record("example.org", admin.TestOK)})

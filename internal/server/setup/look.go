@@ -18,8 +18,12 @@ import (
 const lookTime = 20 * time.Second
 
 // Look says how fit the machine is for what is wanted; known is what Known returned. It
-// changes nothing.
+// changes nothing. Where only files are made it says nothing: this is not the machine that they
+// are for.
 func (s *Setup) Look(ctx context.Context, a Answers, known *Known) {
+	if s.o.Files {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	s.ports(a)

@@ -255,6 +255,16 @@ func TestSetup(t *testing.T) {
 	golden(t, "again.txt", told)
 }
 
+// TestSetupFiles: of a machine that is elsewhere nothing is looked at, and nothing but files is made.
+func TestSetupFiles(t *testing.T) {
+	f := newFake(t)
+	f.ports, f.deaf, f.fails = map[uint16]machine.Program{25: {Name: "exim4", PID: 812}}, true, "open"
+	told, failed, _ := f.run(wanted(), func(o *Options) { o.Files = true })
+	if len(f.done)+len(f.given) != 0 || strings.Contains(told, "ports") || !strings.HasPrefix(told, "made program") || !failed {
+		t.Errorf("did %v and %v:\n%s", f.done, f.given, told)
+	}
+}
+
 // TestSetupConfiguration: what is written is a configuration that means what was answered.
 func TestSetupConfiguration(t *testing.T) {
 	for web, check := range map[Web]func(c config.Config) bool{
