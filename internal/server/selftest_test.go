@@ -128,7 +128,7 @@ func TestSelftest(t *testing.T) {
 	s.store.selftest.clock = func() machine.Clock { return machine.ClockLeft }
 	expect("nothing keeps the clock", "clock", admin.TestWarning, "nothing keeps the clock", "systemd-timesyncd")
 	s.store.watcher.room = func(string) (uint64, uint64, bool) { return 50 << 20, 200 << 30, true }
-	expect("the disk is full", "disk", admin.TestWrong, "is full: 50 MiB of 200 GiB are free", "")
+	expect("the disk is full", "disk", admin.TestWrong, "50 MiB of 200 GiB", "")
 	if err := s.store.directory.SetDisabled(t.Context(), mail.Address{Local: "bob", Domain: "yubin.test"}, true); err != nil {
 		t.Fatal(err)
 	}
