@@ -55,9 +55,13 @@ func (f Filter) limit() int {
 }
 
 // AddAccount makes an account with its mailboxes. Errors: Invalid, NotFound for
-// a domain that is not local, Exists if an account or alias has that address.
+// a domain that is not local, Exists if an account or alias has that address, Conflict if
+// a Source knows the people of its domain.
 func (d *Directory) AddAccount(ctx context.Context, n NewAccount) (Account, error) {
 	if err := checkNew(n.Address, n.Language); err != nil {
+		return Account{}, err
+	}
+	if err := d.checkNoSource(n.Address); err != nil {
 		return Account{}, err
 	}
 	if err := d.checkFloor(n.Password, n.Address, n.AllowWeak); err != nil {

@@ -286,6 +286,9 @@ func (d *Directory) SetPassword(ctx context.Context, a mail.Address, text string
 	if _, err := d.Account(ctx, a); err != nil {
 		return err // before the work of hashing
 	}
+	if err := d.checkNoSource(a); err != nil {
+		return err
+	}
 	if err := d.checkFloor(text, a, allowWeak); err != nil {
 		return err
 	}

@@ -99,6 +99,18 @@
 // A login is of one version of the account, and of one credential. Who registers a session
 // asks Confirm afterwards: what a change did not find to revoke is refused there.
 //
+// # Domains whose people others know
+//
+// The people of a domain may be known by a Source, a directory of others: it is asked whether
+// their own passwords are right, and nothing is kept of them here; app passwords are ours as
+// everywhere. An account is made by the first login that is right, or the first mail for
+// somebody whom the source knows, and is one like all others from then on: mail for it does
+// not ask. An address that nobody has here is one of somebody there, or a group there, or
+// nobody's; asked when mail comes, outside of transactions. What the source says is
+// remembered for SourceMemory. While it cannot be asked, such logins and such mail are put
+// off: nobody is refused for it. Whoever is gone there cannot log in; the account stays until
+// it is removed here.
+//
 // Answers are remembered in memory until the next change of anything. That is
 // enough for one process; it is not told of changes made by another.
 //
@@ -114,6 +126,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"yubin/internal/engine/password"
@@ -211,6 +224,8 @@ type Directory struct {
 	grants   *cache[mail.AccountID, []mail.Address]
 	scram    *cache[struct{}, bool]
 	uses     uses
+	sources  atomic.Pointer[sources]
+	asking   *gate // MaxAsking logins ask a source
 }
 
 // Open brings the tables up to date and returns the directory.
@@ -221,6 +236,7 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 		log:      o.Log,
 		limits:   newLimits(o.Now, o.Sleep, o.NoRateLimit),
 		gate:     &gate{free: o.HashMemory},
+		asking:   &gate{free: MaxAsking},
 		aside:    sqldb.Aside{Log: o.Log},
 		routes:   newCache[mail.Address, route](maxRoutes),
 		domains:  newCache[mail.Domain, known](maxDomains),
@@ -232,6 +248,7 @@ func Open(ctx context.Context, o Options) (*Directory, error) {
 		grants:   newCache[mail.AccountID, []mail.Address](maxGrantees),
 		scram:    newCache[struct{}, bool](1),
 	}
+	d.SetSources(nil)
 	if err := d.invent(); err != nil {
 		return nil, err
 	}

@@ -9,9 +9,13 @@ import (
 
 // OffersScram reports whether SCRAM works for everybody: it does not while there is an
 // account that only a hash of another server is known of (a disabled one does not count),
-// and a mail program that finds SCRAM offered may not try anything else. An error counts as
+// and a mail program that finds SCRAM offered may not try anything else. It does not either
+// while a Source knows the passwords of a domain, as it is only asked about them. An error counts as
 // true: then no login works.
 func (d *Directory) OffersScram(ctx context.Context) bool {
+	if len(d.sources.Load().of) > 0 {
+		return false
+	}
 	offers, epoch, ok := d.scram.get(struct{}{})
 	if ok {
 		return offers

@@ -45,6 +45,8 @@ func Reason(err error) string {
 		return "expired"
 	case errors.Is(err, ErrDisabled):
 		return "account disabled"
+	case errors.Is(err, ErrSource):
+		return "the directory of the domain cannot be asked"
 	case errors.Is(err, netx.ErrSessions):
 		return "too many sessions"
 	}
@@ -107,8 +109,8 @@ func (d *Directory) Login(ctx context.Context, user, text string, from Client) (
 	}
 	c, right := who.account.app(prepared)
 	if !right {
-		c = who.account.own
 		right, err = d.verify(ctx, in, &who, text, prepared)
+		c = who.account.own
 	}
 	switch {
 	case err != nil:
@@ -119,7 +121,7 @@ func (d *Directory) Login(ctx context.Context, user, text string, from Client) (
 	}
 	who.spent = max(who.spent, 1) // If it does not count, that is told as late as if it had been compared.
 	p, err := d.admitted(ctx, in, who, c)
-	if err == nil && !c.isApp() && (c.scram.StoredKey == nil || !who.account.hash.IsOurs()) {
+	if err == nil && !c.isApp() && !d.HasSource(who.address.Domain) && (c.scram.StoredKey == nil || !who.account.hash.IsOurs()) {
 		d.complete(ctx, who.account, prepared)
 	}
 	return p, err
@@ -145,8 +147,14 @@ func (d *Directory) claim(ctx context.Context, user string, from Client) (claime
 		return who, nil
 	}
 	var err error
-	if who.account, err = d.lodger(ctx, who.address); err != nil || who.shared {
+	if who.account, err = d.lodger(ctx, who.address); err != nil {
 		return who, err
+	}
+	if d.HasSource(who.address.Domain) { // What is kept of its own password does not count.
+		who.account.own.scram = ScramKey{}
+	}
+	if who.shared {
+		return who, nil
 	}
 	seen, err := d.seenFrom(ctx, who.account.principal.Account, who.network)
 	who.known = !seen.IsZero()
@@ -230,7 +238,11 @@ func (d *Directory) Confirm(ctx context.Context, p mail.Principal) error {
 // verify checks the password, from memory if it was right before. For nobody it
 // does the work of a hash of ours. Who made another hash was not told of SASLprep:
 // it is of the password as somebody typed it, or as his client prepared it.
+// In a domain whose people a source knows, that is asked.
 func (d *Directory) verify(ctx context.Context, in *admission, who *claimed, typed, prepared string) (bool, error) {
+	if d.HasSource(who.address.Domain) {
+		return d.askSource(ctx, in, who, prepared)
+	}
 	c := who.account
 	t := d.ticket(c, prepared)
 	_, epoch, ok := d.verified.get(t)

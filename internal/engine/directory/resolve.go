@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"yubin/internal/mail"
 	"yubin/internal/world/sqldb"
@@ -50,6 +51,7 @@ type route struct {
 	foreign   []mail.Address
 	foreignBy []mail.AccountID
 	owners    []mail.AccountID // whose address it is, sent on or not; not disabled
+	until     time.Time        // it is remembered: zero for the next change of anything
 }
 
 // target is what a name stands for.
@@ -145,15 +147,32 @@ func (d *Directory) MayUse(ctx context.Context, p mail.Principal, a mail.Address
 
 // route looks key up in memory and then in the database.
 func (d *Directory) route(ctx context.Context, key mail.Address) (route, error) {
+	return d.routeSeen(ctx, key, nil)
+}
+
+// routeSeen is route for who has come by the keys that were seen, if any.
+func (d *Directory) routeSeen(ctx context.Context, key mail.Address, seen map[mail.Address]bool) (route, error) {
 	r, epoch, ok := d.routes.get(key)
-	if ok {
+	if ok && (r.until.IsZero() || d.o.Now().Before(r.until)) {
 		return r, nil
 	}
-	err := d.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {
-		r, err = d.find(tx, key)
-		return err
-	})
-	if err == nil {
+	whole := len(seen) == 0 // Else it may lack where others have come by.
+	if whole {
+		seen = map[mail.Address]bool{key: true}
+	}
+	r, is, until, err := d.elsewhere(ctx, key, seen)
+	if err != nil {
+		return route{}, err
+	}
+	if !is {
+		_, epoch, _ = d.routes.get(key) // An account may have been made.
+		err = d.o.DB.Read(ctx, func(tx *sqldb.Tx) (err error) {
+			r, err = d.find(tx, key)
+			return err
+		})
+		r.until = until
+	}
+	if err == nil && (whole || !is) {
 		d.routes.put(key, r, epoch)
 	}
 	return r, err
