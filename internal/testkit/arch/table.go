@@ -79,6 +79,7 @@ var tiers = []tier{
 			"smtpc":        {"internal/proto/smtp"},
 			"imapc":        {"internal/proto/imap"},
 			"imapd":        {"internal/proto/imap"},
+			"ldapc":        {"internal/proto/ldap"},
 			"milterc":      {"internal/proto/milter"},
 			"pop3d":        {"internal/proto/pop3"},
 			"managesieved": {"internal/proto/managesieve"},

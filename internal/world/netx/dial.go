@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,6 +35,20 @@ func (d Dialer) Dial(ctx context.Context, to netip.AddrPort, from netip.Addr) (*
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.Unmap(), 0))
 	}
 	c, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(to.Addr().Unmap(), to.Port()).String())
+	if err != nil {
+		return nil, dialError(err)
+	}
+	return NewOutgoing(c), nil
+}
+
+// DialHost connects to a host by the addresses that the system knows of it, one after the
+// other. It is Dial else.
+func (d Dialer) DialHost(ctx context.Context, host string, port uint16) (*Conn, error) {
+	dialer := net.Dialer{Timeout: cmp.Or(d.Timeout, ConnectTimeout), KeepAliveConfig: keepAlive()}
+	c, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
+	if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) && unknown.IsNotFound {
+		return nil, &DialError{Reason: "there is no host of that name", Err: err}
+	}
 	if err != nil {
 		return nil, dialError(err)
 	}
