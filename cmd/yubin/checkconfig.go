@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"yubin/internal/server"
 	"yubin/internal/server/admin"
 	"yubin/internal/world/config"
 	"yubin/internal/world/secrets"
@@ -16,7 +17,7 @@ type checkConfigCmd struct {
 
 // Run tells every fault on a line of its own, as compilers do.
 func (c *checkConfigCmd) Run(e *env) error {
-	cfg, err := config.LoadVerified(c.Config)
+	cfg, err := server.LoadConfig(c.Config)
 	var faults *config.Faults
 	if err != nil && !errors.As(err, &faults) {
 		return err

@@ -54,6 +54,7 @@ type commandLine struct {
 	Retention   retentionCmd   `cmd:"" help:"How long mail stays in Trash, Junk and other mailboxes; forever, unless it was said otherwise."`
 	Alias       aliasCmd       `cmd:"" help:"Addresses that stand for others."`
 	Clients     clientsCmd     `cmd:"" name:"client-settings" help:"Say what to enter in a mail client: hosts, ports, security, user name."`
+	LDAP        ldapCmd        `cmd:"" name:"ldap" help:"The LDAP directories that know the people of domains."`
 	Group       groupCmd       `cmd:"" help:"Accounts that are named together, for mail and for what they may do."`
 	Route       routeCmd       `cmd:"" help:"Where mail for other servers goes."`
 	MTASTS      mtastsCmd      `cmd:"" name:"mta-sts" help:"What other domains ask of the connections that bring them mail (MTA-STS)."`

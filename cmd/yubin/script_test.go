@@ -28,6 +28,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"yubin/internal/testkit/dnstest"
+	"yubin/internal/testkit/ldappeer"
 	"yubin/internal/testkit/openidtest"
 )
 
@@ -72,6 +73,7 @@ func runScripts(t *testing.T, dir string, more func(e *testscript.Env)) {
 			"identity": startIdentity,
 			"token":    makeToken,
 			"bearer":   bearer,
+			"ldap":     serveLDAP,
 		},
 	})
 }
@@ -117,6 +119,25 @@ func serveNames(ts *testscript.TestScript, _ bool, args []string) {
 		server.TakeUpdates("example.org", "yubin", "hmac-sha256", args[2])
 	}
 	ts.Setenv(args[0], server.Addr().String())
+}
+
+// ldap VARIABLE FILE CERT HOST: an LDAP server with the entries in the file, which speaks TLS
+// if it is asked to, until the script ends; the variable is its port. CERT is the file in which
+// its certificate for HOST is then.
+func serveLDAP(ts *testscript.TestScript, _ bool, args []string) {
+	entries, err := ldappeer.Parse(ts.ReadFile(args[1]))
+	ts.Check(err)
+	makeCert(ts, false, args[2:])
+	pair, err := tls.LoadX509KeyPair(ts.MkAbs(args[2]), ts.MkAbs(args[2]))
+	ts.Check(err)
+	peer := ldappeer.New(entries...)
+	peer.TLS, peer.Closed = &tls.Config{Certificates: []tls.Certificate{pair}}, true
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = ln.Close(); peer.HangUp() })
+	go peer.Serve(ln)
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	ts.Setenv(args[0], port)
 }
 
 // fetch STATUS URL: what the web listener answers goes to the standard output; the name in

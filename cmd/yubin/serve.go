@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"yubin/internal/server"
-	"yubin/internal/world/config"
 	"yubin/internal/world/heap"
 	"yubin/internal/world/obs"
 )
@@ -23,7 +22,7 @@ type serveCmd struct {
 
 // Run serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 func (c *serveCmd) Run(e *env) error {
-	cfg, err := config.LoadVerified(c.Config)
+	cfg, err := server.LoadConfig(c.Config)
 	if err != nil {
 		return err
 	}
@@ -59,7 +58,7 @@ func (e *env) serverDeps(log *slog.Logger) server.Deps {
 
 // reload applies the configuration as it is now; a faulty one changes nothing.
 func (c *serveCmd) reload(srv *server.Server, level *slog.LevelVar) {
-	cfg, err := config.LoadVerified(c.Config)
+	cfg, err := server.LoadConfig(c.Config)
 	if err != nil {
 		srv.NotReloaded(err)
 		return

@@ -85,6 +85,7 @@ func (s *Server) reload(cfg config.Config) (r Reloaded, err error) {
 	r.NeedRestart = s.keep(&cfg)
 	certErr := s.loadCertificates(cfg)
 	oauthErr := s.store.setOAuth(cfg.OAuth, s.deps)
+	ldapErr := s.store.setSources(cfg, s.deps)
 	old := s.cfg
 	s.cfg = cfg
 	s.services.Store(s.newServices(cfg, s.services.Load()))
@@ -95,12 +96,15 @@ func (s *Server) reload(cfg config.Config) (r Reloaded, err error) {
 	s.store.secrets.Reload()
 	s.store.certificates.Set(certificateSettings(cfg))
 	s.store.warnOfSecrets(s.deps)
-	err = errors.Join(certErr, oauthErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
+	err = errors.Join(certErr, oauthErr, ldapErr, s.store.outgoing.change(cfg, s.deps.Memory), s.changeListeners())
 	if certErr != nil {
 		s.cfg.TLS, s.cfg.ACME = old.TLS, old.ACME
 	}
 	if oauthErr != nil {
 		s.cfg.OAuth = old.OAuth
+	}
+	if ldapErr != nil {
+		s.cfg.LDAP = old.LDAP
 	}
 	r.Changed = config.Changed(old, s.cfg)
 	s.warn()

@@ -34,6 +34,7 @@ import (
 	"yubin/internal/engine/zone"
 	"yubin/internal/server/admin"
 	"yubin/internal/server/metrics"
+	"yubin/internal/session/ldapc"
 	"yubin/internal/world/blob"
 	"yubin/internal/world/config"
 	"yubin/internal/world/datadir"
@@ -98,6 +99,7 @@ type Store struct {
 
 	certificates *certificates.Certificates
 	protection
+	ldap []*ldapc.Client // whom the directory asks; a reload makes others
 }
 
 // OpenStore opens the data folder at path. The error is *datadir.MissingError if
@@ -180,6 +182,9 @@ func (s *Store) open(ctx context.Context, cfg config.Config, d Deps) error {
 		HashMemory: hashMemory(d.Memory),
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.setSources(*s.known.Load(), d); err != nil {
 		return err
 	}
 	s.clients = clients.New(s.directory, func() []clients.Service { return *s.offered.Load() })
@@ -382,6 +387,9 @@ func (s *Store) run(ctx context.Context) error {
 
 // Close closes the data folder.
 func (s *Store) Close() error {
+	for _, c := range s.ldap {
+		c.Close()
+	}
 	var err error
 	if s.db != nil {
 		err = s.db.Close()

@@ -3,14 +3,17 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"yubin/internal/testkit/dnstest"
+	"yubin/internal/testkit/ldappeer"
 	"yubin/internal/testkit/smtppeer"
 )
 
@@ -63,4 +66,33 @@ func peer(args []string) error {
 			}
 		}()
 	}
+}
+
+// people is an LDAP directory with the entries of a file, of testkit/ldappeer: by STARTTLS on
+// port 389, by TLS on 636, with the certificate in a folder.
+func people(args []string) error {
+	text, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
+	entries, err := ldappeer.Parse(string(text))
+	if err != nil {
+		return err
+	}
+	pair, err := tls.LoadX509KeyPair(args[1]+"/fullchain.pem", args[1]+"/privkey.pem")
+	if err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	for _, implicit := range []bool{false, true} {
+		peer := ldappeer.New(entries...)
+		peer.TLS, peer.Implicit, peer.Closed = &tls.Config{Certificates: []tls.Certificate{pair}}, implicit, true
+		l, err := net.Listen("tcp", map[bool]string{false: "127.0.0.1:389", true: "127.0.0.1:636"}[implicit])
+		if err != nil {
+			return err
+		}
+		all.Go(func() { peer.Serve(l) })
+	}
+	all.Wait()
+	return nil
 }

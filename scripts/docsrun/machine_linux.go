@@ -212,7 +212,7 @@ func files(at func(string) string, house, yubin string) error {
 			return fmt.Errorf("%s: %w", strings.TrimSpace(string(out)), err)
 		}
 	}
-	for _, name := range []string{"journalctl", "names", "peer"} {
+	for _, name := range []string{"journalctl", "names", "peer", "ldapd"} {
 		if err := os.Symlink("systemctl", at("standins/"+name)); err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func main() {
 
 // dispatch is what this program is called as: itself, a stand-in, or a part of a machine.
 func dispatch(name string, args []string) error {
-	roles := map[string]func([]string) error{"systemctl": systemctl, "journalctl": journalctl, "names": names, "peer": peer}
+	roles := map[string]func([]string) error{"systemctl": systemctl, "journalctl": journalctl, "names": names, "peer": peer, "ldapd": people}
 	if len(args) > 0 {
 		switch args[0] {
 		case "machine":

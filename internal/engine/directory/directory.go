@@ -111,6 +111,8 @@
 // off: nobody is refused for it. Whoever is gone there cannot log in; the account stays until
 // it is removed here.
 //
+// # What is remembered
+//
 // Answers are remembered in memory until the next change of anything. That is
 // enough for one process; it is not told of changes made by another.
 //

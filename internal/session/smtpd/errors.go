@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"yubin/internal/engine/directory"
 	"yubin/internal/engine/intake"
 	"yubin/internal/engine/judge"
 	"yubin/internal/engine/route"
@@ -49,6 +50,9 @@ func replyTo(err error) smtp.Reply {
 	}
 	if errors.Is(err, store.ErrLongFull) {
 		r.code, r.enhanced = 552, mail.Enhanced{Class: 5, Subject: 2, Detail: 2}
+	}
+	if errors.Is(err, directory.ErrSource) {
+		r.code, r.enhanced = 451, mail.Enhanced{Class: 4, Subject: 3}
 	}
 	if errors.Is(err, intake.ErrLoop) {
 		r.code, r.enhanced = 554, mail.Enhanced{Class: 5, Subject: 4, Detail: 6}

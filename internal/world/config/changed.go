@@ -12,7 +12,7 @@ var keyNames = map[string][]string{
 	"SubmissionHidesClient": {"submission_hides_client"},
 	"ShutdownTimeout":       {"shutdown_timeout"}, "Log": {"log"}, "TLS": {"tls", "certificate"}, "ACME": {"acme"}, "Limits": {"limits"}, "DNS": {"dns"},
 	"Queue": {"queue"}, "DKIM": {"dkim"}, "Addresses": {"addresses"}, "MTASTS": {"mta_sts"}, "DNSUpdate": {"dns_update"}, "Retention": {"retention"}, "Judge": {"judge"}, "DNSLists": {"dns_list"}, "Filters": {"filter"},
-	"Reports": {"reports"}, "Admin": {"admin"}, "Listeners": {"listener"}, "Bans": {"bans"}, "Sending": {"sending"}, "OAuth": {"oauth"},
+	"Reports": {"reports"}, "Admin": {"admin"}, "Listeners": {"listener"}, "Bans": {"bans"}, "Sending": {"sending"}, "LDAP": {"ldap"}, "OAuth": {"oauth"},
 	"Watch": {"watch"}, "Sendmail": {"sendmail"},
 }
 
@@ -51,6 +51,10 @@ func unplaced(c Config) Config {
 		c.TLS.Certificates[i].Line = 0
 	}
 	c.ACME.line = 0
+	c.LDAP = slices.Clone(c.LDAP)
+	for i := range c.LDAP {
+		c.LDAP[i].Line = 0
+	}
 	for i := range c.Listeners {
 		c.Listeners[i].Line = 0
 	}

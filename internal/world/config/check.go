@@ -70,6 +70,9 @@ func (c *Config) Verify(file string) error {
 	if _, err := c.OAuth.Roots(); err != nil {
 		faults.add(0, "oauth.root: %s", explain(err))
 	}
+	for _, l := range c.LDAP {
+		l.verify(faults)
+	}
 	if info, err := os.Stat(c.Data); err == nil && !info.IsDir() {
 		faults.add(0, "data: %s is not a folder", c.Data)
 	} else if errors.Is(err, fs.ErrNotExist) {

@@ -43,6 +43,7 @@ type Config struct {
 	Judge                 Judge
 	DNSLists              []DNSList
 	Filters               []Filter
+	LDAP                  []LDAP
 	Reports               Reports
 	Admin                 Admin
 	Sendmail              Sendmail

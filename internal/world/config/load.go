@@ -115,6 +115,7 @@ func (t *table) config(c *Config) {
 	t.table("sendmail", func(t *table) { t.sendmail(&c.Sendmail) })
 	t.tables("dns_list", func(t *table) { c.DNSLists = append(c.DNSLists, t.dnsList(c.DNSLists)) })
 	t.tables("filter", func(t *table) { c.Filters = append(c.Filters, t.filter(c.Filters)) })
+	t.tables("ldap", func(t *table) { c.LDAP = append(c.LDAP, t.ldap(c.LDAP)) })
 	t.tables("certificate", func(t *table) {
 		cert := Certificate{Line: t.line("")}
 		t.required("cert", &cert.Cert)
@@ -418,6 +419,9 @@ func (c *Config) paths() []*string {
 	paths := []*string{&c.Data, &c.Secrets, &c.Sendmail.Socket, &c.ACME.EABKeyFile, &c.ACME.Root, &c.DNSUpdate.KeyFile, &c.OAuth.SecretFile, &c.OAuth.Root}
 	for i := range c.TLS.Certificates {
 		paths = append(paths, &c.TLS.Certificates[i].Cert, &c.TLS.Certificates[i].Key)
+	}
+	for i := range c.LDAP {
+		paths = append(paths, &c.LDAP[i].CA, &c.LDAP[i].PasswordFile)
 	}
 	return paths
 }

@@ -28,6 +28,9 @@ func (c *Config) Warnings(now time.Time) []Fault {
 	for _, concern := range certs.Concerns(list, c.CertificateName(), now) {
 		w.add(c.lineOf(concern.Files), "certificate %s %s", concern.Files.Cert, concern.Text)
 	}
+	if text := c.scramOfLDAP(); text != "" {
+		w.add(c.LDAP[0].Line, "%s", text)
+	}
 	c.warnUnreadable(w)
 	_ = w.err() // Sorts.
 	return w.List
