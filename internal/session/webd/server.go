@@ -32,7 +32,7 @@ import (
 
 // Limits of a client.
 const (
-	MaxHeader     = 16 << 10 // octets of a request's line and fields, about: net/http allows 4 KiB more
+	MaxHeader     = 8 << 10  // octets of a request's line and fields, about: net/http allows 4 KiB more
 	MaxTarget     = 2 << 10  // octets of a path with its query
 	MaxStreams    = 16       // requests at once in one connection of HTTP/2
 	MaxPerAddress = 64       // requests at once of one address, or IPv6 /64; loopback is not counted
@@ -46,8 +46,8 @@ const (
 
 // What is held in memory, in octets, about.
 const (
-	connMemory    = 24 << 10           // of a connection, beyond TLS: buffers, and tables of HTTP/2
-	requestMemory = MaxHeader + 16<<10 // of a request, beyond its body
+	connMemory    = 24 << 10             // of a connection, beyond TLS: buffers, and tables of HTTP/2
+	requestMemory = 6*MaxHeader + 32<<10 // of a request, beyond its body: a short field takes six times its octets
 )
 
 // Limits of HTTP/2. The windows are the least that the protocol and net/http have.
@@ -205,17 +205,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.Header().Set("Connection", "close")
 	default:
 	}
-	if len(r.RequestURI) > MaxTarget {
+	if v.conn.Share().Take(requestMemory) != nil {
+		a.full(r)
+		return
+	}
+	defer v.conn.Share().Give(requestMemory)
+	switch from := v.conn.Remote().Addr(); {
+	case len(r.RequestURI) > MaxTarget:
 		a.refuse(http.StatusRequestURITooLong)
-		return
-	}
-	if !s.crowd.enter(v.conn.Remote().Addr()) {
+	case !s.crowd.enter(from):
 		a.later(http.StatusTooManyRequests)
-		return
+	default:
+		defer s.crowd.leave(from)
+		t = s.find(r)
+		s.serve(v, a, r, t)
 	}
-	defer s.crowd.leave(v.conn.Remote().Addr())
-	t = s.find(r)
-	s.serve(v, a, r, t)
+	if r.ProtoMajor > 1 { // What the client's window has no room for is held until it goes: it counts as long.
+		_ = http.NewResponseController(a).Flush()
+	}
 }
 
 // serve answers what was found.
@@ -240,7 +247,7 @@ func (s *Server) serve(v *visit, a *answer, r *http.Request, t target) {
 		a.refuse(http.StatusRequestEntityTooLarge)
 		return
 	}
-	holds := requestMemory + int(t.mount.MaxBody)
+	holds := int(t.mount.MaxBody)
 	if v.conn.Share().Take(holds) != nil {
 		a.later(http.StatusServiceUnavailable)
 		return
@@ -335,6 +342,16 @@ func (a *answer) refuse(status int) {
 	a.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	a.WriteHeader(status)
 	_, _ = fmt.Fprintf(a, "%d %s\n", status, http.StatusText(status))
+}
+
+// full answers a request for which there is no memory. In HTTP/2 that is the end of its stream: a client that takes no
+// octets would have us hold the words of a refusal, and of as many as it has streams.
+func (a *answer) full(r *http.Request) {
+	if a.status = http.StatusServiceUnavailable; r.ProtoMajor > 1 {
+		panic(http.ErrAbortHandler)
+	}
+	a.status = 0
+	a.later(http.StatusServiceUnavailable)
 }
 
 // later is refuse for now.

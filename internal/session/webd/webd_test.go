@@ -14,9 +14,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"yubin/internal/mail"
 	"yubin/internal/mailauth/mtasts"
@@ -302,10 +306,16 @@ func TestStreams(t *testing.T) {
 
 // TestMemory: a request for which there is no memory hears so, and another later is served.
 func TestMemory(t *testing.T) {
+	for _, two := range []bool{false, true} {
+		testMemory(t, two)
+	}
+}
+
+func testMemory(t *testing.T, two bool) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := heap.NewBudget(200 << 10)
 		h := newSite(t).listen(netx.Listener{Budget: budget})
-		c := h.client("192.0.2.1:1000", true)
+		c := h.client("192.0.2.1:1000", two)
 		get(t, c, "https://mail.example.org/page")
 		held := budget.Stats().Held
 		var hog heap.Share
@@ -313,14 +323,69 @@ func TestMemory(t *testing.T) {
 		if err := hog.Take(int(200<<10 - held - requestMemory/2)); err != nil {
 			t.Fatal(err)
 		}
-		if r, _ := get(t, c, "https://mail.example.org/page"); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
+		switch r, err := c.Get("https://mail.example.org/page"); {
+		case two && err == nil:
 			t.Errorf("without memory: %s", r.Status)
+		case !two && (err != nil || r.StatusCode != 503 || r.Header.Get("Retry-After") == ""):
+			t.Errorf("without memory: %v, %v", r, err)
+		case !two:
+			_ = r.Body.Close()
 		}
 		hog.Close()
 		if r, _ := get(t, c, "https://mail.example.org/page"); r.StatusCode != 200 {
 			t.Errorf("with memory: %s", r.Status)
 		}
 		c.CloseIdleConnections()
+		h.end()
+		<-h.served
+		if held := budget.Stats().Held; held != 0 {
+			t.Errorf("%d octets are held when all are gone", held)
+		}
+	})
+}
+
+// TestWindow: what a client of HTTP/2 asks for and does not take is held, and counts, until it
+// goes; when the memory ends, streams do.
+func TestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := heap.NewBudget(connMemory + 5*requestMemory)
+		h := newSite(t).listen(netx.Listener{Budget: budget})
+		raw, err := h.client("192.0.2.1:1000", true).Transport.(*http.Transport).DialTLSContext(t.Context(), "tcp", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(raw, http2.ClientPreface)
+		f := http2.NewFramer(raw, raw)
+		if err := f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+			t.Fatal(err)
+		}
+		var fields bytes.Buffer
+		e := hpack.NewEncoder(&fields)
+		for _, one := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "mail.example.org"}, {":path", "/page"}} {
+			_ = e.WriteField(hpack.HeaderField{Name: one[0], Value: one[1]})
+		}
+		var ended atomic.Int64
+		go func() {
+			for {
+				frame, err := f.ReadFrame()
+				if err != nil {
+					return
+				}
+				if _, is := frame.(*http2.RSTStreamFrame); is {
+					ended.Add(1)
+				}
+			}
+		}()
+		for n := range uint32(MaxStreams) {
+			if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*n + 1, BlockFragment: fields.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if held, n := budget.Stats().Held, ended.Load(); held < 3*requestMemory || n < MaxStreams-5 {
+			t.Errorf("%d octets are held, %d streams ended", held, n)
+		}
+		_ = raw.Close()
 		h.end()
 		<-h.served
 		if held := budget.Stats().Held; held != 0 {
