@@ -51,6 +51,19 @@ func Learn(s *Site, a *Account, f *Features, junk bool) Lesson {
 	return l
 }
 
+// LearnOwn makes the account's model learn that a message is junk, or that it is not; the site learns nothing.
+func LearnOwn(s *Site, a *Account, f *Features, junk bool) Lesson {
+	s.mu.RLock()
+	v := s.see(f)
+	s.mu.RUnlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := Lesson{isJunk: junk}
+	l.account = a.lesson(f, &v, junk)
+	a.apply(l, 1)
+	return l
+}
+
 // Unlearn takes away what a lesson added to the models. An account that is gone is nil.
 func Unlearn(s *Site, a *Account, l Lesson) {
 	if s != nil {

@@ -60,12 +60,12 @@ func (b *Book) run(tx *sqldb.Tx, account mail.AccountID, list []item) error {
 	}
 	asked := make([]*sqldb.Answer, len(list))
 	for i, it := range list {
-		asked[i] = tx.Ask(`SELECT junk, octets FROM lesson WHERE account = $1 AND message = $2`, int64(account), it.key)
+		asked[i] = tx.Ask(`SELECT junk, site, octets FROM lesson WHERE account = $1 AND message = $2`, int64(account), it.key)
 	}
 	learned := make(map[string]*lesson, len(list))
 	for i, it := range list {
 		l := new(lesson)
-		err := asked[i].Scan(&l.junk, &l.octets)
+		err := asked[i].Scan(&l.junk, &l.site, &l.octets)
 		if err == sqldb.ErrNoRows {
 			l, err = nil, nil
 		}
@@ -118,7 +118,17 @@ func (b *Book) change(tx *sqldb.Tx, account mail.AccountID, list []item, learned
 // lesson is what was learned from a message.
 type lesson struct {
 	junk   bool
+	site   bool // the site learned it as well
 	octets []byte
+}
+
+// count counts a lesson in the models that learned it, or with -1 that they do not know it any more.
+func (l *lesson) count(rows map[mail.AccountID]*model, n int64) {
+	for id, m := range rows {
+		if id != Site || l.site {
+			m.count(l.junk, n)
+		}
+	}
 }
 
 // one learns from one message, or takes back what was; l is what was learned from it.
@@ -130,10 +140,10 @@ func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, row
 		if err := b.models.Unlearn(account, l.octets); err != nil {
 			return nil, &mail.Error{Kind: mail.Internal, Text: "what was learned from a message cannot be taken back", Err: err}
 		}
-		*log = append(*log, logEntry{false, l.octets})
-		for _, m := range rows {
-			m.count(l.junk, -1)
+		if l.site {
+			*log = append(*log, logEntry{false, l.octets})
 		}
+		l.count(rows, -1)
 	}
 	if !it.learn || it.doubted && b.models.Score(account, it.features) > 0 == it.junk {
 		if l != nil {
@@ -141,17 +151,15 @@ func (b *Book) one(tx *sqldb.Tx, account mail.AccountID, it item, l *lesson, row
 		}
 		return nil, nil
 	}
-	l = &lesson{junk: it.junk, octets: b.models.Learn(account, it.features, it.junk)}
-	*log = append(*log, logEntry{true, l.octets})
-	for _, m := range rows {
-		m.count(l.junk, 1)
+	l = &lesson{junk: it.junk, site: account == Site || !it.byOwner || rows[account].teaches(now)}
+	l.octets = b.models.Learn(account, it.features, it.junk, l.site)
+	if l.site {
+		*log = append(*log, logEntry{true, l.octets})
 	}
-	isJunk := 0
-	if l.junk {
-		isJunk = 1
-	}
-	tx.Do(`INSERT INTO lesson (account, message, junk, at, octets) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (account, message) DO UPDATE SET junk = $3, at = $4, octets = $5`, int64(account), it.key, isJunk, now, l.octets)
+	l.count(rows, 1)
+	tx.Do(`INSERT INTO lesson (account, message, junk, site, at, octets) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (account, message) DO UPDATE SET junk = $3, site = $4, at = $5, octets = $6`,
+		int64(account), it.key, number(l.junk), number(l.site), now, l.octets)
 	return l, nil
 }
 

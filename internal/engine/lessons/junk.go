@@ -39,8 +39,12 @@ func (j *Junk) own(account mail.AccountID) *junk.Account {
 }
 
 // Learn implements Learner.
-func (j *Junk) Learn(account mail.AccountID, f Features, isJunk bool) []byte {
-	return junk.Learn(j.site, j.own(account), f.(*junk.Features), isJunk).Append(nil)
+func (j *Junk) Learn(account mail.AccountID, f Features, isJunk, site bool) []byte {
+	learn := junk.LearnOwn
+	if site {
+		learn = junk.Learn
+	}
+	return learn(j.site, j.own(account), f.(*junk.Features), isJunk).Append(nil)
 }
 
 // Unlearn implements Learner.

@@ -23,6 +23,8 @@
 //     are read and written by who has locked them, the site's first, and who finds
 //     another version than the one in memory reads it anew: so several processes can
 //     share them, and never overwrite each other.
+//   - Who owns an account teaches the site MaxTaught messages a day, and beyond that their own model alone: one
+//     person does not decide what is junk for all.
 //   - An account keeps MaxLessons; the oldest go, and what they taught then stays.
 //   - The site's model is always in memory, those of accounts as they are asked for,
 //     MaxModels at most. They hear of changes by the version, when something is
@@ -52,6 +54,7 @@ import (
 // Limits.
 const (
 	MaxLessons = 4096            // of one account that can be taken back, about; the site's own too
+	MaxTaught  = 100             // messages by which an account teaches the site in a day
 	MaxModels  = 1024            // of accounts in memory
 	FreshFor   = 5 * time.Minute // how long a model in memory is believed
 	batch      = 32              // messages of one commit
@@ -107,6 +110,7 @@ type item struct {
 	features Features
 	junk     bool
 	doubted  bool // only if the models take it for the other thing
+	byOwner  bool // by who has the mail: MaxTaught a day teach the site
 }
 
 // emailKey is what a lesson of an email is found by, octetsKey that of others.
@@ -117,7 +121,7 @@ func octetsKey(sum [sha256.Size]byte) string { return fmt.Sprintf("sha256:%x", s
 // Learn learns from emails of an account that they are junk, or that they are not.
 // Emails that cannot be read any more are left out.
 func (b *Book) Learn(ctx context.Context, account mail.AccountID, emails []mail.EmailID, junk bool) error {
-	return b.learn(ctx, account, emails, item{learn: true, junk: junk})
+	return b.learn(ctx, account, emails, item{learn: true, junk: junk, byOwner: true})
 }
 
 // LearnKept learns from emails that are not junk, though nobody said so, what it is
@@ -125,7 +129,7 @@ func (b *Book) Learn(ctx context.Context, account mail.AccountID, emails []mail.
 // others as junk is taken back, as not junk stays. So mail that nobody calls anything, which
 // is nearly all, does not outweigh the junk that somebody does.
 func (b *Book) LearnKept(ctx context.Context, account mail.AccountID, emails []mail.EmailID) error {
-	return b.learn(ctx, account, emails, item{learn: true, doubted: true})
+	return b.learn(ctx, account, emails, item{learn: true, doubted: true, byOwner: true})
 }
 
 func (b *Book) learn(ctx context.Context, account mail.AccountID, emails []mail.EmailID, how item) error {

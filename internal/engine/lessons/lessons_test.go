@@ -53,19 +53,17 @@ func (c *counter) Score(account mail.AccountID, f lessons.Features) (sum float64
 	return sum
 }
 
-func (c *counter) add(account mail.AccountID, word string, n int64) {
-	for _, id := range scopes(account) {
-		if c.models[id] == nil {
-			c.models[id] = map[string]int64{}
-		}
-		if c.models[id][word] += n; c.models[id][word] == 0 {
-			delete(c.models[id], word)
-		}
-		c.dirty[id] = true
+func (c *counter) add(id mail.AccountID, word string, n int64) {
+	if c.models[id] == nil {
+		c.models[id] = map[string]int64{}
 	}
+	if c.models[id][word] += n; c.models[id][word] == 0 {
+		delete(c.models[id], word)
+	}
+	c.dirty[id] = true
 }
 
-func (c *counter) Learn(account mail.AccountID, f lessons.Features, junk bool) []byte {
+func (c *counter) Learn(account mail.AccountID, f lessons.Features, junk, site bool) []byte {
 	n := int64(1000)
 	if score := int64(c.Score(account, f)); score > 0 == junk {
 		n = 1 + 1000/(2+max(score, -score))
@@ -74,20 +72,35 @@ func (c *counter) Learn(account mail.AccountID, f lessons.Features, junk bool) [
 		n = -n
 	}
 	lesson := binary.AppendVarint(nil, n)
+	if site {
+		lesson = append(lesson, "site "...)
+	}
 	for _, word := range f.([]string) {
-		c.add(account, word, n)
 		lesson = append(lesson, word+" "...)
 	}
+	_ = c.change(account, lesson, 1)
 	return lesson
 }
 
 func (c *counter) Unlearn(account mail.AccountID, lesson []byte) error {
+	return c.change(account, lesson, -1)
+}
+
+// change does what a lesson says, or with -1 the opposite.
+func (c *counter) change(account mail.AccountID, lesson []byte, sign int64) error {
 	n, size := binary.Varint(lesson)
 	if size <= 0 {
 		return errors.New("no lesson")
 	}
-	for _, word := range strings.Fields(string(lesson[size:])) {
-		c.add(account, word, -n)
+	words := strings.Fields(string(lesson[size:]))
+	ids := []mail.AccountID{account}
+	if len(words) > 0 && words[0] == "site" {
+		ids, words = scopes(account), words[1:]
+	}
+	for _, id := range ids {
+		for _, word := range words {
+			c.add(id, word, sign*n)
+		}
 	}
 	return nil
 }
@@ -126,14 +139,10 @@ func (c *counter) SitePages() []lessons.Page {
 }
 
 func (c *counter) Replay(lesson []byte, learned bool) error {
-	n, size := binary.Varint(lesson)
 	if !learned {
-		n = -n
+		return c.change(0, lesson, -1)
 	}
-	for _, word := range strings.Fields(string(lesson[size:])) {
-		c.add(0, word, n)
-	}
-	return nil
+	return c.change(0, lesson, 1)
 }
 
 func (c *counter) Forget(account mail.AccountID) {
@@ -301,6 +310,38 @@ func TestLearnKept(t *testing.T) {
 	s.stats(me, "0 junk, 0 ham, 0 lessons")
 	if got := s.pages(); got != nothing {
 		t.Errorf("what is left: %s", got)
+	}
+}
+
+// TestTaught: nobody teaches the site more than MaxTaught messages a day, whatever is taken back
+// between; what goes beyond is their own.
+func TestTaught(t *testing.T) {
+	s := newSchool(t)
+	var ids []mail.EmailID
+	for i := range lessons.MaxTaught + 5 {
+		ids = append(ids, s.email(me, fmt.Sprintf("word%d pills", i)))
+	}
+	s.must(s.Learn(ctx, me, ids[:10], true))
+	s.must(s.Unlearn(ctx, me, ids[:10]))
+	s.must(s.Learn(ctx, me, ids, true))
+	s.stats(lessons.Site, "90 junk, 0 ham, 105 lessons")
+	s.stats(me, "105 junk, 0 ham, 105 lessons")
+	s.must(s.Learn(ctx, you, []mail.EmailID{s.email(you, "pills")}, true))
+	s.stats(lessons.Site, "91 junk, 0 ham, 106 lessons")
+	s.must(s.Learn(ctx, me, ids[100:], false)) // The other way.
+	s.stats(me, "100 junk, 5 ham, 105 lessons")
+	s.stats(lessons.Site, "91 junk, 0 ham, 106 lessons")
+	s.now = s.now.Add(24 * time.Hour)
+	s.must(s.Learn(ctx, me, ids[100:], true))
+	s.stats(lessons.Site, "96 junk, 0 ham, 106 lessons")
+	s.must(s.Unlearn(ctx, me, ids))
+	s.stats(lessons.Site, "1 junk, 0 ham, 1 lessons")
+	s.stats(me, "0 junk, 0 ham, 0 lessons")
+	if n := s.score(s.Book, lessons.Site, "word3"); n != 0 {
+		t.Errorf("what was taken back counts %v", n)
+	}
+	if list := s.problems(); len(list) > 0 {
+		t.Error(list)
 	}
 }
 

@@ -15,9 +15,9 @@ type Learner interface {
 	// Score is what it thinks of a message for an account, by the account's model and the
 	// site's: log-odds that it is junk.
 	Score(account mail.AccountID, f Features) float64
-	// Learn changes the account's model and the site's, or the latter alone if that is the
-	// account, and says what it changed.
-	Learn(account mail.AccountID, f Features, junk bool) (lesson []byte)
+	// Learn changes the account's model and, if it teaches the site, the site's, and says what
+	// it changed. The site may be the account.
+	Learn(account mail.AccountID, f Features, junk, site bool) (lesson []byte)
 	// Unlearn takes back exactly what a lesson changed, whatever was learned since.
 	Unlearn(account mail.AccountID, lesson []byte) error
 	// Dirty gives the pages of accounts that changed since it was asked last, not of the

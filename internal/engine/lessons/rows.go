@@ -15,7 +15,9 @@ CREATE TABLE lesson_model (
 	version {int} NOT NULL, -- changes with every change of its pages
 	junk {int} NOT NULL, -- messages that are learned as that
 	ham {int} NOT NULL,
-	at {int} NOT NULL -- seconds; when something was learned or taken back
+	at {int} NOT NULL, -- seconds; when something was learned or taken back
+	day {int} NOT NULL, -- the day, of an account, since 1970
+	taught {int} NOT NULL -- of which it taught the site so many messages
 );
 
 CREATE TABLE lesson_page (
@@ -38,6 +40,7 @@ CREATE TABLE lesson (
 	account {int} NOT NULL,
 	message {text} NOT NULL, -- the number of an email, or sha256: and the hash of octets
 	junk {int} NOT NULL, -- 1: as junk
+	site {int} NOT NULL, -- 1: the site learned it as well
 	at {int} NOT NULL, -- seconds
 	octets {blob} NOT NULL, -- see engine/junk
 	PRIMARY KEY (account, message)
@@ -46,10 +49,11 @@ CREATE INDEX lesson_at ON lesson (account, at)`}
 }
 
 // model is a row of lesson_model.
-type model struct{ version, junk, ham, at int64 }
+type model struct{ version, junk, ham, at, day, taught int64 }
 
 func readModel(tx *sqldb.Tx, account mail.AccountID) (m model, err error) {
-	err = tx.QueryRow(`SELECT version, junk, ham, at FROM lesson_model WHERE account = $1`, int64(account)).Scan(&m.version, &m.junk, &m.ham, &m.at)
+	err = tx.QueryRow(`SELECT version, junk, ham, at, day, taught FROM lesson_model WHERE account = $1`, int64(account)).
+		Scan(&m.version, &m.junk, &m.ham, &m.at, &m.day, &m.taught)
 	if err == sqldb.ErrNoRows {
 		err = nil
 	}
@@ -57,8 +61,9 @@ func readModel(tx *sqldb.Tx, account mail.AccountID) (m model, err error) {
 }
 
 func (m model) write(tx *sqldb.Tx, account mail.AccountID) {
-	tx.Do(`INSERT INTO lesson_model (account, version, junk, ham, at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (account) DO UPDATE SET version = $2, junk = $3, ham = $4, at = $5`, int64(account), m.version, m.junk, m.ham, m.at)
+	tx.Do(`INSERT INTO lesson_model (account, version, junk, ham, at, day, taught) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (account) DO UPDATE SET version = $2, junk = $3, ham = $4, at = $5, day = $6, taught = $7`,
+		int64(account), m.version, m.junk, m.ham, m.at, m.day, m.taught)
 }
 
 // count counts a message that is learned, or with -1 is not any more.
@@ -68,6 +73,26 @@ func (m *model) count(junk bool, n int64) {
 	} else {
 		m.ham += n
 	}
+}
+
+// teaches says whether one more message of the account may teach the site, and counts it.
+func (m *model) teaches(now int64) bool {
+	if day := now / (24 * 60 * 60); day != m.day {
+		m.day, m.taught = day, 0
+	}
+	if m.taught >= MaxTaught {
+		return false
+	}
+	m.taught++
+	return true
+}
+
+// number is a yes or no in a row.
+func number(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func readPages(tx *sqldb.Tx, account mail.AccountID) (pages []Page, err error) {
