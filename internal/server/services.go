@@ -160,6 +160,7 @@ func (s *Server) smtpConfig(c config.Config, kind smtpKind) smtpd.Config {
 		Judge:              who,
 		Trusted:            judging.known,
 		Offended:           s.store.bans.Offended,
+		Brought:            s.store.bans.Brought,
 		Sending:            metered{s.store.sending, s.store.metrics.SendingLimited},
 		OurPostmaster:      s.store.isOurPostmaster(c.Hostname),
 		Filters:            s.newFilters(c, profileOf(kind.profile)),

@@ -5,10 +5,12 @@
 // # What is counted
 //
 // Each Offence of an address has a weight (weights); what was counted halves every
-// HalfLife. An IPv4 address is counted by itself, of IPv6 the /64 that a subscriber has.
+// HalfLife, and a message that is taken makes up for an unknown recipient. An IPv4 address is counted by itself, of IPv6 the /64 that a subscriber has.
 // Whoever comes to Enough is banned: FirstBan the first time, Growth times as long each
 // time after, LongestBan at most; a time is forgotten for every Forgive without a ban.
-// When several neighbours are banned at once, the network around them is (wider).
+// When several neighbours are banned at once, the network around them is (wider). Who only named
+// unknown recipients may be a provider with a customer who gathers addresses: that is FirstBan
+// every time, so that its mail is late and not lost, and no reason to ban a network.
 //
 // # Who is never banned
 //
@@ -94,6 +96,7 @@ const (
 	WebRequest                      // HTTP where mail is spoken
 	SpokeFirst                      // before the greeting
 	UnknownRecipient                // of a stranger's mail
+	StrayRecipient                  // an unknown one as everybody names now and then
 	Silent                          // a connection without a word
 	offences
 )
@@ -109,8 +112,15 @@ var weights = [offences]struct {
 	WebRequest:       {60, "web request", "web requests"},
 	SpokeFirst:       {40, "connection that spoke before the greeting", "connections that spoke before the greeting"},
 	UnknownRecipient: {2, "unknown recipient", "unknown recipients"},
+	StrayRecipient:   {0.25, "unknown recipient now and then", "unknown recipients now and then"},
 	Silent:           {1, "connection without a command", "connections without a command"},
 }
+
+// mild are offences that also those commit who carry mail for many, of whom one means no good: see tally.mild.
+var mild = [offences]bool{UnknownRecipient: true, StrayRecipient: true, Silent: true}
+
+// forMail is how much a message that was taken makes up for.
+const forMail = 2
 
 // Weight is how much of Enough an offence is.
 func (o Offence) Weight() float64 { return weights[o].weight }
@@ -190,6 +200,7 @@ type Bans struct {
 type held struct {
 	Ban
 	changed int64 // milliseconds, when its row was
+	mild    bool  // by this process for unknown recipients alone: the network around is not banned for it
 	refused atomic.Int64
 }
 
@@ -254,6 +265,18 @@ func (b *Bans) Offended(from netip.Addr, what Offence) {
 	select {
 	case b.poked <- struct{}{}:
 	default:
+	}
+}
+
+// Brought is told that mail of an address was taken: that makes up for unknown recipients, not
+// for anything else.
+func (b *Bans) Brought(from netip.Addr) {
+	u := unit(from)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.counted.get(u); t != nil && t.mild() {
+		t.decay(b.o.Now())
+		t.score = max(0, t.score-forMail)
 	}
 }
 
@@ -350,6 +373,16 @@ func (t *tally) add(what Offence, now time.Time) {
 	t.last = now
 	t.n[what]++
 	t.score += weights[what].weight
+}
+
+// mild reports whether nothing was counted but what those commit too who carry mail for many.
+func (t *tally) mild() bool {
+	for o, n := range t.n {
+		if n > 0 && !mild[o] {
+			return false
+		}
+	}
+	return true
 }
 
 // worst is the offence that weighs most.

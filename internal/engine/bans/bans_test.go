@@ -87,7 +87,7 @@ func (d *door) isBanned(from string) bool {
 
 // TestWhatBans: how much of what bans an address, and one less does not.
 func TestWhatBans(t *testing.T) {
-	for what, enough := range map[Offence]int{WrongPassword: 25, UnknownUser: 20, LimitedLogin: 25, WebRequest: 2, SpokeFirst: 3, UnknownRecipient: 50, Silent: 100} {
+	for what, enough := range map[Offence]int{WrongPassword: 25, UnknownUser: 20, LimitedLogin: 25, WebRequest: 2, SpokeFirst: 3, UnknownRecipient: 50, StrayRecipient: 400, Silent: 100} {
 		d := newDoor(t)
 		d.offends("203.0.113.7", what, enough-1)
 		if d.isBanned("203.0.113.7") {
@@ -101,7 +101,7 @@ func TestWhatBans(t *testing.T) {
 			t.Errorf("%s: observed %v", what, d.seen)
 		}
 	}
-	if len(Offences()) != 7 {
+	if len(Offences()) != 8 {
 		t.Error("a kind of offence has no row here")
 	}
 }
@@ -151,6 +151,40 @@ func TestGrowth(t *testing.T) {
 	d.now = d.now.Add(Memory)
 	d.decides()
 	lasts(15 * time.Minute)
+}
+
+// TestProvider: who names unknown recipients among those whom it brings mail is no harvester; one that is banned for
+// nothing else is so for a quarter of an hour each time, and its network is not.
+func TestProvider(t *testing.T) {
+	d := newDoor(t)
+	for range 1000 {
+		d.offends("203.0.113.7", UnknownRecipient, 1)
+		d.Brought(netip.MustParseAddr("203.0.113.7"))
+	}
+	if d.isBanned("203.0.113.7") {
+		t.Error("who brings as much as it names wrongly is banned")
+	}
+	d.offends("203.0.113.99", WrongPassword, 1)
+	for range 1000 {
+		d.Brought(netip.MustParseAddr("203.0.113.99"))
+	}
+	if d.offends("203.0.113.99", WrongPassword, 24); !d.isBanned("203.0.113.99") {
+		t.Error("mail makes up for passwords")
+	}
+	for range 3 {
+		for _, last := range []int{1, 2, 3, 4, 5} {
+			d.offends(fmt.Sprintf("198.51.100.%d", last), UnknownRecipient, 50)
+		}
+		for _, b := range d.List() {
+			if strings.HasPrefix(b.Network.String(), "198.51.100.") && !b.over(d.now) && (b.Until.Sub(d.now) != FirstBan || b.Network.Bits() != 32) {
+				t.Errorf("%+v", b)
+			}
+		}
+		if !d.isBanned("198.51.100.5") || d.isBanned("198.51.100.77") {
+			t.Error("they are not banned, or their neighbour is")
+		}
+		d.now = d.now.Add(FirstBan)
+	}
 }
 
 // TestNeverBanned: who is exempt, and the network of an owner, is not banned by counting, with

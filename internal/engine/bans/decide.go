@@ -67,7 +67,7 @@ func (b *Bans) decide(ctx context.Context, u netip.Prefix) error {
 		b.mu.Unlock()
 		return nil
 	}
-	words, worst := t.words(), t.worst()
+	words, worst, mild := t.words(), t.worst(), t.mild()
 	if why != "" {
 		t.exempt = now.Add(exemptFor)
 		b.mu.Unlock()
@@ -76,20 +76,24 @@ func (b *Bans) decide(ctx context.Context, u netip.Prefix) error {
 	}
 	reason := fmt.Sprintf("%s since %s", words, t.first.UTC().Format("15:04 MST"))
 	b.counted.delete(u)
-	made := b.ban(u, reason, now)
+	made := b.ban(u, reason, now, mild)
 	b.mu.Unlock()
 	b.o.Observe(worst)
-	b.tell(made)
+	if b.tell(made); mild {
+		return nil
+	}
 	return b.widen(ctx, u)
 }
 
 // ban turns a network away from now on. The caller holds the lock.
-func (b *Bans) ban(p netip.Prefix, reason string, now time.Time) Ban {
-	h := &held{Ban: Ban{Network: p, Since: now, Reason: clip(reason)}, changed: now.UnixMilli()}
+func (b *Bans) ban(p netip.Prefix, reason string, now time.Time, mild bool) Ban {
+	h := &held{Ban: Ban{Network: p, Since: now, Reason: clip(reason)}, changed: now.UnixMilli(), mild: mild}
 	if old := b.all[p]; old != nil {
 		h.Level = old.nextLevel(now)
 	}
-	h.Until = now.Add(lasting(h.Level))
+	if h.Until = now.Add(lasting(h.Level)); mild {
+		h.Until = now.Add(FirstBan)
+	}
 	b.put(h)
 	b.unwritten[p] = true
 	return h.Ban
@@ -111,7 +115,7 @@ func (b *Bans) widen(ctx context.Context, u netip.Prefix) error {
 		n, there := 0, false
 		for p, h := range b.all {
 			switch {
-			case h.over(now) || h.ByHand:
+			case h.over(now) || h.ByHand || h.mild:
 			case p == around:
 				there = true
 			case p.Bits() == u.Bits() && around.Contains(p.Addr()):
@@ -130,7 +134,7 @@ func (b *Bans) widen(ctx context.Context, u netip.Prefix) error {
 			continue
 		}
 		b.mu.Lock()
-		made := b.ban(around, fmt.Sprintf("%d of its addresses are banned", n), now)
+		made := b.ban(around, fmt.Sprintf("%d of its addresses are banned", n), now, false)
 		b.mu.Unlock()
 		b.tell(made)
 	}

@@ -108,6 +108,7 @@ func (s *session) accept(ctx context.Context) (smtp.Reply, error) {
 		return replyTo(err), err
 	}
 	s.accepted++
+	s.brought()
 	s.errors, s.refusals, s.idle, s.small = 0, 0, 0, 0
 	s.tellAccepted(a.Receipt)
 	r := a.reply(s.tx.id)

@@ -39,7 +39,7 @@ func (s *session) reject(r smtp.Reply, to []mail.Address, cause error) {
 }
 
 // harmless is how many unknown recipients a stranger may name in a session before they
-// count as an offence.
+// count as what those do who gather addresses.
 const harmless = 5
 
 // offended tells what a stranger did.
@@ -50,10 +50,22 @@ func (s *session) offended(what bans.Offence) {
 }
 
 // guessed is told of a recipient that was refused: who names many whom nobody knows, and
-// brings no mail for anybody, gathers addresses.
+// brings no mail for anybody, gathers addresses. A few, or beside mail, count little: by session after
+// session that adds up, too.
 func (s *session) guessed(cause error) {
-	if s.client.Profile == MX && s.accepted == 0 && s.refusals >= harmless && cause != nil && mail.KindOf(cause) == mail.NotFound {
+	switch {
+	case s.client.Profile != MX || cause == nil || mail.KindOf(cause) != mail.NotFound:
+	case s.accepted == 0 && s.refusals >= harmless:
 		s.offended(bans.UnknownRecipient)
+	default:
+		s.offended(bans.StrayRecipient)
+	}
+}
+
+// brought tells that mail of a stranger was taken.
+func (s *session) brought() {
+	if s.srv.cfg.Brought != nil && s.client.Profile == MX {
+		s.srv.cfg.Brought(s.client.Remote.Addr())
 	}
 }
 

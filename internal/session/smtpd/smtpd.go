@@ -166,6 +166,8 @@ type Config struct {
 	// Offended is told what a stranger at an address did that only those do who mean no good, or do
 	// often; nil tells nobody. It must be quick.
 	Offended func(from netip.Addr, what bans.Offence)
+	// Brought is told that mail was taken from an address, on MX; nil tells nobody. It must be quick.
+	Brought func(from netip.Addr)
 	// Sending bounds what accounts send, in Submission and Local; nil bounds nobody.
 	Sending Sending
 	// OurPostmaster says whether an address is one of who looks after this post office: what
