@@ -23,9 +23,12 @@ func appendAddresses(list []MailAddress, b []byte, limit int) []MailAddress {
 			list = append(list, s.angle(text))
 			limit--
 		case stop == ':' && !group:
+			if limit < 2 {
+				return list
+			}
 			name, _ := phrase(text)
 			list = append(list, MailAddress{Mailbox: orEmpty(name), Group: GroupStart})
-			group, limit = true, limit-1
+			group, limit = true, limit-2 // Its end has its room.
 		default:
 			if a, ok := bareAddress(text); ok {
 				list = append(list, a)
@@ -34,7 +37,7 @@ func appendAddresses(list []MailAddress, b []byte, limit int) []MailAddress {
 		}
 		if stop == ';' && group {
 			list = append(list, MailAddress{Group: GroupEnd})
-			group, limit = false, limit-1
+			group = false
 		}
 		if stop == 0 {
 			break

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"strings"
 	"testing"
@@ -282,5 +283,45 @@ func BenchmarkForm(b *testing.B) {
 				f.Root()
 			}
 		})
+	}
+}
+
+// TestFormAtTheLimits: what has more of anything than is kept gives a form that keeps to its own rules.
+func TestFormAtTheLimits(t *testing.T) {
+	text := "\r\n\r\ntext\r\n"
+	many := map[string]func(n int) string{
+		"groups":           func(n int) string { return "To: " + strings.Repeat("x:", n) + text },
+		"groups that end":  func(n int) string { return "To: " + strings.Repeat("x:;", n) + text },
+		"groups of one":    func(n int) string { return "To: " + strings.Repeat("x:a@b;", n) + text },
+		"angles in groups": func(n int) string { return "To: x:" + strings.Repeat("<a@b>,", n) + text },
+		"addresses":        func(n int) string { return "To: " + strings.Repeat("a@b,", n) + text },
+		"two fields":       func(n int) string { return "To: " + strings.Repeat("a@b,", n/2) + "\r\nCc: " + strings.Repeat("x:;", n/2) + text },
+		"a last group":     func(n int) string { return "To: " + strings.Repeat("a@b,", n-1) + "x:a@b, c@d;" + text },
+		"an inner message": func(n int) string {
+			return "Content-Type: message/rfc822\r\nTo: " + strings.Repeat("a@b,", n-2) + "\r\n\r\nFrom: x:y@z;\r\nTo: " + strings.Repeat("x:", n) + text
+		},
+		"parameters": func(n int) string { return "Content-Type: text/plain" + strings.Repeat("; a=b", n) + text },
+		"pieces": func(n int) string {
+			var b strings.Builder
+			for i := range n {
+				fmt.Fprintf(&b, "; a*%d=b", i)
+			}
+			return "Content-Type: text/plain" + b.String() + text
+		},
+		"languages": func(n int) string { return "Content-Language: " + strings.Repeat("en,", n) + text },
+		"parts": func(n int) string {
+			return "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat("--x\r\n\r\n\r\n", n) + "--x--\r\n"
+		},
+		"messages in messages": func(n int) string { return strings.Repeat("Content-Type: message/rfc822\r\n\r\n", n) + "text\r\n" },
+	}
+	for name, of := range many {
+		for _, limit := range []int{MaxLanguages, MaxDepth, MaxParams, MaxParts, 2 * MaxParts, MaxAddresses / 2, MaxAddresses} {
+			for n := limit - 4; n <= limit+4; n++ {
+				form, err := ParseForm(AppendForm(nil, Parse([]byte(of(n)))))
+				if err != nil || form.Check() != nil {
+					t.Fatalf("%d %s: %v, %v", n, name, err, form.Check())
+				}
+			}
+		}
 	}
 }
