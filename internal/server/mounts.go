@@ -112,7 +112,7 @@ func (s *Server) shownFor(name mail.Domain) (*tls.Certificate, error) {
 }
 
 // servicesOf are what clients are to use of the listeners of c. Those that only this machine
-// reaches count where no other of the protocol does.
+// reaches, or a proxy, count where no other of the protocol does.
 func servicesOf(c config.Config) []clients.Service {
 	var list, own []clients.Service
 	open := map[clients.Protocol]bool{}
@@ -120,7 +120,7 @@ func servicesOf(c config.Config) []clients.Service {
 		s, ok := serviceOf(l, c.Hostname)
 		switch {
 		case !ok:
-		case l.Loopback():
+		case l.Loopback() || len(l.Proxies) > 0: // Clients reach that at a port of the proxy's, if this is none.
 			own = append(own, s)
 		default:
 			list = append(list, s)

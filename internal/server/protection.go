@@ -100,11 +100,16 @@ func (s *Store) neverBanned(p netip.Prefix) string {
 
 var loopbacks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-// acquainted reports whether an account wrote to an address or heard from it.
+// acquainted reports whether an account wrote to an address or heard from it. That somebody brought a letter in the name
+// of an address, and proved nothing, does not count: anybody can.
 func (s *Store) acquainted(ctx context.Context, account mail.AccountID, a mail.Address) (bool, error) {
 	for _, proven := range []mail.Domain{a.Domain, ""} {
 		known, err := s.learning.history.Ask(ctx, account, history.Correspondent{Address: a, Authenticated: proven})
-		if r := known.Of.Address; err != nil || r.WrittenTo+r.Received+r.Answered > 0 {
+		r := known.Of.Address
+		if proven == "" {
+			r.Received = 0
+		}
+		if err != nil || r.WrittenTo+r.Received+r.Answered > 0 {
 			return err == nil, err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"yubin/internal/engine/bans"
 	"yubin/internal/engine/directory"
+	"yubin/internal/engine/history"
 	"yubin/internal/engine/queue"
 	"yubin/internal/engine/sending"
 	"yubin/internal/mail"
@@ -392,6 +393,22 @@ func TestAcquainted(t *testing.T) {
 	if isNew, err := s.store.sending.IsNew(t.Context(), who.Account, to); err != nil || !isNew {
 		t.Errorf("before: new %t, %v", isNew, err)
 	}
+	of := func(proven mail.Domain) history.Correspondent { return history.Correspondent{Address: to, Authenticated: proven} }
+	s.store.learning.history.Received(a.ID, of(""))
+	if err := s.store.learning.history.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if isNew, err := s.store.sending.IsNew(t.Context(), who.Account, to); err != nil || !isNew {
+		t.Errorf("after a letter that may be forged: new %t, %v", isNew, err)
+	}
+	s.store.learning.history.Received(a.ID, of("elsewhere.example"))
+	if err := s.store.learning.history.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if isNew, err := s.store.sending.IsNew(t.Context(), who.Account, to); err != nil || isNew {
+		t.Errorf("after one that is proven: new %t, %v", isNew, err)
+	}
+	to.Local = "y"
 	s.store.learning.history.WroteTo(a.ID, to)
 	if err := s.store.learning.history.Flush(t.Context()); err != nil {
 		t.Fatal(err)

@@ -90,15 +90,23 @@ func (a *account) room(now time.Time, fresh int64) error {
 	case b.MessagesHour > 0 && hour.messages+1 > b.MessagesHour:
 		return full("this account sent %s in this hour, as many as it may; go on at %s", count(hour.messages, "message"), next, now)
 	case fresh > 0 && b.NewHour > 0 && hour.fresh+fresh > b.NewHour:
-		return full("this account wrote to %s in this hour, as many as it may; go on at %s", count(hour.fresh, "new recipient"), next, now)
+		return full("this account wrote to %s; go on at %s", wrote(hour.fresh, b.NewHour, "this hour"), next, now)
 	case b.MessagesDay > 0 && day.messages+1 > b.MessagesDay:
 		return full("this account sent %s in 24 hours, as many as it may; go on at %s", count(day.messages, "message"),
 			a.roomAt(now, b.MessagesDay-1, func(c counts) int64 { return c.messages }), now)
 	case fresh > 0 && b.NewDay > 0 && day.fresh+fresh > b.NewDay:
-		return full("this account wrote to %s in 24 hours, as many as it may; go on at %s", count(day.fresh, "new recipient"),
+		return full("this account wrote to %s; go on at %s", wrote(day.fresh, b.NewDay, "24 hours"),
 			a.roomAt(now, b.NewDay-fresh, func(c counts) int64 { return c.fresh }), now)
 	}
 	return nil
+}
+
+// wrote says to how many new recipients somebody wrote, who may write to some more, or to none.
+func wrote(n, most int64, in string) string {
+	if n >= most {
+		return fmt.Sprintf("%s in %s, as many as it may", count(n, "new recipient"), in)
+	}
+	return fmt.Sprintf("%s in %s and may to %d, and this message is for more", count(n, "new recipient"), in, most)
 }
 
 // roomAt is when no more than most of something will have been in 24 hours.

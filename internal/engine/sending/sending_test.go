@@ -154,6 +154,18 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestTooMany: a message for more than may be written to says so.
+func TestTooMany(t *testing.T) {
+	b := newBureau(t)
+	most := int64(2)
+	if _, err := b.SetRule(t.Context(), Scope{Account: 7}, Change{NewHour: &most}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.send(3, 0), "this account wrote to 0 new recipients in this hour and may to 2, and this message is for more; go on at "; !strings.HasPrefix(got, want) {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
 // TestRules: what an account's rule does not say its domain's does, and else the settings.
 func TestRules(t *testing.T) {
 	b := newBureau(t)

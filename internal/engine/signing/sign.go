@@ -3,6 +3,7 @@ package signing
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,8 @@ type made struct {
 // 8617): with what was found when it came, which stands in our Authentication-Results.
 //
 // Signed is mail of a principal, for the domain of an address in From that the
-// principal may use, else for that of the reverse-path; reports of this server, for
+// principal may use, else for that of the reverse-path, unless that would vouch for an author
+// who is somebody else, as in mail that is sent again (RFC 5322 §3.6.6); reports of this server, for
 // the domain of its name or one above it; and what another engine has marked
 // (spool.Item.SignFor), with the name of this host as those reports are.
 func (s *Signing) Sign(ctx context.Context, it spool.Item, open mail.Opener, changed bool) ([]byte, error) {
@@ -145,14 +147,14 @@ func (s *Signing) domainsOf(ctx context.Context, it spool.Item, h *dkim.Header) 
 	case it.SignFor != "":
 		return []mail.Domain{it.SignFor}, nil
 	}
-	var list []mail.Domain
+	var list, others []mail.Domain // others is whom the principal may not use
 	for _, f := range h.Fields {
 		if f.Name != "from" {
 			continue
 		}
 		authors, err := message.ParseOriginators(f.Value())
 		if err != nil {
-			continue // Whom it names is not certain.
+			return nil, nil // Whom it names is not certain.
 		}
 		for _, a := range authors {
 			may, err := s.o.Directory.MayUse(ctx, mail.Principal{Account: it.Account}, a)
@@ -161,14 +163,20 @@ func (s *Signing) domainsOf(ctx context.Context, it spool.Item, h *dkim.Header) 
 			}
 			if may {
 				list = append(list, a.Domain)
+			} else {
+				others = append(others, a.Domain)
 			}
 		}
 	}
-	if d := it.ReversePath.Domain; d != "" {
+	d := it.ReversePath.Domain
+	if d != "" && !slices.ContainsFunc(others, func(o mail.Domain) bool { return within(o, d) || within(d, o) }) {
 		list = append(list, d)
 	}
 	return list, nil
 }
+
+// within reports whether a is b, or below it.
+func within(a, b mail.Domain) bool { return a == b || strings.HasSuffix(string(a), "."+string(b)) }
 
 // above are a host's name and the domains above it, then another one.
 func above(host, other mail.Domain) (list []mail.Domain) {
