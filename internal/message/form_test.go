@@ -295,8 +295,10 @@ func TestFormAtTheLimits(t *testing.T) {
 		"groups of one":    func(n int) string { return "To: " + strings.Repeat("x:a@b;", n) + text },
 		"angles in groups": func(n int) string { return "To: x:" + strings.Repeat("<a@b>,", n) + text },
 		"addresses":        func(n int) string { return "To: " + strings.Repeat("a@b,", n) + text },
-		"two fields":       func(n int) string { return "To: " + strings.Repeat("a@b,", n/2) + "\r\nCc: " + strings.Repeat("x:;", n/2) + text },
-		"a last group":     func(n int) string { return "To: " + strings.Repeat("a@b,", n-1) + "x:a@b, c@d;" + text },
+		"two fields": func(n int) string {
+			return "To: " + strings.Repeat("a@b,", n/2) + "\r\nCc: " + strings.Repeat("x:;", n/2) + text
+		},
+		"a last group": func(n int) string { return "To: " + strings.Repeat("a@b,", n-1) + "x:a@b, c@d;" + text },
 		"an inner message": func(n int) string {
 			return "Content-Type: message/rfc822\r\nTo: " + strings.Repeat("a@b,", n-2) + "\r\n\r\nFrom: x:y@z;\r\nTo: " + strings.Repeat("x:", n) + text
 		},

@@ -393,7 +393,9 @@ func TestAcquainted(t *testing.T) {
 	if isNew, err := s.store.sending.IsNew(t.Context(), who.Account, to); err != nil || !isNew {
 		t.Errorf("before: new %t, %v", isNew, err)
 	}
-	of := func(proven mail.Domain) history.Correspondent { return history.Correspondent{Address: to, Authenticated: proven} }
+	of := func(proven mail.Domain) history.Correspondent {
+		return history.Correspondent{Address: to, Authenticated: proven}
+	}
 	s.store.learning.history.Received(a.ID, of(""))
 	if err := s.store.learning.history.Flush(t.Context()); err != nil {
 		t.Fatal(err)

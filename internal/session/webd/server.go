@@ -32,10 +32,10 @@ import (
 
 // Limits of a client.
 const (
-	MaxHeader     = 8 << 10  // octets of a request's line and fields, about: net/http allows 4 KiB more
-	MaxTarget     = 2 << 10  // octets of a path with its query
-	MaxStreams    = 16       // requests at once in one connection of HTTP/2
-	MaxPerAddress = 64       // requests at once of one address, or IPv6 /64; loopback is not counted
+	MaxHeader     = 8 << 10 // octets of a request's line and fields, about: net/http allows 4 KiB more
+	MaxTarget     = 2 << 10 // octets of a path with its query
+	MaxStreams    = 16      // requests at once in one connection of HTTP/2
+	MaxPerAddress = 64      // requests at once of one address, or IPv6 /64; loopback is not counted
 
 	headerTimeout = 10 * time.Second // for a request's fields to be there
 	readTimeout   = 30 * time.Second // for all of a request
