@@ -34,7 +34,7 @@ import (
 const (
 	MaxHeader     = 8 << 10 // octets of a request's line and fields, about: net/http allows 4 KiB more
 	MaxTarget     = 2 << 10 // octets of a path with its query
-	MaxStreams    = 16      // requests at once in one connection of HTTP/2
+	MaxStreams    = 8       // requests at once in one connection of HTTP/2
 	MaxPerAddress = 64      // requests at once of one address, or IPv6 /64; loopback is not counted
 
 	headerTimeout = 10 * time.Second // for a request's fields to be there
@@ -46,8 +46,9 @@ const (
 
 // What is held in memory, in octets, about.
 const (
-	connMemory    = 24 << 10             // of a connection, beyond TLS: buffers, and tables of HTTP/2
-	requestMemory = 6*MaxHeader + 32<<10 // of a request, beyond its body: a short field takes six times its octets
+	connMemory    = 24 << 10              // of a connection, beyond TLS: buffers, and tables of HTTP/2
+	twoMemory     = MaxStreams * 48 << 10 // of one of HTTP/2, beyond that: requests whose fields are too many, which net/http answers by itself
+	requestMemory = 6*MaxHeader + 32<<10  // of a request, beyond its body: a short field takes six times its octets
 )
 
 // Limits of HTTP/2. The windows are the least that the protocol and net/http have.
@@ -153,7 +154,11 @@ func (l *single) Addr() net.Addr { return nil }
 // Serve serves one connection to its end. When ctx is done requests that have begun are
 // finished, unless the connection is shown out.
 func (s *Server) Serve(ctx context.Context, c *netx.Conn, listen string) {
-	if c.Share().Take(connMemory) != nil {
+	holds := connMemory
+	if state, is := c.TLS(); is && state.NegotiatedProtocol == "h2" {
+		holds += twoMemory
+	}
+	if c.Share().Take(holds) != nil {
 		return
 	}
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))

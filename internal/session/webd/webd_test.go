@@ -267,7 +267,7 @@ func TestStreams(t *testing.T) {
 				answers[r.StatusCode]++
 			})
 		}
-		clients := make([]*http.Client, 5)
+		clients := make([]*http.Client, 10)
 		for i := range clients {
 			clients[i] = h.client(fmt.Sprintf("192.0.2.1:%d", 1000+i), true)
 			get(t, clients[i], "https://mail.example.org/page") // One connection each.
@@ -276,11 +276,11 @@ func TestStreams(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if n := h.net.Stats().Open; n != 5 {
-			t.Errorf("%d connections, want 5", n)
+		if n := h.net.Stats().Open; n != 10 {
+			t.Errorf("%d connections, want 10", n)
 		}
-		if answers[429] != 5*MaxStreams-MaxPerAddress {
-			t.Errorf("answers are %v, want %d of 429", answers, 5*MaxStreams-MaxPerAddress)
+		if answers[429] != 10*MaxStreams-MaxPerAddress {
+			t.Errorf("answers are %v, want %d of 429", answers, 10*MaxStreams-MaxPerAddress)
 		}
 		other := h.client("198.51.100.1:1", true)
 		if r, _ := get(t, other, "https://mail.example.org/page"); r.StatusCode != 200 {
@@ -288,6 +288,7 @@ func TestStreams(t *testing.T) {
 		}
 		close(h.open)
 		g.Wait()
+		synctest.Wait()
 		if answers[200] != MaxPerAddress {
 			t.Errorf("answers are %v, want %d of 200", answers, MaxPerAddress)
 		}
@@ -313,14 +314,18 @@ func TestMemory(t *testing.T) {
 
 func testMemory(t *testing.T, two bool) {
 	synctest.Test(t, func(t *testing.T) {
-		budget := heap.NewBudget(200 << 10)
+		memory := int64(200 << 10)
+		if two {
+			memory += twoMemory
+		}
+		budget := heap.NewBudget(memory)
 		h := newSite(t).listen(netx.Listener{Budget: budget})
 		c := h.client("192.0.2.1:1000", two)
 		get(t, c, "https://mail.example.org/page")
 		held := budget.Stats().Held
 		var hog heap.Share
 		hog.Init(budget, holder{})
-		if err := hog.Take(int(200<<10 - held - requestMemory/2)); err != nil {
+		if err := hog.Take(int(memory-held) - requestMemory/2); err != nil {
 			t.Fatal(err)
 		}
 		switch r, err := c.Get("https://mail.example.org/page"); {
@@ -348,7 +353,7 @@ func testMemory(t *testing.T, two bool) {
 // goes; when the memory ends, streams do.
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		budget := heap.NewBudget(connMemory + 5*requestMemory)
+		budget := heap.NewBudget(connMemory + twoMemory + 5*requestMemory)
 		h := newSite(t).listen(netx.Listener{Budget: budget})
 		raw, err := h.client("192.0.2.1:1000", true).Transport.(*http.Transport).DialTLSContext(t.Context(), "tcp", "")
 		if err != nil {
@@ -382,7 +387,7 @@ func TestWindow(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if held, n := budget.Stats().Held, ended.Load(); held < 3*requestMemory || n < MaxStreams-5 {
+		if held, n := budget.Stats().Held, ended.Load(); held < twoMemory+3*requestMemory || n < MaxStreams-5 {
 			t.Errorf("%d octets are held, %d streams ended", held, n)
 		}
 		_ = raw.Close()
