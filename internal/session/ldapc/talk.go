@@ -36,7 +36,7 @@ func (c *Client) open(ctx context.Context, at int) (*talk, error) {
 	s := c.cfg.Servers[at]
 	conn, err := c.cfg.Dial(ctx, s)
 	if err != nil {
-		return nil, &fault{why: why(ctx, err)}
+		return nil, &fault{why: why(inTime(ctx, err))}
 	}
 	t := &talk{c: c, conn: conn, known: true}
 	err = t.run(ctx, func(t *talk) error {
@@ -71,7 +71,7 @@ func (t *talk) handshake(ctx context.Context, host string) error {
 		return &fault{why: err.Error()}
 	}
 	if err := t.conn.HandshakeClient(ctx, &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}); err != nil {
-		return &fault{why: why(ctx, err)}
+		return &fault{why: why(inTime(ctx, err))}
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (t *talk) run(ctx context.Context, question func(*talk) error) error {
 	if isFault(err) {
 		t.broken = true
 		if ctx.Err() != nil {
-			err = &fault{why: why(ctx, ctx.Err())}
+			err = &fault{why: why(os.ErrDeadlineExceeded)}
 		}
 	}
 	return err
@@ -120,10 +120,10 @@ func (t *talk) request(want ldap.Op, message func(id int) []byte) (ldap.Response
 func (t *talk) send(message func(id int) []byte) error {
 	t.id++
 	if _, err := t.conn.Write(message(t.id)); err != nil {
-		return &fault{why: why(nil, err)}
+		return &fault{why: why(err)}
 	}
 	if err := t.conn.Flush(); err != nil {
-		return &fault{why: why(nil, err)}
+		return &fault{why: why(err)}
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (t *talk) answer() (ldap.Response, error) {
 		r, err := t.message()
 		switch {
 		case err != nil:
-			return r, &fault{why: why(nil, err)}
+			return r, &fault{why: why(err)}
 		case r.ID == 0:
 			return r, &fault{why: "it hangs up: " + saying(r)}
 		case r.ID != t.id:
@@ -261,8 +261,16 @@ func saying(r ldap.Response) string {
 	return r.Code.String() + " (" + r.Text + ")"
 }
 
+// inTime is err, or that ctx is over, whatever that broke.
+func inTime(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return os.ErrDeadlineExceeded
+	}
+	return err
+}
+
 // why says in a few words what went wrong with a connection.
-func why(ctx context.Context, err error) string {
+func why(err error) string {
 	var (
 		dial    *netx.DialError
 		own     *mail.Error
@@ -271,7 +279,7 @@ func why(ctx context.Context, err error) string {
 		invalid x509.CertificateInvalidError
 	)
 	switch {
-	case ctx != nil && ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "it does not answer in time"
 	case errors.As(err, &dial):
 		return dial.Reason
