@@ -41,7 +41,7 @@ test:
 # Then the suites that take their database from testkit/dbtest, on PostgreSQL. Says
 # so loudly if that is not there.
 unit:
-	$(GO) test -timeout 10m $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -timeout 20m $$($(GO) list ./... | grep -v /e2e)
 	@GO='$(GO)' scripts/unit-postgres
 
 # The built binary and real mail programs. Says so loudly if they are not there.
