@@ -8,4 +8,8 @@ machine() {
 	setsid peer 192.0.2.201:25 /run/later </dev/null >/var/log/peer 2>&1 &
 	for _ in 1 2 3 4 5 6 7 8; do letter alice@example.org bob@example.com; done
 	sleep 1
+	for _ in $(seq 50); do # The page shows what became of it.
+		! yubin queue show 7 | grep -q deferred || break
+		sleep 0.2
+	done
 }
