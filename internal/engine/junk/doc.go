@@ -20,6 +20,8 @@
 //   - The models have no words in them, and a message cannot be read out of them. Who has an account's model
 //     and a message can guess whether it was learned.
 //   - A Site and 1,000 Accounts take less than 64 MiB.
+//   - A score is that of the models to a twentieth of a log-odds: it goes by the gists of the site's slots (gist.go),
+//     which follow each change of them.
 //
 // Nothing here reads a clock, a database or a random number. Who keeps models saves the
 // pages that changed (Dirty) or replays lessons (Apply).

@@ -196,32 +196,22 @@ func (p *Policies) sweep(ctx context.Context) error {
 
 // List is what is known of the domains after one in the order of their names, MaxListed
 // at most.
-func (p *Policies) List(ctx context.Context, after mail.Domain) (list []Found, err error) {
-	err = p.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
-		list = nil
-		rows, err := tx.Query(`SELECT `+columns+` FROM tlspolicy WHERE domain > $1 ORDER BY domain LIMIT $2`, after, MaxListed)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			f, err := p.scan(rows)
-			if err != nil {
-				return err
-			}
-			list = append(list, f)
-		}
-		return rows.Err()
-	})
-	return list, err
+func (p *Policies) List(ctx context.Context, after mail.Domain) ([]Found, error) {
+	return p.list(ctx, func(Found) bool { return true }, `domain > $1 ORDER BY domain LIMIT $2`, after, MaxListed)
 }
 
 // Failing is what is known of domains whose policies hold and could not be fetched anew since
 // a moment, MaxListed at most.
-func (p *Policies) Failing(ctx context.Context, since time.Time) (list []Found, err error) {
+func (p *Policies) Failing(ctx context.Context, since time.Time) ([]Found, error) {
+	wanted := func(f Found) bool { return f.Holds && f.Trouble != NoTrouble && f.Policy.Mode != mtasts.None }
+	return p.list(ctx, wanted, `failed > 0 AND failed <= $1 ORDER BY domain LIMIT $2`, seconds(since), MaxListed)
+}
+
+// list reads the rows of a condition that are wanted.
+func (p *Policies) list(ctx context.Context, wanted func(Found) bool, where string, args ...any) (list []Found, err error) {
 	err = p.o.DB.Read(ctx, func(tx *sqldb.Tx) error {
 		list = nil
-		rows, err := tx.Query(`SELECT `+columns+` FROM tlspolicy WHERE failed > 0 AND failed <= $1 ORDER BY domain LIMIT $2`, seconds(since), MaxListed)
+		rows, err := tx.Query(`SELECT `+columns+` FROM tlspolicy WHERE `+where, args...)
 		if err != nil {
 			return err
 		}
@@ -231,7 +221,7 @@ func (p *Policies) Failing(ctx context.Context, since time.Time) (list []Found, 
 			if err != nil {
 				return err
 			}
-			if f.Holds && f.Trouble != NoTrouble && f.Policy.Mode != mtasts.None {
+			if wanted(f) {
 				list = append(list, f)
 			}
 		}
